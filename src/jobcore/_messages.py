@@ -1,0 +1,93 @@
+"""The one message that a scientist gets when a job is over (or waits for a human)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ._model import Job, Json, OutboxEntry, Status
+
+__all__ = ["Message", "message_for"]
+
+SUBJECT_CHARS_MAX = 99  # SNS: fewer than 100, printable ASCII
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """
+    A message to the owner of a job.
+
+    Args:
+        event_id: deterministic; the same event always has the same id.
+        subject: printable ASCII, at most 99 characters.
+        body: for people: what happened, why, and what to do next.
+        attributes: for filters: status, owner, group, class.
+        data: for machines.
+    """
+
+    event_id: str
+    job_id: str
+    owner: str
+    status: Status
+    subject: str
+    body: str
+    attributes: Mapping[str, str]
+    data: Mapping[str, Json]
+
+
+def message_for(job: Job, entry: OutboxEntry) -> Message:
+    """Write the message that *entry* of the job's outbox stands for: a pure function, so it can be repeated."""
+    failure = getattr(job.state, "failure", None) if job.status == entry.status else None
+    attempts = job.attempts[-1].number if job.attempts else 0
+    lines = [f"Job {job.spec.name} ({job.job_id}) is {entry.status}."]
+    if entry.reason:
+        lines += ["", f"Why: {entry.reason}"]
+    lines += ["", f"Attempts: {attempts}   Submitted: {job.submitted_at:%Y-%m-%d %H:%M:%S %Z}"]
+    if job.charges:
+        used = ", ".join(f"{name} {count}" for name, count in sorted(job.charges.items()))
+        lines.append(f"Retried after: {used}")
+    lines += ["", f"Next: {_next_command(job, entry)}"]
+    attributes = {"status": str(entry.status), "owner": job.spec.owner, "job": job.job_id}
+    if job.spec.group:
+        attributes["group"] = job.spec.group
+    if failure is not None:
+        attributes["class"] = str(failure.failure_class)
+    return Message(
+        event_id=entry.event_id,
+        job_id=job.job_id,
+        owner=job.spec.owner,
+        status=entry.status,
+        subject=_subject(f"[jobcore] {entry.status}: {job.spec.name}"),
+        body="\n".join(lines) + "\n",
+        attributes=attributes,
+        data={
+            "event_id": entry.event_id,
+            "job_id": job.job_id,
+            "name": job.spec.name,
+            "group": job.spec.group,
+            "status": str(entry.status),
+            "at": entry.at.isoformat(),
+            "attempts": attempts,
+            "reason": entry.reason,
+            "class": str(failure.failure_class) if failure is not None else None,
+        },
+    )
+
+
+def _next_command(job: Job, entry: OutboxEntry) -> str:
+    match entry.status:
+        case Status.COMPLETED:
+            return f"jobcore show {job.job_id}"
+        case Status.HELD:
+            return f"jobcore why {job.job_id}, then jobcore release {job.job_id}"
+        case Status.STOPPED:
+            return f"jobcore retry {job.job_id}"
+        case _:
+            return f"jobcore logs {job.job_id}, then jobcore retry {job.job_id}"
+
+
+def _subject(text: str) -> str:
+    ascii_text = "".join(c if " " <= c <= "~" else "?" for c in " ".join(text.split()))
+    if len(ascii_text) <= SUBJECT_CHARS_MAX:
+        return ascii_text
+    return ascii_text[: SUBJECT_CHARS_MAX - 3] + "..."

@@ -1,0 +1,347 @@
+"""The four ports, and the values that cross them.
+
+A port is what the ticks need of the world, in the words of the core. Each has
+one conformance suite (`jobcore_conformance`) that every adapter must pass, the
+shipped fakes included.
+
+Two errors cross a port, both for reads and writes that did not take place:
+`Unavailable` (try again later; nothing may be concluded) and `CorruptRecord`
+(one job's stored record cannot be read; the others can).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from ._failures import Evidence
+from ._messages import Message
+from ._model import Job, Json, Placement, Status
+from ._planner import PoolState, Usage, Waiting
+
+__all__ = [
+    "Added",
+    "Clock",
+    "CorruptRecord",
+    "Due",
+    "JobQuery",
+    "JobStore",
+    "LaunchReply",
+    "LaunchRequest",
+    "LaunchResult",
+    "Notifier",
+    "Page",
+    "Tick",
+    "Trainer",
+    "Training",
+    "TrainingState",
+    "Unavailable",
+]
+
+
+class Unavailable(Exception):  # noqa: N818  (a condition, not a bug; reads well in `except`)
+    """The port did not answer, or refused for now. It says nothing about any job."""
+
+
+class CorruptRecord(ValueError):  # noqa: N818
+    """A stored job cannot be read. Carries the job's id; other jobs are not affected."""
+
+    def __init__(self, job_id: str, why: str) -> None:
+        """Name the record and the trouble."""
+        super().__init__(f"job {job_id}: stored record cannot be read: {why}")
+        self.job_id = job_id
+        self.why = why
+
+
+# --- the store --------------------------------------------------------------------------
+
+
+class Tick(StrEnum):
+    """The three kinds of pass over the jobs; each has an index of the jobs it has to look at."""
+
+    LAUNCH = "launch"
+    MONITOR = "monitor"
+    NOTIFY = "notify"
+
+
+class Added(StrEnum):
+    """What became of one job of a submission."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"  # the same job was there already: an earlier call, repeated
+    CLASH = "clash"  # another spec under this id; nothing was written
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A job that a tick has to look at, as the index says; read the job before acting."""
+
+    job_id: str
+    at: datetime
+    status: Status
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """
+    Which jobs to list; every condition given must hold.
+
+    Args:
+        statuses: any of these; empty for all.
+        id_prefix: the beginning of the job id.
+        name: the exact name.
+        cursor: where the page before this one ended.
+        limit: the page size, 1 to 1,000.
+    """
+
+    statuses: frozenset[Status] = frozenset()
+    owner: str | None = None
+    group: str | None = None
+    name: str | None = None
+    id_prefix: str | None = None
+    cursor: str | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page of jobs, newest first; *cursor* is None on the last one."""
+
+    jobs: tuple[Job, ...]
+    cursor: str | None = None
+
+
+class JobStore(Protocol):
+    """
+    Where jobs live. Every write is durable when the call returns.
+
+    Reads of one job are consistent: they see every write that returned before.
+    `due`, `waiting` and `find` may lag behind; nothing is decided on them alone.
+    """
+
+    def add(self, jobs: Sequence[Job]) -> Sequence[Added]:
+        """
+        Register new jobs, each at most once, and say what became of each, in order.
+
+        A job whose id is there already is not touched: ``DUPLICATE`` if the stored
+        spec is the same, ``CLASH`` if not. Either all jobs that can be created are
+        created or none is (the call raises).
+        """
+        ...
+
+    def get(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        """
+        Read jobs, consistently. Ids that do not exist are absent from the answer.
+
+        Raises:
+            CorruptRecord: one of the records cannot be read.
+            Unavailable: nothing was read.
+        """
+        ...
+
+    def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
+        """
+        Write each job over the version it was read at (compare and set), in order.
+
+        Returns:
+            For each job the saved job, its version one higher, or None where
+            somebody else has saved it meanwhile (read again and decide again).
+        """
+        ...
+
+    def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
+        """List up to *limit* jobs whose `jobcore.due_at` for *tick* is at or before *before*, oldest first."""
+        ...
+
+    def waiting(self, *, now: datetime, depth: int) -> Sequence[Waiting]:
+        """
+        List the first *depth* waiting jobs of every lane, in launch order within a lane.
+
+        A lane is the jobs that ask for the same (share, priority, placements): if its
+        head cannot start, none can. Jobs with a not-before time after *now* are left out.
+        """
+        ...
+
+    def usage(self) -> Sequence[Usage]:
+        """Count the slots of active jobs by (pool, share), `Stopping` included."""
+        ...
+
+    def find(self, query: JobQuery) -> Page:
+        """List jobs, newest submission first."""
+        ...
+
+    def counts(self, *, group: str | None = None, owner: str | None = None) -> Mapping[Status, int]:
+        """Count jobs by status, of one group or owner if given."""
+        ...
+
+    def pools(self) -> Mapping[str, PoolState]:
+        """Read what has been learned about each pool."""
+        ...
+
+    def save_pool(self, state: PoolState) -> bool:
+        """Write a pool's state over the version it was read at; False if somebody else was faster."""
+        ...
+
+
+# --- the trainer ------------------------------------------------------------------------
+
+
+class TrainingState(StrEnum):
+    """Where a training stands in the trainer."""
+
+    PENDING = "Pending"  # accepted, not running yet (waiting for capacity, starting, downloading)
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+
+    @property
+    def is_terminal(self) -> bool:
+        """True once the training is over for good."""
+        return self in (TrainingState.COMPLETED, TrainingState.FAILED, TrainingState.STOPPED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchRequest:
+    """
+    What a trainer is asked to start: a pure function of a job and its attempt.
+
+    Args:
+        name: the training's name, unique for ever.
+        job_id, attempt, spec_hash: recorded with the training, to tell ours from a stranger's.
+        run_at_most: the trainer stops the training after this long.
+        to_stop: the name is only to be used up, because a stop was asked for while it was not
+            certain whether the training exists. A trainer that can records it as stopped
+            without running it; another starts it, and is told to stop it next.
+    """
+
+    name: str
+    job_id: str
+    attempt: int
+    spec_hash: str
+    placement: Placement
+    args: Mapping[str, Json]
+    run_at_most: timedelta | None = None
+    to_stop: bool = False
+
+
+class LaunchResult(StrEnum):
+    """The four answers to a launch."""
+
+    ACCEPTED = "accepted"  # the training exists, made by this call
+    EXISTS = "exists"  # a training of this name exists already: look whose it is
+    REFUSED = "refused"  # definitely not created; the evidence says why
+    UNCLEAR = "unclear"  # timeout, reset, 5xx: it may exist, now or later
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchReply:
+    """The answer to a launch; *evidence* goes with REFUSED and UNCLEAR."""
+
+    result: LaunchResult
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """
+    A training as the trainer describes it.
+
+    Args:
+        job_id, attempt, spec_hash: what was recorded at launch; None on a stranger's.
+        detail: the trainer's own word for the phase, for display only.
+        evidence: for FAILED and STOPPED, what the classifier reads.
+    """
+
+    name: str
+    state: TrainingState
+    job_id: str | None = None
+    attempt: int | None = None
+    spec_hash: str | None = None
+    detail: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    evidence: Evidence | None = None
+
+
+class Trainer(Protocol):
+    """
+    What runs trainings: SageMaker, local processes, or the shipped fake.
+
+    No call ever raises for the state of a training; `Unavailable` means that
+    nothing was learned. A name, once used, is never free again.
+    """
+
+    def launch(self, request: LaunchRequest) -> LaunchReply:
+        """Start a training under its name, or say why not. Never starts a second one of that name."""
+        ...
+
+    def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
+        """
+        Read trainings by name. None: the trainer says there is none of that name.
+
+        A name that could not be read (throttled, say) is absent from the answer.
+
+        Raises:
+            Unavailable: nothing could be read.
+        """
+        ...
+
+    def stop(self, name: str) -> None:
+        """
+        Ask a training to stop; idempotent, and no error if it is over or unknown.
+
+        The training gets SIGTERM and, after a grace time, SIGKILL. It is stopped
+        only when `describe` says so.
+
+        Raises:
+            Unavailable: the request did not arrive, or perhaps not.
+        """
+        ...
+
+    def capacity(self) -> Mapping[str, int | None]:
+        """
+        Name the pools and their size in slots; None where the size is not known.
+
+        Raises:
+            Unavailable: it cannot be told now.
+        """
+        ...
+
+    def running(self) -> Iterable[Training]:
+        """
+        Walk the trainings of ours that are not over; only the reaper asks this.
+
+        Raises:
+            Unavailable: the list could not be read to its end.
+        """
+        ...
+
+
+# --- notifier and clock -----------------------------------------------------------------
+
+
+class Notifier(Protocol):
+    """Tells people. At least once: a consumer drops repetitions by the message's event id."""
+
+    def publish(self, message: Message) -> None:
+        """
+        Hand a message over; it is delivered, or safe with somebody who will deliver it, on return.
+
+        Raises:
+            Unavailable: it is not certain that the message was taken; it will be sent again.
+        """
+        ...
+
+
+class Clock(Protocol):
+    """The time, as an aware UTC datetime."""
+
+    def now(self) -> datetime:
+        """Tell the time."""
+        ...
