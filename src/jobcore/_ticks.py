@@ -1,0 +1,629 @@
+"""The ticks: stateless passes that bring what is stored and what is so together.
+
+Each tick reads what is due, asks the core what that state owes, does it, and
+saves the outcome. It may run twice, overlap another, die anywhere or come late:
+the next one finishes the work (see `_transitions` for why). Safety never rests
+on a clock or a lease; the lease of the launch tick only saves calls.
+
+The jobs of one tick touch each other only here, in the batch loop and in the
+limits. One job that cannot be read, or whose training makes the adapter raise,
+is reported and left for later; the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from ._codec import spec_hash
+from ._events import (
+    Event,
+    LaunchAccepted,
+    LaunchDecided,
+    LaunchRefused,
+    MessagePublished,
+    NameTaken,
+    TimePassed,
+    TrainingEnded,
+    TrainingMissing,
+    TrainingSeen,
+)
+from ._failures import Evidence, Failure, Rule, classify
+from ._messages import message_for
+from ._model import Job, Launching, Placement, Spec, Status, new_job
+from ._names import parse_training_name, training_name
+from ._planner import Launch, Limits, PoolState, Snapshot, plan, pool_step
+from ._ports import (
+    Added,
+    Clock,
+    CorruptRecord,
+    Due,
+    JobStore,
+    LaunchReply,
+    LaunchRequest,
+    LaunchResult,
+    Notifier,
+    Tick,
+    Trainer,
+    Training,
+    TrainingState,
+    Unavailable,
+)
+from ._rules import DEFAULT_RULES
+from ._transitions import (
+    Announce,
+    LaunchTraining,
+    ObserveTraining,
+    Step,
+    StopTraining,
+    owed,
+    step,
+)
+
+__all__ = [
+    "Change",
+    "Settings",
+    "Submission",
+    "TickReport",
+    "ask",
+    "launch_tick",
+    "monitor_tick",
+    "notify_tick",
+    "reap_tick",
+    "snapshot_of",
+    "submit",
+]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of a job, as it was saved; what a log line is made of."""
+
+    job: Job
+    before: Status
+    event: Event
+
+    @property
+    def note(self) -> str:
+        """Why, in the words of the job's timeline."""
+        return self.job.timeline[-1].note if self.job.timeline else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    How the ticks behave.
+
+    Args:
+        limits: what the planner may use.
+        rules: how failures are classified; the first match wins.
+        launch_lease: how long a launch tick leaves another's launch alone. It saves a
+            call, nothing depends on it.
+        page: the most jobs one tick takes up.
+        on_change: called after each change was saved, never before.
+        on_trouble: called with a job id (or "") and what went wrong; nothing was lost.
+        go_on: asked before each piece of work; False ends the tick early (a Lambda's time).
+    """
+
+    limits: Limits = Limits()
+    rules: Sequence[Rule] = DEFAULT_RULES
+    launch_lease: timedelta = timedelta(seconds=60)
+    page: int = 1000
+    on_change: Callable[[Change], None] = field(default=lambda change: None)
+    on_trouble: Callable[[str, str], None] = field(default=lambda job_id, what: None)
+    go_on: Callable[[], bool] = field(default=lambda: True)
+
+
+@dataclass(slots=True, kw_only=True)
+class TickReport:
+    """What a tick did, in numbers; *wake_at* is when time alone gives the next one work."""
+
+    looked_at: int = 0
+    changed: int = 0
+    launched: int = 0
+    refused: int = 0
+    published: int = 0
+    stopped: int = 0
+    troubles: int = 0
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What became of one job of a submission."""
+
+    job: Job
+    added: Added
+
+
+# --- submit -----------------------------------------------------------------------------
+
+
+def submit(
+    specs: Sequence[Spec], job_ids: Sequence[str], *, store: JobStore, now: datetime
+) -> list[Submission]:
+    """
+    Register jobs as New, each at most once, all with one write.
+
+    Args:
+        job_ids: one for each spec, from `job_id_from_token` (then a repeated call finds
+            the jobs of the first) or `job_id_from_bytes`.
+
+    Raises:
+        ValueError: an id occurs twice, or there is not one for each spec; nothing was written.
+        Unavailable: nothing was written, or the reply was lost; repeat it with the same ids.
+    """
+    if len(specs) != len(job_ids):
+        msg = f"job_ids: expected one for each of {len(specs)} specs, got {len(job_ids)}"
+        raise ValueError(msg)
+    if len(set(job_ids)) != len(job_ids):
+        twice = next(i for i in job_ids if job_ids.count(i) > 1)
+        msg = f"job_ids: {twice} occurs twice in one submission; give each job a key of its own"
+        raise ValueError(msg)
+    jobs = [new_job(i, spec, now=now) for spec, i in zip(specs, job_ids, strict=True)]
+    return [
+        Submission(job, added) for job, added in zip(jobs, store.add(jobs), strict=True)
+    ]
+
+
+def ask(job_id: str, event: Event, *, store: JobStore, now: datetime, tries: int = 10) -> Step | None:
+    """
+    Apply what a person asks (stop, hold, release) to a stored job.
+
+    Returns:
+        The step that was saved, or was ignored or refused; None if there is no such job.
+
+    Raises:
+        Unavailable: the store did not answer, or others changed the job *tries* times in between.
+    """
+    for _ in range(tries):
+        job = store.get([job_id]).get(job_id)
+        if job is None:
+            return None
+        done = step(job, event, now=now)
+        if not done.changed:
+            return done
+        (saved,) = store.save([done.job])
+        if saved is not None:
+            return Step(job=saved)
+    msg = f"job {job_id} kept changing; try again"
+    raise Unavailable(msg)
+
+
+# --- shared by the ticks ----------------------------------------------------------------
+
+
+class _Pass:
+    """One run of a tick: its settings, its report, and saving with a second look on conflict."""
+
+    def __init__(self, store: JobStore, settings: Settings, now: datetime) -> None:
+        self.store = store
+        self.settings = settings
+        self.now = now
+        self.report = TickReport()
+
+    def trouble(self, job_id: str, what: object) -> None:
+        self.report.troubles += 1
+        self.settings.on_trouble(job_id, f"{type(what).__name__}: {what}")
+
+    def read(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Read jobs; a record that cannot be read is reported and left out."""
+        wanted = list(job_ids)
+        while wanted:
+            try:
+                return dict(self.store.get(wanted))
+            except CorruptRecord as error:
+                self.trouble(error.job_id, error)
+                if error.job_id not in wanted:
+                    return {}
+                wanted.remove(error.job_id)
+        return {}
+
+    def apply(self, todo: Iterable[tuple[Job, Sequence[Event]]]) -> list[Job]:
+        """
+        Apply events to jobs and save the changed ones with one write.
+
+        A job that somebody else saved meanwhile is read again and its events applied
+        again, one job at a time. Returns the jobs as they are stored now, in order.
+        """
+        after: list[Job] = []
+        dirty: list[tuple[int, Job, Sequence[Event]]] = []
+        for job, events in todo:
+            moved = self._stepped(job, events)
+            if moved is not job:
+                dirty.append((len(after), job, events))
+            after.append(moved)
+        if not dirty:
+            return after
+        saved = self.store.save([after[index] for index, _, _ in dirty])
+        for (index, before, events), job in zip(dirty, saved, strict=True):
+            if job is None:
+                after[index] = self._again(before, events)
+            else:
+                after[index] = job
+                self._changed(before, job, events)
+        return after
+
+    def _stepped(self, job: Job, events: Sequence[Event]) -> Job:
+        for event in events:
+            job = step(job, event, now=self.now).job
+        return job
+
+    def _again(self, stale: Job, events: Sequence[Event]) -> Job:
+        for _ in range(5):
+            fresh = self.read([stale.job_id]).get(stale.job_id)
+            if fresh is None:
+                return stale
+            moved = self._stepped(fresh, events)
+            if moved is fresh:
+                return fresh
+            (saved,) = self.store.save([moved])
+            if saved is not None:
+                self._changed(fresh, saved, events)
+                return saved
+        self.trouble(stale.job_id, Unavailable("it kept changing; left for the next tick"))
+        return stale
+
+    def _changed(self, before: Job, job: Job, events: Sequence[Event]) -> None:
+        self.report.changed += 1
+        self.settings.on_change(Change(job=job, before=before.status, event=events[-1]))
+
+
+def _is_ours(training: Training, job: Job) -> bool:
+    return (
+        training.job_id == job.job_id
+        and training.attempt == job.attempt_number
+        and training.spec_hash == spec_hash(job.spec)
+    )
+
+
+def _events_of(training: Training, placement: Placement, rules: Sequence[Rule]) -> list[Event]:
+    """Turn what the trainer says of a training of ours into facts."""
+    name = parse_training_name(training.name)
+    assert name is not None  # the name came from us
+    number = name.attempt
+    if training.state.is_terminal:
+        failure = None
+        if training.state is not TrainingState.COMPLETED:
+            evidence = training.evidence or Evidence(
+                where="describe", status=str(training.state), text=""
+            )
+            failure = classify(evidence, rules)
+        return [
+            TrainingEnded(
+                attempt=number,
+                outcome=Status(training.state.value),
+                failure=failure,
+                started_at=training.started_at,
+                ended_at=training.ended_at,
+            )
+        ]
+    running = training.state is not TrainingState.PENDING
+    seen = TrainingSeen(
+        attempt=number,
+        running=running,
+        detail=training.detail,
+        started_at=training.started_at,
+    )
+    # For a job in New or Held, acceptance is what makes it adopt the training.
+    return [LaunchAccepted(attempt=number, placement=placement), seen]
+
+
+# --- launch -----------------------------------------------------------------------------
+
+
+def snapshot_of(store: JobStore, trainer: Trainer, *, now: datetime, limits: Limits) -> Snapshot:
+    """
+    Read what a plan is made of.
+
+    Raises:
+        Unavailable: the store or the trainer did not answer.
+    """
+    return Snapshot(
+        waiting=store.waiting(now=now, depth=limits.launches_max),
+        usage=store.usage(),
+        capacity=trainer.capacity(),
+        pools=store.pools(),
+    )
+
+
+def launch_tick(
+    store: JobStore, trainer: Trainer, clock: Clock, settings: Settings
+) -> TickReport:
+    """
+    Finish launches that were begun, then plan and begin new ones.
+
+    The intent of all planned launches is saved (one write) before the first of
+    them is made, and what came of them is saved after.
+
+    Raises:
+        Unavailable: the store could not be read; nothing was done.
+    """
+    run = _Pass(store, settings, clock.now())
+    begun = store.due(Tick.LAUNCH, before=run.now - settings.launch_lease, limit=settings.page)
+    if begun:
+        jobs = run.read([due.job_id for due in begun])
+        late = run.apply((job, [TimePassed()]) for job in jobs.values())
+        _perform(run, trainer, late, {})
+    try:
+        snapshot = snapshot_of(store, trainer, now=run.now, limits=settings.limits)
+    except Unavailable as error:
+        run.trouble("", error)
+        return run.report
+    decided = plan(snapshot, settings.limits, now=run.now)
+    run.report.wake_at = decided.wake_at
+    if decided.launches:
+        launching = _begin(run, decided.launches)
+        _perform(run, trainer, launching, snapshot.pools)
+    return run.report
+
+
+def _begin(run: _Pass, launches: Sequence[Launch]) -> list[Job]:
+    """Save the intent of each launch; give back the jobs that are ours to launch now."""
+    jobs = run.read([launch.job_id for launch in launches])
+    todo: list[tuple[Job, Sequence[Event]]] = []
+    for launch in launches:
+        job = jobs.get(launch.job_id)
+        if job is not None:
+            event = LaunchDecided(attempt=launch.attempt, placement=launch.placement)
+            todo.append((job, [event]))
+    before = {job.job_id: job for job, _ in todo}
+    # A job that was Launching before is another tick's, and still under its lease.
+    return [
+        job
+        for job in run.apply(todo)
+        if isinstance(job.state, Launching) and job.version != before[job.job_id].version
+    ]
+
+
+def _perform(
+    run: _Pass, trainer: Trainer, jobs: Sequence[Job], pools: Mapping[str, PoolState]
+) -> None:
+    """Make the launches that *jobs* owe, and save what came of them."""
+    answers: list[tuple[Job, Sequence[Event]]] = []
+    learned = _Learned(run, pools)
+    for job in jobs:
+        if not run.settings.go_on():
+            break
+        effect = next((e for e in owed(job) if isinstance(e, LaunchTraining)), None)
+        if effect is None:
+            continue
+        run.report.looked_at += 1
+        try:
+            events = _launch(run, trainer, job, effect)
+        except Exception as error:  # noqa: BLE001  (one poisoned job never blocks another)
+            run.trouble(job.job_id, error)
+            continue
+        if events:
+            answers.append((job, events))
+            learned.note(effect.placement, events)
+    after = run.apply(answers)
+    for (_, events), job in zip(answers, after, strict=True):
+        _stop_if_unwanted(run, trainer, job, events)
+    learned.save()
+
+
+def _launch(
+    run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining
+) -> Sequence[Event]:
+    """Ask the trainer to create the training; [] where the outcome is not known."""
+    reply: LaunchReply = trainer.launch(
+        LaunchRequest(
+            name=effect.name,
+            job_id=job.job_id,
+            attempt=effect.attempt,
+            spec_hash=spec_hash(job.spec),
+            placement=effect.placement,
+            args=job.spec.args,
+            run_at_most=job.spec.clocks.run_at_most,
+            to_stop=effect.to_stop,
+        )
+    )
+    match reply.result:
+        case LaunchResult.ACCEPTED:
+            run.report.launched += 1
+            return [LaunchAccepted(attempt=effect.attempt, placement=effect.placement)]
+        case LaunchResult.REFUSED:
+            run.report.refused += 1
+            failure = _failure(reply, run.settings.rules)
+            return [LaunchRefused(attempt=effect.attempt, failure=failure)]
+        case LaunchResult.EXISTS:
+            return _adopt(run, trainer, job, effect)
+        case LaunchResult.UNCLEAR:
+            what = reply.evidence.text if reply.evidence is not None else "no answer"
+            run.trouble(job.job_id, Unavailable(f"launch of {effect.name}: {what}"))
+            return []
+
+
+def _adopt(run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining) -> Sequence[Event]:
+    """The name is in use: by us (an earlier call that was applied), or by a stranger."""
+    training = trainer.describe([effect.name]).get(effect.name)
+    if training is None:
+        return []  # could not be read, or not yet: the next tick asks again
+    if not _is_ours(training, job):
+        whose = f"job {training.job_id}" if training.job_id else "somebody else"
+        reason = f"the training name {effect.name} is taken by {whose}"
+        return [NameTaken(attempt=effect.attempt, reason=reason)]
+    run.report.launched += 1
+    return _events_of(training, effect.placement, run.settings.rules)
+
+
+def _failure(reply: LaunchReply, rules: Sequence[Rule]) -> Failure:
+    return classify(reply.evidence or Evidence(where="create"), rules)
+
+
+def _stop_if_unwanted(
+    run: _Pass, trainer: Trainer, job: Job, events: Sequence[Event]
+) -> None:
+    """Stop a training that was created while its job ended (the reaper does so if this dies)."""
+    accepted = [e for e in events if isinstance(e, LaunchAccepted)]
+    if not accepted or not job.status.is_terminal:
+        return
+    _stop(run, trainer, job.job_id, training_name(job.job_id, accepted[0].attempt))
+
+
+def _stop(run: _Pass, trainer: Trainer, job_id: str, name: str) -> None:
+    try:
+        trainer.stop(name)
+        run.report.stopped += 1
+    except Exception as error:  # noqa: BLE001  (one poisoned job never blocks another)
+        run.trouble(job_id, error)
+
+
+class _Learned:
+    """What the answers of one pass teach about the pools; saved once per pool."""
+
+    def __init__(self, run: _Pass, pools: Mapping[str, PoolState]) -> None:
+        self.run = run
+        self.read = pools
+        self.now: dict[str, PoolState] = {}
+
+    def note(self, placement: Placement, events: Sequence[Event]) -> None:
+        event = events[0]
+        failure = event.failure if isinstance(event, LaunchRefused | TrainingEnded) else None
+        if failure is None and not isinstance(event, LaunchAccepted):
+            return
+        name = placement.pool
+        state = self.now.get(name) or self.read.get(name) or PoolState(name=name)
+        in_flight = 0
+        if failure is not None:
+            in_flight = sum(u.slots for u in self.run.store.usage() if u.pool == name)
+            in_flight = max(0, in_flight - placement.count)
+        self.now[name] = pool_step(
+            state,
+            failure=failure,
+            in_flight=in_flight,
+            now=self.run.now,
+            limits=self.run.settings.limits,
+        )
+
+    def save(self) -> None:
+        for name, state in self.now.items():
+            if state != (self.read.get(name) or PoolState(name=name)):
+                # Lost to another tick: it has learned the same, and the next answer teaches again.
+                self.run.store.save_pool(state)
+
+
+# --- monitor ----------------------------------------------------------------------------
+
+
+def monitor_tick(
+    store: JobStore, trainer: Trainer, clock: Clock, settings: Settings
+) -> TickReport:
+    """
+    Look at the trainings of active jobs and at clocks that have run out; stop what is to be stopped.
+
+    A training that could not be read leaves its job as it is.
+
+    Raises:
+        Unavailable: the store could not be read; nothing was done.
+    """
+    run = _Pass(store, settings, clock.now())
+    due = store.due(Tick.MONITOR, before=run.now, limit=settings.page)
+    if not due:
+        return run.report
+    jobs = run.read([entry.job_id for entry in due])
+    run.report.looked_at = len(jobs)
+    _observe(run, trainer, jobs)
+    return run.report
+
+
+def _observe(run: _Pass, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
+    names = {
+        effect.name: job
+        for job in jobs.values()
+        for effect in owed(job)
+        if isinstance(effect, ObserveTraining)
+    }
+    trainings: Mapping[str, Training | None] = {}
+    if names:
+        try:
+            trainings = trainer.describe(list(names))
+        except Exception as error:  # noqa: BLE001  (nothing learned is not a status; clocks still count)
+            run.trouble("", error)
+    todo: list[tuple[Job, Sequence[Event]]] = []
+    learned = _Learned(run, run.store.pools() if names else {})
+    for job in jobs.values():
+        events: list[Event] = []
+        attempt = job.current
+        if attempt is not None and job.training_name in trainings:
+            training = trainings[job.training_name]
+            if training is None:
+                events.append(TrainingMissing(attempt=attempt.number))
+            elif _is_ours(training, job):
+                events += _events_of(training, attempt.placement, run.settings.rules)[-1:]
+                if isinstance(events[0], TrainingEnded) and events[0].failure is not None:
+                    learned.note(attempt.placement, events)
+        todo.append((job, [*events, TimePassed()]))
+    after = run.apply(todo)
+    learned.save()
+    for job in after:
+        for effect in owed(job):
+            if isinstance(effect, StopTraining):
+                _stop(run, trainer, job.job_id, effect.name)
+
+
+# --- notify -----------------------------------------------------------------------------
+
+
+def notify_tick(
+    store: JobStore, notifier: Notifier, clock: Clock, settings: Settings
+) -> TickReport:
+    """
+    Publish the messages owed, then clear them: at least once, each with its one event id.
+
+    Raises:
+        Unavailable: the store could not be read; nothing was done.
+    """
+    run = _Pass(store, settings, clock.now())
+    due: Sequence[Due] = store.due(Tick.NOTIFY, before=run.now, limit=settings.page)
+    done: list[tuple[Job, Sequence[Event]]] = []
+    for job in run.read([entry.job_id for entry in due]).values():
+        if not settings.go_on():
+            break
+        run.report.looked_at += 1
+        published: list[Event] = []
+        for effect in owed(job):
+            if not isinstance(effect, Announce):
+                continue
+            try:
+                notifier.publish(message_for(job, effect.entry))
+            except Exception as error:  # noqa: BLE001  (one poisoned message never blocks another)
+                run.trouble(job.job_id, error)
+                continue
+            run.report.published += 1
+            published.append(MessagePublished(event_id=effect.entry.event_id))
+        if published:
+            done.append((job, published))
+    run.apply(done)
+    return run.report
+
+
+# --- reap -------------------------------------------------------------------------------
+
+
+def reap_tick(
+    store: JobStore, trainer: Trainer, clock: Clock, settings: Settings
+) -> TickReport:
+    """
+    Stop trainings of ours that no job wants: the second net under the launch tick.
+
+    A training whose job is not in the store is reported and left alone (the store may
+    have been restored from a backup). A training of the attempt that its job is at, or
+    is about to launch, is never touched.
+
+    Raises:
+        Unavailable: the store could not be read, or the trainer could not list its trainings.
+    """
+    run = _Pass(store, settings, clock.now())
+    for training in trainer.running():
+        name = parse_training_name(training.name)
+        if name is None or training.job_id != name.job_id:
+            continue
+        run.report.looked_at += 1
+        job = run.read([name.job_id]).get(name.job_id)
+        if job is None:
+            run.trouble(name.job_id, LookupError(f"training {training.name} has no job here"))
+        elif job.status.is_terminal or name.attempt < job.attempt_number:
+            _stop(run, trainer, job.job_id, training.name)
+    return run.report
