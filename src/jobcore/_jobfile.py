@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -432,39 +433,35 @@ def expand_sweep(
     grid: Mapping[str, Sequence[Json]], points: Sequence[Mapping[str, Json]] = ()
 ) -> list[dict[str, Json]]:
     """
-    List the hyperparameters of each job of a sweep: the grid's product, each with each point.
+    List the hyperparameters of each job of a sweep: all combinations of the grid, then each point.
 
     Args:
-        grid: values by hyperparameter; all combinations are run.
-        points: combinations given one by one; none is the same as one empty point.
+        grid: values by hyperparameter.
+        points: further combinations, given one by one.
 
     Raises:
-        InvalidJob: an empty list of values, a name in both, or more than 10,000 jobs.
+        InvalidJob: an empty list of values, something that is no table, no job at all, or
+            more than 10,000.
     """
     problems = [
         Problem(f"sweep.grid.{name}", "expected a list with at least one value")
         for name, values in grid.items()
         if not isinstance(values, list | tuple) or not values
     ]
-    for number, point in enumerate(points):
-        if not isinstance(point, Mapping):
-            problems.append(Problem(f"sweep.list[{number}]", "expected a table"))
-        else:
-            problems += [
-                Problem(f"sweep.list[{number}].{name}", "is in the grid, too; give it in one place")
-                for name in point
-                if name in grid
-            ]
+    problems += [
+        Problem(f"sweep.list[{number}]", "expected a table of hyperparameters")
+        for number, point in enumerate(points)
+        if not isinstance(point, Mapping)
+    ]
+    if not grid and not points:
+        problems.append(Problem("sweep", "nothing to sweep; give a grid or a list"))
     if problems:
         raise InvalidJob(problems)
-    total = max(1, len(points))
-    for values in grid.values():
-        total *= len(values)
+    total = len(points) + (math.prod(map(len, grid.values())) if grid else 0)
     if total > SWEEP_JOBS_MAX:
         problem = Problem("sweep", f"{total:,} jobs; at most {SWEEP_JOBS_MAX:,} in one sweep")
         raise InvalidJob([problem])
-    return [
-        {**dict(zip(grid, combination, strict=True)), **point}
-        for combination in itertools.product(*grid.values())
-        for point in (points or [{}])
+    combinations = itertools.product(*grid.values()) if grid else ()
+    return [dict(zip(grid, values, strict=True)) for values in combinations] + [
+        dict(point) for point in points
     ]
