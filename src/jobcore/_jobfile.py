@@ -430,7 +430,7 @@ def _check_map(
 
 
 def expand_sweep(
-    grid: Mapping[str, Sequence[Json]], points: Sequence[Mapping[str, Json]] = ()
+    grid: Mapping[str, object], points: Sequence[object] = ()
 ) -> list[dict[str, Json]]:
     """
     List the hyperparameters of each job of a sweep: all combinations of the grid, then each point.
@@ -443,25 +443,27 @@ def expand_sweep(
         InvalidJob: an empty list of values, something that is no table, no job at all, or
             more than 10,000.
     """
-    problems = [
-        Problem(f"sweep.grid.{name}", "expected a list with at least one value")
-        for name, values in grid.items()
-        if not isinstance(values, list | tuple) or not values
-    ]
-    problems += [
-        Problem(f"sweep.list[{number}]", "expected a table of hyperparameters")
-        for number, point in enumerate(points)
-        if not isinstance(point, Mapping)
-    ]
+    problems: list[Problem] = []
+    axes: dict[str, Sequence[Json]] = {}
+    rows: list[dict[str, Json]] = []
+    for name, values in grid.items():
+        if isinstance(values, list | tuple) and values:
+            axes[name] = values
+        else:
+            problem = Problem(f"sweep.grid.{name}", "expected a list with at least one value")
+            problems.append(problem)
+    for number, point in enumerate(points):
+        if isinstance(point, Mapping):
+            rows.append(dict(point))
+        else:
+            problems.append(Problem(f"sweep.list[{number}]", "expected a table"))
     if not grid and not points:
         problems.append(Problem("sweep", "nothing to sweep; give a grid or a list"))
     if problems:
         raise InvalidJob(problems)
-    total = len(points) + (math.prod(map(len, grid.values())) if grid else 0)
+    total = len(rows) + (math.prod(map(len, axes.values())) if axes else 0)
     if total > SWEEP_JOBS_MAX:
         problem = Problem("sweep", f"{total:,} jobs; at most {SWEEP_JOBS_MAX:,} in one sweep")
         raise InvalidJob([problem])
-    combinations = itertools.product(*grid.values()) if grid else ()
-    return [dict(zip(grid, values, strict=True)) for values in combinations] + [
-        dict(point) for point in points
-    ]
+    combinations = itertools.product(*axes.values()) if axes else ()
+    return [*(dict(zip(axes, values, strict=True)) for values in combinations), *rows]

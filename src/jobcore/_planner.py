@@ -377,7 +377,7 @@ def pool_step(
         return state
     if state.closed_until is not None and now < state.closed_until:
         return state
-    wait = min(limits.pool_backoff * 2 ** min(state.refusals, 20), limits.pool_backoff_max)
+    wait = min(limits.pool_backoff * (1 << min(state.refusals, 20)), limits.pool_backoff_max)
     wait *= 0.8 + 0.4 * hash_fraction(state.name, state.version)
     return _pool(
         state,

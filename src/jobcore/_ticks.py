@@ -236,12 +236,12 @@ class _Pass:
         if not dirty:
             return after
         saved = self.store.save([after[index] for index, _, _ in dirty])
-        for (index, before, events), job in zip(dirty, saved, strict=True):
-            if job is None:
+        for (index, before, events), stored in zip(dirty, saved, strict=True):
+            if stored is None:
                 after[index] = self._again(before, events)
             else:
-                after[index] = job
-                self._changed(before, job, events)
+                after[index] = stored
+                self._changed(before, stored, events)
         return after
 
     def _stepped(self, job: Job, events: Sequence[Event]) -> Job:
