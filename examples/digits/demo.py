@@ -1,0 +1,151 @@
+"""The main job: a sweep of real trainings through a shortage, a crash and a bug, on this machine.
+
+It uses the `jobcore` command as a person would. Beside it a small saboteur takes slots
+away for a while and kills one training from outside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import jobcore
+from jobcore_local import write_pools
+from jobcore_sqlite import SqliteStore
+
+HERE = Path(__file__).resolve().parent
+HOME = Path(os.environ.get("JOBCORE_DEMO_HOME", HERE.parent.parent / ".demo"))
+SLOTS, SLOTS_IN_SHORTAGE, SHORTAGE_SECONDS = 4, 1, 10.0
+
+
+def command(*arguments: str) -> list[str]:
+    """Give the argument list of a `jobcore` call on the demo's own home."""
+    return [sys.executable, "-m", "jobcore_cli", "--home", str(HOME), *arguments]
+
+
+def say(text: str) -> None:
+    """Print a line of the story."""
+    print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
+
+
+class Saboteur(threading.Thread):
+    """Kills one training once it has checkpoints, then takes slots away for a while."""
+
+    def __init__(self) -> None:
+        """Run beside the manager; never keep the program alive."""
+        super().__init__(daemon=True)
+        self.killed = ""
+
+    def run(self) -> None:
+        """Wait for a victim, kill it, shrink the pool, give the slots back."""
+        deadline = time.monotonic() + 60
+        while not self.killed and time.monotonic() < deadline:
+            self.killed = kill_one_with_a_checkpoint()
+            time.sleep(0.05)
+        write_pools(HOME, {"cpu": SLOTS_IN_SHORTAGE})
+        time.sleep(SHORTAGE_SECONDS)
+        write_pools(HOME, {"cpu": SLOTS})
+
+
+def kill_one_with_a_checkpoint() -> str:
+    """Send SIGKILL to a training that has saved a checkpoint, as an out-of-memory killer would."""
+    for checkpoint in HOME.glob("checkpoints/*/last.joblib"):
+        job_id = checkpoint.parent.name
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (process / "environ").read_bytes().split(b"\0")
+                arguments = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if f"JOBCORE_JOB_ID={job_id}".encode() in environment and any(
+                argument.endswith(b"train.py") for argument in arguments
+            ):
+                os.kill(int(process.name), signal.SIGKILL)
+                return job_id
+    return ""
+
+
+def read_jobs() -> list[jobcore.Job]:
+    """Read every job of the demo."""
+    with SqliteStore(HOME / "jobcore.db") as store:
+        return list(store.find(jobcore.JobQuery(limit=1000)).jobs)
+
+
+def report(jobs: list[jobcore.Job], killed: str) -> None:
+    """Say what was retried and why, which model is best, and what was sent."""
+    say("What was retried, and why")
+    for job in jobs:
+        for attempt in job.attempts:
+            if attempt.failure is None:
+                continue
+            verdict = "not retried" if job.status is jobcore.Status.FAILED else "retried"
+            mark = "  (killed by the saboteur)" if job.job_id == killed else ""
+            kind = attempt.failure.failure_class
+            print(f"  {job.spec.name:12} attempt {attempt.number}  {kind:17} {verdict}{mark}")
+            print(f"    {attempt.failure.headline[-120:]}")
+
+    say("The best model")
+    results = []
+    for job in jobs:
+        if job.status is not jobcore.Status.COMPLETED:
+            continue
+        training = HOME / "trainings" / job.training_name / "ml"
+        metrics = json.loads((training / "output" / "data" / "metrics.json").read_text())
+        results.append((metrics["accuracy"], -metrics["loss"], job, metrics, training))
+    accuracy, _, job, metrics, training = max(results, key=lambda row: row[:2])
+    chosen = job.spec.args["hyperparameters"]
+    print(f"  {job.spec.name}: accuracy {accuracy:.4f}, loss {metrics['loss']:.4f}")
+    print(f"  {json.dumps(chosen)}")
+    print(f"  {training / 'model' / 'model.joblib'}")
+    for _, _, resumed, data, _ in results:
+        if data["resumed_after"]:
+            print(
+                f"  {resumed.spec.name} went on after epoch {data['resumed_after']} "
+                f"of {data['epochs']} in its attempt {resumed.attempts[-1].number}"
+            )
+
+    say("Messages sent")
+    lines = (HOME / "messages.jsonl").read_text().splitlines()
+    subjects = Counter(json.loads(line)["subject"] for line in lines)
+    by_status = Counter(subject.split(": ")[0] for subject in subjects.elements())
+    for subject, count in sorted(by_status.items()):
+        print(f"  {count:3d} x {subject}")
+    print(f"  one for each of {len(jobs)} jobs; all are in {HOME / 'messages.jsonl'}")
+
+
+def main() -> int:
+    """Run the story; exit 0 only if it ended as it should."""
+    shutil.rmtree(HOME, ignore_errors=True)
+    HOME.mkdir(parents=True, mode=0o700)
+    write_pools(HOME, {"cpu": SLOTS})
+    begun = time.monotonic()
+
+    say(f"jobcore sweep {HERE.name}/digits.toml")
+    subprocess.run(command("sweep", str(HERE / "digits.toml")), check=True)  # noqa: S603
+    saboteur = Saboteur()
+    saboteur.start()
+    say("jobcore run --until-done   (somebody kills a training and takes 3 of 4 slots for 10 s)")
+    outcome = subprocess.run(command("run", "--until-done"), check=False)  # noqa: S603
+    if outcome.returncode not in (0, 1):
+        return outcome.returncode
+    say("jobcore list --all")
+    subprocess.run(command("list", "--all", "--limit", "100"), check=True)  # noqa: S603
+
+    jobs = sorted(read_jobs(), key=lambda job: (len(job.spec.name), job.spec.name))
+    report(jobs, saboteur.killed)
+    counts = Counter(str(job.status) for job in jobs)
+    say(f"{dict(counts)} in {time.monotonic() - begun:.0f} s. Look around: jobcore --home {HOME} list -a")
+    as_told = counts == {"Completed": len(jobs) - 1, "Failed": 1} and bool(saboteur.killed)
+    return 0 if as_told else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
