@@ -1,0 +1,64 @@
+# Works on a bare machine with python3 (3.11 or newer) and make. Everything goes into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# `python3` may be older than what jobcore needs: take the first that is new enough.
+PYTHONS := python3 python3.11 python3.12 python3.13 python3.14 python
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock diagram clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(STAMP)  ## make .venv with everything that is locked
+
+# One recipe: a half-made environment has no stamp, so the next make completes it.
+$(STAMP): requirements.lock pyproject.toml
+	@if [ ! -x $(BIN)/python ]; then \
+	  for python in $(PYTHONS); do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "jobcore needs Python 3.11 or newer; none of these is: $(PYTHONS)" >&2; \
+	    echo "Install one (Debian, Ubuntu: apt-get install python3 python3-venv) and run make again." >&2; exit 1; \
+	  fi; \
+	  if ! $$found -c 'import venv, ensurepip' 2>/dev/null; then \
+	    echo "$$found has no venv module. Install it (Debian, Ubuntu: apt-get install python3-venv) and run make again." >&2; exit 1; \
+	  fi; \
+	  echo "Setting up $(VENV) with $$found (once, about a minute) ..."; \
+	  $$found -m venv $(VENV) || exit 1; \
+	else echo "Bringing $(VENV) up to date ..."; fi
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## train a sweep of real models, through a shortage and a crash
+	@$(BIN)/python examples/digits/demo.py
+
+test: $(STAMP)  ## run every test
+	@$(BIN)/python -m pytest --quiet --cov --cov-report=term:skip-covered
+
+check: $(STAMP)  ## lint, format, types, import contracts, generated docs
+	@echo "lint" && $(BIN)/ruff check --quiet .
+	@echo "format" && $(BIN)/ruff format --quiet --check .
+	@echo "types" && $(BIN)/mypy --no-error-summary
+	@echo "contracts" && $(BIN)/lint-imports --no-cache > $(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; }
+	@echo "docs" && $(BIN)/python docs/make_state_diagram.py --check
+
+bench: $(STAMP)  ## measure, against bare references in the same run
+	@$(BIN)/python -m benchmarks
+
+diagram: $(STAMP)  ## generate docs/states.md from the transition table
+	@$(BIN)/python docs/make_state_diagram.py
+
+lock: $(STAMP)  ## resolve requirements.lock anew (uv is installed for that alone)
+	@$(PIP) install uv
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-config --quiet \
+	  --default-index https://pypi.org/simple --output-file requirements.lock
+
+clean:  ## remove .venv and everything that was generated
+	@rm -rf $(VENV) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
