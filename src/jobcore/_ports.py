@@ -15,12 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ._failures import Evidence
-from ._messages import Message
-from ._model import Job, Json, Placement, Status
-from ._planner import PoolState, Usage, Waiting
+if TYPE_CHECKING:  # names for annotations only: whoever just reads a store need not load a planner
+    from ._failures import Evidence
+    from ._messages import Message
+    from ._model import Job, Json, Placement, Status
+    from ._planner import PoolState, Usage, Waiting
 
 __all__ = [
     "Added",
