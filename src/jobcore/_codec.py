@@ -174,9 +174,7 @@ def encode_job(job: Job) -> dict[str, Json]:
         "submitted_at": to_micros(job.submitted_at),
         "waiting_since": to_micros(job.waiting_since),
         "state": _encode_state(job.state),
-        "timeline": [
-            [to_micros(m.at), str(m.status), m.attempt, m.note] for m in job.timeline
-        ],
+        "timeline": [[to_micros(m.at), str(m.status), m.attempt, m.note] for m in job.timeline],
     }
     if job.charges:
         record["charges"] = {str(name): count for name, count in job.charges.items()}
@@ -238,9 +236,7 @@ def decode_job(record: Mapping[str, Any], spec: Spec, *, version: int) -> Job:
             for at, status, attempt, note in record["timeline"]
         ),
         outbox=tuple(
-            OutboxEntry(
-                event_id=event_id, status=Status(status), at=from_micros(at), reason=reason
-            )
+            OutboxEntry(event_id=event_id, status=Status(status), at=from_micros(at), reason=reason)
             for event_id, status, at, reason in record.get("outbox", ())
         ),
         stop=None if stop is None else StopRequest(at=from_micros(stop[0]), by=stop[1]),

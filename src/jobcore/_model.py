@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, TypeAlias, Union
+from typing import ClassVar, TypeAlias
 
 from ._failures import Failure, FailureClass
 from ._names import is_job_id, training_name
@@ -46,7 +46,7 @@ __all__ = [
     "new_job",
 ]
 
-Json: TypeAlias = Union[None, bool, int, float, str, list["Json"], dict[str, "Json"]]
+Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 ATTEMPTS_KEPT_MAX = 20  # older ended attempts are dropped; their number stays countable
 TIMELINE_KEPT_MAX = 60

@@ -234,9 +234,7 @@ def _timed_out(job: Job, cause: StopCause, now: datetime) -> Job:
 def _held(job: Job, attempt: int, code: HoldCode, reason: str, now: datetime) -> Job:
     """Hold the job; a person is told unless a person did it."""
     state = Held(since=now, attempt=attempt, code=code, reason=reason)
-    outbox = (
-        job.outbox if code is HoldCode.USER else _announced(job, Status.HELD, now, reason)
-    )
+    outbox = job.outbox if code is HoldCode.USER else _announced(job, Status.HELD, now, reason)
     return _moved(job, state, now, f"{code}: {reason}", outbox=outbox, hold_next=False)
 
 
@@ -348,7 +346,9 @@ def _stopped(job: Job, state: Stopping, now: datetime, note: str) -> Job:
 # --- handlers: observations -------------------------------------------------------------
 
 
-def _see(job: Job, state: Launching | Launched | InProgress, event: TrainingSeen, now: datetime) -> Job | str:
+def _see(
+    job: Job, state: Launching | Launched | InProgress, event: TrainingSeen, now: datetime
+) -> Job | str:
     attempt = state.attempt
     if event.running and not isinstance(state, InProgress):
         attempt = replace(
@@ -397,7 +397,9 @@ def _end(job: Job, state: Active, event: TrainingEnded, now: datetime) -> Job:
     return _after_failure(job, event.failure, attempt.number + 1, now)
 
 
-def _miss(job: Job, state: Launched | InProgress | Stopping, event: TrainingMissing, now: datetime) -> Job | str:
+def _miss(
+    job: Job, state: Launched | InProgress | Stopping, event: TrainingMissing, now: datetime
+) -> Job | str:
     if isinstance(state, Stopping) and not state.known:
         return "not created yet"
     if state.missing_since is None:
