@@ -44,7 +44,7 @@ def table() -> list[str]:
     lines = [
         "## Every cell",
         "",
-        "A name: the statuses that the event leads to (`=`: the status stays, its facts change). "
+        "A name: the statuses that the event leads to (`=`: the status stays, its facts change).",
         "`-n`: ignored; `!n`: refused; n is the reason below.",
         "",
         "| event | " + " | ".join(Status) + " |",
@@ -70,8 +70,8 @@ def reasons() -> list[str]:
         "",
         *(f"{number}. {text}" for number, text in enumerate(_texts(), start=1)),
         "",
-        "Besides, an event about another attempt than the job's is ignored in every status, and "
-        "a handler ignores a fact that changes nothing (it says why).",
+        "Besides, an event about another attempt than the job's is ignored in every status,",
+        "and a handler ignores a fact that changes nothing (it says why).",
     ]
 
 
