@@ -29,7 +29,7 @@ from ._events import (
     TrainingMissing,
     TrainingSeen,
 )
-from ._failures import Evidence, Failure, Rule, classify
+from ._failures import Evidence, Failure, Rule, Scope, classify
 from ._messages import message_for
 from ._model import Job, Launching, Placement, Spec, Status, new_job
 from ._names import parse_training_name, training_name
@@ -344,7 +344,7 @@ def launch_tick(
     if begun:
         jobs = run.read([due.job_id for due in begun])
         late = run.apply((job, [TimePassed()]) for job in jobs.values())
-        _perform(run, trainer, late, {})
+        _perform(run, trainer, late, store.pools(), fresh=False)
     try:
         snapshot = snapshot_of(store, trainer, now=run.now, limits=settings.limits)
     except Unavailable as error:
@@ -354,7 +354,7 @@ def launch_tick(
     run.report.wake_at = decided.wake_at
     if decided.launches:
         launching = _begin(run, decided.launches)
-        _perform(run, trainer, launching, snapshot.pools)
+        _perform(run, trainer, launching, snapshot.pools, fresh=True)
     return run.report
 
 
@@ -377,16 +377,33 @@ def _begin(run: _Pass, launches: Sequence[Launch]) -> list[Job]:
 
 
 def _perform(
-    run: _Pass, trainer: Trainer, jobs: Sequence[Job], pools: Mapping[str, PoolState]
+    run: _Pass,
+    trainer: Trainer,
+    jobs: Sequence[Job],
+    pools: Mapping[str, PoolState],
+    *,
+    fresh: bool,
 ) -> None:
-    """Make the launches that *jobs* owe, and save what came of them."""
+    """
+    Make the launches that *jobs* owe, and save what came of them.
+
+    Once a pool has refused, what asks for as much or more of it is refused with the same
+    reason and without a call: the answer is known, and calls are scarce. Only for *fresh*
+    intents, of which no earlier call can be under way.
+    """
     answers: list[tuple[Job, Sequence[Event]]] = []
     learned = _Learned(run, pools)
+    refused: dict[str, tuple[int, Failure]] = {}
     for job in jobs:
         if not run.settings.go_on():
             break
         effect = next((e for e in owed(job) if isinstance(e, LaunchTraining)), None)
         if effect is None:
+            continue
+        place = effect.placement
+        count, failure = refused.get(place.pool, (place.count + 1, None))
+        if fresh and failure is not None and place.count >= count:
+            answers.append((job, [LaunchRefused(attempt=effect.attempt, failure=failure)]))
             continue
         run.report.looked_at += 1
         try:
@@ -394,9 +411,12 @@ def _perform(
         except Exception as error:  # noqa: BLE001  (one poisoned job never blocks another)
             run.trouble(job.job_id, error)
             continue
-        if events:
-            answers.append((job, events))
-            learned.note(effect.placement, events)
+        if not events:
+            continue
+        answers.append((job, events))
+        learned.note(place, events)
+        if isinstance(events[0], LaunchRefused) and events[0].failure.scope is not Scope.JOB:
+            refused[place.pool] = (place.count, events[0].failure)
     after = run.apply(answers)
     for (_, events), job in zip(answers, after, strict=True):
         _stop_if_unwanted(run, trainer, job, events)
