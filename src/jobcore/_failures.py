@@ -169,6 +169,11 @@ _BOTO_PREFIX = re.compile(
     r"(?:[\w.]+(?:error|exception|exceeded|inuse): ?)*"
     r"an error occurred \((?P<code>[\w.]+)\) when calling the \w+ operation(?: \([^)]*\))?: ?"
 )
+# What tools put before a failure reason: the SageMaker SDK, AWS Batch, people.
+_TOOL_PREFIX = re.compile(
+    r"(?:[\w.]*unexpectedstatusexception: ?|error for [\w ]{1,30} job \S+: failed\. reason: ?"
+    r"|received status from sagemaker: ?|(?:failure|status) ?reason: ?)+"
+)
 _QUOTA = re.compile(
     r"the (?:account|resource)-level service limit (?:'(?P<name>[^']*)'|for (?P<old>\S+)) is (?P<limit>\d+) \w+, "
     r"with current utilization of (?P<used>\d+) \w+ and a request delta of (?P<delta>\d+) \w+"
@@ -188,8 +193,10 @@ def normalise(text: str) -> str:
     ("internal error.  Please" and "internal error. Please" are the same failure).
     """
     folded = " ".join(text.casefold().split())
-    match = _BOTO_PREFIX.match(folded)
-    return folded[match.end() :] if match else folded
+    for prefix in (_TOOL_PREFIX, _BOTO_PREFIX):
+        if match := prefix.match(folded):
+            folded = folded[match.end() :]
+    return folded
 
 
 def parse_quota(text: str) -> Quota | None:

@@ -1,0 +1,224 @@
+"""What a training script finds: SageMaker's training contract, with folders of this machine.
+
+Names and meanings are those of the public SageMaker training toolkit
+(https://github.com/aws/sagemaker-training-toolkit/blob/master/ENVIRONMENT_VARIABLES.md).
+What would be below /opt/ml in a container is below ``ml/`` of the training here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobcore import LaunchRequest
+
+from ._pools import is_gpu_pool
+
+# What a script needs of the manager's environment to run at all. The rest stays out: it may
+# hold secrets, and a training that depends on it would not run anywhere else.
+_PASSED_ON = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV",
+    "CONDA_PREFIX", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "XDG_RUNTIME_DIR",
+)  # fmt: skip
+_PASSED_ON_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_")
+
+
+class BadInput(ValueError):
+    """The request cannot be run on this machine; the text says which field and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A request made ready: what to run, where, and with which environment."""
+
+    argv: list[str]
+    cwd: str
+    environment: dict[str, str]
+
+
+def prepare(request: LaunchRequest, directory: Path, checkpoints: Path) -> Prepared:
+    """
+    Lay out the folders of a training and work out how to run it.
+
+    Raises:
+        BadInput: the script, its folder or a channel is not there.
+        OSError: the folders cannot be made.
+    """
+    args = request.args
+    source, script = _find_script(args)
+    hyperparameters = _mapping(args, "hyperparameters")
+    channels = {
+        name: _channel(name, str(where)) for name, where in _mapping(args, "channels").items()
+    }
+    ml = directory / "ml"
+    for folder in ("", "input", "input/config", "input/data", "model", "output", "output/data"):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(f"{ml}/{folder}", 0o700)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(checkpoints, 0o700)
+    for name, path in channels.items():
+        link = ml / "input" / "data" / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
+    gpus = request.placement.count if is_gpu_pool(request.placement.pool) else 0
+    host = "algo-1"
+    config = {
+        "hyperparameters": {k: _text(v) for k, v in hyperparameters.items()},
+        "inputdataconfig": {name: {"TrainingInputMode": "File"} for name in channels},
+        "resourceconfig": {"current_host": host, "hosts": [host], "network_interface_name": "lo"},
+    }
+    for name, document in config.items():
+        with open(f"{ml}/input/config/{name}.json", "w", encoding="utf-8") as file:
+            json.dump(document, file)
+
+    user_arguments = [*_arguments(hyperparameters), *map(str, _list(args, "arguments"))]
+    environment = _inherited() | {
+        "TRAINING_JOB_NAME": request.name,
+        "JOBCORE_TRAINING": request.name,
+        "JOBCORE_JOB_ID": request.job_id,
+        "JOBCORE_ATTEMPT": str(request.attempt),
+        "PYTHONUNBUFFERED": "1",
+        "SM_MODEL_DIR": str(ml / "model"),
+        "SM_INPUT_DIR": str(ml / "input"),
+        "SM_INPUT_CONFIG_DIR": str(ml / "input" / "config"),
+        "SM_OUTPUT_DIR": str(ml / "output"),
+        "SM_OUTPUT_DATA_DIR": str(ml / "output" / "data"),
+        "SM_CHECKPOINT_DIR": str(checkpoints),
+        "SM_CHANNELS": json.dumps(sorted(channels)),
+        "SM_HPS": json.dumps(hyperparameters, sort_keys=True),
+        "SM_USER_ARGS": json.dumps(user_arguments),
+        "SM_INPUT_DATA_CONFIG": json.dumps(config["inputdataconfig"]),
+        "SM_RESOURCE_CONFIG": json.dumps(config["resourceconfig"]),
+        "SM_CURRENT_HOST": host,
+        "SM_HOSTS": json.dumps([host]),
+        "SM_NETWORK_INTERFACE_NAME": "lo",
+        "SM_NUM_GPUS": str(gpus),
+        "SM_NUM_CPUS": str(os.cpu_count() or 1),
+        "SM_NUM_NEURONS": "0",
+        "SM_LOG_LEVEL": "20",
+        "SM_MODULE_NAME": script.stem,
+        "SM_MODULE_DIR": str(source),
+        "SM_USER_ENTRY_POINT": script.name,
+        "SM_CURRENT_INSTANCE_TYPE": "local",
+    }
+    if not gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    for name in channels:
+        environment[f"SM_CHANNEL_{name.upper()}"] = str(ml / "input" / "data" / name)
+    for name, value in hyperparameters.items():
+        environment[f"SM_HP_{name.upper()}"] = _text(value)
+    environment["SM_TRAINING_ENV"] = json.dumps(_training_env(environment, hyperparameters))
+    environment |= {
+        name: str(value)
+        for name, value in _mapping(args, "environment").items()
+        if not name.startswith(("SM_", "JOBCORE_"))
+    }
+    # The environment is the request's: how long the kernel lets it be is found out by the exec.
+    return Prepared(
+        argv=[*_interpreter(script, args), *user_arguments],
+        cwd=str(source),
+        environment={k: v for k, v in environment.items() if "\0" not in v and "=" not in k},
+    )
+
+
+def _find_script(args: Mapping[str, Any]) -> tuple[Path, Path]:
+    script = args.get("script")
+    if not isinstance(script, str) or not script:
+        msg = "script: missing; a local training needs one"
+        raise BadInput(msg)
+    source = Path(str(args.get("source_dir", "."))).expanduser()
+    if not source.is_dir():
+        msg = f"source_dir: {source} is not a folder on this machine"
+        raise BadInput(msg)
+    source = source.resolve()
+    path = source / script
+    if not path.is_file():
+        msg = f"script: {path} does not exist"
+        raise BadInput(msg)
+    return source, path
+
+
+def _interpreter(script: Path, args: Mapping[str, Any]) -> list[str]:
+    if script.suffix == ".py":
+        return [str(args.get("python") or sys.executable), str(script)]
+    if script.suffix == ".sh":
+        return [shutil.which("sh") or "/bin/sh", str(script)]
+    return [str(script)]
+
+
+def _channel(name: str, where: str) -> Path:
+    path = Path(where.removeprefix("file://")).expanduser()
+    if not path.exists():
+        msg = f"channels.{name}: {where} does not exist on this machine"
+        raise BadInput(msg)
+    return path.resolve()
+
+
+def _mapping(args: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    value = args.get(field, {})
+    if not isinstance(value, Mapping):
+        msg = f"{field}: expected a table, got {type(value).__name__}"
+        raise BadInput(msg)
+    return value
+
+
+def _list(args: Mapping[str, Any], field: str) -> list[Any]:
+    value = args.get(field, [])
+    if not isinstance(value, list):
+        msg = f"{field}: expected a list, got {type(value).__name__}"
+        raise BadInput(msg)
+    return value
+
+
+def _inherited() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+
+
+def _text(value: object) -> str:
+    """Write a hyperparameter as the toolkit does: text as it is, the rest as JSON or by str()."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return str(value)
+
+
+def _arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
+    """Give the hyperparameters as command-line arguments, sorted: ``--name value``, ``-n value``."""
+    arguments = []
+    for name in sorted(hyperparameters):
+        arguments += [f"--{name}" if len(name) > 1 else f"-{name}", _text(hyperparameters[name])]
+    return arguments
+
+
+def _training_env(environment: Mapping[str, str], hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    folders = {
+        name.removeprefix("SM_").lower(): value
+        for name, value in environment.items()
+        if name.startswith("SM_") and name.endswith("_DIR")
+    }
+    return {
+        **folders,
+        "job_name": environment["TRAINING_JOB_NAME"],
+        "hyperparameters": dict(hyperparameters),
+        "num_gpus": int(environment["SM_NUM_GPUS"]),
+        "num_cpus": int(environment["SM_NUM_CPUS"]),
+        "current_host": environment["SM_CURRENT_HOST"],
+        "hosts": json.loads(environment["SM_HOSTS"]),
+        "user_entry_point": environment["SM_USER_ENTRY_POINT"],
+        "module_name": environment["SM_MODULE_NAME"],
+    }
+

@@ -1,0 +1,88 @@
+"""Messages on one machine: a file that keeps them all, a stream, the desktop."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from jobcore import Message, Notifier, Unavailable
+
+
+class FileNotifier:
+    """Appends each message to a file as a line of JSON, synced: the record of what was sent."""
+
+    def __init__(self, path: Path) -> None:
+        """Append to *path*."""
+        self.path = path
+
+    def publish(self, message: Message) -> None:
+        """Append the message; a line is written whole or, after a crash, cut off and repeated."""
+        line = json.dumps(
+            {**message.data, "owner": message.owner, "subject": message.subject, "body": message.body}
+        )
+        try:
+            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(fd, line.encode() + b"\n")
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            msg = f"{self.path}: {error.strerror}"
+            raise Unavailable(msg) from None
+
+
+class ConsoleNotifier:
+    """Writes the subject of each message to a stream."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Write to *stream*, or to standard error."""
+        self.stream = stream
+
+    def publish(self, message: Message) -> None:
+        """Write one line."""
+        print(message.subject, file=self.stream or sys.stderr, flush=True)
+
+
+class DesktopNotifier:
+    """
+    Shows each message on the desktop, where there is one.
+
+    Best effort by nature: whether anybody saw it cannot be known, so a message that could
+    not be shown is no error. Keep a `FileNotifier` beside it.
+    """
+
+    def publish(self, message: Message) -> None:
+        """Show the message."""
+        command = self._command(message)
+        if command is not None:
+            subprocess.run(  # noqa: S603  (an argument list; the text is never parsed by a shell)
+                command, check=False, timeout=5, capture_output=True, stdin=subprocess.DEVNULL
+            )
+
+    def _command(self, message: Message) -> list[str] | None:
+        if program := shutil.which("notify-send"):
+            return [program, "--app-name=jobcore", "--", message.subject, message.body[:500]]
+        if program := shutil.which("osascript"):
+            script = "on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run"
+            return [program, "-e", script, message.subject, message.body[:500]]
+        return None
+
+
+class FanOut:
+    """Publishes to several notifiers in order; the first that does not answer stops it, to try again."""
+
+    def __init__(self, notifiers: Sequence[Notifier]) -> None:
+        """Publish to *notifiers*."""
+        self.notifiers = tuple(notifiers)
+
+    def publish(self, message: Message) -> None:
+        """Publish to each."""
+        for notifier in self.notifiers:
+            notifier.publish(message)

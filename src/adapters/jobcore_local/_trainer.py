@@ -1,0 +1,415 @@
+"""Trainings as local process trees, each under a shim that outlives the manager.
+
+See `_supervisor` for what a training directory holds. Everything here only reads it, or
+asks the fork server for a shim. Several managers may use one home at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jobcore
+from jobcore import (
+    Evidence,
+    LaunchReply,
+    LaunchRequest,
+    LaunchResult,
+    Training,
+    TrainingState,
+    Unavailable,
+)
+
+from . import _supervisor
+from ._contract import BadInput, prepare
+from ._pools import is_gpu_pool, read_pools
+
+STOP_GRACE = timedelta(seconds=120)  # SageMaker: SIGTERM, and SIGKILL 120 s later
+ANSWER_SECONDS_MAX = 30.0
+
+_STATES = {
+    "Completed": TrainingState.COMPLETED,
+    "Failed": TrainingState.FAILED,
+    "Stopped": TrainingState.STOPPED,
+    "TimedOut": TrainingState.STOPPED,
+}
+
+
+class LocalTrainer:
+    """
+    The `Trainer` of one machine.
+
+    Args:
+        home: where trainings, checkpoints and pools are; made if missing, private to its user.
+        wake: the path of a wake socket that shims poke when a training starts or ends.
+        stop_grace: from SIGTERM to SIGKILL, unless the job names its own.
+
+    Raises:
+        Unavailable: *home* cannot be made.
+    """
+
+    def __init__(
+        self, home: Path | str, *, wake: Path | str | None = None, stop_grace: timedelta = STOP_GRACE
+    ) -> None:
+        """Use *home*; no process is started before the first launch."""
+        self.home = Path(home).expanduser().resolve()
+        self._wake = os.fspath(wake) if wake is not None else None
+        self._grace = stop_grace
+        self._server: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard = threading.Lock()
+        try:
+            for folder in ("trainings", "checkpoints", "pools"):
+                (self.home / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            msg = f"{self.home}: {error.strerror}; choose another home (--home, JOBCORE_HOME)"
+            raise Unavailable(msg) from None
+
+    # --- places ---------------------------------------------------------------------
+
+    def directory(self, name: str) -> Path:
+        """
+        Give the folder of the training *name*.
+
+        Raises:
+            ValueError: *name* is not a training name of ours.
+        """
+        if jobcore.parse_training_name(name) is None:
+            msg = f"{name!r} is not a training name"
+            raise ValueError(msg)
+        return self.home / "trainings" / name
+
+    def log_path(self, name: str) -> Path:
+        """Say where the output of the training's script goes."""
+        return self.directory(name) / "output.log"
+
+    def model_dir(self, name: str) -> Path:
+        """Say where the training's script puts its model."""
+        return self.directory(name) / "ml" / "model"
+
+    def output_dir(self, name: str) -> Path:
+        """Say where the training's script puts other results."""
+        return self.directory(name) / "ml" / "output" / "data"
+
+    def checkpoint_dir(self, job_id: str) -> Path:
+        """Say where all attempts of a job keep their checkpoints."""
+        if not jobcore.is_job_id(job_id):
+            msg = f"{job_id!r} is not a job id"
+            raise ValueError(msg)
+        return self.home / "checkpoints" / job_id
+
+    # --- the port -------------------------------------------------------------------
+
+    def capacity(self) -> Mapping[str, int | None]:
+        """Name the pools and their slots, as the pools file says now."""
+        try:
+            return dict(read_pools(self.home))
+        except (OSError, ValueError) as error:
+            raise Unavailable(str(error)) from None
+
+    def launch(self, request: LaunchRequest) -> LaunchReply:
+        """Start a training under its name, or say why not."""
+        directory = self.directory(request.name)
+        if (directory / "started.json").exists():
+            return LaunchReply(LaunchResult.EXISTS)
+        pools = self.capacity()
+        pool = request.placement.pool
+        if pool not in pools and not request.to_stop:
+            return _refused(f"LocalBadInput: pool: there is no pool {pool!r} on this machine")
+        try:
+            directory.mkdir(exist_ok=True, mode=0o700)
+            order = self._order(request, directory, pools.get(pool) or 0)
+        except BadInput as error:
+            return _refused(f"LocalBadInput: {error}")
+        except OSError as error:
+            text = f"{error.filename or directory}: {error.strerror}"
+            return LaunchReply(LaunchResult.UNCLEAR, Evidence(where="create", text=text))
+        return self._answer(self._ask(order))
+
+    def _order(self, request: LaunchRequest, directory: Path, size: int) -> dict[str, Any]:
+        """Write down for the shim all that it has to know."""
+        if request.to_stop:
+            argv, cwd, environment = [""], "/", dict[str, str]()
+        else:
+            ready = prepare(request, directory, self.checkpoint_dir(request.job_id))
+            argv, cwd, environment = ready.argv, ready.cwd, ready.environment
+        grace = request.args.get("stop_grace_seconds")
+        limit = request.run_at_most
+        return {
+            "directory": str(directory),
+            "identity": {
+                "job_id": request.job_id,
+                "attempt": request.attempt,
+                "spec_hash": request.spec_hash,
+            },
+            "argv": argv,
+            "cwd": cwd,
+            "environment": environment,
+            "pool": request.placement.pool,
+            "pool_directory": str(self.home / "pools" / request.placement.pool),
+            "size": size,
+            "count": request.placement.count,
+            "gpu": is_gpu_pool(request.placement.pool),
+            "grace": grace if isinstance(grace, int | float) else self._grace.total_seconds(),
+            "run_at_most": limit.total_seconds() if limit is not None else None,
+            "to_stop": request.to_stop,
+            "wake": self._wake,
+        }
+
+    def _answer(self, reply: Mapping[str, str] | None) -> LaunchReply:
+        if reply is None:
+            evidence = Evidence(where="create", text="the fork server did not answer")
+            return LaunchReply(LaunchResult.UNCLEAR, evidence)
+        result = LaunchResult(reply["result"])
+        text = reply["text"]
+        return LaunchReply(result, Evidence(where="create", text=text) if text else None)
+
+    def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
+        """Read trainings from their directories; one that cannot be read is left out."""
+        answer: dict[str, Training | None] = {}
+        for name in names:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                answer[name] = self._describe(name)
+        return answer
+
+    def _describe(self, name: str) -> Training | None:
+        directory = self.directory(name)
+        started = _read_json(directory / "started.json")
+        if started is None:
+            return None
+        ended = _read_json(directory / "exit.json")
+        if ended is None and not _is_process(started.get("pid"), started.get("start_ticks")):
+            # It may have ended between the two looks.
+            ended = _read_json(directory / "exit.json") or self._died(name, started)
+        identity = {
+            "name": name,
+            "job_id": started.get("job_id"),
+            "attempt": started.get("attempt"),
+            "spec_hash": started.get("spec_hash"),
+            "started_at": _moment(started.get("started_at")),
+        }
+        if ended is None:
+            stopping = (directory / "stop").exists()
+            state = TrainingState.STOPPING if stopping else TrainingState.RUNNING
+            return Training(**identity, state=state, detail=state.value)
+        state = _STATES[ended["outcome"]]
+        evidence = None
+        if state is not TrainingState.COMPLETED:
+            secondary = "MaxRuntimeExceeded" if ended["outcome"] == "TimedOut" else str(state)
+            evidence = Evidence(
+                where="describe",
+                status=str(state),
+                secondary_status=secondary,
+                text=ended["reason"],
+            )
+        return Training(
+            **identity,
+            state=state,
+            detail=ended["outcome"],
+            ended_at=_moment(ended["ended_at"]),
+            evidence=evidence,
+        )
+
+    def _died(self, name: str, started: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """
+        Say how a training ended whose shim was killed; None while processes of it are left.
+
+        Nobody would learn how the script ends, so the rest of the tree has to go before the
+        attempt is over: found by a mark in its environment, and by the lock, which it inherits.
+        """
+        leftovers = _marked_processes(name)
+        if leftovers:
+            _signal_each(leftovers, signal.SIGKILL)
+        if leftovers or self._is_locked(name):
+            return None
+        stopped = (self.directory(name) / "stop").exists()
+        reason = "Interrupted: the training's supervisor died before the training ended"
+        return {
+            "outcome": "Stopped" if stopped else "Failed",
+            "reason": "The training job has stopped." if stopped else reason,
+            "started_at": started.get("started_at"),
+            "ended_at": None,
+        }
+
+    def _is_locked(self, name: str) -> bool:
+        """Tell whether a process of the training holds its lock."""
+        fd = os.open(self.directory(name) / "lock", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            return not _supervisor.try_lock(fd)
+        finally:
+            os.close(fd)
+
+    def stop(self, name: str) -> None:
+        """Ask a training to stop: its whole process tree, SIGTERM first."""
+        directory = self.directory(name)
+        try:
+            started = _read_json(directory / "started.json")
+            if started is None or (directory / "exit.json").exists():
+                return
+            marker = directory / "stop"
+            first = not marker.exists()
+            marker.touch(mode=0o600)
+        except (OSError, ValueError) as error:
+            raise Unavailable(str(error)) from None
+        pid, ticks = started.get("pid"), started.get("start_ticks")
+        if isinstance(pid, int) and _signal_if(pid, ticks, signal.SIGTERM):
+            return
+        # The shim is dead: end what is left of its tree from here, call by call.
+        overdue = not first and time.time() - marker.stat().st_ctime > started.get("grace", 0)
+        _signal_each(_marked_processes(name), signal.SIGKILL if overdue else signal.SIGTERM)
+
+    def running(self) -> Iterator[Training]:
+        """Walk the trainings that are not over."""
+        try:
+            names = sorted(os.listdir(self.home / "trainings"))
+        except OSError as error:
+            raise Unavailable(str(error)) from None
+        for name in names:
+            if (self.home / "trainings" / name / "exit.json").exists():
+                continue
+            if jobcore.parse_training_name(name) is None:
+                continue
+            training = self.describe([name]).get(name)
+            if training is not None and not training.state.is_terminal:
+                yield training
+
+    # --- the fork server ------------------------------------------------------------
+
+    def _ask(self, order: Mapping[str, Any]) -> Mapping[str, str] | None:
+        """Have a shim forked, and give its answer; None if there was none."""
+        data = json.dumps(order).encode()
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs, self._guard:
+                if not self._send(data, theirs):
+                    self._forget_server()  # it was killed; the order did not arrive whole
+                    if not self._send(data, theirs):
+                        return None
+            ready, _, _ = select.select([ours], [], [], ANSWER_SECONDS_MAX)
+            answer = ours.recv(65536) if ready else b""
+        return json.loads(answer) if answer else None
+
+    def _send(self, data: bytes, reply: socket.socket) -> bool:
+        server = self._server or self._start_server()
+        try:
+            socket.send_fds(server, [len(data).to_bytes(4, "big")], [reply.fileno()])
+            server.sendall(data)
+        except OSError:
+            return False
+        return True
+
+    def _start_server(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  (our own file, no shell)
+                [sys.executable, "-I", "-S", _supervisor.__file__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,  # a Ctrl-C at the manager is not for the trainings
+            )
+        self._server = ours
+        return ours
+
+    def _forget_server(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._process is not None:
+            self._process.wait(timeout=10)
+            self._process = None
+
+    def close(self) -> None:
+        """Let the fork server end; trainings go on."""
+        with self._guard:
+            self._forget_server()
+
+
+# --- reading and signalling -------------------------------------------------------------
+
+
+def _refused(text: str) -> LaunchReply:
+    return LaunchReply(LaunchResult.REFUSED, Evidence(where="create", text=text))
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON file; None if there is none."""
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    if not isinstance(document, dict):
+        msg = f"{path}: expected a JSON object"
+        raise ValueError(msg)  # noqa: TRY004  (what is wrong is the file, not the program)
+    return document
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else datetime.fromtimestamp(micros / 1e6, UTC)
+
+
+def _is_process(pid: object, ticks: int | None) -> bool:
+    """Tell whether a process is still the one that was started then; pids are used again."""
+    if not isinstance(pid, int):
+        return False
+    if ticks is None:  # no /proc on this system
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 0)
+            return True
+        return False
+    return _supervisor.start_ticks(pid) == ticks
+
+
+def _signal_if(pid: int, ticks: int | None, number: signal.Signals) -> bool:
+    """Signal a process if it is still the one that was started then; pids are used again."""
+    if not hasattr(os, "pidfd_open"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+            return True
+        return False
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if _supervisor.start_ticks(pid) != ticks:
+            return False
+        signal.pidfd_send_signal(handle, number)
+        return True
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def _marked_processes(name: str) -> list[int]:
+    """Find the processes whose environment says that they belong to the training."""
+    mark = f"JOBCORE_TRAINING={name}".encode()
+    found = []
+    for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                environment = Path("/proc", entry, "environ").read_bytes().split(b"\0")
+                if mark in environment:
+                    found.append(int(entry))
+    return found
+
+
+def _signal_each(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)

@@ -1,0 +1,73 @@
+"""A hint that something changed: one datagram on a socket in the manager's home.
+
+Only a hint. A manager that misses it looks again by itself a moment later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+from pathlib import Path
+from types import TracebackType
+
+from ._supervisor import poke as _poke
+
+
+def poke(path: Path | str) -> None:
+    """Wake whoever listens at *path*; nobody listening is no error."""
+    _poke(os.fspath(path))
+
+
+class WakeSocket:
+    """
+    The manager's end: waits for a hint.
+
+    A socket file left over by a killed manager is replaced.
+
+    Raises:
+        OSError: the socket cannot be made, such as for a path of more than about 100 characters.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Listen at *path*."""
+        self.path = os.fspath(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind(self.path)
+
+    def fileno(self) -> int:
+        """Give the file descriptor, for a select of one's own."""
+        return self._socket.fileno()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to *timeout* seconds for a hint; all that have come count as one."""
+        ready, _, _ = select.select([self._socket], [], [], timeout)
+        if not ready:
+            return False
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.recv(16)
+        return True
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    def __enter__(self) -> WakeSocket:
+        """Use as a context manager."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop listening."""
+        self.close()
