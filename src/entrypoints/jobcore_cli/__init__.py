@@ -1,0 +1,7 @@
+"""The command `jobcore`."""
+
+from __future__ import annotations
+
+from ._app import main
+
+__all__ = ["main"]

@@ -1,0 +1,191 @@
+"""The command's frame: options that all commands share, lazy commands, errors in one line.
+
+A command's module is imported when the command is used, so that `jobcore list` does not pay
+for what `jobcore run` needs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import click
+
+from ._errors import CONFLICT, FAILED, INTERRUPTED, UNAVAILABLE, USAGE, CliError
+from ._session import Session
+
+_COMMANDS = {
+    "submit": ("_submit", "Submit a job and walk away."),
+    "sweep": ("_submit", "Submit one job for each combination of hyperparameters."),
+    "list": ("_look", "List jobs, newest first."),
+    "show": ("_look", "Show all about a job: attempts, timeline, retries used."),
+    "why": ("_look", "Say why a job is not running, and what would help."),
+    "logs": ("_logs", "Print what a job's script wrote."),
+    "stop": ("_change", "Stop jobs."),
+    "hold": ("_change", "Hold jobs: no further attempt until they are released."),
+    "release": ("_change", "Let held jobs go on, or end a back-off."),
+    "retry": ("_change", "Try again: a finished job is submitted anew."),
+    "wait": ("_change", "Wait until jobs are over; the exit code tells how."),
+    "run": ("_run", "Run the manager: launch, watch, retry, notify."),
+    "tick": ("_run", "Do one pass of launch, monitor, notify or reap."),
+    "pools": ("_look", "Show the pools of this machine, or set their sizes."),
+    "classify": ("_classify", "Classify failure messages (JSON lines)."),
+    "doctor": ("_doctor", "Check the set-up."),
+    "completion": ("_completion", "Print the completion script for a shell."),
+}
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every command takes, before or after its name."""
+
+    def keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+        if value is not None and value is not False:
+            setattr(ctx.ensure_object(Session), str(param.name), value)
+
+    options = (
+        click.option(
+            "--home",
+            type=click.Path(file_okay=False),
+            expose_value=False,
+            callback=keep,
+            help="Where jobs are kept  [env: JOBCORE_HOME].",
+        ),
+        click.option("--owner", expose_value=False, callback=keep, help="Who you are  [env: JOBCORE_OWNER]."),
+        click.option(
+            "--backend",
+            type=click.Choice(["local"]),
+            expose_value=False,
+            callback=keep,
+            help="Where trainings run.",
+        ),
+        click.option(
+            "--json", "as_json", is_flag=True, expose_value=False, callback=keep, help="Answer in JSON."
+        ),
+        click.option(
+            "--no-color", "no_color", is_flag=True, expose_value=False, callback=keep, help="No colours."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+class _LazyGroup(click.Group):
+    """Knows the commands by name and imports one when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f".{_COMMANDS[cmd_name][0]}", __package__)
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "; jobcore --help lists the commands"
+            ctx.fail(f"there is no command {args[0]!r}{hint}")
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"jobcore {version('jobcore-scheduler')}")
+        ctx.exit()
+
+
+@click.command(
+    "jobcore",
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Exit codes: 0 done; 1 a job failed; 2 bad input; 3 no such job; 4 refused; "
+    "5 unavailable, try again; 6 waited too long.",
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version)
+@common
+def cli() -> None:
+    """
+    Fire and forget training jobs.
+
+    Submit a job and walk away: it is launched when there is capacity, retried when that is worth
+    it, and you are told once, when it is over.
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """
+    Run the command; every error is one line on standard error that says what to do.
+
+    Returns:
+        The exit code (see `jobcore --help`).
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        result = cli.main(words, prog_name="jobcore", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return USAGE
+    except click.UsageError as error:
+        name = error.ctx.command_path if error.ctx else "jobcore"
+        return _complain(words, f"{error.format_message()}  ({name} --help)", USAGE)
+    except click.ClickException as error:
+        return _complain(words, error.format_message(), USAGE)
+    except CliError as error:
+        return _complain(words, str(error), error.code)
+    except (click.Abort, KeyboardInterrupt):
+        return _complain(words, "interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read us has seen enough (`jobcore list | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _unexpected(words, error)
+
+
+def _unexpected(words: list[str], error: Exception) -> int:
+    import jobcore
+    from jobcore_sqlite import StoreUnusable
+
+    if os.environ.get("JOBCORE_DEBUG"):
+        raise error
+    if isinstance(error, jobcore.InvalidJob):
+        return _complain(words, str(error), USAGE)
+    if isinstance(error, StoreUnusable):
+        return _complain(words, str(error), CONFLICT)
+    if isinstance(error, jobcore.Unavailable):
+        return _complain(words, str(error), UNAVAILABLE)
+    if isinstance(error, jobcore.CorruptRecord):
+        return _complain(words, f"{error}; restore the store from a backup", FAILED)
+    if isinstance(error, OSError):
+        return _complain(words, f"{error.filename or 'I/O'}: {error.strerror}", UNAVAILABLE)
+    text = f"{type(error).__name__}: {error}"
+    return _complain(words, f"unexpected: {text} (JOBCORE_DEBUG=1 shows where)", FAILED)
+
+
+def _complain(words: list[str], message: str, code: int) -> int:
+    line = " ".join(message.split())
+    if "--json" in words:
+        print(json.dumps({"error": {"message": line, "code": code}}), file=sys.stderr)
+    else:
+        print(f"jobcore: {line}", file=sys.stderr)
+    return code

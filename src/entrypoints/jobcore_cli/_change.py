@@ -1,0 +1,212 @@
+"""The commands that ask something of a job: stop, hold, release, retry, wait."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+import jobcore
+
+from ._app import common
+from ._errors import CONFLICT, FAILED, TIMED_OUT, CliError
+from ._render import counts_line, job_document, plain, print_json, reason
+from ._session import Session
+
+
+def _selection(command: Any) -> Any:
+    command = click.option("--group", help="All jobs of a group.")(command)
+    return click.argument("jobs", nargs=-1, metavar="[JOB...]")(command)
+
+
+@click.command("stop")
+@_selection
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before stopping a whole group.")
+@common
+@click.pass_obj
+def stop_command(session: Session, /, jobs: Sequence[str], group: str | None, yes: bool) -> int:
+    """
+    Stop jobs. A training gets SIGTERM, and SIGKILL two minutes later.
+
+    A stop is never taken back; retry submits the job anew.
+    """
+    found = session.find_jobs(jobs, group)
+    unfinished = [job for job in found if not job.status.is_terminal]
+    if group is not None and not yes and not session.as_json and unfinished:
+        click.confirm(f"Stop {len(unfinished)} jobs of group {group}?", abort=True, err=True)
+    event = jobcore.StopRequested(by=session.owner_name)
+    return _ask_all(session, unfinished if group else found, event, "stopping")
+
+
+@click.command("hold")
+@_selection
+@click.option("--reason", default="", help="Why, for those who look at it later.")
+@common
+@click.pass_obj
+def hold_command(session: Session, /, jobs: Sequence[str], group: str | None, reason: str) -> int:
+    """Hold jobs. A running training goes on; there is no further attempt until a release."""
+    found = _unfinished(session.find_jobs(jobs, group), group)
+    event = jobcore.HoldRequested(by=session.owner_name, reason=reason[:200])
+    return _ask_all(session, found, event, "held")
+
+
+@click.command("release")
+@_selection
+@common
+@click.pass_obj
+def release_command(session: Session, /, jobs: Sequence[str], group: str | None) -> int:
+    """Let held jobs go on, or end a back-off."""
+    found = _unfinished(session.find_jobs(jobs, group), group)
+    event = jobcore.ReleaseRequested(by=session.owner_name)
+    return _ask_all(session, found, event, "released")
+
+
+@click.command("retry")
+@_selection
+@common
+@click.pass_obj
+def retry_command(session: Session, /, jobs: Sequence[str], group: str | None) -> int:
+    """
+    Try again. A finished job is submitted anew, as a new job; a held one is released.
+
+    Of a group, the jobs that failed or were stopped are tried again.
+    """
+    found = session.find_jobs(jobs, group)
+    if group is not None:
+        again = (jobcore.Status.FAILED, jobcore.Status.STOPPED)
+        found = [job for job in found if job.status in again]
+    over = [job for job in found if job.status.is_terminal]
+    waiting = [job for job in found if not job.status.is_terminal]
+    code = 0
+    if waiting:
+        event = jobcore.ReleaseRequested(by=session.owner_name)
+        code = _ask_all(session, waiting, event, "released")
+    if over:
+        specs = [replace(j.spec, tags={**j.spec.tags, "retry_of": j.job_id}) for j in over]
+        ids = [jobcore.job_id_from_bytes(os.urandom(16)) for _ in over]
+        jobcore.submit(specs, ids, store=session.store, now=datetime.now(UTC))
+        session.poke()
+        if session.as_json:
+            pairs = zip(over, ids, strict=True)
+            print_json({"submitted": [{"id": new, "retry_of": old.job_id} for old, new in pairs]})
+        else:
+            for old, new in zip(over, ids, strict=True):
+                print(f"{new}  {plain(old.spec.name)}  (again, after {old.job_id[:8]})")
+    return code
+
+
+def _unfinished(jobs: list[jobcore.Job], group: str | None) -> list[jobcore.Job]:
+    """Leave out the finished jobs of a group; one that was named is asked, and says no."""
+    return jobs if group is None else [job for job in jobs if not job.status.is_terminal]
+
+
+def _ask_all(
+    session: Session, jobs: Sequence[jobcore.Job], event: jobcore.Event, done: str
+) -> int:
+    """Ask each job; print what became of it. 4 if one refused."""
+    answers = []
+    code = 0
+    for job in jobs:
+        step = jobcore.ask(job.job_id, event, store=session.store, now=datetime.now(UTC))
+        if step is None:
+            continue
+        said = step.refused or step.ignored or ""
+        if step.refused:
+            code = CONFLICT
+        answers.append((step, said))
+    session.poke()
+    if session.as_json:
+        documents = [
+            {
+                "id": step.job.job_id,
+                "status": str(step.job.status),
+                "changed": step.changed,
+                "refused": step.refused,
+                "ignored": step.ignored,
+            }
+            for step, _ in answers
+        ]
+        print_json({"jobs": documents})
+        return code
+    for step, said in answers:
+        name = f"{step.job.job_id[:8]}  {plain(step.job.spec.name)}"
+        print(f"{name}  {said or done}  ({step.job.status})")
+    if not answers:
+        print("nothing to do")
+    return code
+
+
+# --- wait -------------------------------------------------------------------------------
+
+
+@click.command("wait")
+@_selection
+@click.option("--timeout", metavar="TIME", help='Give up after this long, such as "10m" (exit code 6).')
+@common
+@click.pass_obj
+def wait_command(
+    session: Session, /, jobs: Sequence[str], group: str | None, timeout: str | None
+) -> int:
+    """Wait until jobs are over. Exit code 0 if all completed, 1 if not."""
+    seconds = None
+    if timeout is not None:
+        try:
+            seconds = jobcore.parse_duration(int(timeout) if timeout.isdigit() else timeout)
+        except ValueError as error:
+            msg = f"--timeout: {error}"
+            raise CliError(msg) from None
+    ids = [job.job_id for job in session.find_jobs(jobs, group)]
+    limit = seconds.total_seconds() if seconds is not None else None
+    return wait_until_over(session, ids, timeout=limit)
+
+
+def wait_until_over(session: Session, ids: Sequence[str], *, timeout: float | None) -> int:
+    """
+    Wait for jobs; say how they ended.
+
+    Raises:
+        CliError: some are not over after *timeout* seconds.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    left = set(ids)
+    over: dict[str, jobcore.Job] = {}
+    pause = _growing_pause()
+    while left:
+        for job_id, job in session.store.get(sorted(left)).items():
+            if job.status.is_terminal:
+                over[job_id] = job
+                left.discard(job_id)
+        if not left:
+            break
+        if deadline is not None and time.monotonic() >= deadline:
+            msg = f"{len(left)} of {len(ids)} jobs are not over yet; is a manager running? (jobcore doctor)"
+            raise CliError(msg, TIMED_OUT)
+        pause()
+    jobs = [over[job_id] for job_id in ids]
+    if session.as_json:
+        print_json({"jobs": [job_document(job) for job in jobs]})
+    else:
+        for job in jobs if len(jobs) <= 10 else []:
+            print(f"{job.job_id[:8]}  {plain(job.spec.name)}  {job.status}  {plain(reason(job))}"[:200])
+        counts: dict[jobcore.Status, int] = {}
+        for job in jobs:
+            counts[job.status] = counts.get(job.status, 0) + 1
+        print(counts_line(counts))
+    return 0 if all(job.status is jobcore.Status.COMPLETED for job in jobs) else FAILED
+
+
+def _growing_pause() -> Callable[[], None]:
+    """Give a pause that grows from 20 ms to half a second."""
+    seconds = 0.02
+
+    def pause() -> None:
+        nonlocal seconds
+        time.sleep(seconds)
+        seconds = min(0.5, seconds * 1.5)
+
+    return pause

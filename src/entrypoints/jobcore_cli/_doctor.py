@@ -1,0 +1,120 @@
+"""`jobcore doctor`: is everything there that a manager needs?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import click
+
+import jobcore
+
+from ._app import common
+from ._errors import FAILED, CliError
+from ._render import plain, print_json
+from ._session import Session
+
+_FREE_BYTES_MIN = 200 << 20
+
+
+@click.command("doctor")
+@common
+@click.pass_obj
+def doctor_command(session: Session, /) -> int:
+    """Check the set-up. Exit code 1 if something is wrong."""
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("python", lambda: sys.version.split()[0]),
+        ("home", lambda: _home(session)),
+        ("free space", lambda: _space(session)),
+        ("store", lambda: _store(session)),
+        ("settings", lambda: _settings(session)),
+        ("pools", lambda: _pools(session)),
+        ("launching", lambda: _launch(session)),
+        ("manager", lambda: _manager(session)),
+    ]
+    results = []
+    for name, check in checks:
+        try:
+            results.append((name, True, check()))
+        except Exception as error:
+            results.append((name, False, str(error)))
+    if session.as_json:
+        print_json({"checks": [{"check": n, "ok": ok, "said": said} for n, ok, said in results]})
+    else:
+        for name, ok, said in results:
+            print(f"{'ok ' if ok else 'BAD'}  {name:<10}  {plain(said)}")
+    return 0 if all(ok for _, ok, _ in results) else FAILED
+
+
+def _home(session: Session) -> str:
+    _ = session.store
+    home = session.home_path
+    if not os.access(home, os.W_OK):
+        msg = f"{home} cannot be written; choose another (--home or JOBCORE_HOME)"
+        raise CliError(msg)
+    return str(home)
+
+
+def _space(session: Session) -> str:
+    free = shutil.disk_usage(session.home_path).free
+    if free < _FREE_BYTES_MIN:
+        msg = f"{free >> 20} MB free at {session.home_path}; free some space"
+        raise CliError(msg)
+    return f"{free >> 30} GB"
+
+
+def _store(session: Session) -> str:
+    wrong = session.store.check()
+    if wrong:
+        msg = f"{wrong[0]} ({len(wrong)} in all); restore the store from a backup"
+        raise CliError(msg)
+    return f"{sum(session.store.counts().values())} jobs, intact"
+
+
+def _settings(session: Session) -> str:
+    return f"owner {session.owner_name}, {len(session.rules())} rules, limits {session.limits.shares or 'none'}"
+
+
+def _pools(session: Session) -> str:
+    capacity = session.trainer.capacity()
+    if not any(capacity.values()):
+        msg = "no pool has a slot; jobcore pools set cpu=4"
+        raise CliError(msg)
+    return ", ".join(f"{name} {size}" for name, size in capacity.items())
+
+
+def _launch(session: Session) -> str:
+    """Run a training that does nothing, under the name of a job that cannot be."""
+    job_id = jobcore.job_id_from_bytes(os.urandom(16))
+    name = jobcore.training_name(job_id, 1)
+    trainer = session.trainer
+    request = jobcore.LaunchRequest(
+        name=name,
+        job_id=job_id,
+        attempt=1,
+        spec_hash="doctor",
+        placement=jobcore.Placement("cpu"),
+        args={},
+        to_stop=True,
+    )
+    begun = datetime.now(UTC)
+    try:
+        reply = trainer.launch(request)
+    finally:
+        trainer.close()
+        shutil.rmtree(trainer.directory(name), ignore_errors=True)
+    if reply.result is not jobcore.LaunchResult.ACCEPTED:
+        said = reply.evidence.text if reply.evidence else str(reply.result)
+        msg = f"a training cannot be started: {said}"
+        raise CliError(msg)
+    return f"{(datetime.now(UTC) - begun).total_seconds() * 1000:.0f} ms with a new fork server"
+
+
+def _manager(session: Session) -> str:
+    from ._manager import ManagerLock
+
+    with ManagerLock(session) as lock:
+        return "none runs (start one: jobcore run)" if lock.held else f"process {lock.holder}"

@@ -1,0 +1,20 @@
+"""The exit codes, and the error that carries one."""
+
+from __future__ import annotations
+
+OK = 0
+FAILED = 1  # a job failed, or something unexpected
+USAGE = 2
+NOT_FOUND = 3
+CONFLICT = 4  # refused: the job's state, a key used for something else, another manager
+UNAVAILABLE = 5
+TIMED_OUT = 6
+INTERRUPTED = 130
+
+
+class CliError(Exception):
+    """Something to tell the user in one line, and the exit code."""
+
+    def __init__(self, message: str, code: int = USAGE) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,91 @@
+"""Job files from disk: TOML, YAML or JSON, with their paths made absolute."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from ._errors import CliError
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """
+    Decode a job file by its ending.
+
+    Raises:
+        CliError: it cannot be read or decoded; the message names the file and the line.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise CliError(msg) from None
+    except UnicodeDecodeError as error:
+        msg = f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8"
+        raise CliError(msg) from None
+    try:
+        document = _decode(path, text)
+    except (ValueError, RecursionError) as error:
+        msg = f"{path}: not valid {_kind(path)}: {str(error).splitlines()[0]}"
+        raise CliError(msg) from None
+    if not isinstance(document, dict):
+        msg = f"{path}: expected a table of fields at the top, got {type(document).__name__}"
+        raise CliError(msg)
+    return document
+
+
+def _kind(path: Path) -> str:
+    return {".json": "JSON", ".yaml": "YAML", ".yml": "YAML"}.get(path.suffix.lower(), "TOML")
+
+
+def _decode(path: Path, text: str) -> Any:
+    match _kind(path):
+        case "JSON":
+            return json.loads(text)
+        case "YAML":
+            import yaml
+
+            try:
+                return yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                mark = getattr(error, "problem_mark", None)
+                where = f" (line {mark.line + 1})" if mark else ""
+                problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+                msg = f"{problem}{where}"
+                raise ValueError(msg) from None
+        case _:
+            return tomllib.loads(text)
+
+
+def localise(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    """
+    Make a job file's local paths absolute, relative to the file, and see that the script is there.
+
+    Raises:
+        CliError: the script or its folder does not exist.
+    """
+    result = dict(document)
+    base = path.absolute().parent
+    source = result.get("source_dir", ".")
+    if isinstance(source, str) and "://" not in source and "\0" not in source:
+        folder = base / Path(source).expanduser()
+        result["source_dir"] = str(folder)
+        script = result.get("script")
+        if not folder.is_dir():
+            msg = f"{path}: source_dir: {folder} is not a folder"
+            raise CliError(msg)
+        named = isinstance(script, str) and script and "\0" not in script
+        if named and not (folder / str(script)).is_file():
+            msg = f"{path}: script: {folder / str(script)} does not exist"
+            raise CliError(msg)
+    channels = result.get("channels")
+    if isinstance(channels, dict):
+        result["channels"] = {
+            name: str(base / Path(where).expanduser())
+            if isinstance(where, str) and "://" not in where
+            else where
+            for name, where in channels.items()
+        }
+    return result

@@ -1,0 +1,122 @@
+"""`jobcore logs`: the bytes that a script wrote, as they are."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+import jobcore
+
+from ._app import common
+from ._errors import NOT_FOUND, CliError
+from ._session import Session
+
+_CHUNK = 1 << 16
+
+
+@click.command("logs")
+@click.argument("job")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
+@click.option("--attempt", type=click.IntRange(1), help="Which attempt; the last one if not given.")
+@click.option("--tail", type=click.IntRange(0), metavar="LINES", help="Only the last lines.")
+@common
+@click.pass_obj
+def logs_command(
+    session: Session, /, job: str, follow: bool, attempt: int | None, tail: int | None
+) -> int:
+    """Print what a job's script wrote, standard output and error together."""
+    found = session.find_job(job)
+    number = attempt or _last_attempt(found)
+    path = _path(session, found, number)
+    if session.as_json:
+        from ._render import print_json
+
+        text = path.read_bytes().decode("utf-8", "replace") if path.exists() else None
+        print_json({"id": found.job_id, "attempt": number, "path": str(path), "text": text})
+        return 0
+    if not path.exists() and not follow:
+        msg = f"attempt {number} of {found.job_id[:8]} has written nothing (jobcore why {found.job_id[:8]})"
+        raise CliError(msg, NOT_FOUND)
+    out = sys.stdout.buffer
+    if follow:
+        _follow(session, found, number, fixed=attempt is not None, tail=tail, out=out)
+    else:
+        with path.open("rb") as file:
+            _skip_to_tail(file, tail)
+            while chunk := file.read(_CHUNK):
+                out.write(chunk)
+    out.flush()
+    return 0
+
+
+def _last_attempt(job: jobcore.Job) -> int:
+    """Give the number of the last attempt that may have written anything."""
+    if job.current is None and job.attempts:
+        return job.attempts[-1].number
+    return job.attempt_number
+
+
+def _path(session: Session, job: jobcore.Job, number: int) -> Path:
+    return session.trainer.log_path(jobcore.training_name(job.job_id, number))
+
+
+def _skip_to_tail(file: BinaryIO, lines: int | None) -> None:
+    """Move to the beginning of the last *lines* lines, reading from the end."""
+    if lines is None:
+        return
+    end = file.seek(0, 2)
+    position, newlines = end, 0
+    while position > 0:
+        size = min(_CHUNK, position)
+        position -= size
+        file.seek(position)
+        block = file.read(size)
+        if position + size == end and block.endswith(b"\n"):
+            block = block[:-1]  # the last line's own end
+        for index in range(len(block) - 1, -1, -1):
+            if block[index] == 0x0A:
+                newlines += 1
+                if newlines >= max(lines, 1):
+                    file.seek(position + index + 1 if lines else end)
+                    return
+    file.seek(0 if lines else end)
+
+
+def _follow(
+    session: Session, job: jobcore.Job, number: int, *, fixed: bool, tail: int | None, out: BinaryIO
+) -> None:
+    while True:
+        # Whether it is over is asked before the file is read to its end, or the last lines are lost.
+        is_over = _attempt_is_over(session, job.job_id, number)
+        path = _path(session, job, number)
+        if path.exists():
+            with path.open("rb") as file:
+                _skip_to_tail(file, tail)
+                while True:
+                    while chunk := file.read(_CHUNK):
+                        out.write(chunk)
+                    out.flush()
+                    if is_over:
+                        break
+                    time.sleep(0.1)
+                    is_over = _attempt_is_over(session, job.job_id, number)
+        elif not is_over:
+            time.sleep(0.1)
+            continue
+        now = session.store.get([job.job_id])[job.job_id]
+        following = _last_attempt(now)
+        if fixed or (now.status.is_terminal and following == number):
+            return
+        if following == number:
+            following = number + 1
+        out.write(f"--- attempt {following} ---\n".encode())
+        number, tail = following, None
+
+
+def _attempt_is_over(session: Session, job_id: str, number: int) -> bool:
+    job = session.store.get([job_id])[job_id]
+    return job.status.is_terminal or job.attempt_number > number

@@ -1,0 +1,313 @@
+"""The commands that only look: list, show, why, pools."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+import jobcore
+
+from ._app import common
+from ._errors import CliError
+from ._render import (
+    ago,
+    clip,
+    counts_line,
+    headline,
+    job_document,
+    jobs_table,
+    moment,
+    plain,
+    print_json,
+    table,
+    wants_colour,
+    width,
+)
+from ._session import Session
+
+_STATUSES = {str(status).lower(): status for status in jobcore.Status}
+_UNFINISHED = frozenset(status for status in jobcore.Status if not status.is_terminal)
+
+
+# --- list -------------------------------------------------------------------------------
+
+
+@click.command("list")
+@click.option("--status", "statuses", multiple=True, help="Only this status; may be repeated.")
+@click.option("--group", help="Only jobs of this group.")
+@click.option("--mine", is_flag=True, help="Only your own jobs.")
+@click.option("-n", "--name", help="Only jobs of this name.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Finished jobs, too, however old.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("-w", "--watch", is_flag=True, help="Look again every two seconds.")
+@common
+@click.pass_obj
+def list_command(session: Session, /, watch: bool, **options: Any) -> int:
+    """
+    List jobs, newest first.
+
+    Without -a or --status: the unfinished jobs, and those that ended in the last 24 hours.
+    """
+    query = _query(session, options)
+    while True:
+        jobs, counts = _listed(session, query, options)
+        if session.as_json:
+            print_json({"jobs": [job_document(job) for job in jobs], "counts": dict(counts)})
+        else:
+            lines = jobs_table(jobs, now=datetime.now(UTC), colour=wants_colour(session.no_color))
+            if watch:
+                print("\x1b[H\x1b[2J", end="")
+            print("\n".join(lines if jobs else []), end="\n" if jobs else "")
+            print(counts_line(counts) + _hint(jobs, counts, options))
+        if not watch:
+            return 0
+        time.sleep(2)
+
+
+def _query(session: Session, options: dict[str, Any]) -> jobcore.JobQuery:
+    wanted = set()
+    for word in options["statuses"]:
+        if word.lower() not in _STATUSES:
+            msg = f"--status: {word!r} is not one of {', '.join(jobcore.Status)}"
+            raise CliError(msg)
+        wanted.add(_STATUSES[word.lower()])
+    owner = session.owner_name if options["mine"] else None
+    return jobcore.JobQuery(
+        statuses=frozenset(wanted),
+        owner=owner,
+        group=options["group"],
+        name=options["name"],
+        limit=options["limit"],
+    )
+
+
+def _listed(
+    session: Session, query: jobcore.JobQuery, options: dict[str, Any]
+) -> tuple[Sequence[jobcore.Job], dict[jobcore.Status, int]]:
+    jobs: Sequence[jobcore.Job] = session.store.find(query).jobs
+    if not (options["everything"] or query.statuses or query.group or query.name):
+        recent = datetime.now(UTC) - timedelta(days=1)
+        jobs = [j for j in jobs if not j.status.is_terminal or j.state.since >= recent]
+    return jobs, dict(session.store.counts(group=query.group, owner=query.owner))
+
+
+def _hint(
+    jobs: Sequence[jobcore.Job], counts: dict[jobcore.Status, int], options: dict[str, Any]
+) -> str:
+    left = sum(counts.values()) - len(jobs)
+    if left <= 0 or options["statuses"] or options["name"]:
+        return ""
+    return f"  ({left} not shown: --all, --limit)"
+
+
+# --- show -------------------------------------------------------------------------------
+
+
+@click.command("show")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@common
+@click.pass_obj
+def show_command(session: Session, /, jobs: Sequence[str]) -> int:
+    """Show all about a job: where it stands, attempts, timeline, retries used."""
+    found = [session.find_job(word) for word in jobs]
+    if session.as_json:
+        documents = [{**job_document(job), "places": _places(session, job)} for job in found]
+        print_json(documents[0] if len(documents) == 1 else documents)
+        return 0
+    for number, job in enumerate(found):
+        if number:
+            print()
+        for line in _shown(session, job):
+            print(clip(plain(line), width()))
+    return 0
+
+
+def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
+    number = job.attempts[-1].number if job.current is None and job.attempts else job.attempt_number
+    name = jobcore.training_name(job.job_id, number)
+    trainer = session.trainer
+    return {
+        "log": str(trainer.log_path(name)),
+        "model": str(trainer.model_dir(name)),
+        "output": str(trainer.output_dir(name)),
+        "checkpoints": str(trainer.checkpoint_dir(job.job_id)),
+    }
+
+
+def _shown(session: Session, job: jobcore.Job) -> list[str]:
+    now = datetime.now(UTC)
+    spec = job.spec
+    snapshot = jobcore.Snapshot(waiting=())
+    why = None
+    if job.status is not jobcore.Status.NEW:
+        why = jobcore.explain(job, snapshot, session.limits, now=now)
+    lines = [f"{spec.name}  {job.status}", ""]
+    facts = [
+        ("id", job.job_id),
+        ("owner", spec.owner + (f"  share {spec.share}" if spec.share != spec.owner else "")),
+        ("group", spec.group),
+        ("pools", ", ".join(f"{p.pool}" + f" x{p.count}" * (p.count > 1) for p in spec.placements)),
+        ("priority", str(spec.priority) if spec.priority else None),
+        ("submitted", f"{moment(job.submitted_at)}  ({ago(now - job.submitted_at)} ago)"),
+        ("reason", why.sentence if why is not None else f"jobcore why {job.job_id[:8]} tells"),
+        ("tags", ", ".join(f"{k}={v}" for k, v in spec.tags.items()) or None),
+    ]
+    lines += [f"  {name:<11} {value}" for name, value in facts if value]
+    parameters = spec.args.get("hyperparameters")
+    if isinstance(parameters, dict) and parameters:
+        lines += ["", "Hyperparameters"]
+        lines += [f"  {name} = {value}" for name, value in parameters.items()]
+    lines += ["", "Attempts", *("  " + line for line in _attempts(job, now))]
+    lines += ["", "Retries used", *("  " + line for line in _budgets(job))]
+    lines += ["", "Timeline", *("  " + line for line in _timeline(job))]
+    lines += ["", "Places"]
+    lines += [f"  {name:<11} {path}" for name, path in _places(session, job).items()]
+    return lines
+
+
+def _attempts(job: jobcore.Job, now: datetime) -> list[str]:
+    attempts = (*job.attempts, *([job.current] if job.current else []))
+    if not attempts:
+        return ["none yet"]
+    rows = []
+    for a in attempts:
+        ran = ago((a.ended_at or now) - a.started_at) if a.started_at else "-"
+        failure = f"{a.failure.failure_class}: {headline(a.failure)}" if a.failure else ""
+        rule = f" [{a.failure.rule}]" if a.failure else ""
+        outcome = str(a.outcome or job.status)
+        rows.append([str(a.number), a.placement.pool, ran, outcome, failure + rule])
+    lines = table(["TRY", "POOL", "RAN", "OUTCOME", "WHY [RULE]"], rows, shrink=(1,))
+    return lines
+
+
+def _budgets(job: jobcore.Job) -> list[str]:
+    classes = sorted({*job.charges, *job.spec.retry.budgets})
+    lines = []
+    for kind in classes:
+        total = jobcore.budget(job.spec.retry, kind)
+        of = "no limit" if total is None else f"of {total}"
+        lines.append(f"{kind}: {job.charges.get(kind, 0)} {of}")
+    return lines or ["none"]
+
+
+def _timeline(job: jobcore.Job) -> list[str]:
+    return [
+        f"{moment(mark.at)}  {mark.status:<10}  {mark.attempt}  {mark.note}".rstrip()
+        for mark in job.timeline
+    ]
+
+
+# --- why --------------------------------------------------------------------------------
+
+
+@click.command("why")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@common
+@click.pass_obj
+def why_command(session: Session, /, jobs: Sequence[str]) -> int:
+    """Say why a job is not running (or where it stands), and what would help."""
+    found = [session.find_job(word) for word in jobs]
+    now = datetime.now(UTC)
+    limits = session.limits
+    snapshot = jobcore.snapshot_of(session.store, session.trainer, now=now, limits=limits)
+    answers = [(job, jobcore.explain(job, snapshot, limits, now=now)) for job in found]
+    if session.as_json:
+        documents = [
+            {
+                "id": job.job_id,
+                "status": str(job.status),
+                "code": str(why.code),
+                "sentence": why.sentence,
+                "help": why.help,
+                "until": why.until,
+            }
+            for job, why in answers
+        ]
+        print_json(documents[0] if len(documents) == 1 else documents)
+        return 0
+    for job, why in answers:
+        lines = [f"{job.job_id[:8]}  {job.spec.name}  {job.status}  ({why.code})"]
+        lines.append(f"  {why.sentence}")
+        if why.until is not None:
+            lines.append(f"  until {moment(why.until)}")
+        if why.help:
+            lines.append(f"  what would help: {why.help}")
+        for line in lines:
+            for part in _wrapped(plain(line)):
+                print(part)
+    return 0
+
+
+def _wrapped(line: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(line, width(), subsequent_indent="    ", drop_whitespace=True) or [""]
+
+
+# --- pools ------------------------------------------------------------------------------
+
+
+@click.group("pools", invoke_without_command=True)
+@common
+@click.pass_context
+def pools_command(ctx: click.Context) -> int | None:
+    """Show the pools of this machine: slots, what is in use, whether launches are held back."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    session: Session = ctx.obj
+    now = datetime.now(UTC)
+    capacity = session.trainer.capacity()
+    learned = session.store.pools()
+    used: dict[str, int] = {}
+    for usage in session.store.usage():
+        used[usage.pool] = used.get(usage.pool, 0) + usage.slots
+    rows = []
+    for name in sorted({*capacity, *used}):
+        state = learned.get(name)
+        closed = state.closed_until if state is not None else None
+        note = f"closed for {ago(closed - now)}: {state.because}" if state and closed and closed > now else ""
+        rows.append([name, str(capacity.get(name, "?")), str(used.get(name, 0)), note])
+    if session.as_json:
+        print_json(
+            {
+                "pools": [
+                    {"pool": name, "slots": capacity.get(name), "used": used.get(name, 0), "note": note}
+                    for name, _, _, note in rows
+                ]
+            }
+        )
+        return 0
+    print("\n".join(table(["POOL", "SLOTS", "USED", "NOTE"], rows, last_fills=True)))
+    return 0
+
+
+@pools_command.command("set")
+@click.argument("sizes", nargs=-1, required=True, metavar="POOL=SLOTS...")
+@common
+@click.pass_obj
+def pools_set_command(session: Session, /, sizes: Sequence[str]) -> int:
+    """Set the size of pools; running trainings are left alone."""
+    from jobcore_local import read_pools, write_pools
+
+    _ = session.store  # makes the home
+    try:
+        pools = read_pools(session.home_path)
+        for word in sizes:
+            name, _, slots = word.partition("=")
+            if not slots.isdigit():
+                msg = f"{word!r}: expected POOL=SLOTS, such as cpu=4"
+                raise CliError(msg)
+            pools[name] = int(slots)
+        write_pools(session.home_path, pools)
+    except ValueError as error:
+        raise CliError(str(error)) from None
+    session.poke()
+    if session.as_json:
+        print_json({"pools": pools})
+    else:
+        print(", ".join(f"{name}: {slots} slots" for name, slots in pools.items()))
+    return 0

@@ -1,0 +1,246 @@
+"""What people see: tables that fit the terminal, times in their zone, colours only on a terminal.
+
+A table is a few lines of our own: rich takes longer to import than `jobcore list` takes to run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jobcore
+
+_COLOURS = {
+    jobcore.Status.NEW: "36",
+    jobcore.Status.LAUNCHING: "34",
+    jobcore.Status.LAUNCHED: "34",
+    jobcore.Status.IN_PROGRESS: "34;1",
+    jobcore.Status.STOPPING: "33",
+    jobcore.Status.HELD: "33;1",
+    jobcore.Status.COMPLETED: "32",
+    jobcore.Status.FAILED: "31;1",
+    jobcore.Status.STOPPED: "33",
+}
+
+
+def wants_colour(no_color: bool) -> bool:
+    """Tell whether to use colours: on a terminal, unless somebody said no (https://no-color.org)."""
+    if no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.stdout.isatty()
+
+
+def width() -> int:
+    """Give the number of columns to fill; 80 where there is no terminal."""
+    return max(40, shutil.get_terminal_size((80, 24)).columns)
+
+
+def plain(text: str) -> str:
+    """Take control characters out of text that others wrote: it must not steer the terminal."""
+    return "".join(c if c.isprintable() else "�" if c not in "\n\t\r" else " " for c in text)
+
+
+def clip(text: str, columns: int) -> str:
+    """Cut text to a number of columns."""
+    return text if len(text) <= columns else text[: max(0, columns - 1)] + "…"
+
+
+def moment(at: datetime | None) -> str:
+    """Write a time in the user's zone."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at is not None else "-"
+
+
+def ago(span: timedelta) -> str:
+    """Write a duration in at most six characters: 12s, 3m05s, 2h10m, 4d03h."""
+    seconds = max(0, int(span.total_seconds()))
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m{seconds % 60:02d}s"
+    if seconds < 86400:
+        return f"{seconds // 3600}h{seconds // 60 % 60:02d}m"
+    return f"{seconds // 86400}d{seconds // 3600 % 24:02d}h"
+
+
+def short_ids(jobs: Sequence[jobcore.Job]) -> dict[str, str]:
+    """Shorten the ids of *jobs* to 8 characters, or as many as tell them apart."""
+    ids = sorted({job.job_id for job in jobs})
+    length = 8
+    for one, other in zip(ids, ids[1:], strict=False):
+        common = len(os.path.commonprefix([one, other]))
+        length = max(length, common + 1)
+    return {job_id: job_id[:length] for job_id in ids}
+
+
+def run_time(job: jobcore.Job, now: datetime) -> timedelta | None:
+    """Say how long the job's attempts have run, all together."""
+    spans = [
+        (attempt.ended_at or now) - attempt.started_at
+        for attempt in (*job.attempts, *([job.current] if job.current else []))
+        if attempt.started_at is not None
+    ]
+    return sum(spans, timedelta(0)) if spans else None
+
+
+def reason(job: jobcore.Job) -> str:
+    """Say in a few words why the job is where it is."""
+    state = job.state
+    if isinstance(state, jobcore.Failed):
+        return f"{state.failure.failure_class}: {headline(state.failure)}"
+    if isinstance(state, jobcore.Held):
+        return f"{state.code}: {state.reason}"
+    if isinstance(state, jobcore.New) and state.after is not None:
+        return f"retry after {state.after.failure_class}"
+    if isinstance(state, jobcore.Launched):
+        return state.detail
+    if job.status is jobcore.Status.COMPLETED and job.charges:
+        return "retried: " + ", ".join(f"{name} {n}" for name, n in sorted(job.charges.items()))
+    if job.status is jobcore.Status.STOPPED and job.stop is not None:
+        return f"stopped by {job.stop.by}"
+    return ""
+
+
+def headline(failure: jobcore.Failure) -> str:
+    """Give a failure's message without what every one of its kind begins with."""
+    text = failure.headline
+    if 'ErrorMessage "' in text:
+        text = text.split('ErrorMessage "', 1)[1].rsplit('"', 1)[0]
+    return text
+
+
+def jobs_table(jobs: Sequence[jobcore.Job], *, now: datetime, colour: bool) -> list[str]:
+    """Draw the table of `jobcore list`."""
+    ids = short_ids(jobs)
+    rows = []
+    for job in jobs:
+        placement = job.current.placement if job.current else None
+        pool = placement.pool if placement else job.spec.placements[0].pool
+        ran = run_time(job, now)
+        rows.append(
+            [
+                ids[job.job_id],
+                plain(job.spec.name),
+                str(job.status),
+                str(job.attempt_number),
+                plain(pool),
+                ago(now - job.submitted_at),
+                ago(ran) if ran is not None else "-",
+                plain(reason(job)),
+            ]
+        )
+    styles = [_COLOURS[job.status] for job in jobs]
+    heads = ["ID", "NAME", "STATUS", "TRY", "POOL", "AGE", "RAN", "REASON"]
+    lines = table(heads, rows, shrink=(1, 4), last_fills=True)
+    if colour:
+        lines = [
+            lines[0],
+            *(f"\x1b[{style}m{line}\x1b[0m" for line, style in zip(lines[1:], styles, strict=True)),
+        ]
+    return lines
+
+
+def table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    shrink: Sequence[int] = (),
+    last_fills: bool = False,
+) -> list[str]:
+    """
+    Lay out a table within the terminal's width.
+
+    Args:
+        shrink: the columns that may be cut, each to at most 24 characters.
+        last_fills: the last column takes what is left, and is cut there.
+    """
+    widths = [
+        max(len(head), *(len(row[i]) for row in rows)) if rows else len(head)
+        for i, head in enumerate(heads)
+    ]
+    for column in shrink:
+        widths[column] = min(widths[column], 24)
+    if last_fills:
+        used = sum(widths[:-1]) + 2 * (len(widths) - 1)
+        widths[-1] = max(6, min(widths[-1], width() - used))
+    lines = []
+    for row in [heads, *rows]:
+        cells = [clip(cell, w).ljust(w) for cell, w in zip(row, widths, strict=True)]
+        lines.append(clip("  ".join(cells).rstrip(), width()))
+    return lines
+
+
+def counts_line(counts: Mapping[jobcore.Status, int]) -> str:
+    """Write the numbers of jobs by status in one line."""
+    parts = [f"{counts[status]} {status}" for status in jobcore.Status if counts.get(status)]
+    return ", ".join(parts) or "no jobs"
+
+
+def job_document(job: jobcore.Job) -> dict[str, Any]:
+    """Give a job as JSON data for programs; times are ISO 8601 in UTC."""
+
+    def at(time: datetime | None) -> str | None:
+        return time.astimezone(UTC).isoformat() if time is not None else None
+
+    def failure(found: jobcore.Failure | None) -> dict[str, str] | None:
+        if found is None:
+            return None
+        return {
+            "class": found.failure_class,
+            "scope": found.scope,
+            "retry": found.retryable,
+            "rule": found.rule,
+            "text": found.text,
+        }
+
+    attempts = (*job.attempts, *([job.current] if job.current else []))
+    state = job.state
+    return {
+        "id": job.job_id,
+        "name": job.spec.name,
+        "owner": job.spec.owner,
+        "share": job.spec.share,
+        "group": job.spec.group,
+        "priority": job.spec.priority,
+        "status": str(job.status),
+        "since": at(state.since),
+        "submitted_at": at(job.submitted_at),
+        "attempt": job.attempt_number,
+        "not_before": at(state.not_before) if isinstance(state, jobcore.New) else None,
+        "reason": reason(job) or None,
+        "failure": failure(state.failure) if isinstance(state, jobcore.Failed) else None,
+        "pools": [{"pool": p.pool, "count": p.count} for p in job.spec.placements],
+        "args": dict(job.spec.args),
+        "tags": dict(job.spec.tags),
+        "charges": {str(name): count for name, count in job.charges.items()},
+        "attempts": [
+            {
+                "number": a.number,
+                "pool": a.placement.pool,
+                "count": a.placement.count,
+                "training_name": jobcore.training_name(job.job_id, a.number),
+                "launching_at": at(a.launching_at),
+                "launched_at": at(a.launched_at),
+                "started_at": at(a.started_at),
+                "ended_at": at(a.ended_at),
+                "outcome": str(a.outcome) if a.outcome else None,
+                "failure": failure(a.failure),
+            }
+            for a in attempts
+        ],
+        "timeline": [
+            {"at": at(m.at), "status": str(m.status), "attempt": m.attempt, "note": m.note}
+            for m in job.timeline
+        ],
+        "messages_owed": [entry.event_id for entry in job.outbox],
+        "version": job.version,
+    }
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))

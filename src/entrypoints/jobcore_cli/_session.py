@@ -1,0 +1,219 @@
+"""One call of the command: its settings, and the adapters it uses, made when first needed."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._errors import CONFLICT, NOT_FOUND, CliError
+
+if TYPE_CHECKING:
+    import jobcore
+    from jobcore_local import LocalTrainer
+    from jobcore_sqlite import SqliteStore
+
+_FIELDS = {"home", "owner", "limits", "launch_lease", "rules", "desktop"}
+
+
+class Session:
+    """
+    Settings by flag, then environment, then file, then default.
+
+    Files: ``~/.config/jobcore/config.toml`` and, over it, ``<home>/config.toml``.
+    """
+
+    home: str | None = None
+    owner: str | None = None
+    backend: str = "local"
+    as_json: bool = False
+    no_color: bool = False
+
+    # --- settings -------------------------------------------------------------------
+
+    @cached_property
+    def user_config(self) -> Mapping[str, Any]:
+        """The user's own file."""
+        root = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
+        return _read_config(Path(root) / "jobcore" / "config.toml")
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """Both files together; what the home says goes over what the user says."""
+        return {**self.user_config, **_read_config(self.home_path / "config.toml")}
+
+    @cached_property
+    def home_path(self) -> Path:
+        """Where everything is kept."""
+        chosen = self.home or os.environ.get("JOBCORE_HOME") or self.user_config.get("home")
+        if chosen is None:
+            import platformdirs
+
+            chosen = platformdirs.user_data_dir("jobcore")
+        return Path(str(chosen)).expanduser().absolute()
+
+    @cached_property
+    def owner_name(self) -> str:
+        """Who submits."""
+        chosen = self.owner or os.environ.get("JOBCORE_OWNER") or self.config.get("owner")
+        if chosen is None:
+            import getpass
+
+            chosen = getpass.getuser()
+        return str(chosen)
+
+    # --- adapters (the composition root) --------------------------------------------
+
+    @cached_property
+    def store(self) -> SqliteStore:
+        """The store; made if there is none."""
+        from jobcore_sqlite import SqliteStore
+
+        home = self.home_path
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            msg = f"{home}: {error.strerror}; choose another home (--home or JOBCORE_HOME)"
+            raise CliError(msg, CONFLICT) from None
+        return SqliteStore(home / "jobcore.db")
+
+    @cached_property
+    def trainer(self) -> LocalTrainer:
+        """The trainer of this machine."""
+        from jobcore_local import LocalTrainer
+
+        return LocalTrainer(self.home_path, wake=self.wake_path)
+
+    @property
+    def wake_path(self) -> Path:
+        """Where the manager listens for hints; a socket's path has to be short."""
+        path = self.home_path / "wake.sock"
+        if len(os.fspath(path)) < 100:
+            return path
+        import hashlib
+        import tempfile
+
+        name = hashlib.sha256(os.fspath(path).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"jobcore-{os.getuid()}-{name}.sock"
+
+    def poke(self) -> None:
+        """Tell the manager that there is something to do."""
+        from jobcore_local import poke
+
+        poke(self.wake_path)
+
+    @cached_property
+    def limits(self) -> jobcore.Limits:
+        """What the planner may use."""
+        import jobcore
+
+        table = self.config.get("limits", {})
+        try:
+            unknown = set(table) - {
+                "pools", "shares", "share_default", "launches_max", "pool_backoff", "pool_backoff_max",
+            }  # fmt: skip
+            if unknown:
+                msg = f"{sorted(unknown)[0]}: unknown field"
+                raise ValueError(msg)
+            # A local pool tells its size, so a refusal is a passing race: look again soon.
+            values = {"pool_backoff": "1s", "pool_backoff_max": "30s", **table}
+            for name in ("pool_backoff", "pool_backoff_max"):
+                values[name] = jobcore.parse_duration(values[name])
+            return jobcore.Limits(**values)
+        except (TypeError, ValueError) as error:
+            msg = f"config.toml: limits: {error}"
+            raise CliError(msg) from None
+
+    def rules(self, path: str | None = None) -> Sequence[jobcore.Rule]:
+        """Give the user's own rules in front of the default ones."""
+        import jobcore
+
+        chosen = path or self.config.get("rules")
+        if chosen is None:
+            return jobcore.DEFAULT_RULES
+        file = Path(chosen).expanduser()
+        try:
+            entries = tomllib.loads(file.read_text("utf-8")).get("rule", [])
+            return (*jobcore.parse_rules(entries), *jobcore.DEFAULT_RULES)
+        except OSError as error:
+            msg = f"{file}: {error.strerror}"
+            raise CliError(msg) from None
+        except ValueError as error:
+            msg = f"{file}: {error}"
+            raise CliError(msg) from None
+
+    # --- finding jobs ---------------------------------------------------------------
+
+    def find_job(self, word: str) -> jobcore.Job:
+        """
+        Find the one job that *word* means: an id, the beginning of one (4 or more), or a name.
+
+        Raises:
+            CliError: none, or more than one.
+        """
+        import jobcore
+
+        if jobcore.is_job_id(word):
+            if job := self.store.get([word]).get(word):
+                return job
+            msg = f"there is no job {word}; jobcore list -a shows all"
+            raise CliError(msg, NOT_FOUND)
+        found: tuple[jobcore.Job, ...] = ()
+        if len(word) >= 4 and word.isascii() and word.isalnum():
+            query = jobcore.JobQuery(id_prefix=word.lower(), limit=6)
+            found = self.store.find(query).jobs
+        if not found:
+            found = self.store.find(jobcore.JobQuery(name=word, limit=6)).jobs
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            msg = f"there is no job {word!r} (an id, 4 or more characters of one, or a name)"
+            raise CliError(msg, NOT_FOUND)
+        candidates = ", ".join(f"{job.job_id[:12]} {job.spec.name}" for job in found[:5])
+        msg = f"{word!r} could be any of: {candidates}; give more of the id"
+        raise CliError(msg, CONFLICT)
+
+    def find_jobs(self, words: Sequence[str], group: str | None) -> list[jobcore.Job]:
+        """Find the jobs that *words* mean, and those of *group*."""
+        import jobcore
+
+        jobs = [self.find_job(word) for word in words]
+        if group is not None:
+            members = list(self.all_jobs(jobcore.JobQuery(group=group, limit=1000)))
+            if not members:
+                msg = f"there is no group {group!r}; jobcore list -a shows all jobs"
+                raise CliError(msg, NOT_FOUND)
+            jobs += members
+        if not jobs:
+            msg = "name at least one job, or a --group"
+            raise CliError(msg)
+        return list({job.job_id: job for job in jobs}.values())
+
+    def all_jobs(self, query: jobcore.JobQuery) -> Sequence[jobcore.Job]:
+        """Read every page of a query."""
+        from dataclasses import replace
+
+        jobs: list[jobcore.Job] = []
+        while True:
+            page = self.store.find(query)
+            jobs += page.jobs
+            if page.cursor is None:
+                return jobs
+            query = replace(query, cursor=page.cursor)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        msg = f"{path}: {error}"
+        raise CliError(msg) from None
+    if unknown := sorted(set(document) - _FIELDS):
+        msg = f"{path}: {unknown[0]}: unknown field; known: {', '.join(sorted(_FIELDS))}"
+        raise CliError(msg)
+    return document
