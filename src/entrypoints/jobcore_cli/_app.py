@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        result = cli.main(words, prog_name="jobcore", standalone_mode=False)
+        result = cli.main(words, prog_name="jobcore", standalone_mode=False, obj=Session())
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
