@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # `python3` may be older than what jobcore needs: take the first that is new enough.
 PYTHONS := python3 python3.11 python3.12 python3.13 python3.14 python
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench lock diagram clean

@@ -123,6 +123,8 @@ __all__ = [
 MISSING_BELIEVED_AFTER = timedelta(minutes=2)
 #: The trainer enforces run_at_most; the core steps in this long after (SageMaker: 120 s to stop, plus upload).
 RUN_AT_MOST_GRACE = timedelta(minutes=5)
+#: Texts kept in the record beside the last failure's own: one line each.
+REASON_KEPT_CHARS_MAX = 200
 
 
 # --- cells and steps --------------------------------------------------------------------
@@ -183,7 +185,7 @@ class Step:
 def _moved(job: Job, state: State, now: datetime, note: str, **changes: Any) -> Job:
     """Build *job* in *state*, with its line in the timeline."""
     number = _number_of(state, job)
-    mark = Mark(at=now, status=state.status, attempt=number, note=note[:200])
+    mark = Mark(at=now, status=state.status, attempt=number, note=note[:REASON_KEPT_CHARS_MAX])
     timeline = (*job.timeline, mark)
     if len(timeline) > TIMELINE_KEPT_MAX:
         # The beginning tells what was asked, the end what is so; drop from the middle.
@@ -206,6 +208,7 @@ def _announced(job: Job, status: Status, now: datetime, reason: str) -> tuple[Ou
     event_id = f"{job.job_id}/{job.attempt_number}/{status}"
     if not status.is_terminal:  # a job can be held more than once
         event_id += f"/{job.version}"
+    reason = reason[:REASON_KEPT_CHARS_MAX]
     return (*job.outbox, OutboxEntry(event_id=event_id, status=status, at=now, reason=reason))
 
 
@@ -233,6 +236,7 @@ def _timed_out(job: Job, cause: StopCause, now: datetime) -> Job:
 
 def _held(job: Job, attempt: int, code: HoldCode, reason: str, now: datetime) -> Job:
     """Hold the job; a person is told unless a person did it."""
+    reason = reason[:REASON_KEPT_CHARS_MAX]
     state = Held(since=now, attempt=attempt, code=code, reason=reason)
     outbox = job.outbox if code is HoldCode.USER else _announced(job, Status.HELD, now, reason)
     return _moved(job, state, now, f"{code}: {reason}", outbox=outbox, hold_next=False)
@@ -244,11 +248,11 @@ def _after_failure(job: Job, failure: Failure, next_attempt: int, now: datetime)
     note = f"{failure.failure_class}: {failure.headline}"
     if isinstance(decision, GiveUp):
         return _over(job, Failed(since=now, failure=failure), now, note)
-    charges = {**job.charges, failure.failure_class: job.charges.get(failure.failure_class, 0) + 1}
-    job = replace(job, charges=charges)
     if isinstance(decision, Hold):
         return _held(job, next_attempt, decision.code, decision.reason, now)
     assert isinstance(decision, TryAgain)
+    charges = {**job.charges, failure.failure_class: job.charges.get(failure.failure_class, 0) + 1}
+    job = replace(job, charges=charges)
     if job.hold_next:
         return _held(job, next_attempt, HoldCode.USER, "asked for while a training ran", now)
     state = New(since=now, attempt=next_attempt, not_before=decision.not_before, after=failure)
@@ -375,6 +379,13 @@ def _see_stopping(job: Job, state: Stopping, event: TrainingSeen, now: datetime)
     return replace(job, state=replace(state, known=True, missing_since=None))
 
 
+def _shortened(attempt: Attempt) -> Attempt:
+    """Keep one line of an older attempt's failure: the record is written at every transition."""
+    if attempt.failure is None or len(attempt.failure.text) <= REASON_KEPT_CHARS_MAX:
+        return attempt
+    return replace(attempt, failure=replace(attempt.failure, text=attempt.failure.headline))
+
+
 def _end(job: Job, state: Active, event: TrainingEnded, now: datetime) -> Job:
     attempt = replace(
         state.attempt,
@@ -386,7 +397,7 @@ def _end(job: Job, state: Active, event: TrainingEnded, now: datetime) -> Job:
     ran = attempt.started_at is not None
     job = replace(
         job,
-        attempts=(*job.attempts, attempt)[-ATTEMPTS_KEPT_MAX:],
+        attempts=(*map(_shortened, job.attempts), attempt)[-ATTEMPTS_KEPT_MAX:],
         waiting_since=now if ran else job.waiting_since,
     )
     if event.outcome is Status.COMPLETED:
@@ -415,6 +426,8 @@ def _miss(
         Launching(since=now, attempt=state.attempt),
         now,
         "the trainer does not know the training any more; launched again under the same name",
+        # One that ran begins to wait anew, else the wait clock would count the time it ran.
+        waiting_since=now if isinstance(state, InProgress) else job.waiting_since,
     )
 
 
@@ -422,14 +435,14 @@ def _miss(
 
 
 def _stop_waiting(job: Job, state: New | Held, event: StopRequested, now: datetime) -> Job:
-    job = replace(job, stop=StopRequest(at=now, by=event.by))
+    job = replace(job, stop=StopRequest(at=now, by=event.by[:REASON_KEPT_CHARS_MAX]))
     return _over(job, Stopped(since=now), now, f"stopped by {event.by}; no training existed")
 
 
 def _stop_active(
     job: Job, state: Launching | Launched | InProgress, event: StopRequested, now: datetime
 ) -> Job:
-    job = replace(job, stop=StopRequest(at=now, by=event.by))
+    job = replace(job, stop=StopRequest(at=now, by=event.by[:REASON_KEPT_CHARS_MAX]))
     return _stopping(job, state, StopCause.USER, now, f"asked for by {event.by}")
 
 
@@ -451,7 +464,7 @@ def _stop_again(job: Job, state: Stopping, event: StopRequested, now: datetime) 
     # A clock was stopping it; now a person wants it too, and is told Stopped.
     return replace(
         job,
-        stop=StopRequest(at=now, by=event.by),
+        stop=StopRequest(at=now, by=event.by[:REASON_KEPT_CHARS_MAX]),
         state=replace(state, cause=StopCause.USER),
     )
 
