@@ -1,0 +1,337 @@
+"""The planner keeps every limit, wastes no room, and says the same as explain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from core_strategies import POOLS, T0, accepted, after, decided, ended, make_failure, make_job
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobcore import (
+    FailureClass,
+    HoldRequested,
+    Launch,
+    Limits,
+    Placement,
+    PoolState,
+    Retryable,
+    Snapshot,
+    Spec,
+    Status,
+    StopRequested,
+    TrainingSeen,
+    Usage,
+    WaitCode,
+    explain,
+    job_id_from_token,
+    new_job,
+    order_key,
+    plan,
+    pool_step,
+    waiting_of,
+)
+from jobcore._planner import usage_of
+
+SHARES = ("x", "y")
+QUOTA_TEXT = (
+    "The account-level service limit 'ml.p3 for training job usage' is {limit} Instances, "
+    "with current utilization of {used} Instances and a request delta of {delta} Instances."
+)
+FULL = make_failure(FailureClass.CAPACITY, Retryable.YES, "no room")
+
+
+def quota(limit: int, used: int, delta: int = 1):
+    text = QUOTA_TEXT.format(limit=limit, used=used, delta=delta)
+    return make_failure(FailureClass.QUOTA, Retryable.YES, text)
+
+
+@st.composite
+def worlds(draw):
+    """Draw waiting jobs, a snapshot that holds them all, and limits."""
+    placements = st.builds(Placement, st.sampled_from([*POOLS, "unknown"]), st.integers(1, 3))
+    asks = draw(
+        st.lists(
+            st.tuples(
+                st.lists(placements, min_size=1, max_size=2),
+                st.sampled_from(SHARES),
+                st.integers(0, 2),
+                st.integers(0, 20),
+            ),
+            max_size=14,
+        )
+    )
+    jobs = [
+        new_job(
+            job_id_from_token("ada", str(number)),
+            Spec(name="n", owner="o", placements=tuple(where), share=share, priority=priority),
+            now=T0 + timedelta(seconds=age),
+        )
+        for number, (where, share, priority, age) in enumerate(asks)
+    ]
+    sizes = st.none() | st.integers(0, 8)
+    states = st.builds(
+        PoolState,
+        name=st.just("p"),
+        closed_until=st.none() | st.sampled_from([T0 - timedelta(1), T0 + timedelta(1)]),
+        limit=st.none() | st.integers(0, 8),
+        external=st.integers(0, 3),
+        limit_at=st.sampled_from([None, *(T0 - timedelta(minutes=m) for m in (1, 5, 20))]),
+    )
+    snapshot = Snapshot(
+        waiting=[waiting_of(job) for job in jobs],
+        usage=draw(
+            st.lists(
+                st.builds(
+                    Usage, st.sampled_from(POOLS), st.sampled_from(SHARES), st.integers(1, 4)
+                ),
+                max_size=4,
+            )
+        ),
+        capacity={pool: draw(sizes) for pool in POOLS},
+        pools=draw(st.dictionaries(st.sampled_from(POOLS), states)),
+    )
+    limits = Limits(
+        pools=draw(st.dictionaries(st.sampled_from(POOLS), st.integers(0, 8))),
+        shares=draw(st.dictionaries(st.sampled_from(SHARES), st.integers(0, 10))),
+        share_default=draw(st.none() | st.integers(0, 10)),
+        launches_max=draw(st.sampled_from([1, 3, 100])),
+    )
+    return jobs, snapshot, limits
+
+
+class Ledger:
+    """An independent, naive account of who uses what."""
+
+    def __init__(self, snapshot, limits):
+        self.snapshot, self.limits = snapshot, limits
+        self.rows = [(u.pool, u.share, u.slots) for u in snapshot.usage]
+
+    def add(self, launch, share):
+        self.rows.append((launch.placement.pool, share, launch.placement.count))
+
+    def fits(self, placement, share) -> bool:
+        pool, count = placement.pool, placement.count
+        if pool not in self.snapshot.capacity:
+            return False
+        in_pool = sum(n for p, _, n in self.rows if p == pool)
+        in_share = sum(n for _, s, n in self.rows if s == share)
+        bounds = [
+            (in_pool, self.snapshot.capacity[pool]),
+            (in_pool, self.limits.pools.get(pool)),
+            (in_share, self.limits.shares.get(share, self.limits.share_default)),
+        ]
+        if any(bound is not None and used + count > bound for used, bound in bounds):
+            return False
+        state = self.snapshot.pools.get(pool)
+        if state is None:
+            return True
+        if state.closed_until is not None and state.closed_until > T0:
+            return False
+        if state.limit is None or state.limit_at is None:
+            return True
+        age = T0 - state.limit_at
+        others = state.external if age < timedelta(minutes=2) else 0
+        probe = in_pool == 0 and age >= timedelta(minutes=15)
+        return in_pool + others + count <= state.limit or probe
+
+
+def in_order(snapshot):
+    return sorted(snapshot.waiting, key=order_key)
+
+
+@given(worlds())
+def test_no_limit_is_ever_exceeded(world):
+    _, snapshot, limits = world
+    jobs = {job.job_id: job for job in snapshot.waiting}
+    ledger = Ledger(snapshot, limits)
+    launches = plan(snapshot, limits, now=T0).launches
+    assert len(launches) <= limits.launches_max
+    assert len({launch.job_id for launch in launches}) == len(launches)
+    for launch in launches:
+        job = jobs[launch.job_id]
+        assert launch.placement in job.placements
+        assert launch.attempt == job.attempt
+        assert ledger.fits(launch.placement, job.share)
+        ledger.add(launch, job.share)
+
+
+@given(worlds())
+def test_the_plan_is_what_walking_all_jobs_in_order_gives(world):
+    """Priority, then age; the first placement that fits; what fits nowhere blocks nobody."""
+    _, snapshot, limits = world
+    ledger = Ledger(snapshot, limits)
+    expected = []
+    for job in in_order(snapshot):
+        where = next((p for p in job.placements if ledger.fits(p, job.share)), None)
+        if where is not None and len(expected) < limits.launches_max:
+            expected.append(Launch(job.job_id, job.attempt, where))
+            ledger.add(expected[-1], job.share)
+    assert list(plan(snapshot, limits, now=T0).launches) == expected
+
+
+@given(worlds())
+def test_nobody_waits_who_could_start(world):
+    _, snapshot, limits = world
+    limits = replace(limits, launches_max=1000)
+    launches = plan(snapshot, limits, now=T0).launches
+    shares = {job.job_id: job.share for job in snapshot.waiting}
+    ledger = Ledger(snapshot, limits)
+    for launch in launches:
+        ledger.add(launch, shares.pop(launch.job_id))
+    for job in snapshot.waiting:
+        if job.job_id in shares:
+            assert not any(ledger.fits(p, job.share) for p in job.placements)
+
+
+@given(worlds(), st.randoms(use_true_random=False))
+def test_the_order_of_the_input_does_not_matter(world, random):
+    _, snapshot, limits = world
+    shuffled = list(snapshot.waiting)
+    random.shuffle(shuffled)
+    again = replace(snapshot, waiting=shuffled)
+    assert plan(again, limits, now=T0) == plan(snapshot, limits, now=T0)
+
+
+@given(worlds())
+def test_explain_agrees_with_plan(world):
+    jobs, snapshot, limits = world
+    launched = {launch.job_id for launch in plan(snapshot, limits, now=T0).launches}
+    for job in jobs:
+        why = explain(job, snapshot, limits, now=T0)
+        assert (why.code is WaitCode.NEXT) == (job.job_id in launched)
+        assert why.sentence
+        assert why.help
+
+
+@given(worlds())
+def test_a_pool_that_is_full_changes_nothing_for_the_others(world):
+    """Take all room out of one pool: what starts elsewhere in a world of one-pool jobs is the same."""
+    _, snapshot, _ = world
+    single = [replace(job, placements=job.placements[:1]) for job in snapshot.waiting]
+    snapshot = replace(snapshot, waiting=single)
+    full = replace(snapshot, capacity={**snapshot.capacity, "a": 0})
+
+    def elsewhere(launches):
+        return [launch for launch in launches if launch.placement.pool != "a"]
+
+    before = plan(snapshot, Limits(), now=T0).launches
+    assert elsewhere(before) == list(plan(full, Limits(), now=T0).launches)
+
+
+def test_a_plan_says_when_to_plan_again():
+    until = T0 + timedelta(seconds=9)
+    world = Snapshot(
+        waiting=[waiting_of(make_job())],
+        capacity={"a": 1},
+        pools={"a": PoolState(name="a", closed_until=until)},
+    )
+    assert plan(world, Limits(), now=T0).wake_at == until
+    assert len(plan(world, Limits(), now=until).launches) == 1
+
+
+def learn(state, failure, now=T0, in_flight=0):
+    return pool_step(state, failure=failure, in_flight=in_flight, now=now, limits=Limits())
+
+
+def test_a_batch_of_refusals_counts_once():
+    closed = learn(PoolState(name="a"), FULL)
+    assert closed.refusals == 1
+    assert learn(closed, FULL) is closed
+    later = learn(closed, FULL, now=closed.closed_until)
+    assert later.refusals == 2
+
+
+def test_the_wait_of_a_pool_grows_and_is_bounded():
+    state, now, waits = PoolState(name="a"), T0, []
+    for version in range(30):
+        state = replace(learn(state, FULL, now=now), version=version)
+        waits.append(state.closed_until - now)
+        now = state.closed_until
+    assert timedelta(seconds=12) <= waits[0] <= timedelta(seconds=18)
+    assert waits[3] > waits[0]
+    assert max(waits) <= timedelta(minutes=6)
+    assert min(waits[10:]) >= timedelta(minutes=4)
+
+
+def test_a_success_resets_what_was_learned_of_a_shortage():
+    closed = learn(PoolState(name="a"), FULL)
+    opened = learn(closed, None)
+    assert (opened.refusals, opened.closed_until, opened.because) == (0, None, "")
+    assert learn(opened, None) is opened
+
+
+def test_a_quota_sentence_sets_the_limit_and_what_others_use():
+    state = learn(PoolState(name="a"), quota(8, 7), in_flight=5)
+    assert (state.limit, state.external, state.closed_until) == (8, 2, None)
+    over = learn(PoolState(name="a"), quota(8, 3), in_flight=5)
+    assert over.external == 0
+
+
+def test_a_quota_without_numbers_closes_the_pool():
+    vague = make_failure(FailureClass.QUOTA, Retryable.YES, "too much")
+    assert learn(PoolState(name="a"), vague).closed_until > T0
+
+
+@pytest.mark.parametrize("kind", [FailureClass.ALGORITHM, FailureClass.PERMISSION])
+def test_a_jobs_own_failure_teaches_nothing_about_the_pool(kind):
+    state = PoolState(name="a")
+    assert learn(state, make_failure(kind)) is state
+
+
+def codes_of(capacity, limits=None, usage=(), pools=None, job=None):
+    snapshot = Snapshot(waiting=(), usage=usage, capacity=capacity, pools=pools or {})
+    return explain(job or make_job(), snapshot, limits or Limits(), now=T0)
+
+
+def test_every_obstacle_has_its_code():
+    job = make_job(placements=(Placement("a", 2),))
+    used = [Usage("a", "ada", 3)]
+    said = {"a": PoolState(name="a", limit=3, limit_at=T0)}
+    closed = {"a": PoolState(name="a", closed_until=T0 + timedelta(1), because="no room")}
+    none = {"a": None}
+    assert codes_of({}, job=job).code is WaitCode.POOL_UNKNOWN
+    assert codes_of({"a": 1}, job=job).code is WaitCode.POOL_TOO_SMALL
+    assert codes_of({"a": 4}, usage=used, job=job).code is WaitCode.POOL_FULL
+    assert codes_of(none, Limits(pools={"a": 4}), used, job=job).code is WaitCode.POOL_LIMIT
+    assert codes_of(none, Limits(share_default=4), used, job=job).code is WaitCode.SHARE_LIMIT
+    assert codes_of(none, usage=used, pools=said, job=job).code is WaitCode.QUOTA_FULL
+    assert codes_of(none, usage=used, pools=closed, job=job).code is WaitCode.POOL_CLOSED
+    assert codes_of(none, usage=used, job=job).code is WaitCode.NEXT
+
+
+def test_a_job_behind_others_is_told_so():
+    other = waiting_of(make_job("other", priority=1))
+    snapshot = Snapshot(waiting=[other], capacity={"a": 1})
+    why = explain(make_job(), snapshot, Limits(), now=T0)
+    assert (why.code, why.sentence[:1]) == (WaitCode.BEHIND, "1")
+
+
+def test_every_status_is_explained():
+    new = make_job()
+    launching = after(new, decided())
+    running = after(launching, TrainingSeen(attempt=1, running=True))
+    stopping = after(running, StopRequested(by="ada"))
+    backs_off = after(running, ended())
+    cases = {
+        WaitCode.LAUNCHING: launching,
+        WaitCode.RUNNING: running,
+        WaitCode.STOPPING: stopping,
+        WaitCode.BACKING_OFF: backs_off,
+        WaitCode.HELD: after(new, HoldRequested(by="ada")),
+        WaitCode.OVER: after(running, ended(outcome=Status.COMPLETED)),
+    }
+    for code, job in cases.items():
+        assert codes_of({"a": 1}, job=job).code is code
+    failed = after(running, ended(failure=make_failure(FailureClass.TIMEOUT)))
+    assert "timeout" in codes_of({"a": 1}, job=failed).sentence
+    assert codes_of({}, job=after(launching, accepted())).code is WaitCode.LAUNCHING
+    assert codes_of({}, job=after(new, StopRequested(by="ada"))).code is WaitCode.OVER
+
+
+def test_usage_counts_what_active_jobs_hold():
+    one = after(make_job(), decided())
+    two = after(make_job("2"), decided(), StopRequested(by="ada"))
+    assert usage_of([one, two, make_job("3")]) == (Usage("a", "ada", 2),)
