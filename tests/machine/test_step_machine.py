@@ -49,9 +49,7 @@ class Life(RuleBasedStateMachine):
     def submit(self, retry, wait, run, finish):
         finish_by = None if finish is None else T0 + finish
         clocks = Clocks(wait_at_most=wait, run_at_most=run, finish_by=finish_by)
-        spec = Spec(
-            name="n", owner="ada", placements=(Placement("a"),), retry=retry, clocks=clocks
-        )
+        spec = Spec(name="n", owner="ada", placements=(Placement("a"),), retry=retry, clocks=clocks)
         self.job = new_job(job_id_from_token("ada", "1"), spec, now=T0)
         self.now = T0
         self.ended: set[int] = set()  # attempts seen terminal

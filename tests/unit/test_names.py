@@ -72,7 +72,9 @@ def test_a_token_belongs_to_its_owner(owner, token, owner2, token2):
 @given(st.text(min_size=2), st.data())
 def test_where_owner_ends_and_token_begins_matters(text, data):
     first, second = data.draw(
-        st.tuples(st.integers(0, len(text)), st.integers(0, len(text))).filter(lambda c: c[0] != c[1])
+        st.tuples(st.integers(0, len(text)), st.integers(0, len(text))).filter(
+            lambda c: c[0] != c[1]
+        )
     )
     assert job_id_from_token(text[:first], text[first:]) != job_id_from_token(
         text[:second], text[second:]

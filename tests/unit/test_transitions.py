@@ -117,7 +117,8 @@ def all_jobs() -> list[Job]:
         jobs += [after(jobs[-1], RUNS), after(jobs[-1], RUNS, STOP)]
         if start.spec.clocks != Clocks():
             jobs += [
-                step(job, TimePassed(), now=LATER).job for job in (start, launching, launched, running)
+                step(job, TimePassed(), now=LATER).job
+                for job in (start, launching, launched, running)
             ]
     return jobs
 

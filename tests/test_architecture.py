@@ -1,0 +1,94 @@
+"""The layers hold, and the generated and locked files are what they say."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SRC = ROOT / "src"
+LAYERS = {  # package: the jobcore packages that it may import besides itself
+    "jobcore": set(),
+    **{p.name: {"jobcore"} for p in (SRC / "adapters").iterdir() if (p / "__init__.py").exists()},
+}
+ENTRY_POINTS = [p.name for p in (SRC / "entrypoints").iterdir() if (p / "__init__.py").exists()]
+LAYERS |= {name: set(LAYERS) for name in ENTRY_POINTS}
+
+
+def folder(package: str) -> Path:
+    places = (SRC, SRC / "adapters", SRC / "entrypoints")
+    return next(place / package for place in places if (place / package).is_dir())
+
+
+def jobcore_imports(source: str) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module)
+    return {name.split(".")[0] for name in found if name.startswith("jobcore")}
+
+
+@pytest.mark.parametrize("package", sorted(LAYERS))
+def test_imports_go_down_only(package):
+    for path in folder(package).rglob("*.py"):
+        imported = jobcore_imports(path.read_text(encoding="utf-8"))
+        assert imported <= LAYERS[package] | {package}, path.relative_to(ROOT)
+
+
+def test_the_check_sees_late_and_dotted_imports():
+    assert jobcore_imports("def f():\n    import jobcore_sqlite.x") == {"jobcore_sqlite"}
+
+
+@pytest.mark.parametrize("name", ["adapters", "entrypoints"])
+def test_a_layer_is_a_folder_and_not_a_package(name):
+    assert not (SRC / name / "__init__.py").exists()
+
+
+def test_the_import_contracts_name_every_package():
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert set(config["tool"]["importlinter"]["root_packages"]) == set(LAYERS)
+
+
+@pytest.mark.parametrize("package", sorted(LAYERS))
+def test_every_package_is_typed(package):
+    assert (folder(package) / "py.typed").exists()
+
+
+def test_the_state_diagram_is_fresh():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "make_state_diagram.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_lock_file_pins_with_hashes_and_names_no_place():
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert not re.search(r"--(extra-)?index-url|--find-links|file:|https?:|^-e|^/", text, re.M)
+    blocks = re.split(r"\n(?=\S)", text.strip())
+    assert len(blocks) > 20
+    for block in blocks:
+        assert re.match(r"[a-z0-9._-]+==[^ ]+ ", block), block[:80]
+        assert "--hash=sha256:" in block, block[:80]
+
+
+def test_what_the_project_asks_for_is_locked():
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = config["project"]["optional-dependencies"]
+    asked = [line for lines in extras.values() for line in lines]
+    asked += config["dependency-groups"]["dev"] + config["build-system"]["requires"]
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = set(re.findall(r"^([a-z0-9._-]+)==", text, re.M))
+    names = {re.split(r"[\[>=<~!; ]", line)[0].lower() for line in asked}
+    assert names - {"jobcore-scheduler"} <= locked

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from core_strategies import (
+    T0,
+    accepted,
+    after,
+    decided,
+    ended,
+    json_values,
+    make_failure,
+    make_job,
+    specs,
+    texts,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobcore import (
+    SCHEMA,
+    FailureClass,
+    HoldRequested,
+    Job,
+    LaunchRefused,
+    NameTaken,
+    ReleaseRequested,
+    RetryPolicy,
+    Status,
+    StopRequested,
+    TrainingMissing,
+    TrainingSeen,
+    decode_job,
+    decode_spec,
+    encode_job,
+    encode_spec,
+    from_micros,
+    spec_hash,
+    to_micros,
+)
+
+STOP, HOLD = StopRequested(by="ada"), HoldRequested(by="ada")
+
+
+def through_json(value):
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+def jobs() -> list[Job]:
+    new = make_job()
+    launching = after(new, decided())
+    launched = after(launching, accepted())
+    running = after(launched, TrainingSeen(attempt=1, running=True, detail="Training"))
+    return [
+        new,
+        launching,
+        launched,
+        running,
+        after(running, TrainingMissing(attempt=1)),
+        after(running, HOLD),
+        after(running, STOP),
+        after(running, STOP, TrainingMissing(attempt=1)),
+        after(launching, STOP),
+        after(running, ended()),
+        after(running, ended(outcome=Status.COMPLETED)),
+        after(running, ended(failure=make_failure(FailureClass.TIMEOUT))),
+        after(launching, LaunchRefused(attempt=1, failure=make_failure(FailureClass.CAPACITY))),
+        after(launching, NameTaken(attempt=1, reason="a stranger's")),
+        after(new, HOLD),
+        after(new, STOP),
+    ]
+
+
+def test_the_examples_have_every_status():
+    assert {job.status for job in jobs()} == set(Status)
+
+
+@pytest.mark.parametrize("job", jobs(), ids=lambda job: job.status)
+def test_a_job_comes_back_as_it_was(job):
+    assert decode_job(through_json(encode_job(job)), job.spec, version=job.version) == job
+
+
+@given(specs)
+def test_a_spec_comes_back_as_it_was(spec):
+    document = encode_spec(spec)
+    assert decode_spec(through_json(document)) == spec
+    assert spec_hash(spec) == spec_hash(decode_spec(through_json(document)))
+
+
+@given(specs, specs)
+def test_the_hash_tells_specs_apart(one, other):
+    assert (spec_hash(one) == spec_hash(other)) == (encode_spec(one) == encode_spec(other))
+
+
+@given(st.datetimes(timezones=st.just(T0.tzinfo)))
+def test_times_are_exact(at):
+    assert from_micros(to_micros(at)) == at
+
+
+@given(st.dictionaries(texts.map(lambda t: "x-" + t), json_values, min_size=1))
+def test_what_a_newer_writer_added_is_kept(extra):
+    job = make_job()
+    record = encode_job(job) | extra
+    read = decode_job(through_json(record), job.spec, version=0)
+    assert read.extra == extra
+    assert encode_job(after(read, decided())).items() >= extra.items()
+
+
+def test_an_unknown_attribute_never_hides_a_known_one():
+    job = replace(make_job(), extra={"JobStatus": "Completed"})
+    assert encode_job(job)["JobStatus"] == "New"
+
+
+@pytest.mark.parametrize("schema", [0, SCHEMA + 1])
+def test_another_schema_is_refused(schema):
+    job = make_job()
+    with pytest.raises(ValueError, match=f"schema {schema} is not one"):
+        decode_job(encode_job(job) | {"schema": schema}, job.spec, version=0)
+
+
+@pytest.mark.parametrize("missing", ["schema", "JobId", "JobStatus", "state", "timeline"])
+def test_a_record_with_a_hole_is_refused(missing):
+    job = make_job()
+    record = encode_job(job)
+    del record[missing]
+    with pytest.raises(KeyError, match=missing):
+        decode_job(record, job.spec, version=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"JobStatus": "Lost"}, ValueError),
+        ({"JobId": "../x"}, ValueError),
+        ({"charges": {"bad luck": 1}}, ValueError),
+        ({"timeline": 3}, TypeError),
+        ({"JobStatus": "Failed"}, KeyError),
+        ({"JobStatus": "Failed", "state": {"since": 0, "failure": None}}, ValueError),
+    ],
+)
+def test_nonsense_is_refused(change, error):
+    job = make_job()
+    with pytest.raises(error):
+        decode_job(encode_job(job) | change, job.spec, version=0)
+
+
+def test_the_worst_record_of_plain_text_stays_below_32_kilobytes():
+    """Each failure as long as a trainer may make it, more retries than are kept, every flag set."""
+    job = make_job(retry=RetryPolicy(budgets={FailureClass.ALGORITHM: 1000}))
+    long = "x" * 5000
+    failure = make_failure(text=long[:1024])
+    for number in range(1, 101):
+        now = T0 + timedelta(days=number)
+        seen = TrainingSeen(attempt=number, running=True)
+        events = [decided(number), accepted(number), seen, ended(number, failure)]
+        job = after(job, *events, now=now)
+    held = after(job, HoldRequested(by=long, reason=long))
+    released = after(held, ReleaseRequested(by=long), StopRequested(by=long))
+    for worst in (job, held, released):
+        assert len(json.dumps(encode_job(worst))) < 32_000
+
+
+def test_a_young_job_takes_less_than_a_kilobyte():
+    job = after(make_job(), decided(), accepted(), TrainingSeen(attempt=1, running=True))
+    assert len(json.dumps(encode_job(job))) < 1000
