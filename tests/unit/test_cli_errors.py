@@ -1,0 +1,145 @@
+"""Bad input gets one line that names what is wrong, and its exit code; output fits 80 columns."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from jobcore_cli import main
+
+COMMANDS = [
+    "submit",
+    "sweep",
+    "list",
+    "show",
+    "why",
+    "logs",
+    "stop",
+    "hold",
+    "release",
+    "retry",
+    "wait",
+    "run",
+    "tick",
+    "pools",
+    "classify",
+    "doctor",
+    "completion",
+]
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBCORE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("JOBCORE_OWNER", "ada")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("JOBCORE_DEBUG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("train.sh").write_text("true\n")
+
+
+def call(*words: str) -> int:
+    return main(list(words))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.toml", "script = ", "not valid TOML"),
+        ("a.json", '{"script": }', "line 1"),
+        ("a.yaml", "script: [train.sh\n", "not valid YAML"),
+        ("a.json", "[1]", "list"),
+        ("a.toml", 'script = "train.sh"\nprioritty = 1\n', "did you mean 'priority'"),
+        ("a.toml", 'script = "train.sh"\npriority = "high"\n', "priority: expected a whole number"),
+        ("a.toml", 'script = "absent.sh"\n', "absent.sh does not exist"),
+        ("a.toml", 'script = "train.sh"\nsource_dir = "nowhere"\n', "is not a folder"),
+        ("a.toml", 'name = "no script"\n', "script: missing"),
+    ],
+)
+def test_bad_job_files(name: str, text: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(name).write_text(text)
+    assert call("submit", name) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"jobcore: {name}: ")
+    assert says in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("word", ["../../etc/passwd", "a/../b", "zzzz", "x" * 500, "%s", ""])
+@pytest.mark.parametrize("command", ["show", "why", "logs", "stop", "hold", "release", "wait"])
+def test_ids_that_are_none(command: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(command, word) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["lst"],
+        ["list", "--nope"],
+        ["submit"],
+        ["stop"],
+        ["list", "--status", "Nope"],
+        ["tick", "x"],
+    ],
+)
+def test_bad_words(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*words) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_error_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--json", "show", "absent") == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert json.loads(err)["error"]["code"] == 3
+
+
+def test_global_options_before_and_after(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--json", "list") == 0
+    before = json.loads(capsys.readouterr().out)
+    assert call("list", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == before
+
+
+def test_tables_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "n" * 120
+    Path("a.toml").write_text(f'name = "{long}"\nscript = "train.sh"\npool = "{"p" * 60}"\n')
+    assert call("submit", "a.toml") == 0
+    capsys.readouterr()
+    for words in (["list"], ["show", long], ["pools"]):
+        assert call(*words) == 0
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_is_documented(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(command, "--help") == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    page = Path(__file__).parents[2] / "docs" / "cli.md"
+    assert f"`{command}" in page.read_text()
+
+
+def test_classify_answers_line_by_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        '{"where": "create", "error_code": "ThrottlingException", "text": "Rate exceeded", "more": 1}',
+        "not json",
+        '{"where": "describe", "status": "Failed", "text": "AlgorithmError: , exit code: 1"}',
+    ]
+    data = io.TextIOWrapper(io.BytesIO("\n".join(lines).encode()), encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", data)
+    assert call("classify") == 2
+    out, err = capsys.readouterr()
+    first, second, third = map(json.loads, out.splitlines())
+    assert set(first) == {"class", "scope", "retry", "rule"}
+    assert (first["class"], third["class"]) == ("throttle", "algorithm")
+    assert "line 2" in second["error"]
+    assert "line 2" in err
