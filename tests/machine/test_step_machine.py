@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-from core_strategies import T0, events, failures, retry_policies, saved
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from core_strategies import T0, events, failures, retry_policies, saved
 from jobcore import (
     Announce,
     Clocks,
@@ -28,6 +28,7 @@ from jobcore import (
     StopCause,
     Stopping,
     StopRequested,
+    TimePassed,
     TrainingEnded,
     TrainingSeen,
     budget,
@@ -37,6 +38,7 @@ from jobcore import (
     new_job,
     owed,
     step,
+    wake_at,
 )
 
 UNTIL = st.none() | st.integers(1, 5000).map(lambda s: timedelta(seconds=s))
@@ -45,8 +47,13 @@ UNTIL = st.none() | st.integers(1, 5000).map(lambda s: timedelta(seconds=s))
 class Life(RuleBasedStateMachine):
     """One job, driven by everything that can happen to it, beside a small model of the promises."""
 
-    @initialize(retry=retry_policies, wait=UNTIL, run=UNTIL, finish=UNTIL)
-    def submit(self, retry, wait, run, finish):
+    @initialize(
+        retry=retry_policies, wait=UNTIL, run=UNTIL, finish=UNTIL, patience=st.integers(0, 25)
+    )
+    def submit(self, retry, wait, run, finish, patience):
+        # Most facts end a job; without this few runs would see more than a handful of states.
+        self.patience = patience
+        self.changes = 0
         finish_by = None if finish is None else T0 + finish
         clocks = Clocks(wait_at_most=wait, run_at_most=run, finish_by=finish_by)
         spec = Spec(name="n", owner="ada", placements=(Placement("a"),), retry=retry, clocks=clocks)
@@ -60,6 +67,11 @@ class Life(RuleBasedStateMachine):
     @rule(seconds=st.integers(-600, 3000))
     def time_goes(self, seconds):
         self.now += timedelta(seconds=seconds)
+
+    @rule()
+    def a_clock_runs_out(self):
+        self.now = max(self.now, wake_at(self.job) or self.now)
+        self.happens(TimePassed())
 
     @rule(event=events(st.integers(1, 4)))
     def anything(self, event):
@@ -99,6 +111,9 @@ class Life(RuleBasedStateMachine):
             assert result.ignored or result.refused
             return
         job = result.job
+        if job.status.is_terminal and self.changes < self.patience:
+            return  # the world has not done this yet
+        self.changes += 1
         self.check_promises(before, event, job)
         again = step(job, event, now=self.now)
         assert not again.changed, ("twice", event)
@@ -119,9 +134,14 @@ class Life(RuleBasedStateMachine):
         elif not job.status.is_terminal and job.attempt_number != before.attempt_number:
             assert job.attempt_number == before.attempt_number + 1
             assert before.attempt_number in self.ended | self.stranger
+        # A name that was used up is never used again.
+        assert job.current is None or job.current.number not in self.ended
         # A stop is never taken back, and leads to no launch of its own.
         assert before.stop is None or job.stop is not None
         assert not (before.stop and job.status.is_active and not before.status.is_active)
+        # A stop that meets Launching is owed the name first, then the stop.
+        if before.status is Status.LAUNCHING and isinstance(job.state, Stopping):
+            assert not job.state.known
         # Stopped only if a stop was asked for.
         assert job.status is not Status.STOPPED or self.stop_asked
         # Every end is announced once, in the same write.
@@ -142,6 +162,11 @@ class Life(RuleBasedStateMachine):
         assert job.charges == {**before.charges, kind: used}
         allowed = budget(job.spec.retry, kind)
         assert allowed is None or used <= allowed
+
+    @invariant()
+    def uses_no_name_twice(self):
+        if not self.job.status.is_terminal:
+            assert self.job.attempt_number not in self.ended
 
     @invariant()
     def owes_what_the_state_says(self):
@@ -171,5 +196,5 @@ class Life(RuleBasedStateMachine):
         assert all(kind in FailureClass for kind in self.job.charges)
 
 
-Life.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+Life.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
 TestLife = Life.TestCase

@@ -5,6 +5,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from core_strategies import (
     T0,
     accepted,
@@ -17,9 +20,6 @@ from core_strategies import (
     specs,
     texts,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
 from jobcore import (
     SCHEMA,
     FailureClass,

@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from core_strategies import accepted, after, decided, ended, make_failure, make_job
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core_strategies import accepted, after, decided, ended, make_failure, make_job
 from jobcore import (
     FailureClass,
     LaunchRefused,

@@ -4,8 +4,8 @@ from dataclasses import FrozenInstanceError, replace
 from datetime import datetime, timedelta
 
 import pytest
-from core_strategies import T0, accepted, after, decided, ended, make_job
 
+from core_strategies import T0, accepted, after, decided, ended, make_job
 from jobcore import (
     Clocks,
     Failure,

@@ -32,7 +32,7 @@ def test_training_names_are_injective_reversible_and_take_sagemakers_pattern(one
     name = training_name(*one)
     assert (name == training_name(*other)) == (one == other)
     assert parse_training_name(name) == one
-    assert len(name) <= 39 <= 63
+    assert len(name) <= 39
     assert SAGEMAKER.fullmatch(name)
 
 
@@ -43,7 +43,7 @@ def test_only_our_names_are_read(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["../x", "", "A" * 26, "0" * 25, "0" * 27, "0" * 26 + "\n", "i" * 26, "٠" * 26]
+    "text", ["../x", "", "A" * 26, "0" * 25, "0" * 27, "0" * 26 + "\n", "i" * 26, "\u0660" * 26]
 )
 def test_what_is_no_id_makes_no_name(text):
     assert not is_job_id(text)

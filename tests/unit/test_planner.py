@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from core_strategies import POOLS, T0, accepted, after, decided, ended, make_failure, make_job
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core_strategies import POOLS, T0, accepted, after, decided, ended, make_failure, make_job
 from jobcore import (
     FailureClass,
     HoldRequested,

@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from core_strategies import T0, make_failure, make_job
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core_strategies import T0, make_failure, make_job
 from jobcore import (
     DEFAULT_BUDGETS,
     FailureClass,

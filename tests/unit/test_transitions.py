@@ -7,8 +7,8 @@ from datetime import timedelta
 from itertools import product
 
 import pytest
-from core_strategies import T0, accepted, after, decided, ended, make_failure, make_job
 
+from core_strategies import T0, accepted, after, decided, ended, make_failure, make_job
 from jobcore import (
     EVENT_TYPES,
     TRANSITIONS,
