@@ -129,7 +129,8 @@ class Rule:
     """
     One line of the rule file.
 
-    All conditions given must hold; the first rule that matches wins.
+    All conditions given must hold; the first rule that matches wins. Patterns are
+    compiled when they are first used; `parse_rules` refuses one that cannot be.
 
     Args:
         name: unique; it is stored with the failure, so that a person can find the rule again.
@@ -139,6 +140,8 @@ class Rule:
         statuses: values of status or secondary status, any of which must be given; empty for any.
         pattern: a regular expression matched at the *start* of the normalised
             (case-folded, white-space-collapsed) text; None for any text.
+        error: a regular expression matched at the start of each error that the text reports
+            (see `reported_errors`); None for any. For what the training itself wrote.
         quota_fits: if not None, the text must hold a quota sentence, and whether the
             request could ever fit must be this.
     """
@@ -151,65 +154,145 @@ class Rule:
     codes: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
     pattern: str | None = None
+    error: str | None = None
     quota_fits: bool | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse a rule whose pattern cannot be compiled, naming the rule."""
-        if self.pattern is not None:
-            try:
-                _compiled(self.pattern)
-            except re.error as error:
-                msg = f"rule {self.name!r}: pattern: {error}"
-                raise ValueError(msg) from None
 
-
-# botocore's ClientError text: "An error occurred (Code) when calling the Op operation (…): Message".
-# People paste it with a prefix of their own, such as "ResourceLimitExceeded: " or "botocore.exceptions…: ".
+# The error code in botocore's ClientError text: "An error occurred (Code) when calling the Op
+# operation (…): Message". People paste it behind a name: "botocore.exceptions.ClientError: ".
 _BOTO_PREFIX = re.compile(
     r"(?:[\w.]+(?:error|exception|exceeded|inuse): ?)*"
-    r"an error occurred \((?P<code>[\w.]+)\) when calling the \w+ operation(?: \([^)]*\))?: ?"
+    r"an error occurred \((?P<code>[\w.]+)\) when calling the (?:\w+ )?operation"
+    r"(?: \([^)]*\))?(?:: ?|$)"
 )
-# What tools put before a failure reason: the SageMaker SDK, AWS Batch, people.
-_TOOL_PREFIX = re.compile(
-    r"(?:[\w.]*unexpectedstatusexception: ?|error for [\w ]{1,30} job \S+: failed\. reason: ?"
-    r"|received status from sagemaker: ?|(?:failure|status) ?reason: ?)+"
+# What SDKs and schedulers put in front of a failure reason when they pass it on.
+_WRAPPERS = re.compile(
+    r"(?:"
+    r"(?:[\w.]+(?:error|exception): ?)?"
+    r"error (?:for|training|hosting|in) (?:\w+ job |endpoint )?[^:]{0,200}: failed\.? reason: ?"
+    r"|[\w.-]{1,80}: failed reason: ?"
+    r"|(?:[\w.]+(?:error|exception): ?)?encountered unexpected failed state [^:]{0,120}:"
+    r" failed\. failure reason: ?"
+    r"|(?:[\w.]+(?:error|exception): ?)?sagemaker job failed because "
+    r"|(?:clienterror: ?)?failed to invoke sagemaker:\w+\. error details: ?"
+    r"|received status from sagemaker: ?"
+    r"|failed for reason: ?'?"
+    r"|failure ?reason:? ?"
+    r"|clienterror: ?(?=clienterror\b|algorithmerror\b)"
+    r")"
 )
+_LEADING_CODE = re.compile(r"(?:[\w]+\.)*(?P<code>\w+): ?")
+# The AWS SDK for Java: "Message (Service: S; Status Code: 429; Error Code: E; Request ID: …)".
+_JAVA_SUFFIX = re.compile(r"\(service: [^;()]{1,80}; status code: \d+; error code: (?P<code>\w+)")
+# Names that say that some error came from AWS, not which.
+_NO_CODES = frozenset({"", "clienterror", "botocoreerror", "error", "exception", "unknown"})
+
 _QUOTA = re.compile(
-    r"the (?:account|resource)-level service limit (?:'(?P<name>[^']*)'|for (?P<old>\S+)) is (?P<limit>\d+) \w+, "
-    r"with current utilization of (?P<used>\d+) \w+ and a request delta of (?P<delta>\d+) \w+"
+    r"the (?:account|resource)-level service limit (?:'(?P<name>[^']*)'|for (?P<old>\S+))"
+    r" is (?P<limit>\d{1,18})(?: [a-z]+){1,4},"
+    r" with current utilization of (?P<used>\d{1,18})(?: [a-z]+){1,4}"
+    r" and a request delta of (?P<delta>\d{1,18})\b"
 )
+
+# An exception as a traceback ends with it, or as a toolkit quotes it: its name at the start of
+# a word, then a colon, the end of the quotation, or the end of the text.
+_REPORTED = re.compile(
+    r"(?:(?<=[\s\"':(\[|])|^)(?:[a-z_]\w*(?:\.|::))*"
+    r"(?:\w*(?:error|exception|interrupt|iteration)|systemexit|bad_alloc)(?=:|[\"']|$| \()"
+)
+# What stands before the first error of a text that a training wrote.
+_PREAMBLE = re.compile(
+    r"(?:algorithmerror|framework ?error|executeuserscripterror|exit ?code:? \d+,?|errormessage"
+    r"|uncaught exception during training|[:\s\"',])*"
+)
+_ERRORS_MAX = 32  # the last ones: bounds the work on a text that is nothing but error names
+_TEXT_CHARS_MAX = 2048  # twice a FailureReason; what follows never decides
+_QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u00b4": "'"})
 
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+    return re.compile(pattern, re.DOTALL)
 
 
 def normalise(text: str) -> str:
     """
-    Bring a message into the form that rules match: case-folded, single spaces, no SDK prefix.
+    Bring a message into the form that rules match.
 
-    Real texts differ in spacing, case and wrapping from one place to the next
-    ("internal error.  Please" and "internal error. Please" are the same failure).
+    Case-folded, single spaces, straight quotation marks, without what an SDK or a scheduler
+    puts in front ("An error occurred (…) when calling the … operation: ", "Error for Training
+    job …: Failed. Reason: "), at most 2,048 characters. Real texts differ in spacing, case and
+    wrapping from one place to the next ("internal error.  Please" is "internal error. Please").
     """
-    folded = " ".join(text.casefold().split())
-    for prefix in (_TOOL_PREFIX, _BOTO_PREFIX):
-        if match := prefix.match(folded):
-            folded = folded[match.end() :]
-    return folded
+    return _unwrap(text)[0]
+
+
+def _unwrap(text: str) -> tuple[str, str | None]:
+    """Normalise, and give the error code that the wrapping told."""
+    folded = " ".join(text.casefold().translate(_QUOTES).split())[: 4 * _TEXT_CHARS_MAX]
+    code: str | None = None
+    while True:
+        if match := _BOTO_PREFIX.match(folded):
+            code = match["code"]
+        else:
+            match = _WRAPPERS.match(folded)
+        if match is None or not match.end():
+            return folded[:_TEXT_CHARS_MAX], code
+        folded = folded[match.end() :]
+
+
+def reported_errors(text: str) -> tuple[str, ...]:
+    """
+    Find the errors that a normalised text reports, each from its name to the end of the text.
+
+    The first entry is the text itself after the words that SageMaker and its toolkits put
+    first ("AlgorithmError: ", "ExecuteUserScriptError: ExitCode 1 ErrorMessage"); the others
+    begin with an exception's name (``valueerror: …``). Only the last 32 names are looked at.
+    """
+    match = _PREAMBLE.match(text)
+    start = match.end() if match else 0
+    found = [m.start() for m in _REPORTED.finditer(text, start)][-_ERRORS_MAX:]
+    return tuple(text[at:] for at in dict.fromkeys((start, *found)))
 
 
 def parse_quota(text: str) -> Quota | None:
     """Read limit, utilisation and request out of a ResourceLimitExceeded sentence, if it is one."""
-    match = _QUOTA.match(normalise(text))
+    return _quota_in(_without_code(normalise(text)))
+
+
+def _quota_in(normalised: str) -> Quota | None:
+    match = _QUOTA.match(normalised)
     if match is None:
         return None
     return Quota(
-        name=match["name"] or match["old"],
+        name=match["name"] or match["old"] or "",
         limit=int(match["limit"]),
         used=int(match["used"]),
         requested=int(match["delta"]),
     )
+
+
+def _without_code(normalised: str) -> str:
+    """Cut a leading "ResourceLimitExceeded: ", which people write before the sentence."""
+    match = _LEADING_CODE.match(normalised)
+    if match and match["code"].endswith(("exceeded", "exceededexception")):
+        return normalised[match.end() :]
+    return normalised
+
+
+def _code_of(evidence: Evidence, text: str, told: str | None) -> str | None:
+    """Give the error code: as given, as the SDK's prefix or suffix tells it, or leading the text."""
+    given = (evidence.error_code or "").casefold()
+    if given not in _NO_CODES:
+        return given
+    if told is not None and told not in _NO_CODES:
+        return told
+    if text.startswith("algorithmerror"):
+        return None  # the rest is the user's own: a code in it is not the service's
+    if match := _JAVA_SUFFIX.search(text):
+        return match["code"]
+    match = _LEADING_CODE.match(text)
+    return match["code"] if match and match["code"] not in _NO_CODES else None
 
 
 def classify(evidence: Evidence, rules: Sequence[Rule]) -> Failure:
@@ -219,13 +302,12 @@ def classify(evidence: Evidence, rules: Sequence[Rule]) -> Failure:
     Unmatched evidence is ``unknown`` with a limited retry: a text that nobody
     has seen must neither lose a job nor loop for ever.
     """
-    text = normalise(evidence.text)
-    raw = " ".join(evidence.text.casefold().split())
-    code = evidence.error_code
-    if code is None and (match := _BOTO_PREFIX.match(raw)):
-        code = match["code"]
-    code = code.casefold() if code else None
+    text, told = _unwrap(evidence.text)
+    code = _code_of(evidence, text, told)
+    text = _without_code(text)
     states = {s.casefold() for s in (evidence.status, evidence.secondary_status) if s}
+    quota = _quota_in(text)
+    errors: tuple[str, ...] | None = None
     for rule in rules:
         if rule.where is not None and rule.where != evidence.where:
             continue
@@ -233,11 +315,15 @@ def classify(evidence: Evidence, rules: Sequence[Rule]) -> Failure:
             continue
         if rule.statuses and states.isdisjoint(_folded(rule.statuses)):
             continue
+        if rule.quota_fits is not None and (
+            quota is None or quota.can_ever_fit is not rule.quota_fits
+        ):
+            continue
         if rule.pattern is not None and not _compiled(rule.pattern).match(text):
             continue
-        if rule.quota_fits is not None:
-            quota = parse_quota(evidence.text)
-            if quota is None or quota.can_ever_fit is not rule.quota_fits:
+        if rule.error is not None:
+            errors = reported_errors(text) if errors is None else errors
+            if not any(map(_compiled(rule.error).match, errors)):
                 continue
         return _failure(rule.failure_class, rule.scope, rule.retryable, rule.name, evidence.text)
     return _failure(
@@ -263,13 +349,23 @@ def _folded(values: tuple[str, ...]) -> frozenset[str]:
 
 
 _RULE_FIELDS = frozenset(
-    {"name", "class", "scope", "retry", "where", "codes", "statuses", "pattern", "quota_fits"}
-)
+    {
+        "name", "class", "scope", "retry", "where", "codes", "statuses", "pattern", "error",
+        "quota_fits",
+    }
+)  # fmt: skip
 
 
-def parse_rules(entries: Iterable[Mapping[str, object]]) -> tuple[Rule, ...]:
+def parse_rules(
+    entries: Iterable[Mapping[str, object]], *, compile_patterns: bool = True
+) -> tuple[Rule, ...]:
     """
     Read rules from decoded data, such as the ``[[rule]]`` tables of a TOML file.
+
+    Args:
+        entries: one mapping per rule.
+        compile_patterns: compile every pattern now, to refuse a bad one now. The default rules
+            go without (a test compiles them), so that an import need not pay for it.
 
     Raises:
         ValueError: an entry is malformed; the message names the entry, the field and what to do.
@@ -293,8 +389,22 @@ def parse_rules(entries: Iterable[Mapping[str, object]]) -> tuple[Rule, ...]:
         if unknown := sorted(set(entry) - _RULE_FIELDS):
             msg = f"{where}: {unknown[0]}: unknown field; known: {', '.join(sorted(_RULE_FIELDS))}"
             raise ValueError(msg)
-        rules.append(_rule_from(name, where, entry))
+        rule = _rule_from(name, where, entry)
+        if compile_patterns:
+            _check_patterns(rule, where)
+        rules.append(rule)
     return tuple(rules)
+
+
+def _check_patterns(rule: Rule, where: str) -> None:
+    """Refuse a rule whose pattern cannot be compiled, naming the rule and the field."""
+    for field, pattern in (("pattern", rule.pattern), ("error", rule.error)):
+        if pattern is not None:
+            try:
+                _compiled(pattern)
+            except (re.error, OverflowError, RecursionError) as error:
+                msg = f"{where}: {field}: not a regular expression: {error}"
+                raise ValueError(msg) from None
 
 
 def _rule_from(name: str, where: str, entry: Mapping[str, object]) -> Rule:
@@ -342,5 +452,6 @@ def _rule_from(name: str, where: str, entry: Mapping[str, object]) -> Rule:
         codes=texts("codes"),
         statuses=texts("statuses"),
         pattern=text("pattern"),
+        error=text("error"),
         quota_fits=fits,
     )

@@ -1,14 +1,23 @@
 """The default failure rules: data, read from top to bottom, the first match wins.
 
 The shape is that of a user's own rule file (``[[rule]]`` tables, see docs/failures.md), so that
-whoever knows one knows both. Patterns are matched at the start of the normalised text
-(`jobcore.normalise`): lower case, single spaces, no SDK prefix.
+whoever knows one knows both. `pattern` is matched at the start of the normalised text
+(`jobcore.normalise`): lower case, single spaces, no SDK prefix. `error` is matched at the start
+of each error that the text reports.
 
-Order matters in three places: what the service says with a code comes before what it says in
-words; a status that speaks for itself comes before texts; and what SageMaker says (its prefixes) comes
-before what user code says, which can be anything.
+The order is the argument:
 
-Sources: SageMaker's service model and public failure reports; the class meanings are in docs/failures.md.
+1. A training's own words (everything behind ``AlgorithmError``) are told apart first and can
+   only become algorithm, oom, bad_input, data_access or permission: user code may say
+   "CapacityError" or "ThrottlingException", and a rule about the service must not believe it.
+2. What the service says with a code, before what it says in words.
+3. Statuses that speak for themselves, before texts.
+4. SageMaker's own sentences (``ClientError: …``); they are SageMaker's to the last word, so
+   these patterns may look inside.
+5. Texts without any prefix: how people and other schedulers pass a reason on.
+
+Sources: the service models, AWS's documentation of errors and statuses, and public failure
+reports; tests/unit/failure_texts.jsonl names them one by one.
 """
 
 from __future__ import annotations
@@ -17,40 +26,171 @@ from ._failures import Rule, parse_rules
 
 __all__ = ["DEFAULT_RULES"]
 
+# --- words that several rules share; none of them can backtrack badly (a test times them) ---------
+
 _OOM = (
-    r"(out of memory|out_of_memory|outofmemory|memoryerror|bad_alloc|cannot allocate memory"
-    r"|unable to allocate|failed to allocate memory|resourceexhausted|resource exhausted: oom|oom when allocating"
-    r"|alloc_failed|oom[- ]?kill|killed by the kernel's out-of-memory|more memory)"
+    r"(?:out[ _]of[ _]memory|outofmemory|memoryerror|bad_alloc|cannot allocate memory"
+    r"|can't allocate memory|not enough memory|unable to allocate|failed to allocate"
+    r"|resourceexhausted|resource exhausted|oom when allocating|alloc_failed|oom[- ]kill"
+    r"|std::length_error|java heap space|more memory|memory limit)"
 )
+_KILLED = r"(?:sigkill|signal[: ]+\(?9\b|signal: killed|died with <signals\.sigkill|exit ?code:? \(?-?9\b)"
 _DENIED = (
-    r"(access ?denied|\b403\b|forbidden|not authorized|unauthorized|permission denied"
-    r"|no permission|insufficient permission|does not have permission|invalid ?access ?key|explicit deny)"
+    r"(?:access ?denied|\b403\b|forbidden|not authori[sz]ed|unauthori[sz]ed|permission denied"
+    r"|explicit deny|-based policy allows|(?:not|n't) (?:have|grant) |insufficient permission"
+    r"|has (?:\w+:\w+|the \w+:\w+) permission|access key id|not subscribed|credentials)"
 )
-_ASSUME = r"(unable to|cannot|could not|failed to|not) assume (the )?role|assume the role|sts:assumerole"
-_PASSING_NETWORK = (
-    r"(unable to execute (http )?request|timed? ?out|timeout|connection|connect to|slow ?down|reduce your request"
-    r"|please try again|broken pipe|endpoint|\b50[0-4]\b|temporar|interrupted)"
+_ASSUME = r"(?:assume (?:the )?role|assume it|sts:assumerole|role (?:could not|cannot) be assumed)"
+_PASSING = (  # between SageMaker and S3, and over by itself
+    r"(?:unable to execute|timed? ?out|connection (?:reset|aborted|refused|closed|broken)"
+    r"|slow ?down|reduce your request|try again|broken pipe|\b50[0234]\b|service ?unavailable"
+    r"|temporar|interrupted)"
 )
+_ABSENT = (
+    r"(?:no such (?:key|bucket|file)|nosuchkey|nosuchbucket|\b404\b|not found|(?:does|do) not exist"
+    r"|no s3 objects|no file|no object|could not find|cannot find)"
+)
+_DISK = r"(?:insufficient disk|disk space|no space left|enospc|errno 28|disk quota)"
+_NETWORK = r"(?:route table|vpc endpoint|nat (?:device|gateway)|network acl|security group)"
 _HYPERPARAMETER = (
-    r"(hyper-?parameter|additional properties are not allowed|is not one of \[|does not match format"
-    r"|is a required property|failed validating|not in range|no value\(s\) were specified"
-    r"|customer error|customererror|usererror|invalid value for|validation error|must be one of)"
+    r"(?:hyper-?parameter|additional properties are not allowed|failed validating"
+    r"|is a required property|is not (?:one of \[|of type '|valid under any of)"
+    r"|(?:does not|doesn't) match (?:format|')|not in range|no value\(s\) were specified"
+    r"|caused by validationerror|is less than the minimum of|is greater than the maximum of"
+    r"|greater equal to)"
 )
-_CRASH = r"(exit ?code:? ?|exitcode ?|code ?|status ?|signal ?)"
-_CLUSTER = r"(nccl|distbackenderror|gloo|connection reset by peer|efa |libfabric|horovod|mpi)"
+_DATA_CHECK = (  # what built-in algorithms say of the data they were given
+    r"(?:labels? (?:must|should)|feature_names mismatch|base_score must|contains? pos or neg"
+    r"|target is multiclass|label_correct|content ?type|not a valid channel|empty \.?\w+ file"
+    r"|no training data|delimiter|usererror|customer ?error)"
+)
+_CLUSTER = (
+    r"(?:\bnccl|dist\w*error\b|\bgloo\b|collective operation timeout|connection reset by peer"
+    r"|\bhorovod\b|\bmpi_|\befa\b|libfabric|rendezvous)"
+)
+_CRASHED = r"(?:132|134|135|136|139|-4|-6|-7|-8|-11)"
+_BY_USER_CODE = r"(?:algorithmerror|framework ?error|executeuserscripterror|uncaught exception|traceback \(most)"
+_CLIENT = r"(?:clienterror: ?)"
+_TRANSFER = r"(?:data download|artifact upload|checkpoint \w+|model download) failed\b"
+
+
+def _user(pattern: str) -> str:
+    """Anchor a pattern behind the words that open a training's own text."""
+    return rf"{_BY_USER_CODE}\b{pattern}"
+
 
 _DATA: tuple[dict[str, object], ...] = (
-    # --- what a service says with a code ------------------------------------------------
+    # --- 1. a training's own words -------------------------------------------------------
+    {
+        "name": "training: internal error, no more said",
+        "class": "oom",  # a host that died, mostly for memory: public reports agree
+        "retry": "limited",
+        "pattern": r"algorithmerror: ?internalservererror(?=$|[.,])",
+    },
+    {
+        "name": "training: out of memory",
+        "class": "oom",
+        "retry": "no",
+        "pattern": _user(rf".*{_OOM}"),
+    },
+    {
+        "name": "training: killed, mostly for memory",
+        "class": "oom",
+        "retry": "limited",
+        "pattern": _user(
+            rf"(?::? ?(?:executeuserscripterror: ?)?exit ?code:? 137\b|.*(?:, exit code: 137$|{_KILLED}))"
+        ),
+    },
+    {
+        "name": "training: a built-in check of hyperparameters or data",
+        "class": "bad_input",
+        "retry": "no",
+        "pattern": _user(r""),
+        "error": rf"(?:(?:[\w.]*(?:usererror|customererror|validationerror|xgboosterror|jsonschema[\w.]*)\b.*|.{{0,80}})"
+        rf"(?:{_HYPERPARAMETER}|{_DATA_CHECK}))",
+    },
+    {
+        "name": "training: access denied",
+        "class": "permission",
+        "retry": "no",
+        "pattern": _user(r""),
+        "error": (
+            r"(?:[\w.]*clienterror: ?)?an error occurred"
+            r" \((?:403|forbidden|accessdenied\w*|unauthorized\w*|invalidaccesskeyid|signaturedoesnotmatch)\)"
+        ),
+    },
+    {
+        "name": "training: object not found",
+        "class": "data_access",
+        "retry": "no",
+        "pattern": _user(r""),
+        "error": r"(?:[\w.]*clienterror: ?)?an error occurred \((?:404|nosuchkey|nosuchbucket|notfound)\)|[\w.]*nosuch(?:key|bucket)\b",
+    },
+    {
+        "name": "training: input file not found",
+        "class": "data_access",
+        "retry": "no",
+        "pattern": _user(r""),
+        "error": r"[\w.]*(?:filenotfounderror|oserror|ioerror)\b.{0,120}/opt/ml/(?:processing/)?input/(?!config|code)",
+    },
+    {
+        "name": "training: disk full",
+        "class": "data_access",
+        "retry": "no",
+        "pattern": _user(r""),
+        "error": rf"[\w.]*(?:oserror|ioerror|runtimeerror|error)\b.{{0,80}}{_DISK}",
+    },
+    {
+        "name": "training: its code could not be fetched",
+        "class": "data_access",
+        "retry": "limited",
+        "pattern": r"(?:algorithmerror: ?)?framework ?error: ?.*(?:download_file\(|s3_download|download_and_extract)",
+    },
+    {
+        "name": "training: collective communication",
+        "class": "algorithm",
+        "retry": "limited",
+        "pattern": _user(r""),
+        "error": rf"[\w.]*error\b.{{0,120}}{_CLUSTER}|[\w.]*dist(?:backend|network|store)?error\b",
+    },
+    {
+        "name": "training: crashed",
+        "class": "algorithm",
+        "retry": "limited",
+        "pattern": _user(
+            rf"(?::? ?(?:executeuserscripterror: ?)?exit ?code:? {_CRASHED}\b|.*, exit code: {_CRASHED}$)"
+        ),
+    },
+    {
+        "name": "training: failed",
+        "class": "algorithm",
+        "retry": "no",
+        "pattern": _user(r""),
+    },
+    # --- 2. what a service says with a code ----------------------------------------------
     {
         "name": "throttled",
         "class": "throttle",
         "scope": "account",
         "retry": "yes",
         "codes": [
-            "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException",
-            "TooManyRequests", "RequestThrottled", "RequestThrottledException", "RequestLimitExceeded",
-            "SlowDown", "BandwidthLimitExceeded", "ProvisionedThroughputExceededException",
-            "EC2ThrottledException", "PriorRequestNotComplete", "TransactionInProgressException", "429",
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "TooManyRequestsException",
+            "TooManyRequests",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "RequestLimitExceeded",
+            "SlowDown",
+            "BandwidthLimitExceeded",
+            "LimitExceededException",
+            "ProvisionedThroughputExceededException",
+            "ProvisionedThroughputExceeded",
+            "EC2ThrottledException",
+            "PriorRequestNotComplete",
+            "TransactionInProgressException",
+            "429",
         ],
     },
     {
@@ -58,14 +198,17 @@ _DATA: tuple[dict[str, object], ...] = (
         "class": "throttle",
         "scope": "account",
         "retry": "yes",
-        "pattern": r"(clienterror: )?\(?(throttling\w*|rate exceeded|too many requests|slow ?down|request limit exceeded)\b",
+        "pattern": (
+            rf"{_CLIENT}?\(?(?:(?:request )?throttl(?:ing|ed)|rate exceeded|too many requests"
+            r"|slow ?down\b|request limit exceeded|the request was denied due to request throttling)"
+        ),
     },
     {
         "name": "not offered in this region",
         "class": "bad_input",
         "scope": "pool",
         "retry": "no",
-        "pattern": r"(resourcelimitexceeded: )?(the )?requested (resource|instance type) .*not (available|supported) in",
+        "pattern": r"(?:the )?requested (?:resource|instance type) .{0,200}not (?:available|supported) in",
     },
     {
         "name": "quota full",
@@ -82,14 +225,35 @@ _DATA: tuple[dict[str, object], ...] = (
         "quota_fits": False,
     },
     {
+        "name": "quota of zero",  # the sentence cut short
+        "class": "quota",
+        "scope": "pool",
+        "retry": "no",
+        "pattern": rf"{_CLIENT}?(?:the )?(?:account|resource)-level service limit .{{0,200}}is 0\b",
+    },
+    {
         "name": "some limit",
         "class": "quota",
         "scope": "pool",
         "retry": "limited",
         "codes": [
-            "ResourceLimitExceeded", "ServiceQuotaExceededException", "LimitExceededException",
-            "LimitExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded", "QuotaExceeded",
+            "ResourceLimitExceeded",
+            "ResourceLimitExceededException",
+            "ServiceQuotaExceeded",
+            "ServiceQuotaExceededException",
+            "LimitExceeded",
+            "VcpuLimitExceeded",
+            "QuotaExceeded",
+            "InstanceLimitExceeded",
+            "MaxSpotInstanceCountExceeded",
         ],
+    },
+    {
+        "name": "some limit (text)",
+        "class": "quota",
+        "scope": "pool",
+        "retry": "limited",
+        "pattern": rf"{_CLIENT}?.{{0,80}}(?:-level service limit|service ?quota|resourcelimitexceeded|quota exceeded)",
     },
     {
         "name": "no capacity (code)",
@@ -97,22 +261,35 @@ _DATA: tuple[dict[str, object], ...] = (
         "scope": "pool",
         "retry": "yes",
         "codes": [
-            "CapacityError", "InsufficientInstanceCapacity", "InsufficientCapacityException",
-            "InsufficientCapacity", "InsufficientHostCapacity", "SpotMaxPriceTooLow",
+            "CapacityError",
+            "InsufficientInstanceCapacity",
+            "InsufficientCapacityException",
+            "InsufficientCapacity",
+            "InsufficientHostCapacity",
+            "InsufficientReservedInstanceCapacity",
+            "EC2InsufficientCapacityError",
+            "InsufficientCapacityError",
+            "SpotMaxPriceTooLow",
+            "UnfulfillableCapacity",
         ],
     },
     {
-        "name": "name in use",
+        "name": "name in use",  # with deterministic names mostly our own earlier success
         "class": "bad_input",
         "retry": "limited",
-        "codes": ["ResourceInUse", "ResourceInUseException"],
+        "codes": ["ResourceInUse", "ResourceInUseException", "ResourceAlreadyExistsException"],
     },
     {
         "name": "credentials expired",
         "class": "permission",
         "scope": "account",
         "retry": "limited",
-        "codes": ["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"],
+        "codes": [
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "RequestExpired",
+            "TokenRefreshRequired",
+        ],
     },
     {
         "name": "denied (code)",
@@ -120,11 +297,28 @@ _DATA: tuple[dict[str, object], ...] = (
         "scope": "account",
         "retry": "no",
         "codes": [
-            "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized",
-            "UnauthorizedException", "UnrecognizedClientException", "InvalidClientTokenId",
-            "InvalidSignatureException", "SignatureDoesNotMatch", "MissingAuthenticationToken",
-            "MissingAuthenticationTokenException", "AuthFailure", "OptInRequired", "AuthorizationError",
-            "IncompleteSignature", "InvalidAccessKeyId", "KMSAccessDeniedException", "Forbidden", "403",
+            "AccessDenied",
+            "AccessDeniedException",
+            "UnauthorizedOperation",
+            "NotAuthorized",
+            "UnauthorizedException",
+            "UnrecognizedClientException",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "SignatureDoesNotMatch",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "AuthFailure",
+            "OptInRequired",
+            "AuthorizationError",
+            "IncompleteSignature",
+            "InvalidAccessKeyId",
+            "KMSAccessDeniedException",
+            "Forbidden",
+            "Unauthorized",
+            "NoCredentialsError",
+            "401",
+            "403",
         ],
     },
     {
@@ -133,20 +327,53 @@ _DATA: tuple[dict[str, object], ...] = (
         "scope": "account",
         "retry": "yes",
         "codes": [
-            "InternalFailure", "InternalServerError", "InternalServerException", "InternalError",
-            "InternalServiceError", "InternalServiceException", "ServiceUnavailable", "ServiceException",
-            "ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException", "500", "502",
-            "503", "504", "ConnectTimeoutError", "ReadTimeoutError", "EndpointConnectionError",
+            "InternalFailure",
+            "InternalServerError",
+            "InternalServerException",
+            "InternalError",
+            "InternalServiceError",
+            "InternalServiceException",
+            "InternalServiceFault",
+            "ServiceUnavailable",
+            "ServiceUnavailableException",
+            "ServiceException",
+            "ServerException",
+            "RequestTimeout",
+            "RequestTimeoutException",
+            "500",
+            "502",
+            "503",
+            "504",
+            "ConnectTimeoutError",
+            "ReadTimeoutError",
+            "EndpointConnectionError",
             "ConnectionClosedError",
+            "ConnectionError",
+            "HTTPClientError",
+            "ProxyConnectionError",
+            "SSLError",
+            "DependencyFailureException",
         ],
     },
-    # --- answers about a training that is over or unknown -------------------------------
+    {
+        "name": "object not found (code)",
+        "class": "data_access",
+        "retry": "no",
+        "codes": ["404", "NoSuchKey", "NoSuchBucket", "NotFound"],
+    },
+    # --- answers about a training that is over or unknown ---------------------------------
+    {
+        "name": "training over or never created",
+        "class": "unknown",  # benign: what was asked is so already
+        "retry": "no",
+        "pattern": r"(?:\w+: )?(?:could not find job to update|the request was rejected because the \w+ job is in status)",
+    },
     {
         "name": "training not found",
         "class": "unknown",
         "retry": "limited",
         "where": "describe",
-        "pattern": r"(requested resource not found|could not find training job|resource not found)",
+        "pattern": r"(?:\w+: )?(?:requested resource not found|could not find (?:training|requested) job|resource not found)",
     },
     {
         "name": "training not found (code)",
@@ -155,58 +382,84 @@ _DATA: tuple[dict[str, object], ...] = (
         "where": "describe",
         "codes": ["ResourceNotFound", "ResourceNotFoundException"],
     },
+    # --- a request that was refused: SageMaker says ValidationException to nearly all ----
     {
-        "name": "training over or never created",
-        "class": "unknown",
+        "name": "refused: image not found",
+        "class": "bad_input",
         "retry": "no",
-        "pattern": r"(could not find job to update|the request was rejected because the \w+ job is in status)",
-    },
-    # --- a request that was refused -----------------------------------------------------
-    {
-        "name": "role cannot be assumed (create)",
-        "class": "permission",
-        "scope": "account",
-        "retry": "limited",
-        "where": "create",
         "codes": ["ValidationException", "ValidationError"],
-        "pattern": rf".*({_ASSUME})",
+        "pattern": r"(?:cannot|could not) find (?:the )?(?:requested )?(?:repository|image)",
     },
     {
-        "name": "role not allowed (create)",
-        "class": "permission",
-        "scope": "account",
-        "retry": "no",
-        "where": "create",
-        "codes": ["ValidationException", "ValidationError"],
-        "pattern": r"(rolearn: |.*(cross-account pass role|iam:passrole|access denied|is not authorized to perform))",
-    },
-    {
-        "name": "input data not found (create)",
+        "name": "refused: input not found",
         "class": "data_access",
         "retry": "no",
-        "where": "create",
         "codes": ["ValidationException", "ValidationError"],
-        "pattern": r"(no s3 objects|.*(s3 uri|s3 object|s3 bucket|manifest).*(not found|does not exist|no such|ensure that the bucket))",
+        "pattern": rf"(?:no s3 objects|.{{0,80}}(?:s3|bucket|model data|manifest|file ?system).*{_ABSENT}|could not find .{{0,40}}(?:data|s3:))",
     },
     {
-        "name": "request not valid",
+        "name": "refused: role cannot be assumed",
+        "class": "permission",
+        "scope": "account",
+        "retry": "limited",  # a role just made takes a while to be known everywhere
+        "codes": ["ValidationException", "ValidationError"],
+        "pattern": rf".{{0,200}}{_ASSUME}",
+    },
+    {
+        "name": "refused: a value that breaks a constraint",
+        "class": "bad_input",
+        "retry": "no",
+        "codes": ["ValidationException", "ValidationError"],
+        "pattern": r"\d+ validation errors? detected",
+    },
+    {
+        "name": "refused: not allowed",
+        "class": "permission",
+        "scope": "account",
+        "retry": "no",
+        "codes": ["ValidationException", "ValidationError"],
+        "pattern": rf"(?:rolearn: |.*(?:pass role|iam:passrole|could not access|{_DENIED}))",
+    },
+    {
+        "name": "refused: not valid",
         "class": "bad_input",
         "retry": "no",
         "codes": [
-            "ValidationException", "ValidationError", "ParamValidationError", "InvalidParameterValue",
-            "InvalidParameterException", "InvalidParameterCombination", "InvalidRequestException",
-            "SerializationException", "ConflictException", "BadRequestException", "ClientException",
-            "InvalidInput", "MalformedInput", "UnknownOperationException",
+            "ValidationException",
+            "ValidationError",
+            "ParamValidationError",
+            "InvalidParameterValue",
+            "InvalidParameterException",
+            "InvalidParameterValueException",
+            "InvalidParameterCombination",
+            "InvalidParameter",
+            "InvalidRequestException",
+            "InvalidInputException",
+            "InvalidInput",
+            "SerializationException",
+            "MalformedInput",
+            "MalformedQueryString",
+            "MissingParameter",
+            "MissingAction",
+            "InvalidAction",
+            "ConflictException",
+            "BadRequestException",
+            "BadRequest",
+            "ClientException",
+            "UnknownOperationException",
+            "UnsupportedOperation",
+            "InvalidS3ObjectException",
+            "400",
         ],
     },
     {
-        "name": "request not valid (text)",
+        "name": "refused: not valid (text)",
         "class": "bad_input",
         "retry": "no",
-        "where": "create",
         "pattern": (
-            r"(botocore\.exceptions\.)?(paramvalidationerror|parameter validation failed|unknown parameter"
-            r"|missing required parameter|invalid (type|length|range) for parameter|\d+ validation errors? detected)"
+            r"(?:[\w.]*paramvalidationerror|parameter validation failed|unknown parameter"
+            r"|missing required parameter|invalid (?:type|length|range) for parameter"
+            r"|\d+ validation errors? detected)"
         ),
     },
     {
@@ -216,7 +469,7 @@ _DATA: tuple[dict[str, object], ...] = (
         "where": "create",
         "codes": ["ResourceNotFound", "ResourceNotFoundException"],
     },
-    # --- statuses that speak for themselves ---------------------------------------------
+    # --- 3. statuses that speak for themselves --------------------------------------------
     {
         "name": "run time over",
         "class": "timeout",
@@ -236,19 +489,36 @@ _DATA: tuple[dict[str, object], ...] = (
         "statuses": ["Interrupted"],
     },
     {
-        "name": "wait for capacity over (status)",
+        "name": "waiting for capacity",
         "class": "capacity",
         "scope": "pool",
         "retry": "yes",
-        "statuses": ["MaxPendingTimeExceeded", "PendingTimeExceeded"],
+        "statuses": ["Pending", "MaxPendingTimeExceeded", "PendingTimeExceeded"],
     },
-    # --- capacity -----------------------------------------------------------------------
+    # --- capacity, limits and stops in words ----------------------------------------------
     {
         "name": "given up after waiting for capacity",
         "class": "capacity",
         "scope": "pool",
         "retry": "limited",
-        "pattern": r"terminated by jobstatetimelimit action due to reason: capacity",
+        "pattern": r"(?:terminated|canceled|cancelled) by jobstatetimelimit action due to reason: capacity",
+    },
+    {
+        "name": "queue cannot hold the job",
+        "class": "quota",
+        "scope": "pool",
+        "retry": "no",
+        "pattern": (
+            r"(?:\w+ by jobstatetimelimit action due to reason: )?"
+            r"misconfiguration:(?:service_environment_max_resource|quota_\w+)"
+        ),
+    },
+    {
+        "name": "queue misconfigured",
+        "class": "bad_input",
+        "scope": "pool",
+        "retry": "no",
+        "pattern": r"(?:\w+ by jobstatetimelimit action due to reason: )?(?:misconfiguration:|action_required)",
     },
     {
         "name": "no capacity",
@@ -256,11 +526,13 @@ _DATA: tuple[dict[str, object], ...] = (
         "scope": "pool",
         "retry": "yes",
         "pattern": (
-            r"(capacityerror\b|capacity:|insufficient (\w+ )?capacity|insufficientinstancecapacity"
-            r"|(there is |we currently do )?not (have )?(enough|sufficient) (\w+ )?capacity"
-            r"|(there is )?no (spot )?capacity|unable to provision (the )?requested|training job waiting for capacity"
-            r"|(the )?(training )?job tim(es|ed) out (in pending |while )?(waiting|pending) (for )?capacity"
-            r"|(the )?requested (ml )?(compute )?capacity)"
+            rf"{_CLIENT}?[. ]*(?:capacityerror\b|capacity:|insufficient (?:\w+ ){{0,3}}capacity"
+            r"|insufficientinstancecapacity|(?:there (?:is|was) |we currently do )?not (?:have )?"
+            r"(?:enough|sufficient) (?:[\w.]+ ){0,2}capacity|(?:there is )?no (?:\w+ )?capacity"
+            r"|unable to (?:provision|launch) (?:the )?requested|(?:the )?requested (?:ml )?(?:compute )?capacity"
+            r"|(?:\w+ ){0,3}(?:timed|times|time) out (?:in pending |while )?(?:waiting|pending) (?:for )?capacity"
+            r"|(?:\w+ job )?(?:is )?waiting for capacity"
+            r"|(?:the )?instance type .{0,60}(?:temporarily unavailable|not enough capacity))"
         ),
     },
     {
@@ -269,26 +541,37 @@ _DATA: tuple[dict[str, object], ...] = (
         "scope": "pool",
         "retry": "yes",
         "statuses": ["Stopped"],
-        "pattern": r".*(waiting for capacity|pending.*capacity|maximum (allowed )?pending time)",
+        "pattern": r".{0,200}(?:waiting for capacity|pending.{0,80}capacity|max\w* (?:allowed )?pending ?time)",
     },
-    # --- stops --------------------------------------------------------------------------
     {
         "name": "run time over (text)",
         "class": "timeout",
         "retry": "no",
-        "pattern": r"(the )?(training )?job (was )?stopped because it (exceeded|ran longer than) the max\w* (allowed )?run",
+        "pattern": (
+            r"(?:(?:the )?(?:training )?job (?:was )?(?:has )?(?:stopped|timed out|exceeded)?.{0,40}(?:exceed\w*|longer than) )?"
+            r"(?:the )?(?:its )?max\w* ?(?:allowed )?run ?time"
+        ),
     },
     {
         "name": "wait for spot over (text)",
         "class": "timeout",
         "retry": "limited",
-        "pattern": r"(the )?(training )?job (was )?stopped because it exceeded the max\w* (allowed )?wait",
+        "pattern": (
+            r"(?:(?:the )?(?:training )?job (?:was )?(?:has )?(?:stopped|timed out|exceeded)?.{0,40}(?:exceed\w*|longer than) )?"
+            r"(?:the )?(?:its )?max\w* ?(?:allowed )?wait ?time"
+        ),
+    },
+    {
+        "name": "attempt time over (Batch)",
+        "class": "timeout",
+        "retry": "no",
+        "pattern": r"job attempt duration exceeded timeout",
     },
     {
         "name": "spot interrupted (text)",
         "class": "spot_interrupted",
         "retry": "yes",
-        "pattern": r"(the )?(training )?(job|instance).{0,40}(managed )?spot .{0,40}(interrupt|reclaim|terminat)",
+        "pattern": r"(?:the )?(?:training )?(?:job|instance).{0,60}spot .{0,60}(?:interrupt|reclaim|terminat)|spot interruption",
     },
     {
         "name": "host taken away",
@@ -302,7 +585,7 @@ _DATA: tuple[dict[str, object], ...] = (
         "retry": "no",
         "statuses": ["Stopped"],
     },
-    # --- the local trainer --------------------------------------------------------------
+    # --- the local trainer ----------------------------------------------------------------
     {
         "name": "local: killed from outside",
         "class": "spot_interrupted",
@@ -321,18 +604,12 @@ _DATA: tuple[dict[str, object], ...] = (
         "retry": "no",
         "pattern": r"localbadinput: ",
     },
-    # --- the service's own faults -------------------------------------------------------
+    # --- the service's own faults ---------------------------------------------------------
     {
         "name": "instance unhealthy",
         "class": "service_internal",
         "retry": "yes",
-        "pattern": r"(the )?(launched )?instance (was |is )?(unhealthy|unreachable|failed)",
-    },
-    {
-        "name": "internal error under AlgorithmError",
-        "class": "oom",
-        "retry": "limited",
-        "pattern": r"algorithmerror: ?internalservererror",
+        "pattern": r"(?:the |a )?(?:launched )?(?:instance|host) (?:was |is )?(?:unhealthy|unreachable|impaired)",
     },
     {
         "name": "internal error",
@@ -340,8 +617,9 @@ _DATA: tuple[dict[str, object], ...] = (
         "scope": "account",
         "retry": "yes",
         "pattern": (
-            r"(internalservererror|internalserviceerror|internalfailure|internal (service |server )?(error|failure)"
-            r"|we encountered an internal|an internal error|service ?unavailable|the service is unavailable)"
+            r"(?:internalservererror|internalfailure|internal (?:service |server )?(?:error|failure)"
+            r"|(?:we encountered )?an? (?:unexpected )?internal (?:error|failure)|service ?unavailable"
+            r"|the service is (?:temporarily )?unavailable|platform error)"
         ),
     },
     {
@@ -349,150 +627,168 @@ _DATA: tuple[dict[str, object], ...] = (
         "class": "service_internal",
         "scope": "account",
         "retry": "yes",
-        "where": "create",
         "pattern": (
-            r"([\w.]+: )?(could not connect to the endpoint|connect(ion)? (timeout|reset|aborted|was closed|refused)"
-            r"|connection broken|read timeout|timed out|http 5\d\d)"
+            r"(?:[\w.]+: )?(?:could not connect to the endpoint|(?:connect|read) timeout on endpoint"
+            r"|connection was closed before|connection broken: |failed to connect to proxy|http 5\d\d)"
         ),
     },
-    # --- SageMaker's ClientError --------------------------------------------------------
+    # --- 4. SageMaker's ClientError -------------------------------------------------------
     {
         "name": "client: out of memory",
         "class": "oom",
         "retry": "no",
-        "pattern": rf"(clienterror: ?)?(artifact upload failed: ?)?(clienterror: ?)?(please use an instance type with more memory|{_OOM})",
+        "pattern": rf"{_CLIENT}.*{_OOM}",
+    },
+    {
+        "name": "client: no capacity",
+        "class": "capacity",
+        "scope": "pool",
+        "retry": "yes",
+        "pattern": rf"{_CLIENT}.{{0,120}}(?:insufficient (?:\w+ ){{0,2}}capacity|capacityerror)",
     },
     {
         "name": "client: image cannot run",
         "class": "bad_input",
         "retry": "no",
-        "pattern": r"(clienterror: ?)?(artifact upload failed: ?)?.{0,40}(oci runtime|container_linux|exec: |exec format error)",
+        "pattern": rf"{_CLIENT}.{{0,80}}(?:oci runtime|container_linux|starting container|exec format error|executable file not found)",
     },
     {
         "name": "client: role cannot be assumed",
         "class": "permission",
         "scope": "account",
         "retry": "limited",
-        "pattern": rf"(clienterror: ?)?(sagemaker (was|is) )?.{{0,60}}({_ASSUME})",
+        "pattern": rf"(?:{_CLIENT}.*|sagemaker (?:was|is) .{{0,60}}|(?:could not|unable to|cannot) ){_ASSUME}",
     },
     {
-        "name": "client: data denied",
+        "name": "client: no such image",
+        "class": "bad_input",
+        "retry": "no",
+        "pattern": (
+            rf"{_CLIENT}.{{0,40}}(?:(?:cannot|could not|failed to|unable to) (?:pull|find) .{{0,40}}(?:image|container|repository)"
+            r"|manifest (?:for|unknown)|requested image)"
+        ),
+    },
+    {
+        "name": "client: denied",
         "class": "permission",
         "retry": "no",
-        "pattern": rf"(clienterror: ?)?(data download|artifact upload|checkpoint \w+) failed: ?.*{_DENIED}",
+        "pattern": rf"{_CLIENT}.*{_DENIED}",
     },
     {
         "name": "client: path not valid",
         "class": "bad_input",
         "retry": "no",
-        "pattern": r"(clienterror: ?)?data download failed: ?.*(illegal char|invalid (s3 )?(uri|path|key)|manifest)",
+        "pattern": rf"{_CLIENT}{_TRANSFER}.*(?:illegal char|invalid (?:s3 )?(?:uri|url|path|key|prefix|manifest)|prefix is not supported|not supported)",
     },
     {
-        "name": "client: disk or route",
+        "name": "client: disk, route or object",
         "class": "data_access",
         "retry": "no",
-        "pattern": (
-            r"(clienterror: ?)?(data download|artifact upload) failed: ?.*(disk space|no space left|route table"
-            r"|no such (key|bucket)|nosuchkey|nosuchbucket|\b404\b|not found|does not exist|no s3 objects)"
-        ),
+        "pattern": rf"{_CLIENT}{_TRANSFER}.*(?:{_DISK}|{_NETWORK}|{_ABSENT})",
     },
     {
-        "name": "client: data",
+        "name": "client: transfer",
         "class": "data_access",
         "retry": "limited",
-        "pattern": r"(clienterror: ?)?(data download|artifact upload|checkpoint \w+) failed",
+        "pattern": rf"{_CLIENT}?{_TRANSFER}",
     },
     {
-        "name": "client: image",
-        "class": "bad_input",
-        "retry": "no",
-        "pattern": r"(clienterror: ?)?(cannot|could not|failed to|unable to) (pull|find|access) .{0,40}(image|container|repository)",
-    },
-    {
-        "name": "client: network set-up",
-        "class": "permission",
-        "retry": "no",
-        "pattern": rf"(clienterror: ?)?.{{0,200}}(ec2:|ecr:|s3:|kms:|logs:)\w+.*",
-    },
-    {
-        "name": "client: denied",
-        "class": "permission",
-        "scope": "account",
-        "retry": "no",
-        "pattern": rf"(clienterror: ?)?(user: .{{0,300}}|the role .{{0,200}}|.{{0,40}}){_DENIED}",
-    },
-    {
-        "name": "client: quota",
-        "class": "quota",
-        "scope": "pool",
+        "name": "client: transfer, passing trouble",
+        "class": "data_access",
         "retry": "limited",
-        "pattern": r"(clienterror: ?)?.{0,80}(service limit|quota|resourcelimitexceeded)",
+        "pattern": rf"{_CLIENT}.{{0,120}}(?:s3|bucket|download|upload|channel).{{0,200}}{_PASSING}",
     },
     {
-        "name": "client",
+        "name": "client: input not found",
+        "class": "data_access",
+        "retry": "no",
+        "pattern": rf"{_CLIENT}(?:.{{0,80}}(?:s3|bucket|file ?system|fsx|efs)\b.*{_ABSENT}|no s3 objects|{_DISK})",
+    },
+    {
+        "name": "client: not valid",
         "class": "bad_input",
         "retry": "no",
         "pattern": r"clienterror\b",
     },
-    # --- what the user's own code ends with ---------------------------------------------
+    # --- 5. texts without a prefix --------------------------------------------------------
     {
-        "name": "user code: out of memory",
+        "name": "bare: out of memory",
         "class": "oom",
         "retry": "no",
-        "pattern": rf"(algorithmerror|.{{0,200}}(error|exception|traceback)|cuda|runtimeerror)\b.*{_OOM}",
+        "error": rf"(?:[\w.:]*(?:error|exception|bad_alloc)\b.{{0,400}}|.{{0,80}}){_OOM}",
     },
     {
-        "name": "user code: killed, probably for memory",
+        "name": "bare: killed, mostly for memory",
         "class": "oom",
         "retry": "limited",
-        "pattern": rf".*\b{_CRASH}(137|9)\b",
+        "pattern": rf"(?:exit(?:ed)? ?(?:with )?(?:code|status):? 137\b|killed$|.{{0,120}}{_KILLED})",
     },
     {
-        "name": "user code: crashed",
-        "class": "algorithm",
-        "retry": "limited",
-        "pattern": rf".*\b{_CRASH}(132|134|135|136|139)\b",
+        "name": "bare: disk full",
+        "class": "data_access",
+        "retry": "no",
+        "error": rf"(?:[\w.]*error\b.{{0,80}}|.{{0,40}}){_DISK}",
     },
     {
-        "name": "user code: hyperparameters",
+        "name": "bare: role or access denied",
+        "class": "permission",
+        "scope": "account",
+        "retry": "no",
+        "pattern": rf"(?:user: |the role |the repository |role |[\w<>/:.-]+ )?.{{0,120}}{_DENIED}",
+    },
+    {
+        "name": "bare: no such image",
         "class": "bad_input",
         "retry": "no",
-        "pattern": rf"(algorithmerror: ?)?((?!traceback|executeuserscript).){{0,80}}{_HYPERPARAMETER}",
+        "pattern": r"(?:cannotpullcontainererror|.{0,60}(?:pull|find) .{0,40}(?:image|container\b|repository)|manifest (?:for|unknown)|.{0,40}exec format error)",
     },
     {
-        "name": "user code: collective communication",
+        "name": "bare: hyperparameters or data not accepted",
+        "class": "bad_input",
+        "retry": "no",
+        "pattern": rf"(?!(?:[\w.]+(?:error|exception)): )(?:check failed: |.{{0,120}}(?:{_HYPERPARAMETER}|{_DATA_CHECK}))",
+    },
+    {
+        "name": "bare: input not found",
+        "class": "data_access",
+        "retry": "no",
+        "pattern": rf"(?!(?:[\w.]+(?:error|exception)): )(?:.{{0,80}}(?:s3|bucket|/opt/ml/input|channel|model data)\b.*{_ABSENT}|{_ABSENT}.{{0,80}}(?:s3:|/opt/ml/input|data\b|channel|bucket))",
+    },
+    {
+        "name": "bare: network route",
+        "class": "data_access",
+        "retry": "no",
+        "pattern": rf"please ensure that the subnet.{{0,200}}{_NETWORK}",
+    },
+    {
+        "name": "bare: collective communication",
         "class": "algorithm",
         "retry": "limited",
-        "pattern": rf"(algorithmerror: ?)?.{{0,200}}{_CLUSTER}",
+        "error": rf"[\w.]*error\b.{{0,120}}{_CLUSTER}|[\w.]*dist(?:backend|network|store)?error\b|\bnccl",
     },
     {
-        "name": "framework: data",
-        "class": "data_access",
+        "name": "bare: crashed",
+        "class": "algorithm",
         "retry": "limited",
-        "pattern": r"(algorithmerror: ?)?framework ?error: ?.*(download_file|s3\.bucket|headobject|getobject|urlopen)",
+        "pattern": rf"(?:exit(?:ed)? ?(?:with )?(?:code|status):? {_CRASHED}\b|segmentation fault|core dumped)",
     },
     {
-        "name": "user code",
+        "name": "bare: an exception or an exit code",
         "class": "algorithm",
         "retry": "no",
         "pattern": (
-            r"(algorithmerror|executeuserscripterror|framework ?error|traceback|exit code|([\w.]+(error|exception|warning|interrupt)\b)"
-            r"|(no|all) training jobs? |training (execution|script|job) failed|uncaught exception|command )"
+            r"(?:(?:[a-z_]\w*\.)*[a-z_]\w*(?:error|exception|warning|interrupt|exit)\b|exit(?:ed)? ?(?:with )?(?:code|status)"
+            r"|(?:no|all) training jobs? |training (?:execution|script|job) (?:failed|execution failed)"
+            r"|command \"|script |the primary container|essential container)"
         ),
     },
     {
-        "name": "data does not fit",
+        "name": "bare: something not accepted",
         "class": "bad_input",
         "retry": "no",
-        "pattern": r".{0,80}\b(must|should|expected|required|invalid|unsupported|not supported|no value|cannot be)\b",
-    },
-    {
-        "name": "data not found",
-        "class": "data_access",
-        "retry": "limited",
-        "pattern": r".{0,80}(no such file|s3://|does not exist|not found)",
+        "pattern": r".{0,80}\b(?:must|should|expected|required|invalid|unsupported|not supported|not accepted|not valid|mismatch|not allowed)\b",
     },
 )
 
 #: What a user's own rules are put in front of.
-DEFAULT_RULES: tuple[Rule, ...] = parse_rules(_DATA)
+DEFAULT_RULES: tuple[Rule, ...] = parse_rules(_DATA, compile_patterns=False)
