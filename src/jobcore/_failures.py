@@ -165,6 +165,11 @@ _BOTO_PREFIX = re.compile(
     r"an error occurred \((?P<code>[\w.]+)\) when calling the (?:\w+ )?operation"
     r"(?: \([^)]*\))?(?:: ?|$)"
 )
+# The same from the AWS SDK for Go: "operation error SageMaker: CreateTrainingJob, https response
+# error StatusCode: 400, RequestID: …, api error ValidationException: …".
+_GO_PREFIX = re.compile(
+    r"[^,]{0,200}operation error \w+: \w+, [^:]{0,60}: \d+, [^,]{0,120}, api error (?P<code>\w+): ?"
+)
 # What SDKs and schedulers put in front of a failure reason when they pass it on.
 _WRAPPERS = re.compile(
     r"(?:"
@@ -174,8 +179,9 @@ _WRAPPERS = re.compile(
     r"|(?:[\w.]+(?:error|exception): ?)?encountered unexpected failed state [^:]{0,120}:"
     r" failed\. failure reason: ?"
     r"|(?:[\w.]+(?:error|exception): ?)?sagemaker job failed because "
-    r"|(?:clienterror: ?)?failed to invoke sagemaker:\w+\. error details: ?"
+    r"|(?:(?P<code>clienterror): ?)?failed to invoke sagemaker:\w+\. error details: ?"
     r"|received status from sagemaker: ?"
+    r"|failed\. reason: ?"
     r"|failed for reason: ?'?"
     r"|failure ?reason:? ?"
     r"|clienterror: ?(?=clienterror\b|algorithmerror\b)"
@@ -197,7 +203,7 @@ _QUOTA = re.compile(
 # An exception as a traceback ends with it, or as a toolkit quotes it: its name at the start of
 # a word, then a colon, the end of the quotation, or the end of the text.
 _REPORTED = re.compile(
-    r"(?:(?<=[\s\"':(\[|])|^)(?:[a-z_]\w*(?:\.|::))*"
+    r"(?:(?<=[\s\"'(\[|])|(?<=[^:]:)|^)(?:[a-z_]\w*(?:\.|::))*"
     r"(?:\w*(?:error|exception|interrupt|iteration)|systemexit|bad_alloc)(?=:|[\"']|$| \()"
 )
 # What stands before the first error of a text that a training wrote.
@@ -205,7 +211,9 @@ _PREAMBLE = re.compile(
     r"(?:algorithmerror|framework ?error|executeuserscripterror|exit ?code:? \d+,?|errormessage"
     r"|uncaught exception during training|[:\s\"',])*"
 )
+_OWN_WORDS = ("algorithmerror", "executeuserscripterror", "framework error", "traceback (most")
 _ERRORS_MAX = 32  # the last ones: bounds the work on a text that is nothing but error names
+_WRAPPERS_MAX = 8  # how many wrappers one around the other are taken off
 _TEXT_CHARS_MAX = 2048  # twice a FailureReason; what follows never decides
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u00b4": "'"})
 
@@ -231,14 +239,18 @@ def _unwrap(text: str) -> tuple[str, str | None]:
     """Normalise, and give the error code that the wrapping told."""
     folded = " ".join(text.casefold().translate(_QUOTES).split())[: 4 * _TEXT_CHARS_MAX]
     code: str | None = None
-    while True:
-        if match := _BOTO_PREFIX.match(folded):
+    for _ in range(_WRAPPERS_MAX):
+        if folded.startswith(_OWN_WORDS):
+            break  # what follows is the training's own, whatever it looks like
+        if match := _BOTO_PREFIX.match(folded) or _GO_PREFIX.match(folded):
             code = match["code"]
         else:
             match = _WRAPPERS.match(folded)
-        if match is None or not match.end():
-            return folded[:_TEXT_CHARS_MAX], code
+            code = (match["code"] if match else None) or code
+        if match is None:
+            break
         folded = folded[match.end() :]
+    return folded[:_TEXT_CHARS_MAX], code
 
 
 def reported_errors(text: str) -> tuple[str, ...]:
@@ -282,17 +294,19 @@ def _without_code(normalised: str) -> str:
 
 def _code_of(evidence: Evidence, text: str, told: str | None) -> str | None:
     """Give the error code: as given, as the SDK's prefix or suffix tells it, or leading the text."""
-    given = (evidence.error_code or "").casefold()
+    given = (evidence.error_code or "").strip().casefold()
     if given not in _NO_CODES:
         return given
     if told is not None and told not in _NO_CODES:
         return told
-    if text.startswith("algorithmerror"):
-        return None  # the rest is the user's own: a code in it is not the service's
+    if text.startswith(_OWN_WORDS):
+        return None
     if match := _JAVA_SUFFIX.search(text):
         return match["code"]
     match = _LEADING_CODE.match(text)
-    return match["code"] if match and match["code"] not in _NO_CODES else None
+    if match and match["code"] not in _NO_CODES:
+        return match["code"]
+    return told or given or None
 
 
 def classify(evidence: Evidence, rules: Sequence[Rule]) -> Failure:

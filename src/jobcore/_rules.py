@@ -34,18 +34,16 @@ _OOM = (
     r"|resourceexhausted|resource exhausted|oom when allocating|alloc_failed|oom[- ]kill"
     r"|std::length_error|java heap space|more memory|memory limit)"
 )
-_KILLED = r"(?:sigkill|signal[: ]+\(?9\b|signal: killed|died with <signals\.sigkill|exit ?code:? \(?-?9\b)"
+_KILLED = (
+    r"(?:sigkill|signal[: ]+\(?9\b|signal: killed|died with <signals\.sigkill|exit ?code ?:? ?-9\b)"
+)
 _DENIED = (
-    r"(?:access ?denied|\b403\b|forbidden|not authori[sz]ed|unauthori[sz]ed|permission denied"
-    r"|explicit deny|-based policy allows|(?:not|n't) (?:have|grant) |insufficient permission"
-    r"|has (?:\w+:\w+|the \w+:\w+) permission|access key id|not subscribed|credentials)"
+    r"(?:access ?denied|\b403\b|forbidden|not authori[sz]ed|not permitted to |unauthori[sz]ed|permission denied"
+    r"|explicit deny|-based policy allows|insufficient permission|sufficient access"
+    r"|(?:not|n't) (?:grant |have (?:\S+ ){0,4}(?:permissions?|access)\b)"
+    r"|has (?:\w+:\w+|the \w+:\w+) permission|access key id|not subscribed|(?:locate|invalid) credentials)"
 )
 _ASSUME = r"(?:assume (?:the )?role|assume it|sts:assumerole|role (?:could not|cannot) be assumed)"
-_PASSING = (  # between SageMaker and S3, and over by itself
-    r"(?:unable to execute|timed? ?out|connection (?:reset|aborted|refused|closed|broken)"
-    r"|slow ?down|reduce your request|try again|broken pipe|\b50[0234]\b|service ?unavailable"
-    r"|temporar|interrupted)"
-)
 _ABSENT = (
     r"(?:no such (?:key|bucket|file)|nosuchkey|nosuchbucket|\b404\b|not found|(?:does|do) not exist"
     r"|no s3 objects|no file|no object|could not find|cannot find)"
@@ -61,14 +59,21 @@ _HYPERPARAMETER = (
 )
 _DATA_CHECK = (  # what built-in algorithms say of the data they were given
     r"(?:labels? (?:must|should)|feature_names mismatch|base_score must|contains? pos or neg"
-    r"|target is multiclass|label_correct|content ?type|not a valid channel|empty \.?\w+ file"
-    r"|no training data|delimiter|usererror|customer ?error)"
+    r"|target is multiclass|label_correct)"
+)
+_REQUEST_CHECK = (  # the same without a prefix, where no user code can have written it
+    rf"(?:{_HYPERPARAMETER}|{_DATA_CHECK}|content ?type|not a valid channel|empty \.?\w+ file"
+    r"|no training data|could not determine|usererror|customer ?error)"
 )
 _CLUSTER = (
     r"(?:\bnccl|dist\w*error\b|\bgloo\b|collective operation timeout|connection reset by peer"
     r"|\bhorovod\b|\bmpi_|\befa\b|libfabric|rendezvous)"
 )
 _CRASHED = r"(?:132|134|135|136|139|-4|-6|-7|-8|-11)"
+_CANNOT_RUN = (  # a container that never came to run the training
+    r"(?:oci runtime|container_linux|standard_init_linux|starting container|exec format error"
+    r"|executable file not found|exec \w+ failed|exec user process)"
+)
 _BY_USER_CODE = r"(?:algorithmerror|framework ?error|executeuserscripterror|uncaught exception|traceback \(most)"
 _CLIENT = r"(?:clienterror: ?)"
 _TRANSFER = r"(?:data download|artifact upload|checkpoint \w+|model download) failed\b"
@@ -151,7 +156,14 @@ _DATA: tuple[dict[str, object], ...] = (
         "class": "algorithm",
         "retry": "limited",
         "pattern": _user(r""),
-        "error": rf"[\w.]*error\b.{{0,120}}{_CLUSTER}|[\w.]*dist(?:backend|network|store)?error\b",
+        "error": rf"[\w.]*error\b.{{0,120}}{_CLUSTER}|[\w.]*dist(?:backend|network|store)error\b",
+    },
+    {
+        "name": "training: a worker crashed",
+        "class": "algorithm",
+        "retry": "limited",
+        "pattern": _user(r""),
+        "error": rf"[\w.]*childfailederror\b.*exitcode ?: ?{_CRASHED}\b",
     },
     {
         "name": "training: crashed",
@@ -290,6 +302,15 @@ _DATA: tuple[dict[str, object], ...] = (
             "RequestExpired",
             "TokenRefreshRequired",
         ],
+    },
+    {
+        "name": "not allowed to look",  # also for a while after a create, until its tags are known
+        "class": "permission",
+        "scope": "account",
+        "retry": "limited",
+        "where": "describe",
+        "codes": ["AccessDenied", "AccessDeniedException"],
+        "pattern": r".{0,300}sagemaker:(?:describe|list|search)",
     },
     {
         "name": "denied (code)",
@@ -526,8 +547,8 @@ _DATA: tuple[dict[str, object], ...] = (
         "scope": "pool",
         "retry": "yes",
         "pattern": (
-            rf"{_CLIENT}?[. ]*(?:capacityerror\b|capacity:|insufficient (?:\w+ ){{0,3}}capacity"
-            r"|insufficientinstancecapacity|(?:there (?:is|was) |we currently do )?not (?:have )?"
+            rf"{_CLIENT}?[. ]*(?:capacityerror\b|capacity:|capacity-\w+|insufficient (?:\w+ ){{0,3}}capacity"
+            r"|insufficientinstancecapacity|(?:at this time )?(?:there (?:is|was) |we currently do )?(?:not |isn't )(?:have )?"
             r"(?:enough|sufficient) (?:[\w.]+ ){0,2}capacity|(?:there is )?no (?:\w+ )?capacity"
             r"|unable to (?:provision|launch) (?:the )?requested|(?:the )?requested (?:ml )?(?:compute )?capacity"
             r"|(?:\w+ ){0,3}(?:timed|times|time) out (?:in pending |while )?(?:waiting|pending) (?:for )?capacity"
@@ -619,7 +640,8 @@ _DATA: tuple[dict[str, object], ...] = (
         "pattern": (
             r"(?:internalservererror|internalfailure|internal (?:service |server )?(?:error|failure)"
             r"|(?:we encountered )?an? (?:unexpected )?internal (?:error|failure)|service ?unavailable"
-            r"|the service is (?:temporarily )?unavailable|platform error)"
+            r"|the service is (?:temporarily )?unavailable|platform error"
+            r"|(?:failed|unable) to .{0,200}\binternal(?:failure|servererror)\b)"
         ),
     },
     {
@@ -640,17 +662,10 @@ _DATA: tuple[dict[str, object], ...] = (
         "pattern": rf"{_CLIENT}.*{_OOM}",
     },
     {
-        "name": "client: no capacity",
-        "class": "capacity",
-        "scope": "pool",
-        "retry": "yes",
-        "pattern": rf"{_CLIENT}.{{0,120}}(?:insufficient (?:\w+ ){{0,2}}capacity|capacityerror)",
-    },
-    {
         "name": "client: image cannot run",
         "class": "bad_input",
         "retry": "no",
-        "pattern": rf"{_CLIENT}.{{0,80}}(?:oci runtime|container_linux|starting container|exec format error|executable file not found)",
+        "pattern": rf"{_CLIENT}.{{0,80}}{_CANNOT_RUN}",
     },
     {
         "name": "client: role cannot be assumed",
@@ -693,12 +708,6 @@ _DATA: tuple[dict[str, object], ...] = (
         "pattern": rf"{_CLIENT}?{_TRANSFER}",
     },
     {
-        "name": "client: transfer, passing trouble",
-        "class": "data_access",
-        "retry": "limited",
-        "pattern": rf"{_CLIENT}.{{0,120}}(?:s3|bucket|download|upload|channel).{{0,200}}{_PASSING}",
-    },
-    {
         "name": "client: input not found",
         "class": "data_access",
         "retry": "no",
@@ -712,10 +721,16 @@ _DATA: tuple[dict[str, object], ...] = (
     },
     # --- 5. texts without a prefix --------------------------------------------------------
     {
+        "name": "bare: image cannot run",
+        "class": "bad_input",
+        "retry": "no",
+        "pattern": rf"(?:\[?\w+|\S+) ?.{{0,40}}{_CANNOT_RUN}|{_CANNOT_RUN}",
+    },
+    {
         "name": "bare: out of memory",
         "class": "oom",
         "retry": "no",
-        "error": rf"(?:[\w.:]*(?:error|exception|bad_alloc)\b.{{0,400}}|.{{0,80}}){_OOM}",
+        "error": rf"(?:[\w.:]*(?:error|exception|bad_alloc)\b.{{0,400}}|.{{0,160}}){_OOM}",
     },
     {
         "name": "bare: killed, mostly for memory",
@@ -730,6 +745,12 @@ _DATA: tuple[dict[str, object], ...] = (
         "error": rf"(?:[\w.]*error\b.{{0,80}}|.{{0,40}}){_DISK}",
     },
     {
+        "name": "bare: no such image",
+        "class": "bad_input",
+        "retry": "no",
+        "pattern": r"(?:cannotpullcontainererror|.{0,60}pull access denied|.{0,60}(?:pull|find) .{0,40}(?:image|container\b|repository)|manifest (?:for|unknown))",
+    },
+    {
         "name": "bare: role or access denied",
         "class": "permission",
         "scope": "account",
@@ -737,16 +758,10 @@ _DATA: tuple[dict[str, object], ...] = (
         "pattern": rf"(?:user: |the role |the repository |role |[\w<>/:.-]+ )?.{{0,120}}{_DENIED}",
     },
     {
-        "name": "bare: no such image",
-        "class": "bad_input",
-        "retry": "no",
-        "pattern": r"(?:cannotpullcontainererror|.{0,60}(?:pull|find) .{0,40}(?:image|container\b|repository)|manifest (?:for|unknown)|.{0,40}exec format error)",
-    },
-    {
         "name": "bare: hyperparameters or data not accepted",
         "class": "bad_input",
         "retry": "no",
-        "pattern": rf"(?!(?:[\w.]+(?:error|exception)): )(?:check failed: |.{{0,120}}(?:{_HYPERPARAMETER}|{_DATA_CHECK}))",
+        "pattern": rf"(?!(?:[\w.]+(?:error|exception)): )(?:check failed: |.{{0,120}}{_REQUEST_CHECK})",
     },
     {
         "name": "bare: input not found",
@@ -764,7 +779,7 @@ _DATA: tuple[dict[str, object], ...] = (
         "name": "bare: collective communication",
         "class": "algorithm",
         "retry": "limited",
-        "error": rf"[\w.]*error\b.{{0,120}}{_CLUSTER}|[\w.]*dist(?:backend|network|store)?error\b|\bnccl",
+        "error": rf"[\w.]*error\b.{{0,120}}{_CLUSTER}|[\w.]*dist(?:backend|network|store)error\b|\bnccl",
     },
     {
         "name": "bare: crashed",
@@ -786,7 +801,17 @@ _DATA: tuple[dict[str, object], ...] = (
         "name": "bare: something not accepted",
         "class": "bad_input",
         "retry": "no",
-        "pattern": r".{0,80}\b(?:must|should|expected|required|invalid|unsupported|not supported|not accepted|not valid|mismatch|not allowed)\b",
+        "pattern": (
+            r"(?:.{0,80}\b(?:must|should|expected|required|invalid|unsupported|not supported|not accepted"
+            r"|not valid|mismatch|not allowed|too large|too long|already exist\w*)\b"
+            r"|please (?:make sure|ensure|check|provide|specify|use|choose)\b)"
+        ),
+    },
+    {
+        "name": "blamed on the request (code)",  # an SDK's name for any answer of the 400 kind
+        "class": "bad_input",
+        "retry": "no",
+        "codes": ["ClientError"],
     },
 )
 
