@@ -158,20 +158,22 @@ class Rule:
     quota_fits: bool | None = None
 
 
+# These are compiled when they are first used, as the rules are: an import pays for none of them.
+
 # The error code in botocore's ClientError text: "An error occurred (Code) when calling the Op
 # operation (…): Message". People paste it behind a name: "botocore.exceptions.ClientError: ".
-_BOTO_PREFIX = re.compile(
+_BOTO_PREFIX = (
     r"(?:[\w.]+(?:error|exception|exceeded|inuse): ?)*"
     r"an error occurred \((?P<code>[\w.]+)\) when calling the (?:\w+ )?operation"
     r"(?: \([^)]*\))?(?:: ?|$)"
 )
 # The same from the AWS SDK for Go: "operation error SageMaker: CreateTrainingJob, https response
 # error StatusCode: 400, RequestID: …, api error ValidationException: …".
-_GO_PREFIX = re.compile(
+_GO_PREFIX = (
     r"[^,]{0,200}operation error \w+: \w+, [^:]{0,60}: \d+, [^,]{0,120}, api error (?P<code>\w+): ?"
 )
 # What SDKs and schedulers put in front of a failure reason when they pass it on.
-_WRAPPERS = re.compile(
+_WRAPPERS = (
     r"(?:"
     r"(?:[\w.]+(?:error|exception): ?)?"
     r"error (?:for|training|hosting|in) (?:\w+ job |endpoint )?[^:]{0,200}: failed\.? reason: ?"
@@ -187,13 +189,13 @@ _WRAPPERS = re.compile(
     r"|clienterror: ?(?=clienterror\b|algorithmerror\b)"
     r")"
 )
-_LEADING_CODE = re.compile(r"(?:[\w]+\.)*(?P<code>\w+): ?")
+_LEADING_CODE = r"(?:[\w]+\.)*(?P<code>\w+): ?"
 # The AWS SDK for Java: "Message (Service: S; Status Code: 429; Error Code: E; Request ID: …)".
-_JAVA_SUFFIX = re.compile(r"\(service: [^;()]{1,80}; status code: \d+; error code: (?P<code>\w+)")
+_JAVA_SUFFIX = r"\(service: [^;()]{1,80}; status code: \d+; error code: (?P<code>\w+)"
 # Names that say that some error came from AWS, not which.
 _NO_CODES = frozenset({"", "clienterror", "botocoreerror", "error", "exception", "unknown"})
 
-_QUOTA = re.compile(
+_QUOTA = (
     r"the (?:account|resource)-level service limit (?:'(?P<name>[^']*)'|for (?P<old>\S+))"
     r" is (?P<limit>\d{1,18})(?: [a-z]+){1,4},"
     r" with current utilization of (?P<used>\d{1,18})(?: [a-z]+){1,4}"
@@ -202,12 +204,12 @@ _QUOTA = re.compile(
 
 # An exception as a traceback ends with it, or as a toolkit quotes it: its name at the start of
 # a word, then a colon, the end of the quotation, or the end of the text.
-_REPORTED = re.compile(
+_REPORTED = (
     r"(?:(?<=[\s\"'(\[|])|(?<=[^:]:)|^)(?:[a-z_]\w*(?:\.|::))*"
     r"(?:\w*(?:error|exception|interrupt|iteration)|systemexit|bad_alloc)(?=:|[\"']|$| \()"
 )
 # What stands before the first error of a text that a training wrote.
-_PREAMBLE = re.compile(
+_PREAMBLE = (
     r"(?:algorithmerror|framework ?error|executeuserscripterror|exit ?code:? \d+,?|errormessage"
     r"|uncaught exception during training|[:\s\"',])*"
 )
@@ -242,10 +244,10 @@ def _unwrap(text: str) -> tuple[str, str | None]:
     for _ in range(_WRAPPERS_MAX):
         if folded.startswith(_OWN_WORDS):
             break  # what follows is the training's own, whatever it looks like
-        if match := _BOTO_PREFIX.match(folded) or _GO_PREFIX.match(folded):
+        if match := _compiled(_BOTO_PREFIX).match(folded) or _compiled(_GO_PREFIX).match(folded):
             code = match["code"]
         else:
-            match = _WRAPPERS.match(folded)
+            match = _compiled(_WRAPPERS).match(folded)
             code = (match["code"] if match else None) or code
         if match is None:
             break
@@ -261,9 +263,9 @@ def reported_errors(text: str) -> tuple[str, ...]:
     first ("AlgorithmError: ", "ExecuteUserScriptError: ExitCode 1 ErrorMessage"); the others
     begin with an exception's name (``valueerror: …``). Only the last 32 names are looked at.
     """
-    match = _PREAMBLE.match(text)
+    match = _compiled(_PREAMBLE).match(text)
     start = match.end() if match else 0
-    found = [m.start() for m in _REPORTED.finditer(text, start)][-_ERRORS_MAX:]
+    found = [m.start() for m in _compiled(_REPORTED).finditer(text, start)][-_ERRORS_MAX:]
     return tuple(text[at:] for at in dict.fromkeys((start, *found)))
 
 
@@ -273,7 +275,7 @@ def parse_quota(text: str) -> Quota | None:
 
 
 def _quota_in(normalised: str) -> Quota | None:
-    match = _QUOTA.match(normalised)
+    match = _compiled(_QUOTA).match(normalised)
     if match is None:
         return None
     return Quota(
@@ -286,7 +288,7 @@ def _quota_in(normalised: str) -> Quota | None:
 
 def _without_code(normalised: str) -> str:
     """Cut a leading "ResourceLimitExceeded: ", which people write before the sentence."""
-    match = _LEADING_CODE.match(normalised)
+    match = _compiled(_LEADING_CODE).match(normalised)
     if match and match["code"].endswith(("exceeded", "exceededexception")):
         return normalised[match.end() :]
     return normalised
@@ -301,9 +303,9 @@ def _code_of(evidence: Evidence, text: str, told: str | None) -> str | None:
         return told
     if text.startswith(_OWN_WORDS):
         return None
-    if match := _JAVA_SUFFIX.search(text):
+    if match := _compiled(_JAVA_SUFFIX).search(text):
         return match["code"]
-    match = _LEADING_CODE.match(text)
+    match = _compiled(_LEADING_CODE).match(text)
     if match and match["code"] not in _NO_CODES:
         return match["code"]
     return told or given or None

@@ -107,6 +107,12 @@ _DATA: tuple[dict[str, object], ...] = (
         ),
     },
     {
+        "name": "training: the toolkit's own validation",
+        "class": "bad_input",
+        "retry": "no",
+        "pattern": _user(r".*/(?:hyperparameter|channel|metrics?)_validation\.py\b"),
+    },
+    {
         "name": "training: a built-in check of hyperparameters or data",
         "class": "bad_input",
         "retry": "no",
@@ -394,7 +400,7 @@ _DATA: tuple[dict[str, object], ...] = (
         "class": "unknown",
         "retry": "limited",
         "where": "describe",
-        "pattern": r"(?:\w+: )?(?:requested resource not found|could not find (?:training|requested) job|resource not found)",
+        "pattern": r"(?:\w+: )?(?:requested resource not found|could not find (?:(?:training|requested) job|[\w -]{1,40}[\"']?arn:)|resource not found)",
     },
     {
         "name": "training not found (code)",
