@@ -160,7 +160,11 @@ def submit(
         twice = next(i for i in job_ids if job_ids.count(i) > 1)
         msg = f"job_ids: {twice} occurs twice in one submission; give each job a key of its own"
         raise ValueError(msg)
-    jobs = [new_job(i, spec, now=now) for spec, i in zip(specs, job_ids, strict=True)]
+    # A microsecond apart, so that the jobs of a sweep keep their order among equals.
+    jobs = [
+        new_job(job_id, spec, now=now + timedelta(microseconds=number))
+        for number, (spec, job_id) in enumerate(zip(specs, job_ids, strict=True))
+    ]
     return [
         Submission(job, added) for job, added in zip(jobs, store.add(jobs), strict=True)
     ]

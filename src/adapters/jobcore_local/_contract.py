@@ -7,7 +7,6 @@ What would be below /opt/ml in a container is below ``ml/`` of the training here
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ _PASSED_ON = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV",
     "CONDA_PREFIX", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "XDG_RUNTIME_DIR",
 )  # fmt: skip
+_FOLDERS = ("", "input", "input/config", "input/data", "model", "output", "output/data")
 _PASSED_ON_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_")
 
 
@@ -36,20 +36,22 @@ class BadInput(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A request made ready: what to run, where, and with which environment."""
+    """A request made ready: what to run, where, with which environment, folders, files and links."""
 
     argv: list[str]
     cwd: str
     environment: dict[str, str]
+    folders: list[str]
+    files: dict[str, str]
+    links: dict[str, str]
 
 
 def prepare(request: LaunchRequest, directory: Path, checkpoints: Path) -> Prepared:
     """
-    Lay out the folders of a training and work out how to run it.
+    Work out how to run a training, and what it is to find; nothing is made yet.
 
     Raises:
         BadInput: the script, its folder or a channel is not there.
-        OSError: the folders cannot be made.
     """
     args = request.args
     source, script = _find_script(args)
@@ -58,15 +60,6 @@ def prepare(request: LaunchRequest, directory: Path, checkpoints: Path) -> Prepa
         name: _channel(name, str(where)) for name, where in _mapping(args, "channels").items()
     }
     ml = directory / "ml"
-    for folder in ("", "input", "input/config", "input/data", "model", "output", "output/data"):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(f"{ml}/{folder}", 0o700)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(checkpoints, 0o700)
-    for name, path in channels.items():
-        link = ml / "input" / "data" / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(path)
     gpus = request.placement.count if is_gpu_pool(request.placement.pool) else 0
     host = "algo-1"
     config = {
@@ -74,9 +67,6 @@ def prepare(request: LaunchRequest, directory: Path, checkpoints: Path) -> Prepa
         "inputdataconfig": {name: {"TrainingInputMode": "File"} for name in channels},
         "resourceconfig": {"current_host": host, "hosts": [host], "network_interface_name": "lo"},
     }
-    for name, document in config.items():
-        with open(f"{ml}/input/config/{name}.json", "w", encoding="utf-8") as file:
-            json.dump(document, file)
 
     user_arguments = [*_arguments(hyperparameters), *map(str, _list(args, "arguments"))]
     environment = _inherited() | {
@@ -124,6 +114,12 @@ def prepare(request: LaunchRequest, directory: Path, checkpoints: Path) -> Prepa
     return Prepared(
         argv=[*_interpreter(script, args), *user_arguments],
         cwd=str(source),
+        folders=[
+            *(f"{ml}/{folder}" if folder else str(ml) for folder in _FOLDERS),
+            str(checkpoints),
+        ],
+        files={f"{ml}/input/config/{name}.json": json.dumps(data) for name, data in config.items()},
+        links={f"{ml}/input/data/{name}": str(path) for name, path in channels.items()},
         environment={k: v for k, v in environment.items() if "\0" not in v and "=" not in k},
     )
 

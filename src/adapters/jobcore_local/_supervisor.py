@@ -39,6 +39,7 @@ TAIL_BYTES = 64 * 1024
 LOCK_PATIENCE_SECONDS = 0.2
 _LINUX = sys.platform == "linux"
 _PR_SET_CHILD_SUBREAPER = 36
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -215,10 +216,13 @@ class Shim:
             return
         self._install_signals()
         try:
+            self._lay_out()
             self._spawn([lock, *slots], numbers)
         except OSError as error:
-            what = self.request["argv"][0]
+            what = error.filename or self.request["argv"][0]
             text = f"LocalBadInput: script: {what} cannot be run: {error.strerror}"
+            if error.errno in _FULL:
+                text = f"InternalError: {what}: {error.strerror}; free some space"
             self._record_exit(started_at, text)
             return
         poke(self.request["wake"])
@@ -259,6 +263,19 @@ class Shim:
         write_durably(self.path("started.json"), document, flags=os.O_EXCL)
         sync_directory(self.directory)
         sync_directory(os.path.dirname(self.directory))
+
+    def _lay_out(self) -> None:
+        """Make the folders, files and links that the script is to find."""
+        for folder in self.request["folders"]:
+            try:
+                os.mkdir(folder, 0o700)
+            except FileExistsError:
+                pass
+        for path, text in self.request["files"].items():
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        for path, target in self.request["links"].items():
+            os.symlink(target, path)
 
     def _install_signals(self) -> None:
         self.wakeup, wakeup_in = os.pipe()
@@ -499,8 +516,7 @@ def run_shim(request: dict, reply: socket.socket) -> None:
     try:
         shim.run()
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = "; free some space" if full else ""
+        hint = "; free some space" if error.errno in _FULL else ""
         shim.answer("unclear", f"{error.strerror}: {error.filename or shim.directory}{hint}")
 
 

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -140,11 +141,9 @@ class LocalTrainer:
 
     def _order(self, request: LaunchRequest, directory: Path, size: int) -> dict[str, Any]:
         """Write down for the shim all that it has to know."""
-        if request.to_stop:
-            argv, cwd, environment = [""], "/", dict[str, str]()
-        else:
-            ready = prepare(request, directory, self.checkpoint_dir(request.job_id))
-            argv, cwd, environment = ready.argv, ready.cwd, ready.environment
+        run: dict[str, Any] = {}
+        if not request.to_stop:
+            run = asdict(prepare(request, directory, self.checkpoint_dir(request.job_id)))
         grace = request.args.get("stop_grace_seconds")
         limit = request.run_at_most
         return {
@@ -154,9 +153,7 @@ class LocalTrainer:
                 "attempt": request.attempt,
                 "spec_hash": request.spec_hash,
             },
-            "argv": argv,
-            "cwd": cwd,
-            "environment": environment,
+            **run,
             "pool": request.placement.pool,
             "pool_directory": str(self.home / "pools" / request.placement.pool),
             "size": size,

@@ -1,0 +1,333 @@
+"""A store in memory that forgets what a real one would forget.
+
+It keeps JSON text, never the objects it was given, so whatever the codec loses
+is lost here as well. One lock makes every call atomic. Index facts are worked
+out from the decoded text at each write; only jobs that some tick may still need
+are walked, so finished ones cost nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import warnings
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from heapq import nsmallest
+
+from jobcore import (
+    Added,
+    CorruptRecord,
+    Due,
+    Job,
+    JobQuery,
+    Json,
+    Page,
+    PoolState,
+    Status,
+    Tick,
+    Usage,
+    Waiting,
+    decode_job,
+    decode_spec,
+    due_at,
+    encode_job,
+    encode_spec,
+    from_micros,
+    order_key,
+    to_micros,
+    waiting_of,
+)
+
+__all__ = ["MemoryStore"]
+
+_CURSOR = re.compile(r"(-?[0-9]{1,20})/(.{1,64})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One stored job: two texts, and the index facts that follow from them."""
+
+    job_id: str
+    version: int
+    spec: str
+    record: str
+    status: Status
+    submitted_at: int
+    owner: str
+    group: str | None
+    name: str
+    due: Mapping[Tick, Due]
+    waiting: Waiting | None
+    not_before: datetime | None
+    usage: Usage | None
+
+    @property
+    def sort_key(self) -> tuple[int, str]:
+        return (self.submitted_at, self.job_id)
+
+    @property
+    def is_live(self) -> bool:
+        return bool(self.due) or self.waiting is not None or self.usage is not None
+
+
+def _text(document: Json) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def _row(job_id: str, version: int, spec: str, record: str) -> _Row:
+    """Work out the index facts from the texts, as they will be read."""
+    job = _decode(job_id, version, spec, record)
+    due = {
+        tick: Due(job_id, at, job.status, job.attempt_number)
+        for tick in Tick
+        if (at := due_at(job, tick)) is not None
+    }
+    usage = None
+    if job.current is not None:
+        placement = job.current.placement
+        usage = Usage(placement.pool, job.spec.share, placement.count)
+    is_new = job.status is Status.NEW
+    return _Row(
+        job_id=job_id,
+        version=version,
+        spec=spec,
+        record=record,
+        status=job.status,
+        submitted_at=to_micros(job.submitted_at),
+        owner=job.spec.owner,
+        group=job.spec.group,
+        name=job.spec.name,
+        due=due,
+        waiting=waiting_of(job) if is_new else None,
+        not_before=getattr(job.state, "not_before", None),
+        usage=usage,
+    )
+
+
+def _decode(job_id: str, version: int, spec: str, record: str) -> Job:
+    try:
+        return decode_job(json.loads(record), decode_spec(json.loads(spec)), version=version)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
+
+
+class MemoryStore:
+    """
+    A `jobcore.JobStore` on dicts, for tests, simulations and dry runs.
+
+    Args:
+        index_lag: how many writes `due`, `waiting` and `find` lag behind, as the
+            indexes of a distributed store may. `catch_up` ends the lag once.
+    """
+
+    def __init__(self, *, index_lag: int = 0) -> None:
+        if index_lag < 0:
+            msg = f"index_lag: expected a number of writes, 0 or more, got {index_lag}"
+            raise ValueError(msg)
+        self._lock = threading.RLock()
+        self._rows: dict[str, _Row] = {}
+        self._live: dict[str, _Row] = {}
+        self._pools: dict[str, str] = {}
+        # The states of the index before each of the last writes, the oldest first.
+        self._before: deque[dict[str, _Row]] = deque(maxlen=index_lag)
+
+    # --- writes -------------------------------------------------------------------------
+
+    def add(self, jobs: Sequence[Job]) -> Sequence[Added]:
+        """Register new jobs, each at most once (see `jobcore.JobStore.add`)."""
+        with self._lock:
+            added: list[Added] = []
+            created: dict[str, _Row] = {}
+            for job in jobs:
+                spec = _text(encode_spec(job.spec))
+                there = created.get(job.job_id) or self._rows.get(job.job_id)
+                if there is not None:
+                    added.append(Added.DUPLICATE if there.spec == spec else Added.CLASH)
+                    continue
+                record = _text(encode_job(job))
+                created[job.job_id] = _row(job.job_id, job.version, spec, record)
+                added.append(Added.CREATED)
+            self._write(created.values())
+            return added
+
+    def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
+        """Write each job over the version it was read at (see `jobcore.JobStore.save`)."""
+        with self._lock:
+            saved: list[Job | None] = []
+            written: dict[str, _Row] = {}
+            for job in jobs:
+                there = written.get(job.job_id) or self._rows.get(job.job_id)
+                if there is None or there.version != job.version:
+                    saved.append(None)
+                    continue
+                record = _text(encode_job(job))
+                written[job.job_id] = _row(job.job_id, job.version + 1, there.spec, record)
+                saved.append(replace(job, version=job.version + 1))
+            self._write(written.values())
+            return saved
+
+    def _write(self, rows: Iterable[_Row]) -> None:
+        if self._before.maxlen:
+            self._before.append(dict(self._rows))
+        for row in rows:
+            self._rows[row.job_id] = row
+            if row.is_live:
+                self._live[row.job_id] = row
+            else:
+                self._live.pop(row.job_id, None)
+
+    # --- consistent reads ---------------------------------------------------------------
+
+    def get(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        """Read jobs, consistently (see `jobcore.JobStore.get`)."""
+        with self._lock:
+            rows = [self._rows[job_id] for job_id in job_ids if job_id in self._rows]
+        return {r.job_id: _decode(r.job_id, r.version, r.spec, r.record) for r in rows}
+
+    def usage(self) -> Sequence[Usage]:
+        """Count the slots of active jobs by pool and share."""
+        slots: Counter[tuple[str, str]] = Counter()
+        with self._lock:
+            for row in self._live.values():
+                if row.usage is not None:
+                    slots[row.usage.pool, row.usage.share] += row.usage.slots
+        return [Usage(pool, share, count) for (pool, share), count in sorted(slots.items())]
+
+    def counts(self, *, group: str | None = None, owner: str | None = None) -> Mapping[Status, int]:
+        """Count jobs by status, of one group or owner if given."""
+        with self._lock:
+            return dict(
+                Counter(
+                    row.status
+                    for row in self._rows.values()
+                    if group in (None, row.group) and owner in (None, row.owner)
+                )
+            )
+
+    # --- indexed reads, which may lag ---------------------------------------------------
+
+    def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
+        """List what *tick* has to look at, oldest first (see `jobcore.JobStore.due`)."""
+        with self._lock:
+            found = [
+                row.due[tick]
+                for row in self._indexed(self._live)
+                if tick in row.due and row.due[tick].at <= before
+            ]
+        return nsmallest(limit, found, key=lambda due: (due.at, due.job_id))
+
+    def waiting(self, *, now: datetime, depth: int) -> Sequence[Waiting]:
+        """List the heads of the lanes (see `jobcore.JobStore.waiting`)."""
+        lanes: dict[object, list[Waiting]] = {}
+        with self._lock:
+            for row in self._indexed(self._live):
+                backs_off = row.not_before is not None and row.not_before > now
+                if row.waiting is not None and not backs_off:
+                    lanes.setdefault(row.waiting.lane, []).append(row.waiting)
+        return [job for lane in lanes.values() for job in nsmallest(depth, lane, key=order_key)]
+
+    def find(self, query: JobQuery) -> Page:
+        """
+        List jobs, newest submission first.
+
+        A job whose record cannot be read is left out, with a warning: it must not hide the others.
+
+        Raises:
+            ValueError: *query* has a bad limit or cursor.
+        """
+        if not 1 <= query.limit <= 1000:
+            msg = f"limit: expected 1 to 1,000, got {query.limit}"
+            raise ValueError(msg)
+        after = None if query.cursor is None else _cursor(query.cursor)
+        with self._lock:
+            rows = sorted(
+                (row for row in self._indexed(self._rows) if _matches(row, query, after)),
+                key=lambda row: row.sort_key,
+                reverse=True,
+            )
+        jobs = []
+        for row in rows[: query.limit]:
+            try:
+                jobs.append(_decode(row.job_id, row.version, row.spec, row.record))
+            except CorruptRecord as error:
+                warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+        cursor = None
+        if len(rows) > query.limit:
+            cursor = "{}/{}".format(*rows[query.limit - 1].sort_key)
+        return Page(jobs=tuple(jobs), cursor=cursor)
+
+    def _indexed(self, rows: dict[str, _Row]) -> Iterable[_Row]:
+        """Give the rows as the index has them: those of some writes ago, if it lags."""
+        if not self._before.maxlen or not self._before:
+            return rows.values()
+        return self._before[0].values()
+
+    def catch_up(self) -> None:
+        """Let the lagging indexes see every write made so far."""
+        with self._lock:
+            self._before.clear()
+
+    # --- pools --------------------------------------------------------------------------
+
+    def pools(self) -> Mapping[str, PoolState]:
+        """Read what has been learned about each pool."""
+        with self._lock:
+            return {name: _decode_pool(text) for name, text in self._pools.items()}
+
+    def save_pool(self, state: PoolState) -> bool:
+        """Write a pool's state over the version it was read at; False if somebody was faster."""
+        with self._lock:
+            text = self._pools.get(state.name)
+            if (0 if text is None else _decode_pool(text).version) != state.version:
+                return False
+            self._pools[state.name] = _encode_pool(state)
+            return True
+
+    # --- for tests ----------------------------------------------------------------------
+
+    def overwrite_record(self, job_id: str, text: str) -> None:
+        """Put *text* in the place of a job's stored record, as a fault would."""
+        with self._lock:
+            self._rows[job_id] = replace(self._rows[job_id], record=text)
+
+
+def _cursor(text: str) -> tuple[int, str]:
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        msg = f"cursor: {text!r} is not one that a page gave; start again without a cursor"
+        raise ValueError(msg)
+    return int(match[1]), match[2]
+
+
+def _matches(row: _Row, query: JobQuery, after: tuple[int, str] | None) -> bool:
+    return (
+        (not query.statuses or row.status in query.statuses)
+        and query.owner in (None, row.owner)
+        and query.group in (None, row.group)
+        and query.name in (None, row.name)
+        and row.job_id.startswith(query.id_prefix or "")
+        and (after is None or row.sort_key < after)
+    )
+
+
+_POOL_TIMES = ("closed_until", "limit_at")
+
+
+def _encode_pool(state: PoolState) -> str:
+    document: dict[str, Json] = {}
+    for name in PoolState.__slots__:
+        value = getattr(state, name)
+        document[name] = to_micros(value) if isinstance(value, datetime) else value
+    return _text(document | {"version": state.version + 1})
+
+
+def _decode_pool(text: str) -> PoolState:
+    document = json.loads(text)
+    for name in _POOL_TIMES:
+        if document[name] is not None:
+            document[name] = from_micros(document[name])
+    return PoolState(**document)

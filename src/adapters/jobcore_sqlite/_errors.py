@@ -1,0 +1,80 @@
+"""What SQLite's errors mean to the user of a store, and what to do about them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobcore import Unavailable
+
+__all__ = ["StoreUnusable", "translated"]
+
+_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_ACCESS = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
+_BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class StoreUnusable(Unavailable):
+    """
+    The file cannot be used as a store, and waiting does not help.
+
+    It is an `Unavailable`, because nothing was read or written and no job may be
+    judged by it; who can do better than to try again catches this one first.
+    """
+
+
+@contextmanager
+def translated(path: Path, busy_seconds: float) -> Iterator[None]:
+    """
+    Turn SQLite's errors into those of the port.
+
+    Raises:
+        Unavailable: busy, full, or an I/O error. Nothing was read or written.
+        StoreUnusable: the file is damaged or is no database.
+        ValueError: a text cannot be stored as UTF-8.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        found = _meaning(error, path, busy_seconds)
+        if found is None:
+            raise
+        raise found from error
+    except UnicodeEncodeError as error:
+        msg = (
+            f"name, owner, group or share: {error.object!r} holds characters that are not valid "
+            "Unicode text (lone surrogates); use plain text"
+        )
+        raise ValueError(msg) from error
+
+
+def _meaning(error: sqlite3.Error, path: Path, busy_seconds: float) -> Unavailable | None:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the high bits only refine it
+    if code in _PASSING:
+        return Unavailable(
+            f"the store {path} is busy: another process has been writing for more than "
+            f"{busy_seconds:g} s; nothing was written, try again"
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return Unavailable(
+            f"no space left on the disk (or quota) of {path}: nothing was written; "
+            "free some space there and try again"
+        )
+    if code == sqlite3.SQLITE_IOERR:
+        return Unavailable(
+            f"the disk of {path} reports an I/O error ({error}); nothing was written; check that "
+            "it is mounted, healthy and not full, then try again"
+        )
+    if code in _ACCESS:
+        return Unavailable(
+            f"the store {path} cannot be opened for writing ({error}); check the permissions of "
+            "the file and its folder, and that the disk is not mounted read-only"
+        )
+    if code in _BROKEN:
+        return StoreUnusable(
+            f"{path} is damaged or not a jobcore store ({error}); it was left as it is. Restore a "
+            "backup over it, or name another file"
+        )
+    return None

@@ -1,0 +1,477 @@
+"""The store: every call is one transaction on one file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from heapq import merge
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from jobcore import (
+    Added,
+    CorruptRecord,
+    Due,
+    Job,
+    JobQuery,
+    Page,
+    PoolState,
+    Status,
+    Tick,
+    Usage,
+    Waiting,
+    decode_job,
+    decode_spec,
+    from_micros,
+    to_micros,
+)
+
+from ._errors import StoreUnusable, translated
+from ._files import check_place, connect, create_private
+from ._schema import (
+    INSERT_JOB,
+    INSERT_SPEC,
+    LISTINGS,
+    UPDATE_JOB,
+    job_row,
+    job_update,
+    lane_of,
+    spec_text,
+    to_text,
+)
+
+__all__ = ["SqliteStore"]
+
+_CURSOR = re.compile(r"(-?[0-9]{1,18})/([!-~]{1,64})")
+_IDS_PER_QUERY = 500
+_ABOVE_ALL_IDS = "~"  # sorts after every character of an id
+
+# The texts are read as bytes: a damaged one must not make SQLite's decoder fail the whole query.
+_READ = """
+SELECT job.job_id, job.version, CAST(job.record AS BLOB), CAST(spec.body AS BLOB)
+FROM job LEFT JOIN spec USING (n) WHERE job.job_id IN ({})
+"""
+_NEXT_LANE = "SELECT min(lane) FROM job INDEXED BY waiting WHERE lane > ?"
+_LANE_HEAD = """
+SELECT job_id, submitted_at, attempt FROM job INDEXED BY waiting
+WHERE lane = ? AND (not_before IS NULL OR not_before <= ?)
+ORDER BY submitted_at, job_id LIMIT ?
+"""
+_USAGE = """
+SELECT pool, share, sum(slots) FROM job INDEXED BY active WHERE pool IS NOT NULL
+GROUP BY pool, share
+"""
+
+
+class SqliteStore:
+    """
+    A `jobcore.JobStore` in one SQLite file.
+
+    A write is on the disk when the call returns (write-ahead log, synchronous=FULL).
+    Many processes of one machine may use the file at once, each with its own
+    `SqliteStore`; threads of one process may share one, whose single connection is
+    guarded by a lock. After a fork the child has to open its own.
+
+    A job whose record cannot be read makes `get` raise `jobcore.CorruptRecord`, is left
+    out by `find` (and reported to *on_corrupt*), and is still counted and scheduled by
+    what its columns say. `check` lists all of them.
+
+    Args:
+        path: the file; it is created, readable by its owner alone, if it is not there.
+        busy_seconds: how long to wait for another process's write.
+        on_corrupt: told of each job that `find` leaves out; by default a warning is issued.
+
+    Raises:
+        StoreUnusable: the path is no place for a store, or its file no store of this release.
+        Unavailable: it cannot be opened now.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        busy_seconds: float = 10.0,
+        on_corrupt: Callable[[CorruptRecord], None] | None = None,
+    ) -> None:
+        self.path = Path(os.path.abspath(os.fspath(path))).resolve()
+        self._busy_seconds = busy_seconds
+        self._on_corrupt = on_corrupt or _warn
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        check_place(self.path)
+        create_private(self.path)
+        with translated(self.path, busy_seconds):
+            self._db: sqlite3.Connection | None = connect(self.path, busy_seconds)
+
+    # --- the connection -----------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the file. Nothing is lost if this is never called."""
+        with self._lock:
+            db, self._db = self._db, None
+            if db is not None and self._pid == os.getpid():
+                db.close()
+
+    def __enter__(self) -> Self:
+        """Use the store until the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._pid != os.getpid():
+            msg = "this SqliteStore was opened before a fork; open another one in the child process"
+            raise RuntimeError(msg)
+        if self._db is None:
+            msg = f"the store {self.path} is closed"
+            raise RuntimeError(msg)
+        return self._db
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._lock, translated(self.path, self._busy_seconds):
+            db = self._open()
+            db.execute(begin)
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                # SQLite has rolled back by itself after some errors (disk full, I/O).
+                with suppress(sqlite3.Error):
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+                raise
+
+    def _writing(self) -> Any:
+        # IMMEDIATE: wait for other writers here, where waiting is possible, and not midway.
+        return self._transaction("BEGIN IMMEDIATE")
+
+    def _reading(self) -> Any:
+        return self._transaction("BEGIN")
+
+    # --- writes -------------------------------------------------------------------------
+
+    def add(self, jobs: Sequence[Job]) -> Sequence[Added]:
+        """Register new jobs, each at most once, in one transaction (see `jobcore.JobStore.add`)."""
+        if not jobs:
+            return []
+        added = [Added.CREATED] * len(jobs)
+        with self._writing() as db:
+            if not _insert(db, jobs):
+                added = _what_to_add(db, jobs)
+                fresh = [job for job, a in zip(jobs, added, strict=True) if a is Added.CREATED]
+                _insert(db, fresh)
+        return added
+
+    def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
+        """Write each job over the version it was read at, all in one transaction."""
+        if not jobs:
+            return []
+        updates = [job_update(job) for job in jobs]
+        with self._writing() as db:
+            won = [db.execute(UPDATE_JOB, update).rowcount == 1 for update in updates]
+        return [
+            replace(job, version=job.version + 1) if mine else None
+            for job, mine in zip(jobs, won, strict=True)
+        ]
+
+    # --- reads --------------------------------------------------------------------------
+
+    def get(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        """Read jobs, consistently (see `jobcore.JobStore.get`)."""
+        with self._reading() as db:
+            rows = _read(db, job_ids)
+        return {job_id: _decode(job_id, *rest) for job_id, *rest in rows}
+
+    def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
+        """List what *tick* has to look at, oldest first (see `jobcore.JobStore.due`)."""
+        column = f"{tick.value}_at"
+        with self._reading() as db:
+            rows = db.execute(
+                f"SELECT job_id, {column}, status, attempt FROM job INDEXED BY due_{tick.value} "
+                f"WHERE {column} <= ? ORDER BY {column}, job_id LIMIT ?",
+                (to_micros(before), max(0, limit)),
+            ).fetchall()
+        return [Due(job_id, from_micros(at), Status(s), attempt) for job_id, at, s, attempt in rows]
+
+    def waiting(self, *, now: datetime, depth: int) -> Sequence[Waiting]:
+        """
+        List the heads of the lanes (see `jobcore.JobStore.waiting`).
+
+        It hops from lane to lane in the index, so it costs the lanes times *depth*, and
+        not the jobs that wait.
+        """
+        heads: list[Waiting] = []
+        micros, depth = to_micros(now), max(0, depth)
+        with self._reading() as db:
+            (lane,) = db.execute(_NEXT_LANE, ("",)).fetchone()
+            while lane is not None:
+                share, priority, placements = lane_of(lane)
+                heads += [
+                    Waiting(job_id, priority, share, placements, from_micros(at), attempt)
+                    for job_id, at, attempt in db.execute(_LANE_HEAD, (lane, micros, depth))
+                ]
+                (lane,) = db.execute(_NEXT_LANE, (lane,)).fetchone()
+        return heads
+
+    def usage(self) -> Sequence[Usage]:
+        """Count the slots of active jobs by pool and share."""
+        with self._reading() as db:
+            return [Usage(*row) for row in db.execute(_USAGE)]
+
+    def find(self, query: JobQuery) -> Page:
+        """
+        List jobs, newest submission first.
+
+        Raises:
+            ValueError: *query* has a bad limit or cursor.
+        """
+        if not 1 <= query.limit <= 1000:
+            msg = f"limit: expected 1 to 1,000, got {query.limit}"
+            raise ValueError(msg)
+        after = None if query.cursor is None else _cursor(query.cursor)
+        with self._reading() as db:
+            keys = list(islice(_newest(db, query, after), query.limit + 1))
+            page = keys[: query.limit]
+            rows = {row[0]: row for row in _read(db, [job_id for _, job_id in page])}
+        jobs = []
+        for _, job_id in page:
+            try:
+                jobs.append(_decode(*rows[job_id]))
+            except CorruptRecord as error:
+                self._on_corrupt(error)
+        cursor = "{}/{}".format(*page[-1]) if len(keys) > query.limit else None
+        return Page(jobs=tuple(jobs), cursor=cursor)
+
+    def counts(self, *, group: str | None = None, owner: str | None = None) -> Mapping[Status, int]:
+        """Count jobs by status, of one group or owner if given; from the index alone."""
+        where = {"job_group": group, "owner": owner}
+        given = {column: value for column, value in where.items() if value is not None}
+        tests = " AND ".join(f"{column} = ?" for column in given) or "TRUE"
+        index = f"by_{next(iter(given), 'status')}"
+        with self._reading() as db:
+            rows = db.execute(
+                f"SELECT status, count(*) FROM job INDEXED BY {index} WHERE {tests} GROUP BY status",
+                tuple(given.values()),
+            ).fetchall()
+        return {Status(status): count for status, count in rows}
+
+    # --- pools --------------------------------------------------------------------------
+
+    def pools(self) -> Mapping[str, PoolState]:
+        """Read what has been learned about each pool."""
+        with self._reading() as db:
+            rows = db.execute("SELECT name, version, body FROM pool").fetchall()
+        return {name: _decode_pool(name, version, body) for name, version, body in rows}
+
+    def save_pool(self, state: PoolState) -> bool:
+        """Write a pool's state over the version it was read at; False if somebody was faster."""
+        body = _encode_pool(state)
+        with self._writing() as db:
+            if state.version == 0:
+                done = db.execute(
+                    "INSERT INTO pool (name, version, body) VALUES (?, 1, ?) ON CONFLICT DO NOTHING",
+                    (state.name, body),
+                )
+            else:
+                done = db.execute(
+                    "UPDATE pool SET version = version + 1, body = ? WHERE name = ? AND version = ?",
+                    (body, state.name, state.version),
+                )
+            return bool(done.rowcount == 1)
+
+    # --- care ---------------------------------------------------------------------------
+
+    def data_version(self) -> int:
+        """
+        Give a number that changes when another process, or another store object, has written.
+
+        It is cheap (no disk is read), so a loop may ask many times a second. It is worth
+        nothing but to be compared with the last answer.
+        """
+        with self._lock, translated(self.path, self._busy_seconds):
+            version: int = self._open().execute("PRAGMA data_version").fetchone()[0]
+            return version
+
+    def check(self) -> list[str]:
+        """Read everything, and tell what is wrong with the file or with single records."""
+        with self._reading() as db:
+            found = [row[0] for row in db.execute("PRAGMA quick_check") if row[0] != "ok"]
+            ids = [row[0] for row in db.execute("SELECT job_id FROM job")]
+            for start in range(0, len(ids), _IDS_PER_QUERY):
+                for row in _read(db, ids[start : start + _IDS_PER_QUERY]):
+                    try:
+                        _decode(*row)
+                    except CorruptRecord as error:
+                        found.append(str(error))
+        return found
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """
+        Copy the store, as it is at one moment, to a new file; others may go on using it.
+
+        Raises:
+            StoreUnusable: the file is there already, or cannot be made.
+        """
+        target = Path(os.path.abspath(os.fspath(path)))
+        if target.exists():
+            msg = f"path: {target} is there already; name a new file for the backup"
+            raise StoreUnusable(msg)
+        create_private(target)
+        try:
+            with self._lock, translated(target, self._busy_seconds):
+                copy = sqlite3.connect(target)
+                try:
+                    self._open().backup(copy)
+                finally:
+                    copy.close()
+        except BaseException:
+            target.unlink(missing_ok=True)  # half a backup is none
+            raise
+
+
+def _warn(error: CorruptRecord) -> None:
+    warnings.warn(str(error), RuntimeWarning, stacklevel=4)
+
+
+# --- adding -----------------------------------------------------------------------------
+
+
+def _insert(db: sqlite3.Connection, jobs: Sequence[Job]) -> bool:
+    """Insert all *jobs*, or none and say False if one of them is there already."""
+    first = (db.execute("SELECT max(n) FROM job").fetchone()[0] or 0) + 1
+    db.execute("SAVEPOINT bulk")
+    rows = (job_row(n, job) for n, job in enumerate(jobs, first))
+    if db.executemany(INSERT_JOB, rows).rowcount != len(jobs):
+        db.execute("ROLLBACK TO bulk")
+        db.execute("RELEASE bulk")
+        return False
+    db.executemany(INSERT_SPEC, ((n, spec_text(job)) for n, job in enumerate(jobs, first)))
+    db.execute("RELEASE bulk")
+    return True
+
+
+def _what_to_add(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
+    """Tell new jobs from repeated ones; only asked when the batch has one that is there."""
+    stored: dict[str, bytes | str | None] = {
+        row[0]: row[3] for row in _read(db, [job.job_id for job in jobs])
+    }
+    added = []
+    for job in jobs:
+        text = spec_text(job)
+        if job.job_id not in stored:
+            stored[job.job_id] = text
+            added.append(Added.CREATED)
+        else:
+            same = _canonical(stored[job.job_id]) == _canonical(text)
+            added.append(Added.DUPLICATE if same else Added.CLASH)
+    return added
+
+
+def _canonical(text: bytes | str | None) -> str | None:
+    """Write JSON in the one order that equal documents share; None for what is no JSON."""
+    try:
+        return json.dumps(json.loads(text or b""), sort_keys=True)
+    except ValueError:
+        return None
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+def _read(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Any]:
+    rows: list[Any] = []
+    for start in range(0, len(job_ids), _IDS_PER_QUERY):
+        part = job_ids[start : start + _IDS_PER_QUERY]
+        rows += db.execute(_READ.format(",".join("?" * len(part))), part)
+    return rows
+
+
+def _decode(job_id: str, version: int, record: bytes | None, spec: bytes | None) -> Job:
+    if spec is None:
+        raise CorruptRecord(job_id, "its spec is missing")
+    try:
+        job = decode_job(json.loads(record or b""), decode_spec(json.loads(spec)), version=version)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
+    if job.job_id != job_id:
+        raise CorruptRecord(job_id, f"it is the record of job {job.job_id}")
+    return job
+
+
+def _cursor(text: str) -> tuple[int, str]:
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        msg = f"cursor: {text!r} is not one that a page gave; start again without a cursor"
+        raise ValueError(msg)
+    return int(match[1]), match[2]
+
+
+def _newest(
+    db: sqlite3.Connection, query: JobQuery, after: tuple[int, str] | None
+) -> Iterator[tuple[int, str]]:
+    """Walk the (submitted_at, job_id) of the jobs that *query* asks for, newest first."""
+    given = {"name": query.name, "job_group": query.group, "owner": query.owner}
+    values: list[str | int] = []
+    tests = []
+    for column in LISTINGS:
+        value = given[column]
+        if value is not None:
+            tests.append(f"{column} = ?")
+            values.append(value)
+    if after is not None:
+        tests.append("(submitted_at, job_id) < (?, ?)")
+        values += after
+    index = next((column for column in LISTINGS if given[column] is not None), "status")
+    if query.id_prefix:
+        # Few jobs share a prefix: find them by their ids, and sort them.
+        tests.append("job_id >= ? AND job_id < ?")
+        values += (query.id_prefix, query.id_prefix + _ABOVE_ALL_IDS)
+        source = "job INDEXED BY sqlite_autoindex_job_1"
+    else:
+        source = f"job INDEXED BY by_{index}"
+    where = " AND ".join(["status = ?", *tests])
+    sql = (
+        f"SELECT submitted_at, job_id FROM {source} WHERE {where} "
+        f"ORDER BY submitted_at DESC, job_id DESC LIMIT {query.limit + 1}"
+    )
+    statuses = query.statuses or frozenset(Status)
+    walks = [db.execute(sql, (status.value, *values)) for status in sorted(statuses)]
+    return merge(*walks, reverse=True)
+
+
+_POOL_TIMES = ("closed_until", "limit_at")
+
+
+def _encode_pool(state: PoolState) -> str:
+    document = {name: getattr(state, name) for name in PoolState.__slots__}
+    for name in _POOL_TIMES:
+        if document[name] is not None:
+            document[name] = to_micros(document[name])
+    del document["name"], document["version"]  # columns
+    return to_text(document)
+
+
+def _decode_pool(name: str, version: int, body: str) -> PoolState:
+    document = json.loads(body)
+    for key in _POOL_TIMES:
+        if document[key] is not None:
+            document[key] = from_micros(document[key])
+    return PoolState(name=name, version=version, **document)
