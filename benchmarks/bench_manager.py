@@ -26,7 +26,7 @@ from jobcore_sqlite import SqliteStore
 
 JOBS = 400
 LATENCY_JOBS = 40
-STAMP = "#!/bin/sh\nexec date +%s%N >> \"$1\"\n"
+STAMP = '#!/bin/sh\nexec date +%s%N >> "$1"\n'
 
 
 @contextlib.contextmanager
@@ -161,7 +161,9 @@ def run() -> None:
         rate = ours_throughput(scratch / "throughput")
         latencies = ours_latency(scratch / "latency")
         bare = bare_loop(scratch / "references")
-        print(f"no-op jobs/s, 2 slots: jobcore {rate:.0f}, bare posix_spawn + SQLite FULL {bare:.0f}")
+        print(
+            f"no-op jobs/s, 2 slots: jobcore {rate:.0f}, bare posix_spawn + SQLite FULL {bare:.0f}"
+        )
         print(f"  ratio to the bare loop {rate / bare:.2f}")
         _print_latency("jobcore", latencies)
         if shutil.which("tsp") is None:

@@ -142,7 +142,9 @@ def main() -> int:
     jobs = sorted(read_jobs(), key=lambda job: (len(job.spec.name), job.spec.name))
     report(jobs, saboteur.killed)
     counts = Counter(str(job.status) for job in jobs)
-    say(f"{dict(counts)} in {time.monotonic() - begun:.0f} s. Look around: jobcore --home {HOME} list -a")
+    say(
+        f"{dict(counts)} in {time.monotonic() - begun:.0f} s. Look around: jobcore --home {HOME} list -a"
+    )
     as_told = counts == {"Completed": len(jobs) - 1, "Failed": 1} and bool(saboteur.killed)
     return 0 if as_told else 1
 

@@ -165,7 +165,7 @@ _HOMES = {
     "wake_at": "_transitions",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0605  (a test holds it against the modules' own lists)
+__all__ = list(_HOMES)
 
 
 if not TYPE_CHECKING:  # a type checker sees the imports above, and finds a misspelt name

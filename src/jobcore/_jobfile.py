@@ -396,9 +396,7 @@ def validate(spec: Spec) -> list[Problem]:
     channels = spec.args.get("channels")
     for key in channels if isinstance(channels, dict) else {}:
         check(_CHANNEL.fullmatch(key) is not None, f"channels.{key}", "not a channel name")
-    check(
-        not isinstance(channels, dict) or len(channels) <= 20, "channels", "expected at most 20"
-    )
+    check(not isinstance(channels, dict) or len(channels) <= 20, "channels", "expected at most 20")
     if not problems:
         size = len(json.dumps(encode_spec(spec)))
         check(

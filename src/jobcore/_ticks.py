@@ -75,6 +75,7 @@ __all__ = [
     "submit",
 ]
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One change of a job, as it was saved; what a log line is made of."""
@@ -165,12 +166,12 @@ def submit(
         new_job(job_id, spec, now=now + timedelta(microseconds=number))
         for number, (spec, job_id) in enumerate(zip(specs, job_ids, strict=True))
     ]
-    return [
-        Submission(job, added) for job, added in zip(jobs, store.add(jobs), strict=True)
-    ]
+    return [Submission(job, added) for job, added in zip(jobs, store.add(jobs), strict=True)]
 
 
-def ask(job_id: str, event: Event, *, store: JobStore, now: datetime, tries: int = 10) -> Step | None:
+def ask(
+    job_id: str, event: Event, *, store: JobStore, now: datetime, tries: int = 10
+) -> Step | None:
     """
     Apply what a person asks (stop, hold, release) to a stored job.
 
@@ -331,9 +332,7 @@ def snapshot_of(store: JobStore, trainer: Trainer, *, now: datetime, limits: Lim
     )
 
 
-def launch_tick(
-    store: JobStore, trainer: Trainer, clock: Clock, settings: Settings
-) -> TickReport:
+def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Settings) -> TickReport:
     """
     Finish launches that were begun, then plan and begin new ones.
 
@@ -427,9 +426,7 @@ def _perform(
     learned.save()
 
 
-def _launch(
-    run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining
-) -> Sequence[Event]:
+def _launch(run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining) -> Sequence[Event]:
     """Ask the trainer to create the training; [] where the outcome is not known."""
     reply: LaunchReply = trainer.launch(
         LaunchRequest(
@@ -476,9 +473,7 @@ def _failure(reply: LaunchReply, rules: Sequence[Rule]) -> Failure:
     return classify(reply.evidence or Evidence(where="create"), rules)
 
 
-def _stop_if_unwanted(
-    run: _Pass, trainer: Trainer, job: Job, events: Sequence[Event]
-) -> None:
+def _stop_if_unwanted(run: _Pass, trainer: Trainer, job: Job, events: Sequence[Event]) -> None:
     """Stop a training that was created while its job ended (the reaper does so if this dies)."""
     accepted = [e for e in events if isinstance(e, LaunchAccepted)]
     if not accepted or not job.status.is_terminal:
@@ -531,9 +526,7 @@ class _Learned:
 # --- monitor ----------------------------------------------------------------------------
 
 
-def monitor_tick(
-    store: JobStore, trainer: Trainer, clock: Clock, settings: Settings
-) -> TickReport:
+def monitor_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Settings) -> TickReport:
     """
     Look at the trainings of active jobs and at clocks that have run out; stop what is to be stopped.
 
@@ -626,9 +619,7 @@ def notify_tick(
 # --- reap -------------------------------------------------------------------------------
 
 
-def reap_tick(
-    store: JobStore, trainer: Trainer, clock: Clock, settings: Settings
-) -> TickReport:
+def reap_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Settings) -> TickReport:
     """
     Stop trainings of ours that no job wants: the second net under the launch tick.
 

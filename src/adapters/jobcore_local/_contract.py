@@ -200,7 +200,9 @@ def _arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
     return arguments
 
 
-def _training_env(environment: Mapping[str, str], hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+def _training_env(
+    environment: Mapping[str, str], hyperparameters: Mapping[str, Any]
+) -> dict[str, Any]:
     folders = {
         name.removeprefix("SM_").lower(): value
         for name, value in environment.items()
@@ -217,4 +219,3 @@ def _training_env(environment: Mapping[str, str], hyperparameters: Mapping[str, 
         "user_entry_point": environment["SM_USER_ENTRY_POINT"],
         "module_name": environment["SM_MODULE_NAME"],
     }
-

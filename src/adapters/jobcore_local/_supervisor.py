@@ -33,6 +33,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 REASON_CHARS_MAX = 1024
 TAIL_BYTES = 64 * 1024
@@ -64,7 +65,7 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def write_durably(path: str, document: dict, *, flags: int) -> None:
+def write_durably(path: str, document: dict[str, Any], *, flags: int) -> None:
     """Write a JSON file and sync it; the directory's entry is the caller's to sync."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
     try:
@@ -176,7 +177,7 @@ def take_slots(directory: str, size: int, count: int) -> tuple[list[int], list[i
 class Shim:
     """One attempt, from the lock to the exit record."""
 
-    def __init__(self, request: dict, reply: socket.socket) -> None:
+    def __init__(self, request: dict[str, Any], reply: socket.socket) -> None:
         """Keep the request; nothing has happened yet."""
         self.request = request
         self.reply = reply
@@ -300,7 +301,7 @@ class Shim:
         )
         # Popen forks by vfork, several times cheaper than a fork of this interpreter. The lock and
         # the slots go with the script, so that they stay taken if only the shim is killed.
-        self.process = subprocess.Popen(  # noqa: S603  (an argument list, no shell)
+        self.process = subprocess.Popen(
             request["argv"],
             cwd=request["cwd"],
             env=environment,
@@ -319,7 +320,9 @@ class Shim:
         run_until = time.monotonic() + limit if limit is not None else None
         while self.status is None:
             now = time.monotonic()
-            due = [t for t in (self.kill_at, None if self.cut_short else run_until) if t is not None]
+            due = [
+                t for t in (self.kill_at, None if self.cut_short else run_until) if t is not None
+            ]
             timeout = max(0.0, min(due) - now) if due else None
             select.select([self.wakeup], [], [], timeout)
             received = self._signals()
@@ -510,7 +513,7 @@ def receive_exactly(source: socket.socket, size: int) -> bytes:
     return data
 
 
-def run_shim(request: dict, reply: socket.socket) -> None:
+def run_shim(request: dict[str, Any], reply: socket.socket) -> None:
     """Run a shim; an error before the start is told to the manager."""
     shim = Shim(request, reply)
     try:

@@ -62,7 +62,11 @@ class LocalTrainer:
     """
 
     def __init__(
-        self, home: Path | str, *, wake: Path | str | None = None, stop_grace: timedelta = STOP_GRACE
+        self,
+        home: Path | str,
+        *,
+        wake: Path | str | None = None,
+        stop_grace: timedelta = STOP_GRACE,
     ) -> None:
         """Use *home*; no process is started before the first launch."""
         self.home = Path(home).expanduser().resolve()
@@ -190,7 +194,7 @@ class LocalTrainer:
         if ended is None and not _is_process(started.get("pid"), started.get("start_ticks")):
             # It may have ended between the two looks.
             ended = _read_json(directory / "exit.json") or self._died(name, started)
-        identity = {
+        identity: dict[str, Any] = {
             "name": name,
             "job_id": started.get("job_id"),
             "attempt": started.get("attempt"),
@@ -219,7 +223,7 @@ class LocalTrainer:
             evidence=evidence,
         )
 
-    def _died(self, name: str, started: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def _died(self, name: str, started: Mapping[str, Any]) -> dict[str, Any] | None:
         """
         Say how a training ended whose shim was killed; None while processes of it are left.
 
@@ -310,7 +314,7 @@ class LocalTrainer:
     def _start_server(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  (our own file, no shell)
+            self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", _supervisor.__file__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -351,7 +355,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(document, dict):
         msg = f"{path}: expected a JSON object"
-        raise ValueError(msg)  # noqa: TRY004  (what is wrong is the file, not the program)
+        raise ValueError(msg)
     return document
 
 

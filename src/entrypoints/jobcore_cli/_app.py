@@ -54,7 +54,9 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
             callback=keep,
             help="Where jobs are kept  [env: JOBCORE_HOME].",
         ),
-        click.option("--owner", expose_value=False, callback=keep, help="Who you are  [env: JOBCORE_OWNER]."),
+        click.option(
+            "--owner", expose_value=False, callback=keep, help="Who you are  [env: JOBCORE_OWNER]."
+        ),
         click.option(
             "--backend",
             type=click.Choice(["local"]),
@@ -63,10 +65,20 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Where trainings run.",
         ),
         click.option(
-            "--json", "as_json", is_flag=True, expose_value=False, callback=keep, help="Answer in JSON."
+            "--json",
+            "as_json",
+            is_flag=True,
+            expose_value=False,
+            callback=keep,
+            help="Answer in JSON.",
         ),
         click.option(
-            "--no-color", "no_color", is_flag=True, expose_value=False, callback=keep, help="No colours."
+            "--no-color",
+            "no_color",
+            is_flag=True,
+            expose_value=False,
+            callback=keep,
+            help="No colours.",
         ),
     )
     for option in reversed(options):

@@ -105,9 +105,7 @@ def _unfinished(jobs: list[jobcore.Job], group: str | None) -> list[jobcore.Job]
     return jobs if group is None else [job for job in jobs if not job.status.is_terminal]
 
 
-def _ask_all(
-    session: Session, jobs: Sequence[jobcore.Job], event: jobcore.Event, done: str
-) -> int:
+def _ask_all(session: Session, jobs: Sequence[jobcore.Job], event: jobcore.Event, done: str) -> int:
     """Ask each job; print what became of it. 4 if one refused."""
     answers = []
     code = 0
@@ -146,7 +144,9 @@ def _ask_all(
 
 @click.command("wait")
 @_selection
-@click.option("--timeout", metavar="TIME", help='Give up after this long, such as "10m" (exit code 6).')
+@click.option(
+    "--timeout", metavar="TIME", help='Give up after this long, such as "10m" (exit code 6).'
+)
 @common
 @click.pass_obj
 def wait_command(
@@ -192,7 +192,11 @@ def wait_until_over(session: Session, ids: Sequence[str], *, timeout: float | No
         print_json({"jobs": [job_document(job) for job in jobs]})
     else:
         for job in jobs if len(jobs) <= 10 else []:
-            print(f"{job.job_id[:8]}  {plain(job.spec.name)}  {job.status}  {plain(reason(job))}"[:200])
+            print(
+                f"{job.job_id[:8]}  {plain(job.spec.name)}  {job.status}  {plain(reason(job))}"[
+                    :200
+                ]
+            )
         counts: dict[jobcore.Status, int] = {}
         for job in jobs:
             counts[job.status] = counts.get(job.status, 0) + 1

@@ -19,7 +19,9 @@ _TEXTS = ("where", "error_code", "status", "secondary_status", "text")
 
 @click.command("classify")
 @click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"), default="-")
-@click.option("--rules", metavar="FILE", help="Your own rules (TOML), tried before the default ones.")
+@click.option(
+    "--rules", metavar="FILE", help="Your own rules (TOML), tried before the default ones."
+)
 @common
 @click.pass_obj
 def classify_command(session: Session, /, file: IO[str], rules: str | None) -> int:

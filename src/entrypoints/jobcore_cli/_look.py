@@ -56,7 +56,12 @@ def list_command(session: Session, /, watch: bool, **options: Any) -> int:
     while True:
         jobs, counts = _listed(session, query, options)
         if session.as_json:
-            print_json({"jobs": [job_document(job) for job in jobs], "counts": dict(counts)})
+            print_json(
+                {
+                    "jobs": [job_document(job) for job in jobs],
+                    "counts": {str(status): n for status, n in counts.items()},
+                }
+            )
         else:
             lines = jobs_table(jobs, now=datetime.now(UTC), colour=wants_colour(session.no_color))
             if watch:
@@ -269,13 +274,22 @@ def pools_command(ctx: click.Context) -> int | None:
     for name in sorted({*capacity, *used}):
         state = learned.get(name)
         closed = state.closed_until if state is not None else None
-        note = f"closed for {ago(closed - now)}: {state.because}" if state and closed and closed > now else ""
+        note = (
+            f"closed for {ago(closed - now)}: {state.because}"
+            if state and closed and closed > now
+            else ""
+        )
         rows.append([name, str(capacity.get(name, "?")), str(used.get(name, 0)), note])
     if session.as_json:
         print_json(
             {
                 "pools": [
-                    {"pool": name, "slots": capacity.get(name), "used": used.get(name, 0), "note": note}
+                    {
+                        "pool": name,
+                        "slots": capacity.get(name),
+                        "used": used.get(name, 0),
+                        "note": note,
+                    }
                     for name, _, _, note in rows
                 ]
             }

@@ -30,9 +30,7 @@ _REAP_SECONDS = 60.0
 _TROUBLE_SECONDS_MAX = 10.0
 #: How long a launch is left to the tick that began it; local launches take milliseconds.
 _LAUNCH_LEASE = timedelta(seconds=1)
-_BUSY = frozenset(
-    s for s in jobcore.Status if not s.is_terminal and s is not jobcore.Status.HELD
-)
+_BUSY = frozenset(s for s in jobcore.Status if not s.is_terminal and s is not jobcore.Status.HELD)
 
 
 class ManagerLock:

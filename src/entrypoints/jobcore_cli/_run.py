@@ -22,8 +22,14 @@ def _logging(command: Any) -> Any:
 
 
 @click.command("run")
-@click.option("--until-done", is_flag=True, help="End when no job is left to do (exit code 1 if one failed).")
-@click.option("--force", is_flag=True, help="Run beside another manager of this home; safe, but of little use.")
+@click.option(
+    "--until-done", is_flag=True, help="End when no job is left to do (exit code 1 if one failed)."
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Run beside another manager of this home; safe, but of little use.",
+)
 @_logging
 @common
 @click.pass_obj
@@ -55,7 +61,9 @@ def run_command(
 
 
 @click.command("tick")
-@click.argument("which", type=click.Choice(["launch", "monitor", "notify", "reap", "all"]), default="all")
+@click.argument(
+    "which", type=click.Choice(["launch", "monitor", "notify", "reap", "all"]), default="all"
+)
 @_logging
 @common
 @click.pass_obj

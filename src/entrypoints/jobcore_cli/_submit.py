@@ -26,11 +26,19 @@ def _overrides(command: Any) -> Any:
     """Add the options that change what the file says."""
     options = (
         click.option("--name", help="A label for people."),
-        click.option("--pool", "pools", multiple=True, metavar="POOL[:COUNT]", help="Where it may run, best first."),
+        click.option(
+            "--pool",
+            "pools",
+            multiple=True,
+            metavar="POOL[:COUNT]",
+            help="Where it may run, best first.",
+        ),
         click.option("--priority", type=int, help="Larger goes first."),
         click.option("--share", help="Who fair share is reckoned by."),
         click.option("--key", help="Idempotency key: repeating the call submits nothing twice."),
-        click.option("--wait", "wait_for", is_flag=True, help="Wait until it is over (a manager has to run)."),
+        click.option(
+            "--wait", "wait_for", is_flag=True, help="Wait until it is over (a manager has to run)."
+        ),
         click.option("--dry-run", is_flag=True, help="Check everything, submit nothing."),
     )
     for option in reversed(options):
@@ -39,14 +47,23 @@ def _overrides(command: Any) -> Any:
 
 
 @click.command("submit")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Set a hyperparameter.")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Set a hyperparameter."
+)
 @click.option("--group", help="Submit into a group.")
 @_overrides
 @common
 @click.pass_obj
 def submit_command(
-    session: Session, /, files: Sequence[Path], params: Sequence[str], group: str | None, **options: Any
+    session: Session,
+    /,
+    files: Sequence[Path],
+    params: Sequence[str],
+    group: str | None,
+    **options: Any,
 ) -> int:
     """Submit a job and walk away. FILE is a job file: TOML, YAML or JSON."""
     specs = []
@@ -303,4 +320,3 @@ def _say_submitted(
     print(f"submitted {len(jobs) - known} jobs in group {group}", end="")
     print(f" ({known} were submitted already)" if known else "")
     print(f"  jobcore list --group {group}    jobcore wait --group {group}")
-
