@@ -259,7 +259,7 @@ def _is_json(value: object) -> bool:
         case None | bool() | str() | int():
             return True
         case float():
-            return value == value and abs(value) != float("inf")
+            return math.isfinite(value)
         case list():
             return all(map(_is_json, value))
         case dict():
@@ -289,12 +289,11 @@ def _read_pools(read: _Reader) -> tuple[Placement, ...]:
     placements: list[Placement] = []
     for number, entry in enumerate(entries):
         field = f"pools[{number}]" if isinstance(value, list) else "pools"
-        if isinstance(entry, str):
-            entry = {"pool": entry}
-        if not isinstance(entry, Mapping):
+        table = {"pool": entry} if isinstance(entry, str) else entry
+        if not isinstance(table, Mapping):
             read.wrong(field, f"expected a pool's name or a table, got {_described(entry)}")
             continue
-        inner = _Reader(entry, read.problems, f"{field}.")
+        inner = _Reader(table, read.problems, f"{field}.")
         pool, count = inner.text("pool"), inner.integer("count", 1)
         inner.unknown_fields()
         if not pool or not _NAME.fullmatch(pool):

@@ -77,7 +77,7 @@ def test_every_attempt_runs_exactly_once_however_often_the_manager_is_killed(
     begun = time.monotonic()
     for _ in range(ROUNDS):
         manager = _manager(home)
-        time.sleep(draw.uniform(0.1, 0.5))
+        time.sleep(draw.uniform(0.3, 0.7))
         manager.send_signal(signal.SIGKILL)
         manager.wait()
     with SqliteStore(home / "jobcore.db") as store:

@@ -11,6 +11,7 @@ import select
 import socket
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from ._supervisor import poke as _poke
 
@@ -36,7 +37,7 @@ class WakeSocket:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        self._socket.setblocking(False)  # noqa: FBT003  (the standard library's signature)
         self._socket.bind(self.path)
 
     def fileno(self) -> int:
@@ -59,7 +60,7 @@ class WakeSocket:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
 
-    def __enter__(self) -> WakeSocket:
+    def __enter__(self) -> Self:
         """Use as a context manager."""
         return self
 

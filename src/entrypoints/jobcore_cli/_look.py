@@ -185,8 +185,7 @@ def _attempts(job: jobcore.Job, now: datetime) -> list[str]:
         rule = f" [{a.failure.rule}]" if a.failure else ""
         outcome = str(a.outcome or job.status)
         rows.append([str(a.number), a.placement.pool, ran, outcome, failure + rule])
-    lines = table(["TRY", "POOL", "RAN", "OUTCOME", "WHY [RULE]"], rows, shrink=(1,))
-    return lines
+    return table(["TRY", "POOL", "RAN", "OUTCOME", "WHY [RULE]"], rows, shrink=(1,))
 
 
 def _budgets(job: jobcore.Job) -> list[str]:

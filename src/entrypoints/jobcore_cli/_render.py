@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import jobcore
@@ -71,9 +72,9 @@ def short_ids(jobs: Sequence[jobcore.Job]) -> dict[str, str]:
     """Shorten the ids of *jobs* to 8 characters, or as many as tell them apart."""
     ids = sorted({job.job_id for job in jobs})
     length = 8
-    for one, other in zip(ids, ids[1:], strict=False):
-        common = len(os.path.commonprefix([one, other]))
-        length = max(length, common + 1)
+    for one, other in pairwise(ids):
+        differs = next(i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+        length = max(length, differs + 1)
     return {job_id: job_id[:length] for job_id in ids}
 
 

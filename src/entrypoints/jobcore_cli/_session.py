@@ -116,7 +116,7 @@ class Session:
                 "pools", "shares", "share_default", "launches_max", "pool_backoff", "pool_backoff_max",
             }  # fmt: skip
             if unknown:
-                msg = f"{sorted(unknown)[0]}: unknown field"
+                msg = f"{min(unknown)}: unknown field"
                 raise ValueError(msg)
             # A local pool tells its size, so a refusal is a passing race: look again soon.
             values = {"pool_backoff": "1s", "pool_backoff_max": "30s", **table}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -167,7 +168,7 @@ def _value(text: str) -> Any:
         value = json.loads(text)
     except ValueError:
         return text
-    return text if isinstance(value, float) and value != value else value
+    return text if isinstance(value, float) and math.isnan(value) else value
 
 
 def _assignment(word: str) -> tuple[str, Any]:
