@@ -58,7 +58,7 @@ lock: $(STAMP)  ## resolve requirements.lock anew (uv is installed for that alon
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-config --quiet \
-	  --default-index https://pypi.org/simple --output-file requirements.lock
+	  --output-file requirements.lock
 
 clean:  ## remove .venv and everything that was generated
 	@rm -rf $(VENV) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,7 @@ from ._session import Session
 
 _STATUSES = {str(status).lower(): status for status in jobcore.Status}
 _UNFINISHED = frozenset(status for status in jobcore.Status if not status.is_terminal)
+_FINISHED = frozenset(jobcore.Status) - _UNFINISHED
 
 
 # --- list -------------------------------------------------------------------------------
@@ -93,10 +95,18 @@ def _query(session: Session, options: dict[str, Any]) -> jobcore.JobQuery:
 def _listed(
     session: Session, query: jobcore.JobQuery, options: dict[str, Any]
 ) -> tuple[Sequence[jobcore.Job], dict[jobcore.Status, int]]:
-    jobs: Sequence[jobcore.Job] = session.store.find(query).jobs
-    if not (options["everything"] or query.statuses or query.group or query.name):
+    if options["everything"] or query.statuses or query.group or query.name:
+        jobs: Sequence[jobcore.Job] = session.store.find(query).jobs
+    else:  # what is unfinished comes first, however old; then what ended lately
+        unfinished = session.store.find(replace(query, statuses=_UNFINISHED)).jobs
+        ended = session.store.find(replace(query, statuses=_FINISHED)).jobs
         recent = datetime.now(UTC) - timedelta(days=1)
-        jobs = [j for j in jobs if not j.status.is_terminal or j.state.since >= recent]
+        ended = tuple(job for job in ended if job.state.since >= recent)
+        jobs = sorted(
+            [*unfinished, *ended[: query.limit - len(unfinished)]],
+            key=lambda job: job.submitted_at,
+            reverse=True,
+        )
     return jobs, dict(session.store.counts(group=query.group, owner=query.owner))
 
 

@@ -81,7 +81,8 @@ class Manager:
         self._log = _logger(log_json)
         self._display = Display(session) if live else None
         self._stop = False
-        self._troubles: set[str] = set()
+        self._troubled = False
+        self._troubles: set[str] = set()  # said already
         self.ended: dict[jobcore.Status, int] = {}
         notifiers: list[jobcore.Notifier] = [FileNotifier(session.home_path / "messages.jsonl")]
         if session.config.get("desktop"):
@@ -138,11 +139,13 @@ class Manager:
             if time.monotonic() >= next_reap:
                 names.append("reap")
                 next_reap = time.monotonic() + _REAP_SECONDS
+            self._troubled = False
             try:
                 self.passes(names)
                 if until_done and self._is_done():
                     return
-                self._troubles.clear()
+                if not self._troubled:
+                    self._troubles.clear()
                 pause = 0.0
             except jobcore.Unavailable as error:
                 # The store is busy or its disk full. Nothing is lost: say it once, and try again.
@@ -200,6 +203,7 @@ class Manager:
             )
 
     def _trouble(self, job_id: str, what: str) -> None:
+        self._troubled = True
         key = f"{job_id} {what}"
         if key in self._troubles:
             return

@@ -215,7 +215,7 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
         "reason": reason(job) or None,
         "failure": failure(state.failure) if isinstance(state, jobcore.Failed) else None,
         "pools": [{"pool": p.pool, "count": p.count} for p in job.spec.placements],
-        "args": dict(job.spec.args),
+        "args": without_secrets(job.spec.args),
         "tags": dict(job.spec.tags),
         "charges": {str(name): count for name, count in job.charges.items()},
         "attempts": [
@@ -240,6 +240,14 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
         "messages_owed": [entry.event_id for entry in job.outbox],
         "version": job.version,
     }
+
+
+def without_secrets(args: Mapping[str, jobcore.Json]) -> dict[str, jobcore.Json]:
+    """Give a job's arguments with the values of its environment hidden: tokens live there."""
+    environment = args.get("environment")
+    if not isinstance(environment, dict):
+        return dict(args)
+    return {**args, "environment": dict.fromkeys(environment, "***")}
 
 
 def print_json(document: object) -> None:

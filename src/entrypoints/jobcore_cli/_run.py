@@ -53,11 +53,14 @@ def run_command(
         with Manager(session, live=live, quiet=quiet, log_json=log_json) as manager:
             manager.run(until_done=until_done)
             counts = manager.ended
+            held = session.store.counts().get(jobcore.Status.HELD, 0) if until_done else 0
     if session.as_json:
         print_json({"ended": {str(status): count for status, count in counts.items()}})
     elif counts and not quiet:
         print(f"ended: {counts_line(counts)}")
-    return FAILED if until_done and counts.get(jobcore.Status.FAILED) else 0
+    if held and not session.as_json:
+        print(f"{held} jobs are held and wait for somebody: jobcore list --status Held")
+    return FAILED if until_done and (held or counts.get(jobcore.Status.FAILED)) else 0
 
 
 @click.command("tick")

@@ -17,7 +17,7 @@ import jobcore
 from ._app import common
 from ._errors import CONFLICT, CliError
 from ._jobfiles import localise, read_document
-from ._render import print_json
+from ._render import print_json, without_secrets
 from ._session import Session
 
 _Document = dict[str, Any]
@@ -70,6 +70,9 @@ def submit_command(
     specs = []
     for file in files:
         document = _changed(localise(read_document(file), file), options)
+        if "sweep" in document:
+            msg = f"{file}: sweep: the file describes a sweep; use jobcore sweep {file}"
+            raise CliError(msg)
         values = dict(_assignment(word) for word in params)
         specs.append(_spec(session, file, _with_hyperparameters(document, values), group))
     ids = _ids(session, options["key"], len(specs))
@@ -272,6 +275,8 @@ def _submit(
         jobs = [jobcore.new_job(i, s, now=now) for i, s in zip(ids, specs, strict=True)]
         _say_dry_run(session, jobs, now)
         return 0
+    if options["key"]:
+        _check_key(session, options["key"], dict(zip(ids, specs, strict=True)))
     done = jobcore.submit(specs, ids, store=session.store, now=now)
     clashes = [s for s in done if s.added is jobcore.Added.CLASH]
     if clashes:
@@ -290,9 +295,22 @@ def _submit(
     return 0
 
 
+def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> None:
+    """See that the key was used for just these jobs or for none, before anything is written."""
+    known = session.store.get(list(specs))
+    same = [jobcore.spec_hash(job.spec) == jobcore.spec_hash(specs[i]) for i, job in known.items()]
+    if known and not (all(same) and len(known) == len(specs)):
+        msg = f"--key {key}: used before for another submission; choose another key"
+        raise CliError(msg, CONFLICT)
+
+
 def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> None:
     if session.as_json:
-        print_json({"dry_run": True, "jobs": [jobcore.encode_spec(job.spec) for job in jobs]})
+        specs = [
+            {**jobcore.encode_spec(job.spec), "JobArgs": without_secrets(job.spec.args)}
+            for job in jobs
+        ]
+        print_json({"dry_run": True, "jobs": specs})
         return
     shown = jobs[:20]
     for job in shown:
