@@ -5,5 +5,6 @@ from __future__ import annotations
 from ._clock import ManualClock
 from ._notifier import RecordingNotifier
 from ._store import MemoryStore
+from ._trainer import MemoryTrainer, Script
 
-__all__ = ["ManualClock", "MemoryStore", "RecordingNotifier"]
+__all__ = ["ManualClock", "MemoryStore", "MemoryTrainer", "RecordingNotifier", "Script"]

@@ -1,0 +1,42 @@
+"""What every notifier keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from jobcore import Message, Notifier, OutboxEntry, Placement, Spec, Status, message_for, new_job
+
+
+def _message(number: int = 1) -> Message:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    spec = Spec(name="näme\n", owner="ada", placements=(Placement("cpu"),))
+    job = new_job("0" * 26, spec, now=now)
+    entry = OutboxEntry(event_id=f"event-{number}", status=Status.COMPLETED, at=now)
+    return message_for(job, entry)
+
+
+class NotifierContract:
+    """The promises of `jobcore.Notifier`."""
+
+    def make_notifier(self) -> Notifier:
+        """Make the notifier to be tested."""
+        raise NotImplementedError
+
+    def delivered(self, notifier: Notifier) -> Sequence[str]:
+        """Give the event ids (or subjects) that arrived, in order."""
+        raise NotImplementedError
+
+    def test_a_message_that_was_taken_arrives(self) -> None:
+        """When publish returns, the message is there."""
+        notifier = self.make_notifier()
+        notifier.publish(_message(1))
+        notifier.publish(_message(2))
+        assert len(self.delivered(notifier)) == 2
+
+    def test_publishing_again_is_no_error(self) -> None:
+        """After a lost reply the same message is published again."""
+        notifier = self.make_notifier()
+        notifier.publish(_message(1))
+        notifier.publish(_message(1))
+        assert len(set(self.delivered(notifier))) == 1

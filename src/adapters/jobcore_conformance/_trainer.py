@@ -1,0 +1,146 @@
+"""What every trainer keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jobcore
+from jobcore import LaunchRequest, LaunchResult, Placement, Trainer, Training, TrainingState
+
+
+class TrainerContract:
+    """
+    The promises of `jobcore.Trainer`.
+
+    The trainer to be tested has a pool "cpu" of 2 slots. What a training does is the adapter's
+    to arrange: its *args* say ``complete``, ``fail`` or ``long`` under the key ``act``.
+    """
+
+    def make_trainer(self) -> Trainer:
+        """Make a trainer without trainings."""
+        raise NotImplementedError
+
+    def prepare(self, trainer: Trainer, request: LaunchRequest) -> LaunchRequest:
+        """Arrange that *request* acts as its args say; give the request to use."""
+        raise NotImplementedError
+
+    def settle(self, trainer: Trainer, name: str) -> Training:
+        """Wait until the training is over, and give it."""
+        raise NotImplementedError
+
+    def _request(self, trainer: Trainer, token: str, act: str) -> LaunchRequest:
+        job_id = jobcore.job_id_from_token("conformance", token)
+        request = LaunchRequest(
+            name=jobcore.training_name(job_id, 1),
+            job_id=job_id,
+            attempt=1,
+            spec_hash="hash-of-" + token,
+            placement=Placement("cpu"),
+            args={"act": act},
+        )
+        return self.prepare(trainer, request)
+
+    def _launched(self, trainer: Trainer, token: str, act: str) -> LaunchRequest:
+        request = self._request(trainer, token, act)
+        assert trainer.launch(request).result is LaunchResult.ACCEPTED
+        return request
+
+    def test_an_accepted_training_is_there_and_ours(self) -> None:
+        """It tells whose it is, so that it can be adopted."""
+        trainer = self.make_trainer()
+        request = self._launched(trainer, "a", "long")
+        training = trainer.describe([request.name])[request.name]
+        assert training is not None
+        assert (training.job_id, training.attempt) == (request.job_id, 1)
+        assert training.spec_hash == request.spec_hash
+        assert not training.state.is_terminal
+        trainer.stop(request.name)
+        self.settle(trainer, request.name)
+
+    def test_a_name_is_used_once(self) -> None:
+        """While it runs and after it is over."""
+        trainer = self.make_trainer()
+        request = self._launched(trainer, "a", "complete")
+        assert trainer.launch(request).result is LaunchResult.EXISTS
+        self.settle(trainer, request.name)
+        assert trainer.launch(request).result is LaunchResult.EXISTS
+
+    def test_an_unknown_name_is_none(self) -> None:
+        """Not an error, and not a failure."""
+        trainer = self.make_trainer()
+        name = self._request(trainer, "never", "complete").name
+        assert dict(trainer.describe([name])) == {name: None}
+
+    def test_success_is_completed(self) -> None:
+        """With the times at which it ran."""
+        trainer = self.make_trainer()
+        training = self.settle(trainer, self._launched(trainer, "a", "complete").name)
+        assert training.state is TrainingState.COMPLETED
+        assert training.started_at is not None
+        assert training.ended_at is not None
+        assert training.started_at <= training.ended_at
+
+    def test_failure_has_evidence(self) -> None:
+        """The classifier finds that it is the user's code."""
+        trainer = self.make_trainer()
+        training = self.settle(trainer, self._launched(trainer, "a", "fail").name)
+        assert training.state is TrainingState.FAILED
+        assert training.evidence is not None
+        failure = jobcore.classify(training.evidence, jobcore.DEFAULT_RULES)
+        assert failure.failure_class is jobcore.FailureClass.ALGORITHM
+
+    def test_a_stop_ends_in_stopped(self) -> None:
+        """And may be repeated at any time."""
+        trainer = self.make_trainer()
+        request = self._launched(trainer, "a", "long")
+        trainer.stop(request.name)
+        trainer.stop(request.name)
+        assert self.settle(trainer, request.name).state is TrainingState.STOPPED
+        trainer.stop(request.name)
+
+    def test_stopping_what_is_not_there_is_no_error(self) -> None:
+        """The intent is fulfilled."""
+        trainer = self.make_trainer()
+        trainer.stop(self._request(trainer, "never", "complete").name)
+
+    def test_a_full_pool_refuses_and_is_free_again(self) -> None:
+        """With evidence that says capacity or quota, and no training left behind."""
+        trainer = self.make_trainer()
+        running = [self._launched(trainer, token, "long") for token in "ab"]
+        third = self._request(trainer, "c", "complete")
+        reply = trainer.launch(third)
+        assert reply.result is LaunchResult.REFUSED
+        assert reply.evidence is not None
+        failure = jobcore.classify(reply.evidence, jobcore.DEFAULT_RULES)
+        assert failure.failure_class in ("capacity", "quota")
+        assert failure.retryable is jobcore.Retryable.YES
+        assert trainer.describe([third.name])[third.name] is None
+        for request in running:
+            trainer.stop(request.name)
+            self.settle(trainer, request.name)
+        assert trainer.launch(third).result is LaunchResult.ACCEPTED
+        self.settle(trainer, third.name)
+
+    def test_a_name_is_used_up_without_running(self) -> None:
+        """`to_stop` leaves nothing that runs, and nothing can start under the name later."""
+        trainer = self.make_trainer()
+        request = replace(self._request(trainer, "a", "long"), to_stop=True)
+        trainer.launch(request)
+        trainer.stop(request.name)
+        assert self.settle(trainer, request.name).state is TrainingState.STOPPED
+        again = trainer.launch(replace(request, to_stop=False))
+        assert again.result is LaunchResult.EXISTS
+
+    def test_running_lists_what_lives(self) -> None:
+        """And nothing that is over."""
+        trainer = self.make_trainer()
+        over = self._launched(trainer, "a", "complete")
+        self.settle(trainer, over.name)
+        alive = self._launched(trainer, "b", "long")
+        assert [training.name for training in trainer.running()] == [alive.name]
+        trainer.stop(alive.name)
+        self.settle(trainer, alive.name)
+
+    def test_capacity_names_the_pools(self) -> None:
+        """With their sizes."""
+        assert dict(self.make_trainer().capacity())["cpu"] == 2

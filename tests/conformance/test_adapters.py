@@ -1,0 +1,141 @@
+"""Every adapter, the fakes included, keeps the promises of its port."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from jobcore import JobStore, LaunchRequest, Trainer, Training, TrainingState
+from jobcore_conformance import ClockContract, NotifierContract, StoreContract, TrainerContract
+from jobcore_local import ConsoleNotifier, FileNotifier, LocalTrainer, SystemClock, write_pools
+from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
+from jobcore_sqlite import SqliteStore
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class TestMemoryStore(StoreContract):
+    def make_store(self) -> JobStore:
+        return MemoryStore()
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path):
+        self.path = tmp_path / "jobcore.db"
+        self.opened: list[SqliteStore] = []
+        yield
+        for store in self.opened:
+            store.close()
+
+    def make_store(self) -> JobStore:
+        self.opened.append(SqliteStore(self.path))
+        return self.opened[-1]
+
+    def test_what_was_written_is_there_for_the_next_process(self) -> None:
+        self.test_one_conflict_does_not_spoil_the_batch()
+        before = self.opened[-1].counts()
+        self.opened[-1].close()
+        assert self.make_store().counts() == before
+
+
+class TestMemoryTrainer(TrainerContract):
+    def make_trainer(self) -> Trainer:
+        self.clock = ManualClock(NOW)
+        return MemoryTrainer(clock=self.clock, slots={"cpu": 2})
+
+    def prepare(self, trainer: Trainer, request: LaunchRequest) -> LaunchRequest:
+        assert isinstance(trainer, MemoryTrainer)
+        trainer.scripts[request.name] = {
+            "complete": Script(),
+            "fail": Script(outcome=TrainingState.FAILED, text="AlgorithmError: boom, exit code: 1"),
+            "long": Script(runs=timedelta(days=9)),
+        }[str(request.args["act"])]
+        return request
+
+    def settle(self, trainer: Trainer, name: str) -> Training:
+        self.clock.advance(timedelta(hours=1))
+        training = trainer.describe([name])[name]
+        assert training is not None
+        assert training.state.is_terminal
+        return training
+
+
+class TestLocalTrainer(TrainerContract):
+    SCRIPTS: ClassVar = {"complete": "exit 0", "fail": "echo boom; exit 3", "long": "sleep 100"}
+
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path):
+        self.home = tmp_path
+        for act, script in self.SCRIPTS.items():
+            (tmp_path / f"{act}.sh").write_text(script)
+        write_pools(tmp_path, {"cpu": 2})
+        self.trainers: list[LocalTrainer] = []
+        yield
+        for trainer in self.trainers:
+            for training in trainer.running():
+                trainer.stop(training.name)
+            trainer.close()
+
+    def make_trainer(self) -> Trainer:
+        self.trainers.append(LocalTrainer(self.home))
+        return self.trainers[-1]
+
+    def prepare(self, trainer: Trainer, request: LaunchRequest) -> LaunchRequest:
+        args = {"script": f"{request.args['act']}.sh", "source_dir": str(self.home)}
+        return replace(request, args=args)
+
+    def settle(self, trainer: Trainer, name: str) -> Training:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            training = trainer.describe([name]).get(name)
+            if training is not None and training.state.is_terminal:
+                return training
+            time.sleep(0.005)
+        raise AssertionError(f"{name} is not over")
+
+
+class TestRecordingNotifier(NotifierContract):
+    def make_notifier(self) -> RecordingNotifier:
+        return RecordingNotifier()
+
+    def delivered(self, notifier: RecordingNotifier) -> Sequence[str]:
+        return [message.event_id for message in notifier.messages]
+
+
+class TestFileNotifier(NotifierContract):
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "messages.jsonl"
+
+    def make_notifier(self) -> FileNotifier:
+        return FileNotifier(self.path)
+
+    def delivered(self, notifier: FileNotifier) -> Sequence[str]:
+        return [json.loads(line)["event_id"] for line in self.path.read_text().splitlines()]
+
+
+class TestConsoleNotifier(NotifierContract):
+    def make_notifier(self) -> ConsoleNotifier:
+        return ConsoleNotifier(io.StringIO())
+
+    def delivered(self, notifier: ConsoleNotifier) -> Sequence[str]:
+        return notifier.stream.getvalue().splitlines()
+
+
+class TestSystemClock(ClockContract):
+    def make_clock(self) -> SystemClock:
+        return SystemClock()
+
+
+class TestManualClock(ClockContract):
+    def make_clock(self) -> ManualClock:
+        return ManualClock(NOW)
