@@ -210,12 +210,12 @@ class Shim:
             return
         started_at = time.time_ns() // 1000
         oom_before = kernel_oom_kills()
+        self._install_signals()  # a stop may come as soon as we are known
         self._record_start(started_at)
         self.answer("accepted")  # from here on the name is used, whatever happens
         if self.request["to_stop"]:
             self._record_exit(started_at, "stopped before it ran")
             return
-        self._install_signals()
         try:
             self._lay_out()
             self._spawn([lock, *slots], numbers)
@@ -374,10 +374,15 @@ class Shim:
                 pass
 
     def _clear_away(self) -> None:
-        """Let nothing outlive the attempt: as subreaper we inherit every orphan of the tree."""
-        deadline = None
-        if self.cut_short and self.kill_at is not None:
-            deadline = self.kill_at  # the rest of the tree has the rest of the grace time
+        """
+        Let nothing outlive the attempt: as subreaper we inherit every orphan of the tree.
+
+        After a stop the rest of the tree has the rest of the grace time; what was forked too
+        late to get the SIGTERM gets one now.
+        """
+        deadline = self.kill_at if self.cut_short else None
+        told: set[int] = set()
+        pause = 0.005
         while True:
             try:
                 if os.waitpid(-1, os.WNOHANG)[0]:
@@ -388,7 +393,15 @@ class Shim:
                 return
             if deadline is None or time.monotonic() >= deadline:
                 self._signal_all(signal.SIGKILL)
-            time.sleep(0.005)
+            else:
+                for pid in set(descendants(os.getpid())) - told:
+                    told.add(pid)
+                    try:
+                        os.kill(pid, signal.SIGTERM)
+                    except ProcessLookupError:
+                        pass
+            time.sleep(pause)
+            pause = min(0.1, pause * 1.5)
 
     # --- the record -----------------------------------------------------------------
 

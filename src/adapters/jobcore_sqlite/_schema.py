@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from jobcore import Job, New, Placement, Tick, due_at, encode_job, encode_spec, to_micros
+import jobcore
+from jobcore import Job, New, Placement, Tick, encode_job, encode_spec, to_micros
 
 __all__ = [
     "APPLICATION_ID",
@@ -83,9 +84,9 @@ CREATE INDEX by_name ON job (name, status, submitted_at, job_id);
 INSERT_JOB = """
 INSERT INTO job (n, job_id, submitted_at, owner, job_group, name, version, status, attempt, lane,
                  not_before, launch_at, monitor_at, notify_at, pool, share, slots, record)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-INSERT_SPEC = "INSERT INTO spec (n, body) VALUES (?, ?) ON CONFLICT DO NOTHING"
+INSERT_SPEC = "INSERT INTO spec (n, body) VALUES (?, ?)"
 UPDATE_JOB = """
 UPDATE job SET version = ?, status = ?, attempt = ?, lane = ?, not_before = ?, launch_at = ?,
                monitor_at = ?, notify_at = ?, pool = ?, share = ?, slots = ?, record = ?
@@ -94,7 +95,7 @@ WHERE job_id = ? AND version = ?
 
 Value = str | int | None
 
-to_text = json.JSONEncoder(separators=(",", ":")).encode
+to_text = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def spec_text(job: Job) -> str:
@@ -126,7 +127,7 @@ def _state_columns(job: Job) -> tuple[Value, ...]:
         lane,
         not_before,
         *(
-            None if (at := due_at(job, tick)) is None else to_micros(at)
+            None if (at := jobcore.due_at(job, tick)) is None else to_micros(at)
             for tick in (Tick.LAUNCH, Tick.MONITOR, Tick.NOTIFY)
         ),
         *(

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import jobcore  # what a mere reader does not need is loaded on use
 from jobcore import (
     Added,
     CorruptRecord,
@@ -25,11 +26,8 @@ from jobcore import (
     Job,
     JobQuery,
     Page,
-    PoolState,
     Status,
     Tick,
-    Usage,
-    Waiting,
     decode_job,
     decode_spec,
     from_micros,
@@ -172,13 +170,16 @@ class SqliteStore:
         """Register new jobs, each at most once, in one transaction (see `jobcore.JobStore.add`)."""
         if not jobs:
             return []
-        added = [Added.CREATED] * len(jobs)
-        with self._writing() as db:
-            if not _insert(db, jobs):
+        try:
+            with self._writing() as db:
+                _insert(db, jobs)
+        except sqlite3.IntegrityError:
+            # One of them is there. Rare, so only now is every id looked up.
+            with self._writing() as db:
                 added = _what_to_add(db, jobs)
-                fresh = [job for job, a in zip(jobs, added, strict=True) if a is Added.CREATED]
-                _insert(db, fresh)
-        return added
+                _insert(db, [j for j, a in zip(jobs, added, strict=True) if a is Added.CREATED])
+            return added
+        return [Added.CREATED] * len(jobs)
 
     def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
         """Write each job over the version it was read at, all in one transaction."""
@@ -211,30 +212,30 @@ class SqliteStore:
             ).fetchall()
         return [Due(job_id, from_micros(at), Status(s), attempt) for job_id, at, s, attempt in rows]
 
-    def waiting(self, *, now: datetime, depth: int) -> Sequence[Waiting]:
+    def waiting(self, *, now: datetime, depth: int) -> Sequence[jobcore.Waiting]:
         """
         List the heads of the lanes (see `jobcore.JobStore.waiting`).
 
         It hops from lane to lane in the index, so it costs the lanes times *depth*, and
         not the jobs that wait.
         """
-        heads: list[Waiting] = []
+        heads: list[jobcore.Waiting] = []
         micros, depth = to_micros(now), max(0, depth)
         with self._reading() as db:
             (lane,) = db.execute(_NEXT_LANE, ("",)).fetchone()
             while lane is not None:
                 share, priority, placements = lane_of(lane)
                 heads += [
-                    Waiting(job_id, priority, share, placements, from_micros(at), attempt)
+                    jobcore.Waiting(job_id, priority, share, placements, from_micros(at), attempt)
                     for job_id, at, attempt in db.execute(_LANE_HEAD, (lane, micros, depth))
                 ]
                 (lane,) = db.execute(_NEXT_LANE, (lane,)).fetchone()
         return heads
 
-    def usage(self) -> Sequence[Usage]:
+    def usage(self) -> Sequence[jobcore.Usage]:
         """Count the slots of active jobs by pool and share."""
         with self._reading() as db:
-            return [Usage(*row) for row in db.execute(_USAGE)]
+            return [jobcore.Usage(*row) for row in db.execute(_USAGE)]
 
     def find(self, query: JobQuery) -> Page:
         """
@@ -275,13 +276,13 @@ class SqliteStore:
 
     # --- pools --------------------------------------------------------------------------
 
-    def pools(self) -> Mapping[str, PoolState]:
+    def pools(self) -> Mapping[str, jobcore.PoolState]:
         """Read what has been learned about each pool."""
         with self._reading() as db:
             rows = db.execute("SELECT name, version, body FROM pool").fetchall()
         return {name: _decode_pool(name, version, body) for name, version, body in rows}
 
-    def save_pool(self, state: PoolState) -> bool:
+    def save_pool(self, state: jobcore.PoolState) -> bool:
         """Write a pool's state over the version it was read at; False if somebody was faster."""
         body = _encode_pool(state)
         with self._writing() as db:
@@ -354,18 +355,17 @@ def _warn(error: CorruptRecord) -> None:
 # --- adding -----------------------------------------------------------------------------
 
 
-def _insert(db: sqlite3.Connection, jobs: Sequence[Job]) -> bool:
-    """Insert all *jobs*, or none and say False if one of them is there already."""
+def _insert(db: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+    """
+    Insert all *jobs*; the fast path has no look-up and no savepoint per job.
+
+    Raises:
+        sqlite3.IntegrityError: one of them is there already; the caller rolls back.
+    """
+    # Row numbers are safe to choose here: the transaction keeps other writers out.
     first = (db.execute("SELECT max(n) FROM job").fetchone()[0] or 0) + 1
-    db.execute("SAVEPOINT bulk")
-    rows = (job_row(n, job) for n, job in enumerate(jobs, first))
-    if db.executemany(INSERT_JOB, rows).rowcount != len(jobs):
-        db.execute("ROLLBACK TO bulk")
-        db.execute("RELEASE bulk")
-        return False
+    db.executemany(INSERT_JOB, (job_row(n, job) for n, job in enumerate(jobs, first)))
     db.executemany(INSERT_SPEC, ((n, spec_text(job)) for n, job in enumerate(jobs, first)))
-    db.execute("RELEASE bulk")
-    return True
 
 
 def _what_to_add(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
@@ -460,8 +460,8 @@ def _newest(
 _POOL_TIMES = ("closed_until", "limit_at")
 
 
-def _encode_pool(state: PoolState) -> str:
-    document = {name: getattr(state, name) for name in PoolState.__slots__}
+def _encode_pool(state: jobcore.PoolState) -> str:
+    document = {name: getattr(state, name) for name in jobcore.PoolState.__slots__}
     for name in _POOL_TIMES:
         if document[name] is not None:
             document[name] = to_micros(document[name])
@@ -469,9 +469,9 @@ def _encode_pool(state: PoolState) -> str:
     return to_text(document)
 
 
-def _decode_pool(name: str, version: int, body: str) -> PoolState:
+def _decode_pool(name: str, version: int, body: str) -> jobcore.PoolState:
     document = json.loads(body)
     for key in _POOL_TIMES:
         if document[key] is not None:
             document[key] = from_micros(document[key])
-    return PoolState(name=name, version=version, **document)
+    return jobcore.PoolState(name=name, version=version, **document)
