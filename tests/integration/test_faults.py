@@ -1,0 +1,180 @@
+"""What goes wrong on a real machine is survived, or told in a clear sentence; nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import jobcore
+from jobcore import LaunchResult, TrainingState
+from jobcore_local import LocalTrainer, write_pools
+from jobcore_sqlite import SqliteStore, StoreUnusable
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def trainer(tmp_path: Path):
+    write_pools(tmp_path, {"cpu": 2})
+    made = LocalTrainer(tmp_path, stop_grace=timedelta(seconds=0.3))
+    yield made
+    for training in made.running():
+        made.stop(training.name)
+    made.close()
+
+
+def launch(trainer: LocalTrainer, script: str, attempt: int = 1, **args) -> str:
+    (trainer.home / "train.sh").write_text(script)
+    job_id = jobcore.job_id_from_token("t", script)
+    request = jobcore.LaunchRequest(
+        name=jobcore.training_name(job_id, attempt),
+        job_id=job_id,
+        attempt=attempt,
+        spec_hash="h",
+        placement=jobcore.Placement("cpu"),
+        args={"script": "train.sh", "source_dir": str(trainer.home), **args},
+    )
+    assert trainer.launch(request).result is LaunchResult.ACCEPTED
+    return request.name
+
+
+def until(condition, seconds: float = 20):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.01)
+    raise AssertionError("it did not come to pass")
+
+
+def ended(trainer: LocalTrainer, name: str) -> jobcore.Training:
+    def over():
+        training = trainer.describe([name]).get(name)
+        return training if training is not None and training.state.is_terminal else None
+
+    return until(over)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def pid_in(path: Path) -> int:
+    return int(until(lambda: path.exists() and path.read_text().strip()))
+
+
+def test_a_setsid_grandchild_that_ignores_sigterm_does_not_outlive_a_stop(trainer) -> None:
+    pid_file = trainer.home / "pid"
+    script = f"setsid sh -c 'trap \"\" TERM; echo $$ > {pid_file}; sleep 60; sleep 60' & sleep 60"
+    name = launch(trainer, script)
+    grandchild = pid_in(pid_file)
+    trainer.stop(name)
+    assert ended(trainer, name).state is TrainingState.STOPPED
+    assert not is_alive(grandchild)
+
+
+def test_a_killed_shim_is_an_interruption_and_leaves_nothing_running(trainer) -> None:
+    pid_file = trainer.home / "pid"
+    name = launch(trainer, f"echo $$ > {pid_file}; sleep 60")
+    script = pid_in(pid_file)
+    shim = json.loads((trainer.directory(name) / "started.json").read_text())["pid"]
+    os.kill(shim, signal.SIGKILL)
+    training = ended(trainer, name)
+    assert training.state is TrainingState.FAILED
+    failure = jobcore.classify(training.evidence, jobcore.DEFAULT_RULES)
+    assert failure.failure_class is jobcore.FailureClass.SPOT_INTERRUPTED
+    assert not is_alive(script)
+
+
+def test_ten_megabytes_of_output_and_the_exit_code_are_kept(trainer) -> None:
+    name = launch(trainer, "head -c 10000000 /dev/zero | tr '\\0' x >&2; exit 7")
+    training = ended(trainer, name)
+    assert "exit code: 7" in training.evidence.text
+    assert len(training.evidence.text) <= 1024
+    assert trainer.log_path(name).stat().st_size == 10_000_000
+
+
+def test_the_failure_file_is_the_reason_and_a_link_is_not_followed(trainer) -> None:
+    name = launch(trainer, 'printf "why %02000d" 1 > "$SM_OUTPUT_DIR/failure"; exit 1')
+    text = ended(trainer, name).evidence.text
+    assert text.startswith("AlgorithmError: why ")
+    assert len(text) <= 1024
+    secret = trainer.home / "secret"
+    secret.write_text("TOP-SECRET")
+    name = launch(trainer, f'ln -s {secret} "$SM_OUTPUT_DIR/failure"; exit 1')
+    assert "TOP-SECRET" not in ended(trainer, name).evidence.text
+
+
+def test_checkpoints_outlive_an_attempt(trainer) -> None:
+    script = 'cat "$SM_CHECKPOINT_DIR/c" 2>/dev/null; echo epoch-5 > "$SM_CHECKPOINT_DIR/c"'
+    ended(trainer, launch(trainer, script))
+    second = launch(trainer, script, attempt=2)
+    ended(trainer, second)
+    assert trainer.log_path(second).read_text() == "epoch-5\n"
+
+
+def test_two_managers_start_a_training_once(trainer, tmp_path) -> None:
+    other = LocalTrainer(tmp_path)
+    try:
+        witness = tmp_path / "witness"
+        name = launch(trainer, f"echo ran >> {witness}")
+        job_id = jobcore.parse_training_name(name).job_id
+        again = jobcore.LaunchRequest(
+            name=name,
+            job_id=job_id,
+            attempt=1,
+            spec_hash="h",
+            placement=jobcore.Placement("cpu"),
+            args={"script": "train.sh", "source_dir": str(tmp_path)},
+        )
+        assert other.launch(again).result is LaunchResult.EXISTS
+        ended(other, name)
+        assert witness.read_text() == "ran\n"
+    finally:
+        other.close()
+
+
+def test_a_store_of_a_newer_release_is_refused_and_left_alone(tmp_path) -> None:
+    path = tmp_path / "jobcore.db"
+    SqliteStore(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 999")
+    db.close()
+    with pytest.raises(StoreUnusable, match="999"):
+        SqliteStore(path)
+
+
+def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path) -> None:
+    path = tmp_path / "jobcore.db"
+    path.write_text("my thesis " * 1000)
+    with pytest.raises(StoreUnusable):
+        SqliteStore(path)
+    assert path.read_text() == "my thesis " * 1000
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_written(tmp_path) -> None:
+    with SqliteStore(tmp_path / "jobcore.db") as store:
+        place = (jobcore.Placement("cpu"),)
+        store._db.execute(
+            f"PRAGMA max_page_count = {store._db.execute('PRAGMA page_count').fetchone()[0] + 20}"
+        )
+        specs = [
+            jobcore.Spec(name=f"j{n}", owner="t", placements=place, args={"pad": "x" * 500})
+            for n in range(2000)
+        ]
+        ids = [jobcore.job_id_from_token("t", str(n)) for n in range(2000)]
+        with pytest.raises(jobcore.Unavailable, match=r"space|full"):
+            jobcore.submit(specs, ids, store=store, now=NOW)
+        assert dict(store.counts()) == {}
+        jobcore.submit(specs[:3], ids[:3], store=store, now=NOW)
+        assert dict(store.counts()) == {jobcore.Status.NEW: 3}
