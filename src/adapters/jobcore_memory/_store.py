@@ -111,7 +111,14 @@ def _row(job_id: str, version: int, spec: str, record: str) -> _Row:
 def _decode(job_id: str, version: int, spec: str, record: str) -> Job:
     try:
         return decode_job(json.loads(record), decode_spec(json.loads(spec)), version=version)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
 
 

@@ -39,7 +39,7 @@ def check_place(path: Path, mounts: Path = _MOUNTS) -> None:
     Raises:
         StoreUnusable: it says why, and what to do.
     """
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # not there yet, or out of reach: creating it will tell
         if not stat.S_ISREG(path.stat().st_mode):
             msg = f"path: {path} is not a regular file; name a file for the store"
             raise StoreUnusable(msg)

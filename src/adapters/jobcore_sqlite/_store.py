@@ -101,7 +101,7 @@ class SqliteStore:
         busy_seconds: float = 10.0,
         on_corrupt: Callable[[CorruptRecord], None] | None = None,
     ) -> None:
-        self.path = Path(os.path.abspath(os.fspath(path))).resolve()
+        self.path = Path(os.path.realpath(os.fspath(path)))
         self._busy_seconds = busy_seconds
         self._on_corrupt = on_corrupt or _warn
         self._lock = threading.RLock()
@@ -409,7 +409,14 @@ def _decode(job_id: str, version: int, record: bytes | None, spec: bytes | None)
         raise CorruptRecord(job_id, "its spec is missing")
     try:
         job = decode_job(json.loads(record or b""), decode_spec(json.loads(spec)), version=version)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
     if job.job_id != job_id:
         raise CorruptRecord(job_id, f"it is the record of job {job.job_id}")
