@@ -353,9 +353,9 @@ def test_ticks_and_listings_never_scan_or_sort_the_table(store: SqliteStore) -> 
     store.save([launching(j) for j in jobs[:5]])
     asked = {
         "waiting": lambda: store.waiting(now=NOW, depth=3),
-        "usage": lambda: store.usage(),
+        "usage": store.usage,
         "counts": lambda: store.counts(group="g"),
-        "all counts": lambda: store.counts(),
+        "all counts": store.counts,
         "newest": lambda: store.find(JobQuery(limit=5)),
         "of a group": lambda: store.find(JobQuery(limit=5, group="g")),
         "of an owner": lambda: store.find(JobQuery(limit=5, owner="ada")),
