@@ -278,8 +278,14 @@ class Trainer(Protocol):
     nothing was learned. A name, once used, is never free again.
     """
 
-    def launch(self, request: LaunchRequest) -> LaunchReply:
-        """Start a training under its name, or say why not. Never starts a second one of that name."""
+    def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
+        """
+        Start trainings under their names, or say why not: one answer for each, in order.
+
+        Never starts a second training of a name. The requests are independent, and an adapter
+        may have several under way at once. What is wrong with one of them is its own answer;
+        if the call raises, nothing is known of any.
+        """
         ...
 
     def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:

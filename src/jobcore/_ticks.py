@@ -101,6 +101,8 @@ class Settings:
         launch_lease: how long a launch tick leaves another's launch alone. It saves a
             call, nothing depends on it.
         page: the most jobs one tick takes up.
+        launches_together: how many launches may be under way at once. Above 1 it is faster, and a
+            pool that turns out to be full may be asked so many times more.
         on_change: called after each change was saved, never before.
         on_trouble: called with a job id (or "") and what went wrong; nothing was lost.
         go_on: asked before each piece of work; False ends the tick early (a Lambda's time).
@@ -110,6 +112,7 @@ class Settings:
     rules: Sequence[Rule] = DEFAULT_RULES
     launch_lease: timedelta = timedelta(seconds=60)
     page: int = 1000
+    launches_together: int = 1
     on_change: Callable[[Change], None] = field(default=lambda change: None)
     on_trouble: Callable[[str, str], None] = field(default=lambda job_id, what: None)
     go_on: Callable[[], bool] = field(default=lambda: True)
@@ -397,38 +400,42 @@ def _perform(
     answers: list[tuple[Job, Sequence[Event]]] = []
     learned = _Learned(run, pools)
     refused: dict[str, tuple[int, Failure]] = {}
-    for job in jobs:
+    owing = [
+        (job, effect)
+        for job in jobs
+        for effect in owed(job)
+        if isinstance(effect, LaunchTraining)
+    ]
+    together = max(1, run.settings.launches_together)
+    for start in range(0, len(owing), together):
         if not run.settings.go_on():
             break
-        effect = next((e for e in owed(job) if isinstance(e, LaunchTraining)), None)
-        if effect is None:
-            continue
-        place = effect.placement
-        count, failure = refused.get(place.pool, (place.count + 1, None))
-        if fresh and failure is not None and place.count >= count:
-            answers.append((job, [LaunchRefused(attempt=effect.attempt, failure=failure)]))
-            continue
-        run.report.looked_at += 1
-        try:
-            events = _launch(run, trainer, job, effect)
-        except Exception as error:  # noqa: BLE001  (one poisoned job never blocks another)
-            run.trouble(job.job_id, error)
-            continue
-        if not events:
-            continue
-        answers.append((job, events))
-        learned.note(place, events)
-        if isinstance(events[0], LaunchRefused) and events[0].failure.scope is not Scope.JOB:
-            refused[place.pool] = (place.count, events[0].failure)
+        asked = []
+        for job, effect in owing[start : start + together]:
+            count, failure = refused.get(effect.placement.pool, (0, None))
+            if fresh and failure is not None and effect.placement.count >= count:
+                answers.append((job, [LaunchRefused(attempt=effect.attempt, failure=failure)]))
+            else:
+                asked.append((job, effect))
+        for (job, effect), events in zip(asked, _launch(run, trainer, asked), strict=True):
+            if not events:
+                continue
+            answers.append((job, events))
+            learned.note(effect.placement, events)
+            if isinstance(events[0], LaunchRefused) and events[0].failure.scope is not Scope.JOB:
+                place = effect.placement
+                refused[place.pool] = (place.count, events[0].failure)
     after = run.apply(answers)
     for (_, events), job in zip(answers, after, strict=True):
         _stop_if_unwanted(run, trainer, job, events)
     learned.save()
 
 
-def _launch(run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining) -> Sequence[Event]:
-    """Ask the trainer to create the training; [] where the outcome is not known."""
-    reply: LaunchReply = trainer.launch(
+def _launch(
+    run: _Pass, trainer: Trainer, asked: Sequence[tuple[Job, LaunchTraining]]
+) -> list[Sequence[Event]]:
+    """Ask the trainer to create trainings; [] for each whose outcome is not known."""
+    requests = [
         LaunchRequest(
             name=effect.name,
             job_id=job.job_id,
@@ -439,7 +446,29 @@ def _launch(run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining) -> S
             run_at_most=job.spec.clocks.run_at_most,
             to_stop=effect.to_stop,
         )
-    )
+        for job, effect in asked
+    ]
+    if not requests:
+        return []
+    run.report.looked_at += len(asked)
+    try:
+        replies = trainer.launch(requests)
+    except Exception as error:  # noqa: BLE001  (one poisoned job never blocks another)
+        if len(asked) > 1:  # one by one, then: what was created answers that it exists
+            run.report.looked_at -= len(asked)
+            return [events for one in asked for events in _launch(run, trainer, [one])]
+        run.trouble(asked[0][0].job_id, error)
+        return [[]]
+    return [
+        _read_reply(run, trainer, job, effect, reply)
+        for (job, effect), reply in zip(asked, replies, strict=True)
+    ]
+
+
+def _read_reply(
+    run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining, reply: LaunchReply
+) -> Sequence[Event]:
+    """Turn the answer to a launch into facts; [] where the outcome is not known."""
     match reply.result:
         case LaunchResult.ACCEPTED:
             run.report.launched += 1
@@ -449,7 +478,11 @@ def _launch(run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining) -> S
             failure = _failure(reply, run.settings.rules)
             return [LaunchRefused(attempt=effect.attempt, failure=failure)]
         case LaunchResult.EXISTS:
-            return _adopt(run, trainer, job, effect)
+            try:
+                return _adopt(run, trainer, job, effect)
+            except Exception as error:  # noqa: BLE001  (one poisoned job never blocks another)
+                run.trouble(job.job_id, error)
+                return []
         case LaunchResult.UNCLEAR:
             what = reply.evidence.text if reply.evidence is not None else "no answer"
             run.trouble(job.job_id, Unavailable(f"launch of {effect.name}: {what}"))

@@ -80,9 +80,14 @@ class PoolsBlindly(MemoryStore):
 
 
 class NamesAgain(MemoryTrainer):
-    def launch(self, request):
+    def _launch(self, request):
         self._entries.pop(request.name, None)
-        return super().launch(request)
+        return super()._launch(request)
+
+
+class AnswersInAnotherOrder(MemoryTrainer):
+    def launch(self, requests):
+        return super().launch(requests)[::-1]
 
 
 class NothingIsFailed(MemoryTrainer):
@@ -102,16 +107,16 @@ class ForgetsWhose(MemoryTrainer):
 
 
 class NeverFull(MemoryTrainer):
-    def launch(self, request):
+    def _launch(self, request):
         self.slots["cpu"] += 1
-        reply = super().launch(request)
+        reply = super()._launch(request)
         self.slots["cpu"] -= 1
         return reply
 
 
 class SaysNotWhy(MemoryTrainer):
-    def launch(self, request):
-        reply = super().launch(request)
+    def _launch(self, request):
+        reply = super()._launch(request)
         return LaunchReply(LaunchResult.UNCLEAR) if reply.result == "refused" else reply
 
 
@@ -147,7 +152,7 @@ STORES = [
     DueUnbounded, NoUsage, OldestFirst, NoCursor, IgnoresFilters, PoolsBlindly,
 ]  # fmt: skip
 TRAINERS = [
-    NamesAgain, NothingIsFailed, StopsNothing, ForgetsWhose, NeverFull, SaysNotWhy, ListsTheDead,
+    NamesAgain, AnswersInAnotherOrder, NothingIsFailed, StopsNothing, ForgetsWhose, NeverFull, SaysNotWhy, ListsTheDead,
     StoppedIsFailed,
 ]  # fmt: skip
 

@@ -41,7 +41,7 @@ def launch(trainer: LocalTrainer, script: str, attempt: int = 1, **args) -> str:
         placement=jobcore.Placement("cpu"),
         args={"script": "train.sh", "source_dir": str(trainer.home), **args},
     )
-    assert trainer.launch(request).result is LaunchResult.ACCEPTED
+    assert trainer.launch([request])[0].result is LaunchResult.ACCEPTED
     return request.name
 
 
@@ -137,7 +137,7 @@ def test_two_managers_start_a_training_once(trainer, tmp_path) -> None:
             placement=jobcore.Placement("cpu"),
             args={"script": "train.sh", "source_dir": str(tmp_path)},
         )
-        assert other.launch(again).result is LaunchResult.EXISTS
+        assert other.launch([again])[0].result is LaunchResult.EXISTS
         ended(other, name)
         assert witness.read_text() == "ran\n"
     finally:

@@ -171,7 +171,7 @@ def test_a_stranger_under_our_name_is_left_alone_and_the_job_held() -> None:
         args={},
     )
     world.trainer.slots["cpu"] = 2
-    world.trainer.launch(stranger)
+    world.trainer.launch([stranger])
     jobs = world.run()
     assert jobs[job.job_id].status is Status.HELD
     # It came to its own end (the one that its script has); nobody stopped it.

@@ -5,7 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import jobcore
-from jobcore import LaunchRequest, LaunchResult, Placement, Trainer, Training, TrainingState
+from jobcore import (
+    LaunchReply,
+    LaunchRequest,
+    LaunchResult,
+    Placement,
+    Trainer,
+    Training,
+    TrainingState,
+)
+
+
+def launch(trainer: Trainer, request: LaunchRequest) -> LaunchReply:
+    """Launch one training."""
+    (reply,) = trainer.launch([request])
+    return reply
 
 
 class TrainerContract:
@@ -42,7 +56,7 @@ class TrainerContract:
 
     def _launched(self, trainer: Trainer, token: str, act: str) -> LaunchRequest:
         request = self._request(trainer, token, act)
-        assert trainer.launch(request).result is LaunchResult.ACCEPTED
+        assert launch(trainer, request).result is LaunchResult.ACCEPTED
         return request
 
     def test_an_accepted_training_is_there_and_ours(self) -> None:
@@ -61,9 +75,31 @@ class TrainerContract:
         """While it runs and after it is over."""
         trainer = self.make_trainer()
         request = self._launched(trainer, "a", "complete")
-        assert trainer.launch(request).result is LaunchResult.EXISTS
+        assert launch(trainer, request).result is LaunchResult.EXISTS
         self.settle(trainer, request.name)
-        assert trainer.launch(request).result is LaunchResult.EXISTS
+        assert launch(trainer, request).result is LaunchResult.EXISTS
+
+    def test_each_of_a_batch_has_its_own_answer(self) -> None:
+        """In the order asked, whatever becomes of its neighbours."""
+        trainer = self.make_trainer()
+        first = self._launched(trainer, "a", "long")
+        batch = [
+            self._request(trainer, "b", "long"),
+            first,
+            self._request(trainer, "c", "complete"),
+        ]
+        replies = [reply.result for reply in trainer.launch(batch)]
+        # One slot is left for two that may be asked at once: either of them has it.
+        assert replies.pop(1) is LaunchResult.EXISTS
+        assert sorted(replies) == [LaunchResult.ACCEPTED, LaunchResult.REFUSED]
+        described = trainer.describe([request.name for request in batch])
+        there = [described[batch[0].name] is not None, described[batch[2].name] is not None]
+        assert there == [reply is LaunchResult.ACCEPTED for reply in replies]
+        assert list(trainer.launch([])) == []
+        for request in batch:
+            trainer.stop(request.name)
+            if described[request.name] is not None:
+                self.settle(trainer, request.name)
 
     def test_an_unknown_name_is_none(self) -> None:
         """Not an error, and not a failure."""
@@ -108,7 +144,7 @@ class TrainerContract:
         trainer = self.make_trainer()
         running = [self._launched(trainer, token, "long") for token in "ab"]
         third = self._request(trainer, "c", "complete")
-        reply = trainer.launch(third)
+        reply = launch(trainer, third)
         assert reply.result is LaunchResult.REFUSED
         assert reply.evidence is not None
         failure = jobcore.classify(reply.evidence, jobcore.DEFAULT_RULES)
@@ -118,17 +154,17 @@ class TrainerContract:
         for request in running:
             trainer.stop(request.name)
             self.settle(trainer, request.name)
-        assert trainer.launch(third).result is LaunchResult.ACCEPTED
+        assert launch(trainer, third).result is LaunchResult.ACCEPTED
         self.settle(trainer, third.name)
 
     def test_a_name_is_used_up_without_running(self) -> None:
         """`to_stop` leaves nothing that runs, and nothing can start under the name later."""
         trainer = self.make_trainer()
         request = replace(self._request(trainer, "a", "long"), to_stop=True)
-        trainer.launch(request)
+        launch(trainer, request)
         trainer.stop(request.name)
         assert self.settle(trainer, request.name).state is TrainingState.STOPPED
-        again = trainer.launch(replace(request, to_stop=False))
+        again = launch(trainer, replace(request, to_stop=False))
         assert again.result is LaunchResult.EXISTS
 
     def test_running_lists_what_lives(self) -> None:

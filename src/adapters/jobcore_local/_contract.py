@@ -34,7 +34,7 @@ class BadInput(ValueError):  # noqa: N818  (a condition; reads well in `except`)
     """The request cannot be run on this machine; the text says which field and why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A request made ready: what to run, where, with which environment, folders, files and links."""
 

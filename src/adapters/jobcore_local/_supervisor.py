@@ -3,11 +3,12 @@
 Run as a script by `LocalTrainer`, with the standard library only and as little of it as
 possible, because a Python interpreter per training would take 20 ms and more:
 
-    manager ──socket──▶ fork server ──fork──▶ shim ──fork, exec──▶ the user's script
+    manager ──socket──▶ fork server ──socket──▶ shim ──fork, exec──▶ the user's script
 
-There is one fork server per manager; it ends when the manager's socket closes. There is one
-shim per attempt; it is a session of its own and depends on nobody: the manager and the
-fork server may be killed at any moment.
+There is one fork server per manager; it ends when the manager's socket closes. It keeps a
+few shims forked in advance, so that an order waits for no fork. There is one shim per
+attempt; it is a session of its own and, once it has its order, depends on nobody: the
+manager and the fork server may be killed at any moment.
 
 A training directory tells all there is to know, and only its shim writes it:
 
@@ -38,6 +39,7 @@ from typing import Any
 REASON_CHARS_MAX = 1024
 TAIL_BYTES = 64 * 1024
 LOCK_PATIENCE_SECONDS = 0.2
+SPARES = 4
 _LINUX = sys.platform == "linux"
 _PR_SET_CHILD_SUBREAPER = 36
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -177,15 +179,15 @@ def take_slots(directory: str, size: int, count: int) -> tuple[list[int], list[i
 class Shim:
     """One attempt, from the lock to the exit record."""
 
-    def __init__(self, request: dict[str, Any], reply: socket.socket) -> None:
-        """Keep the request; nothing has happened yet."""
-        self.request = request
-        self.reply = reply
-        self.directory: str = request["directory"]
+    def __init__(self) -> None:
+        """Get ready for an order; a stop may come as soon as we are known."""
+        self.request: dict[str, Any] = {}
+        self.directory = ""
         self.script_pid = 0
         self.status: int | None = None
         self.cut_short = ""  # "stop", "timeout" or "interrupted", once we end it
         self.kill_at: float | None = None
+        self._install_signals()
 
     def path(self, name: str) -> str:
         """Give the path of a file of the training."""
@@ -199,8 +201,19 @@ class Shim:
             pass
         self.reply.close()
 
-    def run(self) -> None:
-        """Do all of it."""
+    def run(self, request: dict[str, Any], reply: socket.socket) -> None:
+        """Do all of it; an error before the start is told to the manager."""
+        self.request = request
+        self.reply = reply
+        self.directory = request["directory"]
+        self._signals()  # what came before we were anybody was not for this training
+        try:
+            self._run()
+        except OSError as error:
+            hint = "; free some space" if error.errno in _FULL else ""
+            self.answer("unclear", f"{error.strerror}: {error.filename or self.directory}{hint}")
+
+    def _run(self) -> None:
         lock = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not self._lock_patiently(lock) or os.path.lexists(self.path("started.json")):
             self.answer("exists")
@@ -210,7 +223,6 @@ class Shim:
             return
         started_at = time.time_ns() // 1000
         oom_before = kernel_oom_kills()
-        self._install_signals()  # a stop may come as soon as we are known
         self._record_start(started_at)
         self.answer("accepted")  # from here on the name is used, whatever happens
         if self.request["to_stop"]:
@@ -491,31 +503,57 @@ def libc() -> ctypes.CDLL:
 # --- the fork server --------------------------------------------------------------------
 
 
-def serve(server: socket.socket) -> None:
-    """Fork a shim for each request, until the manager is gone."""
+def serve(manager: socket.socket) -> None:
+    """Give each order of the manager to a shim, until the manager is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims are nobody's zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the manager
     libc()
     gc.disable()  # a collection would copy the pages that shims share with us
     gc.freeze()
+    spares: list[socket.socket] = []
     while True:
-        size, fds, _, _ = socket.recv_fds(server, 4, 1)
+        # Orders come first; spares are forked when there is nothing else to do.
+        waiting = len(spares) < SPARES and not select.select([manager], [], [], 0)[0]
+        if waiting or not spares:
+            spares.append(fork_shim([manager, *spares]))
+            continue
+        size, fds, _, _ = socket.recv_fds(manager, 4, 1)
         if len(size) < 4 or not fds:
             return
-        reply = socket.socket(fileno=fds[0])
-        data = receive_exactly(server, int.from_bytes(size, "big"))
-        if os.fork() == 0:
-            code = 1
+        order = receive_exactly(manager, int.from_bytes(size, "big"))
+        while True:
             try:
-                server.close()
-                os.setsid()
-                os.umask(0o077)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                run_shim(json.loads(data), reply)
-                code = 0
-            finally:
-                os._exit(code)
-        reply.close()
+                with spares.pop() as shim:
+                    socket.send_fds(shim, [size], fds)
+                    shim.sendall(order)
+                    break
+            except (OSError, IndexError):  # somebody killed that spare
+                spares.append(fork_shim([manager, *spares]))
+        os.close(fds[0])
+
+
+def fork_shim(ours: list[socket.socket]) -> socket.socket:
+    """Fork a shim that waits for its order; give the socket to send it by."""
+    to_shim, orders = socket.socketpair()
+    if os.fork():
+        orders.close()
+        return to_shim
+    code = 1
+    try:
+        for inherited in (to_shim, *ours):
+            inherited.close()
+        os.setsid()
+        os.umask(0o077)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        shim = Shim()
+        size, fds, _, _ = socket.recv_fds(orders, 4, 1)
+        if fds:
+            data = receive_exactly(orders, int.from_bytes(size, "big"))
+            orders.close()
+            shim.run(json.loads(data), socket.socket(fileno=fds[0]))
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def receive_exactly(source: socket.socket, size: int) -> bytes:
@@ -524,16 +562,6 @@ def receive_exactly(source: socket.socket, size: int) -> bytes:
     while len(data) < size and (more := source.recv(size - len(data))):
         data += more
     return data
-
-
-def run_shim(request: dict[str, Any], reply: socket.socket) -> None:
-    """Run a shim; an error before the start is told to the manager."""
-    shim = Shim(request, reply)
-    try:
-        shim.run()
-    except OSError as error:
-        hint = "; free some space" if error.errno in _FULL else ""
-        shim.answer("unclear", f"{error.strerror}: {error.filename or shim.directory}{hint}")
 
 
 if __name__ == "__main__":

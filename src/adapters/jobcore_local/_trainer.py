@@ -17,7 +17,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -124,12 +123,21 @@ class LocalTrainer:
         except (OSError, ValueError) as error:
             raise Unavailable(str(error)) from None
 
-    def launch(self, request: LaunchRequest) -> LaunchReply:
-        """Start a training under its name, or say why not."""
+    def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
+        """Start trainings under their names, or say why not; their shims work at the same time."""
+        pools = self.capacity()
+        pending = [self._begin(request, pools) for request in requests]
+        return [
+            self._answer(begun) if isinstance(begun, socket.socket) else begun for begun in pending
+        ]
+
+    def _begin(
+        self, request: LaunchRequest, pools: Mapping[str, int | None]
+    ) -> LaunchReply | socket.socket:
+        """Hand a launch to a shim, and give the socket of its answer, or say at once why not."""
         directory = self.directory(request.name)
         if (directory / "started.json").exists():
             return LaunchReply(LaunchResult.EXISTS)
-        pools = self.capacity()
         pool = request.placement.pool
         if pool not in pools and not request.to_stop:
             return _refused(f"LocalBadInput: pool: there is no pool {pool!r} on this machine")
@@ -139,15 +147,14 @@ class LocalTrainer:
         except BadInput as error:
             return _refused(f"LocalBadInput: {error}")
         except OSError as error:
-            text = f"{error.filename or directory}: {error.strerror}"
-            return LaunchReply(LaunchResult.UNCLEAR, Evidence(where="create", text=text))
-        return self._answer(self._ask(order))
+            return _unclear(f"{error.filename or directory}: {error.strerror}")
+        return self._ask(order) or _unclear("the fork server cannot be reached")
 
     def _order(self, request: LaunchRequest, directory: Path, size: int) -> dict[str, Any]:
         """Write down for the shim all that it has to know."""
         run: dict[str, Any] = {}
         if not request.to_stop:
-            run = asdict(prepare(request, directory, self.checkpoint_dir(request.job_id)))
+            run = vars(prepare(request, directory, self.checkpoint_dir(request.job_id)))
         grace = request.args.get("stop_grace_seconds")
         limit = request.run_at_most
         return {
@@ -169,13 +176,17 @@ class LocalTrainer:
             "wake": self._wake,
         }
 
-    def _answer(self, reply: Mapping[str, str] | None) -> LaunchReply:
-        if reply is None:
-            evidence = Evidence(where="create", text="the fork server did not answer")
-            return LaunchReply(LaunchResult.UNCLEAR, evidence)
-        result = LaunchResult(reply["result"])
+    def _answer(self, shim: socket.socket) -> LaunchReply:
+        """Wait for a shim's answer."""
+        with shim:
+            ready, _, _ = select.select([shim], [], [], ANSWER_SECONDS_MAX)
+            answer = shim.recv(65536) if ready else b""
+        if not answer:
+            return _unclear("the fork server did not answer")
+        reply = json.loads(answer)
         text = reply["text"]
-        return LaunchReply(result, Evidence(where="create", text=text) if text else None)
+        evidence = Evidence(where="create", text=text) if text else None
+        return LaunchReply(LaunchResult(reply["result"]), evidence)
 
     def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
         """Read trainings from their directories; one that cannot be read is left out."""
@@ -288,19 +299,17 @@ class LocalTrainer:
 
     # --- the fork server ------------------------------------------------------------
 
-    def _ask(self, order: Mapping[str, Any]) -> Mapping[str, str] | None:
-        """Have a shim forked, and give its answer; None if there was none."""
+    def _ask(self, order: Mapping[str, Any]) -> socket.socket | None:
+        """Send an order to the fork server; give the socket of the answer, None if it did not arrive."""
         data = json.dumps(order).encode()
         ours, theirs = socket.socketpair()
-        with ours:
-            with theirs, self._guard:
+        with theirs, self._guard:
+            if not self._send(data, theirs):
+                self._forget_server()  # it was killed; the order did not arrive whole
                 if not self._send(data, theirs):
-                    self._forget_server()  # it was killed; the order did not arrive whole
-                    if not self._send(data, theirs):
-                        return None
-            ready, _, _ = select.select([ours], [], [], ANSWER_SECONDS_MAX)
-            answer = ours.recv(65536) if ready else b""
-        return json.loads(answer) if answer else None
+                    ours.close()
+                    return None
+        return ours
 
     def _send(self, data: bytes, reply: socket.socket) -> bool:
         server = self._server or self._start_server()
@@ -341,6 +350,10 @@ class LocalTrainer:
 
 
 # --- reading and signalling -------------------------------------------------------------
+
+
+def _unclear(text: str) -> LaunchReply:
+    return LaunchReply(LaunchResult.UNCLEAR, Evidence(where="create", text=text))
 
 
 def _refused(text: str) -> LaunchReply:

@@ -75,8 +75,11 @@ class MemoryTrainer:
     calls: Counter[str] = field(default_factory=Counter)
     _entries: dict[str, _Entry] = field(default_factory=dict)
 
-    def launch(self, request: LaunchRequest) -> LaunchReply:
-        """Start a training, or say why not."""
+    def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
+        """Start trainings, or say why not; one request is one call of the service."""
+        return [self._launch(request) for request in requests]
+
+    def _launch(self, request: LaunchRequest) -> LaunchReply:
         self.calls["launch"] += 1
         if parse_training_name(request.name) is None:
             text = f"1 validation error detected: Value '{request.name}' at 'trainingJobName'"

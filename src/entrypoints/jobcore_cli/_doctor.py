@@ -102,7 +102,7 @@ def _launch(session: Session) -> str:
     )
     begun = datetime.now(UTC)
     try:
-        reply = trainer.launch(request)
+        (reply,) = trainer.launch([request])
     finally:
         trainer.close()
         shutil.rmtree(trainer.directory(name), ignore_errors=True)

@@ -30,6 +30,8 @@ _REAP_SECONDS = 60.0
 _TROUBLE_SECONDS_MAX = 10.0
 #: How long a launch is left to the tick that began it; local launches take milliseconds.
 _LAUNCH_LEASE = timedelta(seconds=1)
+#: The shims of so many launches work at the same time; more would only queue for the processors.
+_LAUNCHES_TOGETHER = 16
 _BUSY = frozenset(s for s in jobcore.Status if not s.is_terminal and s is not jobcore.Status.HELD)
 
 
@@ -94,6 +96,7 @@ class Manager:
             limits=session.limits,
             rules=session.rules(),
             launch_lease=jobcore.parse_duration(lease) if lease is not None else _LAUNCH_LEASE,
+            launches_together=_LAUNCHES_TOGETHER,
             on_change=self._changed,
             on_trouble=self._trouble,
             go_on=lambda: not self._stop,
