@@ -401,10 +401,7 @@ def _perform(
     learned = _Learned(run, pools)
     refused: dict[str, tuple[int, Failure]] = {}
     owing = [
-        (job, effect)
-        for job in jobs
-        for effect in owed(job)
-        if isinstance(effect, LaunchTraining)
+        (job, effect) for job in jobs for effect in owed(job) if isinstance(effect, LaunchTraining)
     ]
     together = max(1, run.settings.launches_together)
     for start in range(0, len(owing), together):
