@@ -520,9 +520,9 @@ def _stop(run: _Pass, trainer: Trainer, job_id: str, name: str) -> None:
 
 
 class _Learned:
-    """What the answers of one pass teach about the pools; saved once per pool."""
+    """What the answers of one pass teach about the pools (read now, or before); saved once per pool."""
 
-    def __init__(self, run: _Pass, pools: Mapping[str, PoolState]) -> None:
+    def __init__(self, run: _Pass, pools: Mapping[str, PoolState] | None = None) -> None:
         self.run = run
         self.read = pools
         self.now: dict[str, PoolState] = {}
@@ -533,6 +533,8 @@ class _Learned:
         if failure is None and not isinstance(event, LaunchAccepted):
             return
         name = placement.pool
+        if self.read is None:
+            self.read = self.run.store.pools()
         state = self.now.get(name) or self.read.get(name) or PoolState(name=name)
         in_flight = 0
         if failure is not None:
@@ -548,7 +550,7 @@ class _Learned:
 
     def save(self) -> None:
         for name, state in self.now.items():
-            if state != (self.read.get(name) or PoolState(name=name)):
+            if self.read is not None and state != (self.read.get(name) or PoolState(name=name)):
                 # Lost to another tick: it has learned the same, and the next answer teaches again.
                 self.run.store.save_pool(state)
 
@@ -589,7 +591,7 @@ def _observe(run: _Pass, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
         except Exception as error:  # noqa: BLE001  (nothing learned is not a status; clocks still count)
             run.trouble("", error)
     todo: list[tuple[Job, Sequence[Event]]] = []
-    learned = _Learned(run, run.store.pools() if names else {})
+    learned = _Learned(run)
     for job in jobs.values():
         events: list[Event] = []
         attempt = job.current

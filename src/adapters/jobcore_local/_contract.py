@@ -46,9 +46,16 @@ class Prepared:
     links: dict[str, str]
 
 
-def prepare(request: LaunchRequest, directory: Path, checkpoints: Path) -> Prepared:
+def prepare(
+    request: LaunchRequest, directory: Path, checkpoints: Path, inherited: Mapping[str, str]
+) -> Prepared:
     """
     Work out how to run a training, and what it is to find; nothing is made yet.
+
+    Args:
+        directory: the training's own.
+        checkpoints: where all attempts of its job keep theirs.
+        inherited: what the script gets of the manager's environment.
 
     Raises:
         BadInput: the script, its folder or a channel is not there.
@@ -59,7 +66,7 @@ def prepare(request: LaunchRequest, directory: Path, checkpoints: Path) -> Prepa
     channels = {
         name: _channel(name, str(where)) for name, where in _mapping(args, "channels").items()
     }
-    ml = directory / "ml"
+    ml = f"{directory}/ml"
     gpus = request.placement.count if is_gpu_pool(request.placement.pool) else 0
     host = "algo-1"
     config = {
@@ -69,17 +76,18 @@ def prepare(request: LaunchRequest, directory: Path, checkpoints: Path) -> Prepa
     }
 
     user_arguments = [*_arguments(hyperparameters), *map(str, _list(args, "arguments"))]
-    environment = _inherited() | {
+    environment = {
+        **inherited,
         "TRAINING_JOB_NAME": request.name,
         "JOBCORE_TRAINING": request.name,
         "JOBCORE_JOB_ID": request.job_id,
         "JOBCORE_ATTEMPT": str(request.attempt),
         "PYTHONUNBUFFERED": "1",
-        "SM_MODEL_DIR": str(ml / "model"),
-        "SM_INPUT_DIR": str(ml / "input"),
-        "SM_INPUT_CONFIG_DIR": str(ml / "input" / "config"),
-        "SM_OUTPUT_DIR": str(ml / "output"),
-        "SM_OUTPUT_DATA_DIR": str(ml / "output" / "data"),
+        "SM_MODEL_DIR": f"{ml}/model",
+        "SM_INPUT_DIR": f"{ml}/input",
+        "SM_INPUT_CONFIG_DIR": f"{ml}/input/config",
+        "SM_OUTPUT_DIR": f"{ml}/output",
+        "SM_OUTPUT_DATA_DIR": f"{ml}/output/data",
         "SM_CHECKPOINT_DIR": str(checkpoints),
         "SM_CHANNELS": json.dumps(sorted(channels)),
         "SM_HPS": json.dumps(hyperparameters, sort_keys=True),
@@ -93,15 +101,15 @@ def prepare(request: LaunchRequest, directory: Path, checkpoints: Path) -> Prepa
         "SM_NUM_CPUS": str(os.cpu_count() or 1),
         "SM_NUM_NEURONS": "0",
         "SM_LOG_LEVEL": "20",
-        "SM_MODULE_NAME": script.stem,
-        "SM_MODULE_DIR": str(source),
-        "SM_USER_ENTRY_POINT": script.name,
+        "SM_MODULE_NAME": os.path.splitext(os.path.basename(script))[0],
+        "SM_MODULE_DIR": source,
+        "SM_USER_ENTRY_POINT": os.path.basename(script),
         "SM_CURRENT_INSTANCE_TYPE": "local",
     }
     if not gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ""
     for name in channels:
-        environment[f"SM_CHANNEL_{name.upper()}"] = str(ml / "input" / "data" / name)
+        environment[f"SM_CHANNEL_{name.upper()}"] = f"{ml}/input/data/{name}"
     for name, value in hyperparameters.items():
         environment[f"SM_HP_{name.upper()}"] = _text(value)
     environment["SM_TRAINING_ENV"] = json.dumps(_training_env(environment, hyperparameters))
@@ -113,9 +121,9 @@ def prepare(request: LaunchRequest, directory: Path, checkpoints: Path) -> Prepa
     # The environment is the request's: how long the kernel lets it be is found out by the exec.
     return Prepared(
         argv=[*_interpreter(script, args), *user_arguments],
-        cwd=str(source),
+        cwd=source,
         folders=[
-            *(f"{ml}/{folder}" if folder else str(ml) for folder in _FOLDERS),
+            *(f"{ml}/{folder}" if folder else ml for folder in _FOLDERS),
             str(checkpoints),
         ],
         files={f"{ml}/input/config/{name}.json": json.dumps(data) for name, data in config.items()},
@@ -124,29 +132,31 @@ def prepare(request: LaunchRequest, directory: Path, checkpoints: Path) -> Prepa
     )
 
 
-def _find_script(args: Mapping[str, Any]) -> tuple[Path, Path]:
+def _find_script(args: Mapping[str, Any]) -> tuple[str, str]:
+    """Give the folder that the script runs in, and the script's path."""
     script = args.get("script")
     if not isinstance(script, str) or not script:
         msg = "script: missing; a local training needs one"
         raise BadInput(msg)
-    source = Path(str(args.get("source_dir", "."))).expanduser()
-    if not source.is_dir():
+    source = os.path.expanduser(str(args.get("source_dir", ".")))
+    if not os.path.isdir(source):
         msg = f"source_dir: {source} is not a folder on this machine"
         raise BadInput(msg)
-    source = source.resolve()
-    path = source / script
-    if not path.is_file():
+    source = os.path.realpath(source)
+    path = os.path.join(source, script)
+    if not os.path.isfile(path):
         msg = f"script: {path} does not exist"
         raise BadInput(msg)
     return source, path
 
 
-def _interpreter(script: Path, args: Mapping[str, Any]) -> list[str]:
-    if script.suffix == ".py":
-        return [str(args.get("python") or sys.executable), str(script)]
-    if script.suffix == ".sh":
-        return [shutil.which("sh") or "/bin/sh", str(script)]
-    return [str(script)]
+def _interpreter(script: str, args: Mapping[str, Any]) -> list[str]:
+    if script.endswith(".py"):
+        python = str(args.get("python") or sys.executable)
+        return [shutil.which(python) or python, script]
+    if script.endswith(".sh"):
+        return [shutil.which("sh") or "/bin/sh", script]
+    return [script]
 
 
 def _channel(name: str, where: str) -> Path:
@@ -173,7 +183,8 @@ def _list(args: Mapping[str, Any], field: str) -> list[Any]:
     return value
 
 
-def _inherited() -> dict[str, str]:
+def passed_on() -> dict[str, str]:
+    """Give what a script gets of this process's environment."""
     return {
         name: value
         for name, value in os.environ.items()

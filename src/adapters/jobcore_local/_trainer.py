@@ -33,7 +33,7 @@ from jobcore import (
 )
 
 from . import _supervisor
-from ._contract import BadInput, prepare
+from ._contract import BadInput, passed_on, prepare
 from ._pools import is_gpu_pool, read_pools
 
 STOP_GRACE = timedelta(seconds=120)  # SageMaker: SIGTERM, and SIGKILL 120 s later
@@ -71,6 +71,7 @@ class LocalTrainer:
         self.home = Path(home).expanduser().resolve()
         self._wake = os.fspath(wake) if wake is not None else None
         self._grace = stop_grace
+        self._inherited = passed_on()
         self._server: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
@@ -154,7 +155,9 @@ class LocalTrainer:
         """Write down for the shim all that it has to know."""
         run: dict[str, Any] = {}
         if not request.to_stop:
-            run = vars(prepare(request, directory, self.checkpoint_dir(request.job_id)))
+            run = vars(
+                prepare(request, directory, self.checkpoint_dir(request.job_id), self._inherited)
+            )
         grace = request.args.get("stop_grace_seconds")
         limit = request.run_at_most
         return {

@@ -162,7 +162,13 @@ class SqliteStore:
         return self._transaction("BEGIN IMMEDIATE")
 
     def _reading(self) -> Any:
+        # Several statements that have to see the same moment.
         return self._transaction("BEGIN")
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Read by one statement, which sees one moment by itself."""
+        with self._lock, translated(self.path, self._busy_seconds):
+            return self._open().execute(sql, values).fetchall()
 
     # --- writes -------------------------------------------------------------------------
 
@@ -197,19 +203,21 @@ class SqliteStore:
 
     def get(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
         """Read jobs, consistently (see `jobcore.JobStore.get`)."""
-        with self._reading() as db:
-            rows = _read(db, job_ids)
+        if len(job_ids) <= _IDS_PER_QUERY:
+            rows = self._rows(_READ.format(",".join("?" * len(job_ids))), job_ids)
+        else:
+            with self._reading() as db:
+                rows = _read(db, job_ids)
         return {job_id: _decode(job_id, *rest) for job_id, *rest in rows}
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
         """List what *tick* has to look at, oldest first (see `jobcore.JobStore.due`)."""
         column = f"{tick.value}_at"
-        with self._reading() as db:
-            rows = db.execute(
-                f"SELECT job_id, {column}, status, attempt FROM job INDEXED BY due_{tick.value} "
-                f"WHERE {column} <= ? ORDER BY {column}, job_id LIMIT ?",
-                (to_micros(before), max(0, limit)),
-            ).fetchall()
+        rows = self._rows(
+            f"SELECT job_id, {column}, status, attempt FROM job INDEXED BY due_{tick.value} "
+            f"WHERE {column} <= ? ORDER BY {column}, job_id LIMIT ?",
+            (to_micros(before), max(0, limit)),
+        )
         return [Due(job_id, from_micros(at), Status(s), attempt) for job_id, at, s, attempt in rows]
 
     def waiting(self, *, now: datetime, depth: int) -> Sequence[jobcore.Waiting]:
@@ -234,8 +242,7 @@ class SqliteStore:
 
     def usage(self) -> Sequence[jobcore.Usage]:
         """Count the slots of active jobs by pool and share."""
-        with self._reading() as db:
-            return [jobcore.Usage(*row) for row in db.execute(_USAGE)]
+        return [jobcore.Usage(*row) for row in self._rows(_USAGE)]
 
     def find(self, query: JobQuery) -> Page:
         """
@@ -267,19 +274,17 @@ class SqliteStore:
         given = {column: value for column, value in where.items() if value is not None}
         tests = " AND ".join(f"{column} = ?" for column in given) or "TRUE"
         index = f"by_{next(iter(given), 'status')}"
-        with self._reading() as db:
-            rows = db.execute(
-                f"SELECT status, count(*) FROM job INDEXED BY {index} WHERE {tests} GROUP BY status",
-                tuple(given.values()),
-            ).fetchall()
+        rows = self._rows(
+            f"SELECT status, count(*) FROM job INDEXED BY {index} WHERE {tests} GROUP BY status",
+            tuple(given.values()),
+        )
         return {Status(status): count for status, count in rows}
 
     # --- pools --------------------------------------------------------------------------
 
     def pools(self) -> Mapping[str, jobcore.PoolState]:
         """Read what has been learned about each pool."""
-        with self._reading() as db:
-            rows = db.execute("SELECT name, version, body FROM pool").fetchall()
+        rows = self._rows("SELECT name, version, body FROM pool")
         return {name: _decode_pool(name, version, body) for name, version, body in rows}
 
     def save_pool(self, state: jobcore.PoolState) -> bool:

@@ -27,6 +27,8 @@ from ._session import Session
 
 _LOOK_SECONDS = 0.5  # without any hint; a hint makes it milliseconds
 _REAP_SECONDS = 60.0
+_GATHER_SECONDS = 0.0015  # trainings that end together cost one pass, and not one each
+_NOTIFY_SECONDS = 0.1  # how long messages wait at most while trainings start and end
 _TROUBLE_SECONDS_MAX = 10.0
 #: How long a launch is left to the tick that began it; local launches take milliseconds.
 _LAUNCH_LEASE = timedelta(seconds=1)
@@ -135,16 +137,21 @@ class Manager:
                 signal.signal(number, handler)
 
     def _loop(self, wake: WakeSocket, *, until_done: bool) -> None:
-        next_reap = 0.0
+        next_reap = next_notify = 0.0
         pause = 0.0
         while not self._stop:
-            names = ["monitor", "launch", "notify"]
+            names = ["monitor", "launch"]
             if time.monotonic() >= next_reap:
                 names.append("reap")
                 next_reap = time.monotonic() + _REAP_SECONDS
             self._troubled = False
             try:
                 self.passes(names)
+                if time.monotonic() < next_notify and wake.wait(0):
+                    time.sleep(_GATHER_SECONDS)
+                    continue  # slots are free again: that comes first
+                self.passes(["notify"])
+                next_notify = time.monotonic() + _NOTIFY_SECONDS
                 if until_done and self._is_done():
                     return
                 if not self._troubled:
