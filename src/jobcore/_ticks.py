@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from ._codec import spec_hash
 from ._events import (
     Event,
+    HoldRequested,
     LaunchAccepted,
     LaunchDecided,
     LaunchRefused,
@@ -144,12 +145,18 @@ class Submission:
 
 
 def submit(
-    specs: Sequence[Spec], job_ids: Sequence[str], *, store: JobStore, now: datetime
+    specs: Sequence[Spec],
+    job_ids: Sequence[str],
+    *,
+    store: JobStore,
+    now: datetime,
+    held_by: str | None = None,
 ) -> list[Submission]:
     """
     Register jobs as New, each at most once, all with one write.
 
     Args:
+        held_by: who wants them Held from the beginning; a release lets them go.
         job_ids: one for each spec, from `job_id_from_token` (then a repeated call finds
             the jobs of the first) or `job_id_from_bytes`.
 
@@ -169,6 +176,9 @@ def submit(
         new_job(job_id, spec, now=now + timedelta(microseconds=number))
         for number, (spec, job_id) in enumerate(zip(specs, job_ids, strict=True))
     ]
+    if held_by is not None:
+        hold = HoldRequested(by=held_by, reason="submitted on hold")
+        jobs = [step(job, hold, now=job.submitted_at).job for job in jobs]
     return [Submission(job, added) for job, added in zip(jobs, store.add(jobs), strict=True)]
 
 

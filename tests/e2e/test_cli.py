@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -219,3 +220,74 @@ def test_a_reader_that_goes_away_is_no_error(
     finally:
         os.close(writer)
     assert answer.stderr == ""
+
+
+# --- one call, one answer -----------------------------------------------------------------
+
+
+def test_a_job_submitted_on_hold_waits_for_its_release(
+    run: Run, job_file: Callable[..., str]
+) -> None:
+    job_id = run("submit", job_file(), "--hold").stdout.split()[0]
+    run("tick")
+    assert _show(run, job_id)["status"] == "Held"
+    assert run("release", job_id).returncode == 0
+    run("run", "--until-done")
+    assert _show(run, job_id)["status"] == "Completed"
+
+
+@pytest.mark.usefixtures("manager")
+def test_submit_and_wait_answers_with_one_document(run: Run, job_file: Callable[..., str]) -> None:
+    done = run("submit", job_file(), "--wait", "--json")
+    assert json.loads(done.stdout)["jobs"][0]["status"] == "Completed"
+
+
+def test_retry_of_finished_and_held_jobs_answers_with_one_document(
+    run: Run, job_file: Callable[..., str]
+) -> None:
+    over = run("submit", job_file("bad", code=3)).stdout.split()[0]
+    run("run", "--until-done")
+    held = run("submit", job_file("good"), "--hold").stdout.split()[0]
+    answer = json.loads(run("retry", over, held, "--json").stdout)
+    assert [new["retry_of"] for new in answer["submitted"]] == [over]
+    assert [(job["id"], job["changed"]) for job in answer["jobs"]] == [(held, True)]
+
+
+def test_a_group_is_not_stopped_unasked(run: Run, job_file: Callable[..., str]) -> None:
+    run("submit", job_file(), "--group", "g")
+    refused = run("stop", "--group", "g")
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    assert run("stop", "--group", "g", "--yes").returncode == 0
+
+
+def test_ids_are_completed(run: Run, home: Path, job_file: Callable[..., str]) -> None:
+    job_id = run("submit", job_file()).stdout.split()[0]
+    asked = {
+        "_JOBCORE_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"jobcore show {job_id[:3]}",
+        "COMP_CWORD": "2",
+    }
+    program = "import sys; from jobcore_cli import main; sys.argv = ['jobcore']; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=_environment(home) | asked,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.stdout.split(",")[-1].strip() == job_id
+
+
+def test_a_manager_that_is_interrupted_says_so(
+    run: Run, home: Path, job_file: Callable[..., str]
+) -> None:
+    run("submit", job_file(secs=5))
+    manager = subprocess.Popen(
+        [sys.executable, "-m", "jobcore_cli", "run", "--until-done", "--quiet"],
+        env=_environment(home),
+    )
+    time.sleep(1.5)
+    manager.send_signal(signal.SIGINT)
+    assert manager.wait(timeout=SECONDS) == 130

@@ -86,6 +86,26 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete a job's id: the newest jobs whose id or name begins so, with name and status."""
+    from click.shell_completion import CompletionItem
+
+    import jobcore
+
+    session = ctx.find_object(Session) or Session()
+    home = ctx.find_root().params.get("home")
+    session.home = session.home or home
+    try:
+        jobs = session.store.find(jobcore.JobQuery(limit=1000)).jobs
+    except Exception:  # a completion that fails says nothing
+        return []
+    return [
+        CompletionItem(job.job_id, help=f"{job.spec.name} {job.status}")
+        for job in jobs
+        if job.job_id.startswith(incomplete.lower()) or job.spec.name.startswith(incomplete)
+    ][:50]
+
+
 class _LazyGroup(click.Group):
     """Knows the commands by name and imports one when it is used."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import click
 
 import jobcore
 
-from ._app import common
+from ._app import common, complete_job
 from ._errors import CONFLICT, FAILED, TIMED_OUT, CliError
 from ._render import counts_line, job_document, plain, print_json, reason
 from ._session import Session
@@ -21,7 +22,9 @@ from ._session import Session
 
 def _selection(command: Any) -> Any:
     command = click.option("--group", help="All jobs of a group.")(command)
-    return click.argument("jobs", nargs=-1, metavar="[JOB...]")(command)
+    return click.argument("jobs", nargs=-1, metavar="[JOB...]", shell_complete=complete_job)(
+        command
+    )
 
 
 @click.command("stop")
@@ -37,7 +40,10 @@ def stop_command(session: Session, /, jobs: Sequence[str], group: str | None, ye
     """
     found = session.find_jobs(jobs, group)
     unfinished = [job for job in found if not job.status.is_terminal]
-    if group is not None and not yes and not session.as_json and unfinished:
+    if group is not None and not yes and unfinished:
+        if session.as_json or not sys.stdin.isatty():
+            msg = f"--group {group}: {len(unfinished)} jobs would be stopped; say --yes"
+            raise CliError(msg)
         click.confirm(f"Stop {len(unfinished)} jobs of group {group}?", abort=True, err=True)
     event = jobcore.StopRequested(by=session.owner_name)
     return _ask_all(session, unfinished if group else found, event, "stopping")
@@ -82,22 +88,25 @@ def retry_command(session: Session, /, jobs: Sequence[str], group: str | None) -
         found = [job for job in found if job.status in again]
     over = [job for job in found if job.status.is_terminal]
     waiting = [job for job in found if not job.status.is_terminal]
-    code = 0
-    if waiting:
-        event = jobcore.ReleaseRequested(by=session.owner_name)
-        code = _ask_all(session, waiting, event, "released")
+    event = jobcore.ReleaseRequested(by=session.owner_name)
+    answers = _asked(session, waiting, event)
+    ids = []
     if over:
         specs = [replace(j.spec, tags={**j.spec.tags, "retry_of": j.job_id}) for j in over]
         ids = [jobcore.job_id_from_bytes(os.urandom(16)) for _ in over]
         jobcore.submit(specs, ids, store=session.store, now=datetime.now(UTC))
-        session.poke()
-        if session.as_json:
-            pairs = zip(over, ids, strict=True)
-            print_json({"submitted": [{"id": new, "retry_of": old.job_id} for old, new in pairs]})
-        else:
-            for old, new in zip(over, ids, strict=True):
-                print(f"{new}  {plain(old.spec.name)}  (again, after {old.job_id[:8]})")
-    return code
+    session.poke()
+    if session.as_json:
+        pairs = zip(over, ids, strict=True)
+        submitted = [{"id": new, "retry_of": old.job_id} for old, new in pairs]
+        print_json({"submitted": submitted, "jobs": _documents(answers)})
+    else:
+        for old, new in zip(over, ids, strict=True):
+            print(f"{new}  {plain(old.spec.name)}  (again, after {old.job_id[:8]})")
+        _say(answers, "released")
+        if not over and not answers:
+            print("nothing to do")
+    return _code(answers)
 
 
 def _unfinished(jobs: list[jobcore.Job], group: str | None) -> list[jobcore.Job]:
@@ -107,36 +116,46 @@ def _unfinished(jobs: list[jobcore.Job], group: str | None) -> list[jobcore.Job]
 
 def _ask_all(session: Session, jobs: Sequence[jobcore.Job], event: jobcore.Event, done: str) -> int:
     """Ask each job; print what became of it. 4 if one refused."""
-    answers = []
-    code = 0
-    for job in jobs:
-        step = jobcore.ask(job.job_id, event, store=session.store, now=datetime.now(UTC))
-        if step is None:
-            continue
-        said = step.refused or step.ignored or ""
-        if step.refused:
-            code = CONFLICT
-        answers.append((step, said))
+    answers = _asked(session, jobs, event)
     session.poke()
     if session.as_json:
-        documents = [
-            {
-                "id": step.job.job_id,
-                "status": str(step.job.status),
-                "changed": step.changed,
-                "refused": step.refused,
-                "ignored": step.ignored,
-            }
-            for step, _ in answers
-        ]
-        print_json({"jobs": documents})
-        return code
-    for step, said in answers:
-        name = f"{step.job.job_id[:8]}  {plain(step.job.spec.name)}"
-        print(f"{name}  {said or done}  ({step.job.status})")
+        print_json({"jobs": _documents(answers)})
+        return _code(answers)
+    _say(answers, done)
     if not answers:
         print("nothing to do")
-    return code
+    return _code(answers)
+
+
+def _asked(
+    session: Session, jobs: Sequence[jobcore.Job], event: jobcore.Event
+) -> list[jobcore.Step]:
+    now = datetime.now(UTC)
+    steps = [jobcore.ask(job.job_id, event, store=session.store, now=now) for job in jobs]
+    return [step for step in steps if step is not None]
+
+
+def _documents(answers: Sequence[jobcore.Step]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": step.job.job_id,
+            "status": str(step.job.status),
+            "changed": step.changed,
+            "refused": step.refused,
+            "ignored": step.ignored,
+        }
+        for step in answers
+    ]
+
+
+def _say(answers: Sequence[jobcore.Step], done: str) -> None:
+    for step in answers:
+        name = f"{step.job.job_id[:8]}  {plain(step.job.spec.name)}"
+        print(f"{name}  {step.refused or step.ignored or done}  ({step.job.status})")
+
+
+def _code(answers: Sequence[jobcore.Step]) -> int:
+    return CONFLICT if any(step.refused for step in answers) else 0
 
 
 # --- wait -------------------------------------------------------------------------------

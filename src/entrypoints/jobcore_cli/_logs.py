@@ -11,7 +11,7 @@ import click
 
 import jobcore
 
-from ._app import common
+from ._app import common, complete_job
 from ._errors import NOT_FOUND, CliError
 from ._session import Session
 
@@ -19,7 +19,7 @@ _CHUNK = 1 << 16
 
 
 @click.command("logs")
-@click.argument("job")
+@click.argument("job", shell_complete=complete_job)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
 @click.option("--attempt", type=click.IntRange(1), help="Which attempt; the last one if not given.")
 @click.option("--tail", type=click.IntRange(0), metavar="LINES", help="Only the last lines.")

@@ -12,7 +12,7 @@ import click
 
 import jobcore
 
-from ._app import common
+from ._app import common, complete_job
 from ._errors import CliError
 from ._render import (
     ago,
@@ -123,7 +123,7 @@ def _hint(
 
 
 @click.command("show")
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=complete_job)
 @common
 @click.pass_obj
 def show_command(session: Session, /, jobs: Sequence[str]) -> int:
@@ -219,7 +219,7 @@ def _timeline(job: jobcore.Job) -> list[str]:
 
 
 @click.command("why")
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=complete_job)
 @common
 @click.pass_obj
 def why_command(session: Session, /, jobs: Sequence[str]) -> int:

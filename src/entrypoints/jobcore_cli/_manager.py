@@ -85,6 +85,7 @@ class Manager:
         self._log = _logger(log_json)
         self._display = Display(session) if live else None
         self._stop = False
+        self.interrupted = False  # by a signal, before it was done
         self._troubled = False
         self._troubles: set[str] = set()  # said already
         self.ended: dict[jobcore.Status, int] = {}
@@ -157,7 +158,7 @@ class Manager:
                 if not self._troubled:
                     self._troubles.clear()
                 pause = 0.0
-            except jobcore.Unavailable as error:
+            except (jobcore.Unavailable, OSError) as error:
                 # The store is busy or its disk full. Nothing is lost: say it once, and try again.
                 self._trouble("", str(error))
                 pause = min(_TROUBLE_SECONDS_MAX, pause * 2 + 0.5)
@@ -187,7 +188,7 @@ class Manager:
         return not store.due(jobcore.Tick.NOTIFY, before=self._clock.now(), limit=1)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._stop = True
+        self._stop = self.interrupted = True
         self._session.poke()
 
     # --- what it says ---------------------------------------------------------------

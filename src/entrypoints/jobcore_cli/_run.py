@@ -10,7 +10,7 @@ import click
 import jobcore
 
 from ._app import common
-from ._errors import CONFLICT, FAILED, CliError
+from ._errors import CONFLICT, FAILED, INTERRUPTED, CliError
 from ._manager import Manager, ManagerLock
 from ._render import counts_line, print_json
 from ._session import Session
@@ -53,6 +53,7 @@ def run_command(
         with Manager(session, live=live, quiet=quiet, log_json=log_json) as manager:
             manager.run(until_done=until_done)
             counts = manager.ended
+            interrupted = until_done and manager.interrupted
             held = session.store.counts().get(jobcore.Status.HELD, 0) if until_done else 0
     if session.as_json:
         print_json({"ended": {str(status): count for status, count in counts.items()}})
@@ -60,6 +61,8 @@ def run_command(
         print(f"ended: {counts_line(counts)}")
     if held and not session.as_json:
         print(f"{held} jobs are held and wait for somebody: jobcore list --status Held")
+    if interrupted:
+        return INTERRUPTED
     return FAILED if until_done and (held or counts.get(jobcore.Status.FAILED)) else 0
 
 

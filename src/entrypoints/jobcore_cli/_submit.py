@@ -40,6 +40,7 @@ def _overrides(command: Any) -> Any:
         click.option(
             "--wait", "wait_for", is_flag=True, help="Wait until it is over (a manager has to run)."
         ),
+        click.option("--hold", is_flag=True, help="Register it as Held; release lets it go."),
         click.option("--dry-run", is_flag=True, help="Check everything, submit nothing."),
     )
     for option in reversed(options):
@@ -277,7 +278,8 @@ def _submit(
         return 0
     if options["key"]:
         _check_key(session, options["key"], dict(zip(ids, specs, strict=True)))
-    done = jobcore.submit(specs, ids, store=session.store, now=now)
+    held_by = session.owner_name if options["hold"] else None
+    done = jobcore.submit(specs, ids, store=session.store, now=now, held_by=held_by)
     clashes = [s for s in done if s.added is jobcore.Added.CLASH]
     if clashes:
         msg = (
@@ -287,7 +289,8 @@ def _submit(
         raise CliError(msg, CONFLICT)
     session.poke()
     known = sum(s.added is jobcore.Added.DUPLICATE for s in done)
-    _say_submitted(session, [s.job for s in done], known, group)
+    if not (session.as_json and options["wait_for"]):  # one call, one document
+        _say_submitted(session, [s.job for s in done], known, group)
     if options["wait_for"]:
         from ._change import wait_until_over
 
