@@ -1,0 +1,201 @@
+"""Job files: what is accepted, and that each mistake is named by its field."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobcore import (
+    FailureClass,
+    InvalidJob,
+    Placement,
+    expand_sweep,
+    parse_duration,
+    parse_job,
+)
+
+LONG = "x" * 3000
+
+WRONG = [
+    ([], "job file"),
+    ("text", "job file"),
+    ({}, "script"),
+    ({"script": 3}, "script"),
+    ({"script": "a\0b"}, "script"),
+    ({"script": "a.py", "scrpt": "b.py"}, "scrpt"),
+    ({"script": "a.py", "name": ["n"]}, "name"),
+    ({"script": "a.py", "name": "../etc"}, "name"),
+    ({"script": "a.py", "name": "n" * 129}, "name"),
+    ({"script": "a.py", "group": "a b"}, "group"),
+    ({"script": "a.py", "owner": "a\nb"}, "owner"),
+    ({"script": "a.py", "priority": "high"}, "priority"),
+    ({"script": "a.py", "priority": True}, "priority"),
+    ({"script": "a.py", "priority": 10**7}, "priority"),
+    ({"script": "a.py", "hyperparameters": []}, "hyperparameters"),
+    ({"script": "a.py", "hyperparameters": {"x": {1, 2}}}, "hyperparameters.x"),
+    ({"script": "a.py", "hyperparameters": {"x": float("nan")}}, "hyperparameters.x"),
+    ({"script": "a.py", "hyperparameters": {"x": LONG}}, "hyperparameters.x"),
+    ({"script": "a.py", "hyperparameters": {"n" * 300: 1}}, "hyperparameters." + "n" * 40),
+    ({"script": "a.py", "hyperparameters": {f"h{i}": i for i in range(101)}}, "hyperparameters"),
+    ({"script": "a.py", "environment": {"A": 1}}, "environment.A"),
+    ({"script": "a.py", "environment": {"SM_HPS": "x"}}, "environment.SM_HPS"),
+    ({"script": "a.py", "environment": {"a-b": "x"}}, "environment.a-b"),
+    ({"script": "a.py", "environment": {"A": LONG}}, "environment.A"),
+    ({"script": "a.py", "channels": {"a/b": "x"}}, "channels.a/b"),
+    ({"script": "a.py", "channels": {f"c{i}": "x" for i in range(21)}}, "channels"),
+    ({"script": "a.py", "tags": {"t": "v" * 257}}, "tags.t"),
+    ({"script": "a.py", "arguments": "x"}, "arguments"),
+    ({"script": "a.py", "arguments": [1]}, "arguments"),
+    ({"script": "a.py", "stop_grace": "soon"}, "stop_grace"),
+    ({"script": "a.py", "pool": "cpu", "pools": ["gpu"]}, "pool"),
+    ({"script": "a.py", "pools": []}, "pools"),
+    ({"script": "a.py", "pools": [3]}, "pools[0]"),
+    ({"script": "a.py", "pools": [{"pool": "cpu", "cnt": 1}]}, "pools[0].cnt"),
+    ({"script": "a.py", "pools": [{"pool": "cpu", "count": 0}]}, "pools[0].count"),
+    ({"script": "a.py", "pools": ["cpu", "../cpu"]}, "pools[1].pool"),
+    ({"script": "a.py", "pools": [f"p{i}" for i in range(6)]}, "pools"),
+    ({"script": "a.py", "retry": {"capacty": 3}}, "retry.capacty"),
+    ({"script": "a.py", "retry": {"algorithm": -1}}, "retry.algorithm"),
+    ({"script": "a.py", "retry": {"algorithm": "many"}}, "retry.algorithm"),
+    ({"script": "a.py", "retry": {"backoff": "1h", "backoff_max": "1m"}}, "retry.backoff_max"),
+    ({"script": "a.py", "clocks": {"run_at_most": "0s"}}, "clocks.run_at_most"),
+    ({"script": "a.py", "clocks": {"wait_at_most": "yes"}}, "clocks.wait_at_most"),
+    ({"script": "a.py", "clocks": {"finish_by": "tomorrow"}}, "clocks.finish_by"),
+    ({"script": "a.py", "clocks": {"finish_by": 3}}, "clocks.finish_by"),
+    ({"script": "a.py", "clocks": {"finish_by": "2026-12-01T08:00:00"}}, "clocks.finish_by"),
+    ({"script": "a.py", "clocks": {"finish": "2026-12-01"}}, "clocks.finish"),
+    (
+        {"script": "a.py", "sagemaker": {"x": "x" * 400_000}},
+        "job file",
+    ),
+]
+
+
+@pytest.mark.parametrize(("document", "field"), WRONG)
+def test_a_mistake_is_named_by_its_field(document: object, field: str) -> None:
+    with pytest.raises(InvalidJob) as caught:
+        parse_job(document, owner="ada")
+    assert field in {problem.field for problem in caught.value.problems}
+    assert str(caught.value).isprintable()
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    document = {"name": "../x", "priority": "p", "clocks": {"run_at_most": "never"}, "typo": 1}
+    with pytest.raises(InvalidJob) as caught:
+        parse_job(document, owner="ada")
+    fields = {problem.field for problem in caught.value.problems}
+    assert {"script", "priority", "clocks.run_at_most", "typo"} <= fields
+
+
+def test_a_typo_is_told_what_was_meant() -> None:
+    with pytest.raises(InvalidJob, match="did you mean 'hyperparameters'"):
+        parse_job({"script": "a.py", "hyperparameter": {}}, owner="ada")
+
+
+def test_a_full_job_file_is_read() -> None:
+    spec = parse_job(
+        {
+            "name": "resnet",
+            "owner": "bob",
+            "share": "vision",
+            "group": "g",
+            "priority": 3,
+            "script": "train.py",
+            "source_dir": "src",
+            "image": "img:1",
+            "role": "research",
+            "hyperparameters": {"lr": 0.1, "layers": [1, 2], "deep": {"a": None}},
+            "channels": {"train": "s3://bucket/train"},
+            "environment": {"MODE": "fast"},
+            "arguments": ["--verbose"],
+            "tags": {"team": "vision"},
+            "stop_grace": "30s",
+            "pools": ["cpu", {"pool": "gpu", "count": 2}],
+            "retry": {"spot_interrupted": 7, "backoff": "10s"},
+            "clocks": {"run_at_most": "1h30m", "finish_by": "2026-12-01T08:00:00+01:00"},
+            "sagemaker": {"EnableNetworkIsolation": True},
+        },
+        owner="ada",
+    )
+    assert (spec.name, spec.owner, spec.share, spec.group) == ("resnet", "bob", "vision", "g")
+    assert spec.placements == (Placement("cpu"), Placement("gpu", 2))
+    assert spec.clocks.run_at_most == timedelta(minutes=90)
+    assert spec.clocks.finish_by == datetime(2026, 12, 1, 7, tzinfo=UTC)
+    assert spec.retry.budgets == {FailureClass("spot_interrupted"): 7}
+    assert spec.retry.backoff == timedelta(seconds=10)
+    assert spec.args["stop_grace_seconds"] == 30
+    assert spec.args["hyperparameters"] == {"lr": 0.1, "layers": [1, 2], "deep": {"a": None}}
+
+
+def test_a_job_is_named_after_its_script_by_default() -> None:
+    assert parse_job({"script": "src/my train.py"}, owner="ada").name == "my-train"
+    assert parse_job({"image": "img"}, owner="ada").name == "job"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("1h30m", 5400), ("2d", 172800), (7, 7), ("1.5m", 90)]
+)
+def test_durations(text: object, seconds: float) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "1y", None, True, "-1s", [], 10**30, float("nan")])
+def test_what_is_no_duration_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="expected a duration"):
+        parse_duration(text)
+
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = [
+    "name", "owner", "share", "group", "priority", "script", "source_dir", "python", "image", "role",
+    "hyperparameters", "channels", "environment", "arguments", "tags", "stop_grace", "pool", "pools",
+    "retry", "clocks", "sagemaker", "sweep", "output",
+]  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), json_like, max_size=6))
+def test_any_document_is_read_or_refused_in_words(document: dict) -> None:
+    try:
+        spec = parse_job(document, owner="ada")
+    except InvalidJob as error:
+        said = [problem.message for problem in error.problems]
+    else:
+        said = [spec.name]
+    assert all(said)
+
+
+# --- sweeps -------------------------------------------------------------------------------
+
+
+def test_a_sweep_is_the_product_and_then_the_list() -> None:
+    points = expand_sweep({"a": [1, 2], "b": ["x", "y"]}, [{"a": 9}])
+    assert points == [
+        {"a": 1, "b": "x"},
+        {"a": 1, "b": "y"},
+        {"a": 2, "b": "x"},
+        {"a": 2, "b": "y"},
+        {"a": 9},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("grid", "points", "field"),
+    [
+        ({}, [], "sweep"),
+        ({"a": []}, [], "sweep.grid.a"),
+        ({"a": 3}, [], "sweep.grid.a"),
+        ({}, [3], "sweep.list[0]"),
+        ({"a": list(range(101)), "b": list(range(100))}, [], "sweep"),
+    ],
+)
+def test_a_bad_sweep_is_named(grid: dict, points: list, field: str) -> None:
+    with pytest.raises(InvalidJob) as caught:
+        expand_sweep(grid, points)
+    assert field in {problem.field for problem in caught.value.problems}
