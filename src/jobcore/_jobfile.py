@@ -62,6 +62,7 @@ class InvalidJob(ValueError):  # noqa: N818  (reads well in `except`)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhdw])+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,127}")
+_POOL = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,2}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CHANNEL = re.compile(r"[A-Za-z0-9._-]{1,64}")  # SageMaker's ChannelName
 
@@ -296,8 +297,11 @@ def _read_pools(read: _Reader) -> tuple[Placement, ...]:
         inner = _Reader(table, read.problems, f"{field}.")
         pool, count = inner.text("pool"), inner.integer("count", 1)
         inner.unknown_fields()
-        if not pool or not _NAME.fullmatch(pool):
-            inner.wrong("pool", f"expected a pool's name (letters, digits, . _ -), got {pool!r}")
+        if not pool or not _POOL.fullmatch(pool):
+            wants = (
+                "expected a pool's name (letters, digits, . _ -), or region/instance type/market"
+            )
+            inner.wrong("pool", f"{wants}, got {pool!r}")
         elif count < 1:
             inner.wrong("count", f"expected at least 1, got {count}")
         else:

@@ -56,6 +56,11 @@ WRONG = [
     ({"script": "a.py", "pools": [{"pool": "cpu", "cnt": 1}]}, "pools[0].cnt"),
     ({"script": "a.py", "pools": [{"pool": "cpu", "count": 0}]}, "pools[0].count"),
     ({"script": "a.py", "pools": ["cpu", "../cpu"]}, "pools[1].pool"),
+    ({"script": "a.py", "pools": ["a/../b"]}, "pools[0].pool"),
+    ({"script": "a.py", "pools": ["a//b"]}, "pools[0].pool"),
+    ({"script": "a.py", "pools": ["/etc"]}, "pools[0].pool"),
+    ({"script": "a.py", "pools": ["a/b/c/d"]}, "pools[0].pool"),
+    ({"script": "a.py", "pools": ["p" * 129]}, "pools[0].pool"),
     ({"script": "a.py", "pools": [f"p{i}" for i in range(6)]}, "pools"),
     ({"script": "a.py", "retry": {"capacty": 3}}, "retry.capacty"),
     ({"script": "a.py", "retry": {"algorithm": -1}}, "retry.algorithm"),
@@ -128,6 +133,11 @@ def test_a_full_job_file_is_read() -> None:
     assert spec.retry.backoff == timedelta(seconds=10)
     assert spec.args["stop_grace_seconds"] == 30
     assert spec.args["hyperparameters"] == {"lr": 0.1, "layers": [1, 2], "deep": {"a": None}}
+
+
+def test_a_pool_may_be_one_of_a_cloud() -> None:
+    pool = "us-east-1/ml.g5.2xlarge/spot"
+    assert parse_job({"script": "a.py", "pool": pool}, owner="ada").placements == (Placement(pool),)
 
 
 def test_a_job_is_named_after_its_script_by_default() -> None:
