@@ -3,12 +3,14 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MINISTACK := .venv-ministack
+MINISTACK_STAMP := $(MINISTACK)/.installed
 # `python3` may be older than what jobcore needs: take the first that is new enough.
 PYTHONS := python3 python3.11 python3.12 python3.13 python3.14 python
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock diagram clean
+.PHONY: help setup demo sandbox test check bench lock diagram clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,10 +37,20 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
+# The emulated AWS pins its own botocore, so it lives in an environment of its own.
+$(MINISTACK_STAMP): tests/ministack/requirements.lock $(STAMP)
+	@echo "Setting up $(MINISTACK) (once, half a minute) ..."
+	@test -x $(MINISTACK)/bin/python || $(BIN)/python -m venv $(MINISTACK)
+	@$(MINISTACK)/bin/python -m pip --quiet --quiet --disable-pip-version-check install --require-hashes --requirement $<
+	@touch $@
+
 demo: $(STAMP)  ## train a sweep of real models, through a shortage and a crash
 	@$(BIN)/python examples/digits/demo.py
 
-test: $(STAMP)  ## run every test
+sandbox: $(STAMP) $(MINISTACK_STAMP)  ## start an AWS on this machine to try things on
+	@$(BIN)/jobcore sandbox --env-file .sandbox.env
+
+test: $(STAMP) $(MINISTACK_STAMP)  ## run every test
 	@$(BIN)/python -m pytest --quiet --cov --cov-report=term:skip-covered
 
 check: $(STAMP)  ## lint, format, types, import contracts, generated docs
@@ -59,6 +71,9 @@ lock: $(STAMP)  ## resolve requirements.lock anew (uv is installed for that alon
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-config --quiet \
 	  --output-file requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra lambda --universal --python-version 3.13 \
+	  --generate-hashes --no-header --no-annotate --no-config --quiet \
+	  --output-file deploy/requirements.lock
 
 clean:  ## remove .venv and everything that was generated
-	@rm -rf $(VENV) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf $(VENV) $(MINISTACK) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
