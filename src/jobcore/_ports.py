@@ -121,7 +121,7 @@ class JobStore(Protocol):
     Where jobs live. Every write is durable when the call returns.
 
     Reads of one job are consistent: they see every write that returned before.
-    `due`, `waiting` and `find` may lag behind; nothing is decided on them alone.
+    `due`, `waiting`, `usage`, `find` and `counts` may lag behind; no job is judged by them alone.
     """
 
     def add(self, jobs: Sequence[Job]) -> Sequence[Added]:
@@ -129,8 +129,12 @@ class JobStore(Protocol):
         Register new jobs, each at most once, and say what became of each, in order.
 
         A job whose id is there already is not touched: ``DUPLICATE`` if the stored
-        spec is the same, ``CLASH`` if not. Either all jobs that can be created are
-        created or none is (the call raises).
+        spec is the same, ``CLASH`` if not.
+
+        Raises:
+            ValueError: a job cannot be stored as it is; nothing was written.
+            Unavailable: none was created or, where a store has no transaction as large as
+                that, some were: the same call, repeated, completes it.
         """
         ...
 
@@ -151,6 +155,9 @@ class JobStore(Protocol):
         Returns:
             For each job the saved job, its version one higher, or None where
             somebody else has saved it meanwhile (read again and decide again).
+
+        Raises:
+            Unavailable: it is not certain which were saved; nothing may be concluded.
         """
         ...
 

@@ -101,7 +101,7 @@ class Settings:
         rules: how failures are classified; the first match wins.
         launch_lease: how long a launch tick leaves another's launch alone. It saves a
             call, nothing depends on it.
-        page: the most jobs one tick takes up.
+        page: how many jobs a tick takes up at once; the monitor goes on with the next page.
         launches_together: how many launches may be under way at once. Above 1 it is faster, and a
             pool that turns out to be full may be asked so many times more.
         on_change: called after each change was saved, never before.
@@ -567,6 +567,8 @@ class _Learned:
 
 # --- monitor ----------------------------------------------------------------------------
 
+_PAGES_MAX = 100  # of index rows, in one pass
+
 
 def monitor_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Settings) -> TickReport:
     """
@@ -578,12 +580,16 @@ def monitor_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Sett
         Unavailable: the store could not be read; nothing was done.
     """
     run = _Pass(store, settings, clock.now())
-    due = store.due(Tick.MONITOR, before=run.now, limit=settings.page)
-    if not due:
-        return run.report
-    jobs = run.read([entry.job_id for entry in due])
-    run.report.looked_at = len(jobs)
-    _observe(run, trainer, jobs)
+    due = store.due(Tick.MONITOR, before=run.now, limit=settings.page * _PAGES_MAX)
+    pages = [due[start : start + settings.page] for start in range(0, len(due), settings.page)]
+    # A running training stays due: where time is short, the next minute begins with another page.
+    first = int(run.now.timestamp() // 60) % len(pages) if pages else 0
+    for number, page in enumerate((*pages[first:], *pages[:first])):
+        if number and not settings.go_on():
+            break
+        jobs = run.read([entry.job_id for entry in page])
+        run.report.looked_at += len(jobs)
+        _observe(run, trainer, jobs)
     return run.report
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -176,3 +178,32 @@ def test_a_stranger_under_our_name_is_left_alone_and_the_job_held() -> None:
     assert jobs[job.job_id].status is Status.HELD
     # It came to its own end (the one that its script has); nobody stopped it.
     assert world.trainer._describe(job.training_name).state is TrainingState.FAILED
+
+
+def many_running(count: int) -> tuple[MemoryStore, MemoryTrainer, ManualClock]:
+    clock, store = ManualClock(NOW), MemoryStore()
+    trainer = MemoryTrainer(clock=clock, slots={"cpu": count})
+    place = (jobcore.Placement("cpu"),)
+    specs = [jobcore.Spec(name=f"j{n}", owner="t", placements=place) for n in range(count)]
+    ids = [jobcore.job_id_from_token("many", str(n)) for n in range(count)]
+    jobcore.submit(specs, ids, store=store, now=NOW)
+    while jobcore.launch_tick(store, trainer, clock, SETTINGS).launched:
+        pass
+    return store, trainer, clock
+
+
+def test_every_running_job_is_looked_at_however_many_there_are() -> None:
+    store, trainer, clock = many_running(7)
+    report = jobcore.monitor_tick(store, trainer, clock, replace(SETTINGS, page=2))
+    assert report.looked_at == 7
+
+
+def test_where_time_is_short_each_minute_begins_elsewhere() -> None:
+    store, _, clock = many_running(7)
+    seen: set[str] = set()
+    trainer = SimpleNamespace(describe=lambda names: seen.update(names) or {})
+    hurried = replace(SETTINGS, page=2, go_on=lambda: False)
+    for _ in range(4):
+        jobcore.monitor_tick(store, trainer, clock, hurried)
+        clock.advance(timedelta(minutes=1))
+    assert len(seen) == 7
