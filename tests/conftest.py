@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["aws_fixtures"]
+
 # No deadline: a slow machine is no bug. The same examples everywhere, so that a red run can be repeated.
 settings.register_profile(
     "default",

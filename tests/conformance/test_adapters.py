@@ -12,10 +12,24 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import test_aws_adapters
 
+import jobcore_aws
+import jobcore_local
+import jobcore_memory
+import jobcore_sqlite
+from aws_fixtures import connect, table_name
 from jobcore import JobStore, LaunchRequest, Trainer, Training, TrainingState
+from jobcore_aws import DynamoStore, create_table
 from jobcore_conformance import ClockContract, NotifierContract, StoreContract, TrainerContract
-from jobcore_local import ConsoleNotifier, FileNotifier, LocalTrainer, SystemClock, write_pools
+from jobcore_local import (
+    ConsoleNotifier,
+    FanOut,
+    FileNotifier,
+    LocalTrainer,
+    SystemClock,
+    write_pools,
+)
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
 from jobcore_sqlite import SqliteStore
 
@@ -45,6 +59,31 @@ class TestSqliteStore(StoreContract):
         before = self.opened[-1].counts()
         self.opened[-1].close()
         assert self.make_store().counts() == before
+
+
+@pytest.mark.usefixtures("moto")
+class TestDynamoStoreOnMoto(StoreContract):
+    def make_store(self) -> JobStore:
+        client = connect("dynamodb", "")
+        create_table(client, "jobcore")
+        return DynamoStore("jobcore", client=client, shards=2, threads=1)
+
+
+class TestDynamoStore(StoreContract):
+    """On MiniStack, or on what JOBCORE_TEST_AWS_ENDPOINT names."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, ministack: str):
+        self.client = connect("dynamodb", ministack)
+        self.tables: list[str] = []
+        yield
+        for table in self.tables:
+            self.client.delete_table(TableName=table)
+
+    def make_store(self) -> JobStore:
+        self.tables.append(table_name())
+        create_table(self.client, self.tables[-1])
+        return DynamoStore(self.tables[-1], client=self.client)
 
 
 class TestMemoryTrainer(TrainerContract):
@@ -131,6 +170,15 @@ class TestConsoleNotifier(NotifierContract):
         return notifier.stream.getvalue().splitlines()
 
 
+class TestFanOut(NotifierContract):
+    def make_notifier(self) -> FanOut:
+        self.last = RecordingNotifier()
+        return FanOut([RecordingNotifier(), self.last])
+
+    def delivered(self, notifier: FanOut) -> Sequence[str]:
+        return [message.event_id for message in self.last.messages]
+
+
 class TestSystemClock(ClockContract):
     def make_clock(self) -> SystemClock:
         return SystemClock()
@@ -139,3 +187,18 @@ class TestSystemClock(ClockContract):
 class TestManualClock(ClockContract):
     def make_clock(self) -> ManualClock:
         return ManualClock(NOW)
+
+
+NOT_HERE = {"DesktopNotifier"}  # it needs a desktop and a person who looks
+PORTS = {"save_pool": StoreContract, "launch": TrainerContract, "publish": NotifierContract}
+
+
+@pytest.mark.parametrize("package", [jobcore_aws, jobcore_local, jobcore_memory, jobcore_sqlite])
+def test_no_adapter_is_left_out(package):
+    """Whoever adds an adapter adds its suite here, or in `test_aws_adapters`."""
+    for name in set(package.__all__) - NOT_HERE:
+        for method, contract in PORTS.items():
+            if callable(getattr(getattr(package, name), method, None)):
+                places = {**globals(), **vars(test_aws_adapters)}
+                suites = [suite for key, suite in places.items() if key.startswith(f"Test{name}")]
+                assert any(issubclass(suite, contract) for suite in suites), name

@@ -1,0 +1,49 @@
+"""Clients with explicit time-outs and retries: the SDK's defaults differ between its releases."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+CONNECT_SECONDS = 3
+READ_SECONDS = 10
+CONNECTIONS = 32
+
+
+@cache
+def _session() -> Any:
+    # boto3's own session adds resources, which nothing here uses, and their time to import.
+    import botocore.session
+
+    return botocore.session.get_session()
+
+
+def client(
+    service: str,
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    mutating: bool = False,
+) -> Any:
+    """
+    Make a client.
+
+    Args:
+        service: "dynamodb", "sagemaker", "sns", ...
+        region, endpoint_url: as the environment says, if None.
+        mutating: whether it changes something. Then it makes one attempt for each call: what is
+            repeated is repeated by us, because a repeated call may meet its own earlier effect.
+    """
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": 1 if mutating else 3},
+        max_pool_connections=CONNECTIONS,
+        tcp_keepalive=True,
+        user_agent_extra="jobcore",
+    )
+    return _session().create_client(
+        service, region_name=region, endpoint_url=endpoint_url, config=config
+    )

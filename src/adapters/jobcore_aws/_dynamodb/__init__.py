@@ -1,0 +1,8 @@
+"""The DynamoDB store: one table, seven sparse indexes (see docs/dynamodb.md)."""
+
+from __future__ import annotations
+
+from ._store import DynamoStore
+from ._table import create_table, table_definition
+
+__all__ = ["DynamoStore", "create_table", "table_definition"]

@@ -1,0 +1,271 @@
+"""
+Requests to DynamoDB and S3: retries, partial answers, and what the errors mean.
+
+The SDK makes one attempt; the retries are here, so that a write that is sent again after a lost
+reply can be told from somebody else's (see `_store`), and so that a tick ends in time.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from jobcore import Unavailable
+
+from ._items import Item
+
+__all__ = ["Calls", "answered", "error_code", "make_client", "retried"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+TRIES = 8
+_BACKOFF_SECONDS = 0.05
+_BACKOFF_SECONDS_MAX = 2.0
+
+_KEYS_PER_GET = 100  # DynamoDB's limit for BatchGetItem
+
+# Passing troubles that come with HTTP status 400; everything with 429 or 5xx passes as well.
+_PASSING = frozenset(
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionConflictException",  # somebody's transaction holds the item for a moment
+        "TransactionInProgressException",
+    }
+)
+_NO_ANSWERS = frozenset({"ChecksumError", "IncompleteReadError", "ResponseParserError"})
+# Waiting does not help, but nothing is known about any job either.
+_REFUSED = {
+    "AccessDeniedException": "the credentials do not allow it",
+    "AccessDenied": "the credentials do not allow it",
+    "ExpiredToken": "the credentials have expired",
+    "ExpiredTokenException": "the credentials have expired",
+    "InvalidSignatureException": "the credentials, or this machine's clock, are wrong",
+    "MissingAuthenticationTokenException": "there are no credentials",
+    "NoSuchBucket": "there is no such bucket",
+    "ResourceNotFoundException": "there is no such table, or its indexes are not jobcore's",
+    "UnrecognizedClientException": "the credentials are not valid",
+}
+
+
+class _NoAnswer(Exception):  # noqa: N818
+    """HTTP status 200 from somebody who is not the service: the SDK takes it for an empty answer."""
+
+
+def make_client(service: str, threads: int) -> Any:
+    """
+    Make a boto3 client that makes one attempt per call, with a connection for each thread.
+
+    Raises:
+        Unavailable: no region is configured, say.
+    """
+    import boto3
+    from botocore.config import Config
+
+    make: Any = boto3.client  # its types know each service by name
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 1},
+        connect_timeout=3,
+        read_timeout=10,
+        tcp_keepalive=True,
+        max_pool_connections=threads,
+    )
+    return retried(f"boto3 client of {service}", partial(make, service, config=config))
+
+
+def error_code(error: Exception) -> str:
+    """Give the service's code for an error; empty if the service did not answer."""
+    response: Mapping[str, Any] = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def _meaning(error: Exception) -> tuple[str, bool] | None:
+    """Say in words what is wrong and whether it passes; None if it is about the one request."""
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectionError,  # noqa: A004  (not the built-in one)
+        HTTPClientError,
+        ParamValidationError,
+    )
+
+    if isinstance(error, _NoAnswer):
+        return "the answer is not the service's (a proxy's page?)", True
+    if isinstance(error, ClientError):
+        code = error_code(error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _REFUSED:
+            return f"{_REFUSED[code]} ({code})", False
+        if code in _PASSING or status == 429 or status >= 500:
+            return f"{code} (HTTP {status})", True
+        return None
+    if isinstance(error, HTTPClientError | ConnectionError):  # timeouts, resets, unknown hosts
+        return f"no answer ({type(error).__name__})", True
+    if isinstance(error, ParamValidationError) or not isinstance(error, BotoCoreError):
+        return None
+    # An answer that is none (a proxy's page, cut short) passes; missing credentials do not.
+    return f"{type(error).__name__}: {error}", type(error).__name__ in _NO_ANSWERS
+
+
+def answered(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+    """Make one request, and believe the answer only if it has a request id, as the services give."""
+    answer: dict[str, Any] = call(**arguments)
+    if not answer.get("ResponseMetadata", {}).get("RequestId"):
+        raise _NoAnswer
+    return answer
+
+
+def _back_off(number: int) -> None:
+    """Wait before try *number*: up to twice as long each time, evenly spread."""
+    wait = min(_BACKOFF_SECONDS_MAX, _BACKOFF_SECONDS * 2.0**number)
+    time.sleep(random.uniform(0, wait))  # noqa: S311  (no secret)
+
+
+def retried(what: str, call: Callable[[], R]) -> R:
+    """
+    Make a call until it is answered, a bounded number of times.
+
+    Raises:
+        Unavailable: it was not. A write may have been applied all the same.
+        Exception: the error of the SDK, where it is about this one request.
+    """
+    for number in range(TRIES):
+        if number:
+            _back_off(number)
+        try:
+            return call()
+        except Exception as error:
+            meaning = _meaning(error)
+            if meaning is None:
+                raise
+            why, passing = meaning
+            if not passing or number == TRIES - 1:
+                times = f", {TRIES} times" if passing else ""
+                help_ = "; nothing may be concluded, try again" if passing else ""
+                msg = f"{what}: {why}{times}{help_}"
+                raise Unavailable(msg) from error
+    raise AssertionError
+
+
+class Calls:
+    """Requests about one table."""
+
+    def __init__(self, table: str, client: Any, *, threads: int) -> None:
+        self.table = table
+        self.client = client
+        self._threads = threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="dynamodb")
+
+    def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Make one request about the table (see `retried`)."""
+        method = getattr(self.client, operation)
+        return retried(
+            f"DynamoDB {operation} of table {self.table}",
+            partial(answered, method, TableName=self.table, **arguments),
+        )
+
+    def read(
+        self, keys: Iterable[Item], *, consistent: bool, only: Sequence[str] = ()
+    ) -> list[Item]:
+        """Read items by key, in no order; those that do not exist are absent."""
+        unique = list({(key["pk"]["S"], key["sk"]["S"]): key for key in keys}.values())
+        parts = [unique[n : n + _KEYS_PER_GET] for n in range(0, len(unique), _KEYS_PER_GET)]
+        request: dict[str, Any] = {"ConsistentRead": consistent}
+        if only:
+            names = {f"#{n}": name for n, name in enumerate(only)}
+            request["ProjectionExpression"] = ",".join(names)
+            request["ExpressionAttributeNames"] = names
+        answers = self.map(lambda part: self._read(part, request), parts)
+        return [item for items in answers for item in items]
+
+    def _read(self, keys: list[Item], request: dict[str, Any]) -> list[Item]:
+        """Read up to 100 items; asks again for what an answer leaves out (16 MB, throttling)."""
+        found: list[Item] = []
+        what = f"DynamoDB batch_get_item of table {self.table}"
+        empty = 0
+        while keys:
+            wanted = {self.table: {**request, "Keys": keys}}
+            answer = retried(
+                what, partial(answered, self.client.batch_get_item, RequestItems=wanted)
+            )
+            items = answer.get("Responses", {}).get(self.table, [])
+            found += items
+            keys = answer.get("UnprocessedKeys", {}).get(self.table, {}).get("Keys", [])
+            # An answer without items is a throttled one: wait longer each time, and not for ever.
+            empty = 0 if items else empty + 1
+            if keys and empty >= TRIES:
+                msg = f"{what}: {len(keys)} keys were left unread {TRIES} times; try again"
+                raise Unavailable(msg)
+            if keys and empty:
+                _back_off(empty)
+        return found
+
+    def query(
+        self,
+        condition: str,
+        values: Mapping[str, Any],
+        *,
+        names: Mapping[str, str],
+        page: int | None = None,
+        **arguments: Any,
+    ) -> Iterator[Item]:
+        """Walk what a query finds, page by page, as far as the caller goes."""
+        if page is not None:
+            arguments["Limit"] = page
+        for answer in self._pages(condition, values, names, arguments):
+            yield from answer.get("Items", [])
+
+    def count(
+        self, condition: str, values: Mapping[str, Any], *, names: Mapping[str, str], index: str
+    ) -> int:
+        """Count what a query finds."""
+        arguments = {"IndexName": index, "Select": "COUNT"}
+        return sum(answer["Count"] for answer in self._pages(condition, values, names, arguments))
+
+    def _pages(
+        self,
+        condition: str,
+        values: Mapping[str, Any],
+        names: Mapping[str, str],
+        arguments: dict[str, Any],
+    ) -> Iterator[dict[str, Any]]:
+        request = {
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeNames": dict(names),
+            "ExpressionAttributeValues": dict(values),
+            **arguments,
+        }
+        while True:
+            answer = self.call("query", **request)
+            yield answer
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def map(self, function: Callable[[T], R], values: Sequence[T]) -> list[R]:
+        """
+        Apply *function* to each value, several at a time, and wait for all of them.
+
+        Raises:
+            Exception: the first one that a call raised, after all have ended.
+        """
+        if len(values) < 2 or self._threads < 2:
+            return [function(value) for value in values]
+        futures = [self._executor.submit(function, value) for value in values]
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        if errors:
+            raise errors[0]
+        return [future.result() for future in futures]

@@ -1,0 +1,382 @@
+"""
+Jobs, specs and pool states as items, and back.
+
+A job's item is `jobcore.encode_job`, attribute by attribute, beside what the indexes need; the
+names of the latter begin with an underscore, so that the two never meet. Its spec is another
+item, written once. `JobArgs` and the rest of the spec are JSON text, because a DynamoDB number
+does not keep 1 and 1.0 apart and the hash of a spec must survive.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+import jobcore
+from jobcore import (
+    SCHEMA,
+    CorruptRecord,
+    Held,
+    Job,
+    New,
+    Placement,
+    PoolState,
+    Spec,
+    Tick,
+    decode_job,
+    encode_job,
+    from_micros,
+    to_micros,
+)
+
+__all__ = [
+    "ID_AT",
+    "ITEM_BYTES_MAX",
+    "LANE_DIGITS",
+    "SPARSE",
+    "UNREADABLE",
+    "Item",
+    "check_fields",
+    "item_size",
+    "job_item",
+    "job_key",
+    "job_of",
+    "lane_of",
+    "pool_attributes",
+    "pool_key",
+    "pool_of",
+    "prefix_partitions",
+    "prefix_sort_key",
+    "shard_of",
+    "sort_key",
+    "spec_key",
+    "state_attributes",
+    "time_key",
+    "time_of",
+]
+
+Item = dict[str, Any]
+"""An item as it goes over the wire: attribute name -> {type: value}."""
+
+ITEM_BYTES_MAX = 400 * 1024
+_KEY_BYTES_MAX = 1000  # DynamoDB: 2,048 for a partition key, 1,024 for a sort key
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_TIME_OFFSET = 10**17  # makes every time that Python knows positive
+
+ID_AT = 18
+"""Where, after the digits of the time, the id begins in a sort key."""
+
+LANE_DIGITS = 16
+"""The length of a lane's digest in hexadecimal, with which its rows in the index begin."""
+
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What reading a damaged record may raise."""
+
+_JSON_TYPES = frozenset({"S", "N", "BOOL", "NULL", "L", "M"})
+
+# What a job has in some states only: a transition sets it or removes it.
+SPARSE = (
+    "charges",
+    "attempts",
+    "outbox",
+    "stop",
+    "hold_next",
+    "_waiting",
+    "_lane",
+    "_not_before",
+    "_pool",
+    "_due",
+    "_share",
+    "_slots",
+    "_deadline",
+    "_notify",
+    "_over",
+)
+
+# --- keys -------------------------------------------------------------------------------
+
+
+def job_key(job_id: str) -> Item:
+    """Give the key of a job's item."""
+    return {"pk": {"S": job_id[:2]}, "sk": {"S": f"job#{job_id}"}}
+
+
+def spec_key(job_id: str) -> Item:
+    """Give the key of a spec's item."""
+    return {"pk": {"S": job_id[:2]}, "sk": {"S": f"spec#{job_id}"}}
+
+
+def pool_key(name: str) -> Item:
+    """Give the key of a pool's item."""
+    return {"pk": {"S": "#pools"}, "sk": {"S": name}}
+
+
+def prefix_partitions(prefix: str) -> list[str]:
+    """Give the partitions of the jobs whose id begins with *prefix* (one character or more)."""
+    return [prefix[:2]] if len(prefix) > 1 else [prefix + c for c in _ALPHABET]
+
+
+def prefix_sort_key(prefix: str) -> str:
+    """Give what their sort keys begin with."""
+    return f"job#{prefix}"
+
+
+def shard_of(job_id: str, shards: int) -> int:
+    """Calculate which shard of each index a job is in."""
+    return zlib.crc32(job_id.encode("ascii")) % shards
+
+
+def time_key(at: datetime) -> str:
+    """Write a time so that texts sort as times do: 18 digits."""
+    return f"{to_micros(at) + _TIME_OFFSET:0{ID_AT}d}"
+
+
+def sort_key(at: datetime, job_id: str) -> str:
+    """Write a time and an id so that texts sort by time, then id."""
+    return time_key(at) + job_id
+
+
+def time_of(key: str) -> datetime:
+    """Read back the time with which a key begins."""
+    return from_micros(int(key[:ID_AT]) - _TIME_OFFSET)
+
+
+# --- attribute values -------------------------------------------------------------------
+
+
+def _value(value: Any) -> Item:
+    """Turn JSON data into an attribute value. What is no Unicode text (lone surrogates) becomes '?'."""
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int() | float():
+            return {"N": repr(value)}
+        case str():
+            return {"S": value.encode("utf-8", "replace").decode("utf-8")}
+        case list() | tuple():
+            return {"L": [_value(v) for v in value]}
+        case _:
+            return {"M": {str(k): _value(v) for k, v in value.items()}}
+
+
+def _plain(value: Mapping[str, Any]) -> Any:
+    """
+    Turn an attribute value into JSON data.
+
+    Raises:
+        ValueError: it is binary or a set, which no release has written.
+    """
+    ((kind, content),) = value.items()
+    match kind:
+        case "S" | "BOOL":
+            return content
+        case "N":
+            return float(content) if {".", "e", "E"} & set(content) else int(content)
+        case "NULL":
+            return None
+        case "L":
+            return [_plain(v) for v in content]
+        case "M":
+            return {name: _plain(v) for name, v in content.items()}
+    msg = f"an attribute of type {kind}"
+    raise ValueError(msg)
+
+
+def item_size(item: Mapping[str, Any]) -> int:
+    """Count an item's bytes as DynamoDB does: names, values, and 1 to 3 bytes for structure."""
+    return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
+
+
+def _value_size(value: Mapping[str, Any]) -> int:
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(str(content).encode())
+        case "N":
+            digits = str(content).lstrip("-").replace(".", "").strip("0")
+            return (len(digits) + 1) // 2 + 1 + str(content).startswith("-")
+        case "L":
+            return 3 + sum(1 + _value_size(v) for v in content)
+        case "M":
+            return 3 + sum(1 + len(k.encode()) + _value_size(v) for k, v in content.items())
+        case _:
+            return 1
+
+
+# --- jobs -------------------------------------------------------------------------------
+
+
+def check_fields(spec: Spec) -> None:
+    """
+    Refuse a spec whose texts cannot be keys.
+
+    Raises:
+        ValueError: it names the field.
+    """
+    fields = {
+        "name": spec.name,
+        "owner": spec.owner,
+        "group": spec.group or "",
+        "share": spec.share,
+    }
+    fields |= {f"pools[{n}]": place.pool for n, place in enumerate(spec.placements)}
+    for field, text in fields.items():
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            msg = f"{field}: {text!r} holds characters that are not valid Unicode text; use plain text"
+            raise ValueError(msg) from None
+        if size > _KEY_BYTES_MAX:
+            msg = f"{field}: expected at most {_KEY_BYTES_MAX} bytes, got {size}"
+            raise ValueError(msg)
+
+
+def job_item(job: Job, shards: int) -> Item:
+    """Make the whole item of a new job."""
+    spec, shard = job.spec, shard_of(job.job_id, shards)
+    item = job_key(job.job_id) | state_attributes(job, shards)
+    item |= {
+        "_version": {"N": str(job.version)},
+        "_shard": {"N": str(shard)},
+        "_sort": {"S": sort_key(job.submitted_at, job.job_id)},
+        "_name": {"S": spec.name},
+        "_owner": {"S": f"{shard}/{spec.owner}"},
+    }
+    if spec.group is not None:
+        item["_group"] = {"S": f"{shard}/{spec.group}"}
+    return item
+
+
+def state_attributes(job: Job, shards: int) -> Item:
+    """Make what a transition writes: the record, and where the job now stands in the indexes."""
+    item = {name: _value(value) for name, value in encode_job(job).items()}
+    if any(name in {"pk", "sk"} or name.startswith("_") for name in job.extra):
+        msg = f"extra: the names of attributes may not begin with '_' here, got {sorted(job.extra)}"
+        raise ValueError(msg)
+    item["_attempt"] = {"N": str(job.attempt_number)}
+    item |= _standing(job)
+    if job.status.is_terminal:
+        item["_over"] = {"S": f"{job.status}/{shard_of(job.job_id, shards)}"}
+    if (at := jobcore.due_at(job, Tick.NOTIFY)) is not None:
+        item["_notify"] = {"S": sort_key(at, job.job_id)}
+    return item
+
+
+def _standing(job: Job) -> Item:
+    """Tell the job's place in the indexes of unfinished jobs; one of two cases, or neither."""
+    item: Item = {}
+    current = job.current
+    if current is not None:
+        place = current.placement
+        tick = Tick.LAUNCH
+        at = jobcore.due_at(job, tick)
+        if at is None:
+            tick = Tick.MONITOR
+            at = jobcore.due_at(job, tick)
+        assert at is not None  # an active job always has one of the two
+        item["_pool"] = {"S": place.pool}
+        item["_slots"] = {"N": str(place.count)}
+        item["_share"] = {"S": job.spec.share}
+        item["_due"] = {"S": f"{tick}/{time_key(at)}"}
+        return item
+    if isinstance(job.state, New | Held):
+        key = sort_key(job.submitted_at, job.job_id)
+        if isinstance(job.state, Held):
+            item["_waiting"] = {"S": f"~{key}"}
+        else:
+            spec = job.spec
+            digest, text = _lane(spec.share, int(spec.priority), spec.placements)
+            item["_waiting"] = {"S": digest + key}
+            item["_lane"] = {"S": text}
+            if job.state.not_before is not None:
+                item["_not_before"] = {"N": str(to_micros(job.state.not_before))}
+        if (at := jobcore.due_at(job, Tick.MONITOR)) is not None:
+            item["_deadline"] = {"S": sort_key(at, job.job_id)}
+    return item
+
+
+@lru_cache(maxsize=4096)  # the jobs of a sweep all ask for the same
+def _lane(share: str, priority: int, placements: tuple[Placement, ...]) -> tuple[str, str]:
+    text = json.dumps(
+        [share, priority, [[p.pool, p.count] for p in placements]], separators=(",", ":")
+    )
+    return blake2b(text.encode(), digest_size=LANE_DIGITS // 2).hexdigest(), text
+
+
+@lru_cache(maxsize=4096)
+def lane_of(text: str) -> tuple[str, int, tuple[Placement, ...]]:
+    """Read back what the jobs of a lane ask for: share, priority, placements."""
+    share, priority, placements = json.loads(text)
+    return share, priority, tuple(Placement(pool, count) for pool, count in placements)
+
+
+def job_of(item: Mapping[str, Any], spec: Spec) -> Job:
+    """
+    Read a job back.
+
+    Raises:
+        CorruptRecord: the item is not one that this schema or the one before it wrote.
+    """
+    job_id = item["sk"]["S"].partition("#")[2]
+    try:
+        record = {
+            name: _plain(value)
+            for name, value in item.items()
+            if name not in {"pk", "sk"} and not name.startswith("_") and value.keys() <= _JSON_TYPES
+        }
+        job = decode_job(record, spec, version=int(item["_version"]["N"]))
+    except UNREADABLE as error:
+        raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
+    if job.job_id != job_id:
+        raise CorruptRecord(job_id, f"it is the record of job {job.job_id}")
+    return job
+
+
+# --- pools ------------------------------------------------------------------------------
+
+_POOL_TIMES = ("closed_until", "limit_at")
+
+
+def pool_attributes(state: PoolState) -> Item:
+    """Make what is written of a pool's state, but its key and its version."""
+    document = {name: getattr(state, name) for name in PoolState.__slots__}
+    for name in _POOL_TIMES:
+        if document[name] is not None:
+            document[name] = to_micros(document[name])
+    del document["name"], document["version"]
+    return {"schema": {"N": str(SCHEMA)}, "state": _value(document)}
+
+
+def pool_of(item: Mapping[str, Any]) -> PoolState:
+    """
+    Read a pool's state back; what a newer writer added to it is left out.
+
+    A damaged one is as good as none, for what it holds is learned again; it is written over.
+    """
+    name = item["sk"]["S"]
+    try:
+        version = int(item["_version"]["N"])
+    except UNREADABLE:
+        return PoolState(name=name)
+    try:
+        document = {k: v for k, v in _plain(item["state"]).items() if k in PoolState.__slots__}
+        for field in _POOL_TIMES:
+            if document.get(field) is not None:
+                document[field] = from_micros(document[field])
+        return PoolState(name=name, version=version, **document)
+    except UNREADABLE:
+        return PoolState(name=name, version=version)

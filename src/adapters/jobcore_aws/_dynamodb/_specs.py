@@ -1,0 +1,146 @@
+"""Specs: in an item of their own, or in S3 when they are large."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from jobcore import (
+    SCHEMA,
+    CorruptRecord,
+    Job,
+    Spec,
+    Unavailable,
+    decode_spec,
+    encode_spec,
+    spec_hash,
+)
+
+from ._calls import answered, error_code, make_client, retried
+from ._items import UNREADABLE, Item, item_size, spec_key
+
+__all__ = ["SPEC_BYTES_MAX", "Specs"]
+
+SPEC_BYTES_MAX = 300 * 1024  # larger ones go to S3; DynamoDB's own limit is 400 KB an item
+
+
+class Specs:
+    """Where the specs of one table are kept."""
+
+    def __init__(self, s3: Any, bucket: str | None, threads: int) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._threads = threads
+
+    def item(self, job: Job) -> Item:
+        """
+        Make the item of a job's spec; of a large one it only says where it is.
+
+        Raises:
+            ValueError: it is too large and there is no bucket.
+        """
+        key = spec_key(job.job_id)
+        key |= {"JobId": {"S": job.job_id}, "schema": {"N": str(SCHEMA)}}
+        document = encode_spec(job.spec)
+        args = _text(document.pop("JobArgs"))
+        rest = _text(document)
+        item = key | {"JobArgs": {"S": args}, "spec": {"S": rest}}
+        size = item_size(item)
+        if size <= SPEC_BYTES_MAX:
+            return item
+        if self._bucket is None:
+            field = "args" if len(args) >= len(rest) else "tags"
+            msg = (
+                f"{field}: the job takes {size:,} bytes, and the table holds at most "
+                f"{SPEC_BYTES_MAX:,}; put large values in S3 and name them here, or configure a "
+                "bucket for large jobs"
+            )
+            raise ValueError(msg)
+        # The hash in the name: a clash cannot write over the spec of the job that is there.
+        digest = spec_hash(job.spec)
+        at = f"specs/{job.job_id}/{digest}.json"
+        return key | {"JobArgsAt": {"S": at}, "_hash": {"S": digest}}
+
+    def upload(self, job: Job, item: Item) -> None:
+        """Put the spec where its item says, if that is S3."""
+        if "JobArgsAt" not in item:
+            return
+        text, s3 = _text(encode_spec(job.spec)), self._client()
+        retried(
+            f"S3 PutObject to {self._bucket}",
+            partial(
+                answered,
+                s3.put_object,
+                Bucket=self._bucket,
+                Key=item["JobArgsAt"]["S"],
+                Body=text.encode("ascii"),
+                ContentType="application/json",
+            ),
+        )
+
+    def read(self, job_id: str, item: Mapping[str, Any]) -> Spec:
+        """
+        Read a spec back.
+
+        Raises:
+            CorruptRecord: it cannot be read, or is of a newer schema.
+            Unavailable: S3 did not answer, or no bucket is configured.
+        """
+        try:
+            schema = int(item["schema"]["N"])
+            if not 1 <= schema <= SCHEMA:
+                msg = f"schema {schema} is not one that this release reads (1 to {SCHEMA})"
+                raise ValueError(msg)
+            if "JobArgsAt" not in item:
+                document = json.loads(item["spec"]["S"])
+                return decode_spec(document | {"JobArgs": json.loads(item["JobArgs"]["S"])})
+            at = item["JobArgsAt"]["S"]
+            spec = decode_spec(json.loads(self._download(job_id, at)))
+            if spec_hash(spec) != item["_hash"]["S"]:
+                msg = f"what is in S3 ({at}) is not what was submitted"
+                raise ValueError(msg)
+        except CorruptRecord:
+            raise
+        except UNREADABLE as error:
+            raise CorruptRecord(job_id, f"its spec: {type(error).__name__}: {error}") from error
+        return spec
+
+    def is_same(self, job: Job, item: Item) -> bool:
+        """Tell whether a stored spec is the job's; what cannot be read is not."""
+        if "_hash" in item:
+            return bool(item["_hash"]["S"] == spec_hash(job.spec))
+        try:
+            return spec_hash(self.read(job.job_id, item)) == spec_hash(job.spec)
+        except CorruptRecord:
+            return False
+
+    def _download(self, job_id: str, at: str) -> bytes:
+        if self._bucket is None:
+            msg = f"job {job_id}: its spec is in S3, but no bucket is configured here"
+            raise Unavailable(msg)
+        s3 = self._client()
+        try:
+            return retried(
+                f"S3 GetObject from {self._bucket}",
+                partial(_body, s3, self._bucket, at),
+            )
+        except Exception as error:
+            if error_code(error) in {"NoSuchKey", "404"}:
+                raise CorruptRecord(job_id, f"its spec is missing from S3 ({at})") from error
+            raise
+
+    def _client(self) -> Any:
+        if self._s3 is None:
+            self._s3 = make_client("s3", self._threads)
+        return self._s3
+
+
+def _body(s3: Any, bucket: str, key: str) -> bytes:
+    body: bytes = answered(s3.get_object, Bucket=bucket, Key=key)["Body"].read()
+    return body
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))

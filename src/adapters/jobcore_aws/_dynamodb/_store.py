@@ -1,0 +1,343 @@
+"""The store: what the port promises, as requests about single items and small queries."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import jobcore
+from jobcore import Added, CorruptRecord, Due, Job, JobQuery, Page, Status, Tick, Unavailable
+
+from ._calls import Calls, error_code, make_client
+from ._items import (
+    ITEM_BYTES_MAX,
+    SPARSE,
+    Item,
+    check_fields,
+    item_size,
+    job_item,
+    job_key,
+    job_of,
+    pool_attributes,
+    pool_key,
+    pool_of,
+    spec_key,
+    state_attributes,
+)
+from ._queues import Queues
+from ._specs import Specs
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["DynamoStore"]
+
+_SHARDS_KEY: Item = {"pk": {"S": "#table"}, "sk": {"S": "shards"}}
+
+
+class DynamoStore:
+    """
+    A `jobcore.JobStore` in one DynamoDB table.
+
+    Reads of jobs by id are consistent. `due`, `waiting`, `usage`, `find` and `counts` read
+    indexes, which lag behind by milliseconds, rarely more. A store may be shared by threads.
+
+    `add` and `save` write job by job, several at a time. When they raise, some of the jobs may
+    have been written: calling `add` again with the same ids completes it, and a tick that finds
+    a job moved on reads it again.
+
+    Args:
+        table: its name; it is there already (the template, or `create_table`).
+        client: a boto3 client; by default one that makes a single attempt per call.
+        s3, bucket: where specs of more than 300 KB go; without a bucket they are refused.
+        shards: over how many partitions the rows of an index are spread. What the first
+            store of a table says is kept in the table, and holds for all later ones.
+        threads: how many requests to make at a time.
+        on_corrupt: told of each job that is left out of an answer, because it, or its row in an
+            index, cannot be read; by default a warning is issued.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        *,
+        client: DynamoDBClient | None = None,
+        s3: S3Client | None = None,
+        bucket: str | None = None,
+        shards: int = 8,
+        threads: int = 16,
+        on_corrupt: Callable[[CorruptRecord], None] | None = None,
+    ) -> None:
+        if not 1 <= shards <= 256:
+            msg = f"shards: expected 1 to 256, got {shards}"
+            raise ValueError(msg)
+        self._calls = Calls(table, client or make_client("dynamodb", threads), threads=threads)
+        self._specs = Specs(s3, bucket, threads)
+        self._on_corrupt = on_corrupt or _warn
+        self._shards_wanted = shards
+        self._shards_known: int | None = None
+
+    # --- writes -------------------------------------------------------------------------
+
+    def add(self, jobs: Sequence[Job]) -> Sequence[Added]:
+        """
+        Register new jobs, each at most once (see `jobcore.JobStore.add`).
+
+        The spec is written first; a job exists once its own item does. An id belongs to the
+        first spec that was written under it, even if that call died before the job existed.
+
+        Raises:
+            ValueError: a job is too large, or a text of it cannot be stored; nothing was written.
+            Unavailable: some may have been created; the same call, repeated, completes it.
+        """
+        shards = self._shards(sure=True)
+        items = []
+        for job in jobs:
+            check_fields(job.spec)
+            item = job_item(job, shards)
+            _check_size("pools", item)
+            items.append((job, item, self._specs.item(job)))
+        same_id: dict[str, list[int]] = {}
+        for number, job in enumerate(jobs):
+            same_id.setdefault(job.job_id, []).append(number)
+        added = self._calls.map(
+            lambda numbers: [self._add_one(*items[n]) for n in numbers], list(same_id.values())
+        )
+        result = [Added.CREATED] * len(jobs)
+        for numbers, answers in zip(same_id.values(), added, strict=True):
+            for number, answer in zip(numbers, answers, strict=True):
+                result[number] = answer
+        return result
+
+    def _add_one(self, job: Job, item: Item, spec: Item) -> Added:
+        self._specs.upload(job, spec)
+        there = self._put_new(spec)
+        if there is not None and not self._specs.is_same(job, there):
+            return Added.CLASH
+        there = self._put_new(item | {"_write": {"S": _write_id()}})
+        return Added.CREATED if there is None else Added.DUPLICATE
+
+    def _put_new(self, item: Item) -> Item | None:
+        """Write an item unless there is one of its key; give back the one that is there."""
+        try:
+            self._calls.call(
+                "put_item",
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except Exception as error:
+            there = self._lost_to(error, {"pk": item["pk"], "sk": item["sk"]})
+            # Written by this very call, whose first reply was lost: it is ours.
+            return None if "_write" in item and there.get("_write") == item["_write"] else there
+        return None
+
+    def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
+        """
+        Write each job over the version it was read at (see `jobcore.JobStore.save`).
+
+        Raises:
+            Unavailable: some may have been saved; read again before deciding anything.
+        """
+        if not jobs:
+            return []
+        shards = self._shards()
+        same_id: dict[str, list[int]] = {}
+        for number, job in enumerate(jobs):
+            same_id.setdefault(job.job_id, []).append(number)
+        won = self._calls.map(
+            lambda numbers: [self._save_one(jobs[n], shards) for n in numbers],
+            list(same_id.values()),
+        )
+        result: list[Job | None] = [None] * len(jobs)
+        for numbers, answers in zip(same_id.values(), won, strict=True):
+            for number, mine in zip(numbers, answers, strict=True):
+                if mine:
+                    result[number] = replace(jobs[number], version=jobs[number].version + 1)
+        return result
+
+    def _save_one(self, job: Job, shards: int) -> bool:
+        attributes = state_attributes(job, shards)
+        _check_size("timeline", attributes)
+        gone = [name for name in SPARSE if name not in attributes]
+        return self._compare_and_set(job_key(job.job_id), job.version, attributes, gone)
+
+    def _compare_and_set(
+        self, key: Item, version: int, attributes: Item, gone: Sequence[str] = ()
+    ) -> bool:
+        """Write attributes over one version of an item; False if it has another one by now."""
+        write = {"S": _write_id()}
+        attributes = attributes | {"_version": {"N": str(version + 1)}, "_write": write}
+        names = {f"#{n}": name for n, name in enumerate((*attributes, *gone))}
+        values = {f":{n}": value for n, value in enumerate(attributes.values())}
+        sets = ",".join(f"#{n}=:{n}" for n in range(len(attributes)))
+        removes = ",".join(f"#{n}" for n in range(len(attributes), len(names)))
+        version_name = f"#{len(attributes) - 2}"
+        try:
+            self._calls.call(
+                "update_item",
+                Key=key,
+                UpdateExpression=f"SET {sets}" + (f" REMOVE {removes}" if removes else ""),
+                ConditionExpression=f"{version_name} = :version",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={**values, ":version": {"N": str(version)}},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except Exception as error:
+            # Our own write, if the reply to it was lost and it was sent again.
+            return self._lost_to(error, key).get("_write") == write
+        return True
+
+    def _lost_to(self, error: Exception, key: Item) -> Item:
+        """Give the item that made a condition fail; any other error goes on."""
+        if error_code(error) != "ConditionalCheckFailedException":
+            raise error
+        there: Item | None = getattr(error, "response", {}).get("Item")
+        if there is None:  # no such item, or an endpoint that does not say
+            there = self._calls.call("get_item", Key=key, ConsistentRead=True).get("Item", {})
+        return there or {}
+
+    # --- consistent reads ---------------------------------------------------------------
+
+    def get(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        """Read jobs, consistently (see `jobcore.JobStore.get`)."""
+        items, specs = self._read(job_ids)
+        return {job_id: self._decode(item, specs.get(job_id)) for job_id, item in items.items()}
+
+    def _read(self, job_ids: Sequence[str]) -> tuple[dict[str, Item], dict[str, Item]]:
+        """Read the items of jobs and of their specs."""
+        ids = [job_id for job_id in job_ids if jobcore.is_job_id(job_id)]
+        keys = [key(job_id) for job_id in ids for key in (job_key, spec_key)]
+        found: tuple[dict[str, Item], dict[str, Item]] = ({}, {})
+        for item in self._calls.read(keys, consistent=True):
+            kind, _, job_id = item["sk"]["S"].partition("#")
+            found[kind == "spec"][job_id] = item
+        order = {job_id: found[0][job_id] for job_id in ids if job_id in found[0]}
+        return order, found[1]
+
+    def _decode(self, item: Item, spec: Item | None) -> Job:
+        job_id = item["sk"]["S"].partition("#")[2]
+        if spec is None:
+            raise CorruptRecord(job_id, "its spec is missing")
+        return job_of(item, self._specs.read(job_id, spec))
+
+    def pools(self) -> Mapping[str, jobcore.PoolState]:
+        """Read what has been learned about each pool."""
+        rows = self._calls.query(
+            "#pk = :pk",
+            {":pk": {"S": "#pools"}},
+            names={"#pk": "pk"},
+            ConsistentRead=True,
+        )
+        return {row["sk"]["S"]: pool_of(row) for row in rows}
+
+    def save_pool(self, state: jobcore.PoolState) -> bool:
+        """Write a pool's state over the version it was read at; False if somebody was faster."""
+        attributes = pool_attributes(state)
+        if state.version:
+            return self._compare_and_set(pool_key(state.name), state.version, attributes)
+        first = {"_version": {"N": "1"}, "_write": {"S": _write_id()}}
+        return self._put_new(pool_key(state.name) | attributes | first) is None
+
+    # --- what the ticks ask of the indexes ----------------------------------------------
+
+    def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
+        """List what *tick* has to look at, oldest first (see `jobcore.JobStore.due`)."""
+        return self._queues().due(tick, before, limit) if limit > 0 else []
+
+    def waiting(self, *, now: datetime, depth: int) -> Sequence[jobcore.Waiting]:
+        """
+        List the heads of the lanes (see `jobcore.JobStore.waiting`).
+
+        It hops from lane to lane in the index, so it costs the lanes times *depth*, and
+        not the jobs that wait; jobs that back off are read over.
+        """
+        return self._queues().waiting(now, depth) if depth > 0 else []
+
+    def usage(self) -> Sequence[jobcore.Usage]:
+        """Count the slots of active jobs by pool and share."""
+        return self._queues().usage()
+
+    # --- what people ask ----------------------------------------------------------------
+
+    def find(self, query: JobQuery) -> Page:
+        """
+        List jobs, newest submission first.
+
+        A job whose record cannot be read is left out, and *on_corrupt* is told.
+
+        Raises:
+            ValueError: *query* has a bad limit or cursor.
+        """
+        from ._listing import Listing  # no tick needs it
+
+        return Listing(self._queues()).find(query, self._read_leniently)
+
+    def counts(self, *, group: str | None = None, owner: str | None = None) -> Mapping[Status, int]:
+        """Count jobs by status; what it costs grows with the jobs counted, so no tick asks."""
+        from ._listing import Listing  # no tick needs it
+
+        return Listing(self._queues()).counts(group=group, owner=owner)
+
+    def _read_leniently(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        items, specs = self._read(job_ids)
+        jobs = {}
+        for job_id, item in items.items():
+            try:
+                jobs[job_id] = self._decode(item, specs.get(job_id))
+            except CorruptRecord as error:
+                self._on_corrupt(error)
+        return jobs
+
+    # --- shards -------------------------------------------------------------------------
+
+    def _queues(self) -> Queues:
+        return Queues(self._calls, range(self._shards()), self._on_corrupt)
+
+    def _shards(self, *, sure: bool = False) -> int:
+        """
+        Give the number of shards that the table was begun with; asked once per process.
+
+        Args:
+            sure: rather fail than go by what the constructor was told.
+        """
+        if self._shards_known is not None:
+            return self._shards_known
+        item = self._calls.call("get_item", Key=_SHARDS_KEY, ConsistentRead=True).get("Item")
+        try:
+            if item is None:
+                item = self._calls.call(
+                    "update_item",
+                    Key=_SHARDS_KEY,
+                    UpdateExpression="SET #s = if_not_exists(#s, :s)",
+                    ExpressionAttributeNames={"#s": "shards"},
+                    ExpressionAttributeValues={":s": {"N": str(self._shards_wanted)}},
+                    ReturnValues="ALL_NEW",
+                )["Attributes"]
+        except Unavailable:  # a reader that may not write, on a table without jobs
+            if sure:
+                raise
+            return self._shards_wanted
+        self._shards_known = int(item["shards"]["N"])
+        return self._shards_known
+
+
+def _write_id() -> str:
+    """Draw a name for one write, to know it again after a lost reply."""
+    return os.urandom(6).hex()
+
+
+def _check_size(field: str, item: Item) -> None:
+    size = item_size(item)
+    if size > ITEM_BYTES_MAX - 2048:  # room for the key and what is written beside the record
+        msg = f"{field}: the job's record takes {size:,} bytes; DynamoDB holds {ITEM_BYTES_MAX:,}"
+        raise ValueError(msg)
+
+
+def _warn(error: CorruptRecord) -> None:
+    warnings.warn(str(error), RuntimeWarning, stacklevel=4)

@@ -1,0 +1,86 @@
+"""
+The table and its indexes.
+
+The base table finds an item by its id: the partition is the first two characters of the job
+id (1,024 of them, evenly used, because ids are hashes or drawn), the sort key the kind of item
+and the id. So jobs are found by the beginning of their id without an index.
+
+Every other question has a sparse index: a job is in it only while its sort (or partition)
+attribute is there. An index costs one write when a row enters, leaves or changes, two when its
+key changes, and none otherwise; the attributes are chosen so that a transition touches as few
+as possible. Rows are spread over the shards of the job's id, and a reader asks all shards.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+__all__ = ["INDEXES", "create_table", "table_definition"]
+
+# index -> (partition, sort, what else a row holds)
+INDEXES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    # New jobs, by lane and age; Held ones behind them ("~").
+    "waiting": ("_shard", "_waiting", ("_lane", "_attempt", "_not_before", "_name")),
+    # Jobs that have, or may have, a training: for usage, and for the launch and monitor ticks.
+    "active": (
+        "_shard",
+        "_pool",
+        ("JobStatus", "_attempt", "_due", "_share", "_slots", "_sort", "_name"),
+    ),
+    # New and Held jobs on which a clock runs out.
+    "deadline": ("_shard", "_deadline", ("JobStatus", "_attempt")),
+    # Jobs that owe a message.
+    "notify": ("_shard", "_notify", ("JobStatus", "_attempt")),
+    # Terminal jobs, by status, newest first.
+    "over": ("_over", "_sort", ("_name",)),
+    # All jobs of an owner, of a group, newest first. `_over` lets an owner's history be counted.
+    "owner": ("_owner", "_sort", ("_over", "_name")),
+    "group": ("_group", "_sort", ("_name",)),
+}
+
+_NUMBERS = frozenset({"_shard"})
+
+
+def table_definition(table: str) -> dict[str, Any]:
+    """
+    Give the arguments of CreateTable: keys, indexes, billing per request, and the stream.
+
+    The CloudFormation template has the same keys and indexes; a test compares them with this.
+    """
+    keys = {"pk", "sk"} | {key for index in INDEXES.values() for key in index[:2]}
+    return {
+        "TableName": table,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [
+            {"AttributeName": key, "AttributeType": "N" if key in _NUMBERS else "S"}
+            for key in sorted(keys)
+        ],
+        "KeySchema": _key_schema("pk", "sk"),
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": name,
+                "KeySchema": _key_schema(partition, sort),
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(others)},
+            }
+            for name, (partition, sort, others) in INDEXES.items()
+        ],
+        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    }
+
+
+def _key_schema(partition: str, sort: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": partition, "KeyType": "HASH"},
+        {"AttributeName": sort, "KeyType": "RANGE"},
+    ]
+
+
+def create_table(client: DynamoDBClient, table: str) -> None:
+    """Make the table and wait until it is there: for tests and the sandbox; AWS has the template."""
+    client.create_table(**table_definition(table))
+    client.get_waiter("table_exists").wait(
+        TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
