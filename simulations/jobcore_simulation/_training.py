@@ -1,0 +1,268 @@
+"""What the world is asked to train, what becomes of it, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from typing import Any
+
+from jobcore import hash_fraction
+
+from ._texts import Refused
+
+__all__ = [
+    "Fate",
+    "Refusal",
+    "Script",
+    "ScriptBook",
+    "Training",
+    "TrainingRequest",
+    "Transition",
+]
+
+Span = float | tuple[float, float]  # seconds: a number, or the bounds of a draw
+
+PHASES = ("Starting", "Downloading", "Training", "Uploading")
+TERMINAL = ("Completed", "Failed", "Stopped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRequest:
+    """
+    A training as the world understands it.
+
+    Args:
+        pools: (pool name, instances), the preferred one first; exactly one is used.
+        max_runtime: seconds on instances, after which the training is stopped.
+        max_wait: seconds from creation, waiting and running; for spot, or with *retries*.
+        max_pending: seconds that it may be Pending; counts for accelerated instances only.
+        retries: how often an InternalServerError starts it again under the same name.
+        checkpoints: after an interruption it goes on where it was, not from the beginning.
+        labels: what scripts can match, e.g. ``Tags.team`` or ``HyperParameters.lr``.
+        open_ended: its training phase lasts until `World.finish`, whatever its script says.
+        document: the caller's own record; the world does not look into it.
+    """
+
+    name: str
+    pools: tuple[tuple[str, int], ...]
+    max_runtime: float = 86400.0
+    max_wait: float | None = None
+    max_pending: float | None = None
+    retries: int = 0
+    checkpoints: bool = False
+    open_ended: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An answer to a create that was not carried out."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """
+    What becomes of one training, all durations in seconds.
+
+    Args:
+        noticing: until a shortage of instances shows as Pending.
+        starting, downloading, training, uploading: the phases; *training* None: it lasts
+            until `World.finish`.
+        stopping: from a stop request to Stopped, at most 120 s on the real service.
+        restarting: from an interruption to the next try.
+        failure: the failure reason; empty: it completes.
+        fails_in: the phase at whose end it fails.
+        interruptions: on spot, after so many seconds of training each, counted from the last start.
+    """
+
+    noticing: float = 5.0
+    starting: float = 60.0
+    downloading: float = 30.0
+    training: float | None = 600.0
+    uploading: float = 20.0
+    stopping: float = 10.0
+    restarting: float = 60.0
+    failure: str = ""
+    fails_in: str = "Training"
+    interruptions: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """
+    What becomes of the trainings that match.
+
+    Durations are numbers, or bounds between which each training draws its own; the draw is a
+    hash of the world's seed and the training's name, so that it is the same in every run.
+
+    Args:
+        name, pool: shell patterns for the training's name and its preferred pool.
+        where: label → shell pattern; all must match.
+        times: how many trainings it applies to; None: all.
+        failure_rate: the share of trainings that fail, with one of *failures*.
+        fails_in: the phase at whose end they fail.
+        refusal: their create is answered with this.
+        open_ended: training lasts until `World.finish`.
+    """
+
+    name: str = "*"
+    pool: str = "*"
+    where: Mapping[str, str] = field(default_factory=dict)
+    times: int | None = None
+    noticing: Span = 5.0
+    starting: Span = 60.0
+    downloading: Span = 30.0
+    training: Span = 600.0
+    uploading: Span = 20.0
+    stopping: Span = 10.0
+    restarting: Span = 60.0
+    failure_rate: float = 0.0
+    failures: tuple[str, ...] = ("AlgorithmError: ExecuteUserScriptError: ExitCode 1",)
+    fails_in: str = "Training"
+    interruptions: tuple[float, ...] = ()
+    refusal: Refusal | None = None
+    open_ended: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot happen."""
+        if self.fails_in not in PHASES:
+            msg = f"fails_in: {self.fails_in!r} is none of {', '.join(PHASES)}"
+            raise ValueError(msg)
+        for field_ in fields(self):
+            if field_.type == "Span" and min(_bounds(getattr(self, field_.name))) < 0:
+                msg = f"{field_.name}: a duration cannot be negative"
+                raise ValueError(msg)
+
+    def matches(self, request: TrainingRequest) -> bool:
+        """Tell whether the script is for this training."""
+        return (
+            fnmatchcase(request.name, self.name)
+            and fnmatchcase(request.pools[0][0], self.pool)
+            and all(
+                label in request.labels and fnmatchcase(request.labels[label], pattern)
+                for label, pattern in self.where.items()
+            )
+        )
+
+    def draw(self, seed: str, name: str) -> Fate:
+        """Draw the fate of a training."""
+
+        def seconds(what: str) -> float:
+            low, high = _bounds(getattr(self, what))
+            if low == high:
+                return low
+            return low + (high - low) * hash_fraction(seed, name, what)
+
+        fails = self.failure_rate > hash_fraction(seed, name, "fails")
+        which = int(hash_fraction(seed, name, "failure") * len(self.failures))
+        return Fate(
+            noticing=seconds("noticing"),
+            starting=seconds("starting"),
+            downloading=seconds("downloading"),
+            training=None if self.open_ended else seconds("training"),
+            uploading=seconds("uploading"),
+            stopping=min(seconds("stopping"), 120.0),
+            restarting=seconds("restarting"),
+            failure=self.failures[which] if fails and self.failures else "",
+            fails_in=self.fails_in,
+            interruptions=self.interruptions,
+        )
+
+
+def _bounds(span: Span) -> tuple[float, float]:
+    return span if isinstance(span, tuple) else (span, span)
+
+
+class ScriptBook:
+    """Scripts in the order in which they are asked; each knows how many trainings it is still for."""
+
+    def __init__(self, scripts: Iterable[Script] = ()) -> None:
+        """Begin with these."""
+        self._scripts: list[tuple[Script, list[int | None]]] = [(s, [s.times]) for s in scripts]
+
+    def add(self, script: Script) -> None:
+        """Ask this one first."""
+        self._scripts.insert(0, (script, [script.times]))
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._scripts.clear()
+
+    def draw(self, request: TrainingRequest, seed: str) -> Fate:
+        """
+        Draw a training's fate from the first script that matches.
+
+        Raises:
+            Refused: the script refuses it.
+        """
+        for script, left in self._scripts:
+            if left[0] == 0 or not script.matches(request):
+                continue
+            if left[0] is not None:
+                left[0] -= 1
+            if script.refusal is not None:
+                raise Refused(script.refusal.code, script.refusal.text)
+            return script.draw(seed, request.name)
+        return Script().draw(seed, request.name)
+
+
+@dataclass(slots=True)
+class Transition:
+    """A secondary status, from when to when, with the service's message."""
+
+    status: str
+    start: float
+    message: str
+    end: float | None = None
+
+
+@dataclass(slots=True)
+class Training:
+    """
+    A training in the world; read it, only the world changes it.
+
+    Args:
+        pool: whose instances it has; None while it has none.
+        charged: whose quota it counts against; None once it is over.
+        started_at: when it first got to work on instances; None if it never did.
+        busy: seconds on instances before the present stay.
+        done: seconds of training that an interruption did not undo.
+    """
+
+    request: TrainingRequest
+    fate: Fate
+    created_at: float
+    status: str = "InProgress"
+    secondary: str = "Starting"
+    failure_reason: str = ""
+    transitions: list[Transition] = field(default_factory=list)
+    pool: str | None = None
+    charged: str | None = None
+    count: int = 1
+    selected: str | None = None  # the pool it last had instances of
+    started_at: float | None = None
+    ended_at: float | None = None
+    modified_at: float = 0.0
+    placed_at: float | None = None
+    phase_since: float = 0.0
+    busy: float = 0.0
+    done: float = 0.0
+    interrupted: int = 0
+    retried: int = 0
+    ends_as: str = ""  # the secondary status that Stopping leads to
+    generation: int = 0  # events planned before the last turn are void
+
+    @property
+    def name(self) -> str:
+        """The training's name."""
+        return self.request.name
+
+    @property
+    def is_terminal(self) -> bool:
+        """True once it is over."""
+        return self.status in TERMINAL

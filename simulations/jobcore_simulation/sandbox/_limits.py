@@ -1,0 +1,109 @@
+"""Rates of calls, and faults that tests ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+__all__ = ["Bucket", "Fault", "FaultKind", "fault_from"]
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A token bucket: *rate* calls per second, *burst* at once."""
+
+    rate: float
+    burst: float
+    tokens: float = field(init=False)
+    filled_at: float | None = None
+
+    def __post_init__(self) -> None:
+        """Begin full."""
+        self.tokens = self.burst
+
+    def take(self, now: float) -> bool:
+        """Take a token, if there is one."""
+        if self.filled_at is not None:
+            gained = (now - self.filled_at) * self.rate
+            self.tokens = min(self.burst, self.tokens + max(gained, 0.0))
+        self.filled_at = now
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True
+
+
+class FaultKind(StrEnum):
+    """What goes wrong with a call. "before": nothing was done; "after": it was done."""
+
+    THROTTLE = "throttle"  # 400 ThrottlingException, before
+    ERROR = "error"  # an error with *code*, *text* and *status*, before
+    FAIL_BEFORE = "fail-before"  # 500 InternalFailure
+    FAIL_AFTER = "fail-after"
+    RESET_BEFORE = "reset-before"  # the connection is reset
+    RESET_AFTER = "reset-after"
+    LOSE_REPLY = "lose-reply"  # done; the connection is closed without a byte
+    LATE_REPLY = "late-reply"  # done at once, answered after *seconds*
+    LATE_APPLY = "late-apply"  # done and answered after *seconds*, perhaps to nobody
+
+    @property
+    def is_before(self) -> bool:
+        """True where the call is not carried out."""
+        return self in _BEFORE
+
+
+_BEFORE = (FaultKind.THROTTLE, FaultKind.ERROR, FaultKind.FAIL_BEFORE, FaultKind.RESET_BEFORE)
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """
+    A fault in store.
+
+    Args:
+        operation, name: shell patterns for the operation and the training's name.
+        skip: calls that match and are left alone before the first fault.
+        times: how many calls it befalls; None: all.
+    """
+
+    kind: FaultKind
+    operation: str = "*"
+    name: str = "*"
+    skip: int = 0
+    times: int | None = 1
+    seconds: float = 1.0
+    code: str = "InternalFailure"
+    text: str = "The request processing has failed because of an unknown error."
+    status: int = 500
+    hits: int = 0
+
+    def strikes(self, operation: str, name: str) -> bool:
+        """Tell whether the fault befalls this call, and count it if so."""
+        if self.times is not None and self.hits >= self.times:
+            return False
+        if not fnmatchcase(operation, self.operation) or not fnmatchcase(name, self.name):
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        self.hits += 1
+        return True
+
+
+def fault_from(document: Mapping[str, Any]) -> Fault:
+    """
+    Make a fault of a table.
+
+    Raises:
+        ValueError: it has an unknown key or kind.
+    """
+    allowed = {f.name for f in fields(Fault)} - {"hits"}
+    if unknown := sorted(set(document) - allowed):
+        msg = f"fault: unknown {', '.join(unknown)}; known are {', '.join(sorted(allowed))}"
+        raise ValueError(msg)
+    settings = dict(document)
+    settings["kind"] = FaultKind(settings.get("kind", "missing"))
+    return Fault(**settings)

@@ -1,0 +1,277 @@
+"""Trainings whose script really runs: a process of this machine, with what SageMaker's toolkit gives it.
+
+A request asks for it as the SageMaker training toolkit names things: the hyperparameters
+``sagemaker_program`` and ``sagemaker_submit_directory``, the latter a folder or a .tar.gz on this
+machine (a path or a file:// URL) below the folder that the sandbox was told, or a .tar.gz in the
+emulated S3. Channels and checkpoints are read from there too; model and checkpoints are left there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobcore_simulation._training import Training
+
+from ._s3 import Files
+from ._views import model_artifacts
+
+if TYPE_CHECKING:
+    from ._server import Server
+
+__all__ = ["ScriptRunner", "program_of"]
+
+_FAILURE_CHARS_MAX = 1024
+_CHANNELS = "/opt/ml/input/data/"  # an isolated training has its code in a channel
+_IN_S3 = ("s3://", _CHANNELS)
+_OWN = ("sagemaker_program", "sagemaker_submit_directory")
+_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_FOLDERS = ("input/config", "input/data", "model", "output/data", "checkpoints")
+
+
+class _BadInput(ValueError):  # noqa: N818  (a condition)
+    """The script cannot be run; the text says why."""
+
+
+def program_of(document: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Find the script and where its code is, a path or an s3:// URI; None: there is none such."""
+    given = document.get("HyperParameters", {})
+    if not all(given.get(name) for name in _OWN):
+        return None
+    program, source = (_plain(given[name]) for name in _OWN)
+    source = source.removeprefix("file://")
+    return (program, source) if source.startswith(("/", "s3://")) else None
+
+
+class ScriptRunner:
+    """Runs scripts below *root*, each while its training is in the phase Training."""
+
+    def __init__(self, server: Server, root: Path) -> None:
+        self._server = server
+        self._root = root.resolve()
+        config = server.config
+        endpoint = config.aws_endpoint
+        self._s3 = Files(endpoint, config.region, config.account) if endpoint else None
+        self._home = tempfile.TemporaryDirectory(prefix="jobcore-sandbox-")
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+        self._made = 0
+        # Listeners may not block, so what they say is acted on in a thread.
+        self._turns: queue.SimpleQueue[tuple[Training, str] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="sandbox-scripts", daemon=True)
+        self._thread.start()
+        server.service.is_open_ended = self._is_ours
+        server.service.listeners.append(lambda t: self._turns.put((t, t.secondary)))
+
+    def close(self) -> None:
+        """Kill what runs, and remove its files."""
+        self._turns.put(None)
+        self._thread.join(timeout=5)
+        with self._lock:
+            for process in self._processes.values():
+                _signal(process, signal.SIGKILL)
+        self._home.cleanup()
+
+    def _is_ours(self, document: Mapping[str, Any]) -> bool:
+        asked = program_of(document)
+        return asked is not None and (self._s3 is not None or not asked[1].startswith(_IN_S3))
+
+    def _work(self) -> None:
+        while (turn := self._turns.get()) is not None:
+            training, secondary = turn
+            with self._lock:
+                process = self._processes.get(id(training))
+            if secondary == "Training" and self._is_ours(training.request.document):
+                threading.Thread(target=self._run, args=(training,), daemon=True).start()
+            elif process is not None and secondary == "Stopping":
+                _signal(process, signal.SIGTERM)
+            elif process is not None:
+                _signal(process, signal.SIGKILL)
+
+    def _run(self, training: Training) -> None:
+        """Run the script from beginning to end, and tell the world how it went."""
+        with self._lock:
+            self._made += 1
+            folder = Path(self._home.name) / str(self._made)
+        run = training.interrupted, training.retried
+        try:
+            process = self._launch(training, folder)
+        except Exception as error:  # the code, a channel, S3: whatever it is, it cannot be run
+            self._finish(training, f"ClientError: the script cannot be run: {error}")
+            return
+        code = process.wait()
+        with self._lock:
+            if self._processes.get(id(training)) is process:
+                del self._processes[id(training)]
+        if run != (training.interrupted, training.retried):
+            return  # killed by an interruption: the next run speaks for the training
+        failure = "" if code == 0 else _failure(folder, code)
+        try:
+            self._keep(training, folder / "ml")
+        except Exception as error:
+            failure = failure or f"ClientError: Artifact upload failed: {error}"
+        self._finish(training, failure)
+
+    def _keep(self, training: Training, ml: Path) -> None:
+        """Leave the model and the checkpoints in S3."""
+        if self._s3 is None or self._server.closing.is_set():
+            return
+        self._s3.put_archive(ml / "model", model_artifacts(training), ml / "model.tar.gz")
+        checkpoints = training.request.document.get("CheckpointConfig")
+        if checkpoints:
+            self._s3.put_all(ml / "checkpoints", checkpoints["S3Uri"])
+
+    def _launch(self, training: Training, folder: Path) -> subprocess.Popen[bytes]:
+        document = training.request.document
+        asked = program_of(document)
+        assert asked is not None
+        program, source = asked
+        ml = folder / "ml"
+        for name in _FOLDERS:
+            (ml / name).mkdir(parents=True)
+        self._fetch_inputs(document, ml)
+        code = self._code(source, folder)
+        script = (code / program).resolve()
+        if not script.is_relative_to(code) or not script.is_file():
+            msg = f"{program} is not in {source}"
+            raise _BadInput(msg)
+        given = document.get("HyperParameters", {})
+        hyperparameters = {k: _value(v) for k, v in given.items() if not k.startswith("sagemaker_")}
+        (ml / "input/config/hyperparameters.json").write_text(json.dumps(given), encoding="utf-8")
+        python = [sys.executable] if script.suffix == ".py" else []
+        shell = ["/bin/sh"] if script.suffix == ".sh" else []
+        arguments = [part for k, v in hyperparameters.items() for part in (f"--{k}", _text(v))]
+        with (folder / "log").open("wb") as log, self._lock:
+            if training.secondary != "Training" or self._server.closing.is_set():
+                msg = "it was stopped before it began"
+                raise _BadInput(msg)
+            process = self._processes[id(training)] = subprocess.Popen(
+                [*python, *shell, str(script), *arguments],
+                cwd=code,
+                env=self._environment(training, ml, script, hyperparameters),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return process
+
+    def _fetch_inputs(self, document: Mapping[str, Any], ml: Path) -> None:
+        for channel in document.get("InputDataConfig", ()):
+            folder = ml / "input/data" / channel["ChannelName"]
+            folder.mkdir()
+            uri = channel["DataSource"].get("S3DataSource", {}).get("S3Uri", "")
+            if self._s3 is not None and uri.startswith("s3://"):
+                self._s3.fetch_all(uri, folder)
+        checkpoints = document.get("CheckpointConfig")
+        if checkpoints and self._s3 is not None:
+            self._s3.fetch_all(checkpoints["S3Uri"].rstrip("/") + "/", ml / "checkpoints")
+
+    def _code(self, asked: str, folder: Path) -> Path:
+        target = folder / "code"
+        if asked.startswith("s3://"):
+            assert self._s3 is not None
+            source = folder / "code.tar.gz"
+            self._s3.fetch(asked, source)
+            return _unpacked(source, target)
+        if asked.startswith(_CHANNELS):
+            return _unpacked(folder / "ml/input/data" / asked.removeprefix(_CHANNELS), target)
+        source = Path(asked).resolve()
+        if not source.is_relative_to(self._root):
+            msg = f"{source} is not below {self._root}"
+            raise _BadInput(msg)
+        if source.is_dir():
+            return source
+        return _unpacked(source, target)
+
+    def _environment(
+        self, training: Training, ml: Path, script: Path, hyperparameters: Mapping[str, Any]
+    ) -> dict[str, str]:
+        document = training.request.document
+        channels = [channel["ChannelName"] for channel in document.get("InputDataConfig", ())]
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        environment |= {
+            "PYTHONUNBUFFERED": "1",
+            "TRAINING_JOB_NAME": training.name,
+            "SM_MODEL_DIR": str(ml / "model"),
+            "SM_INPUT_DIR": str(ml / "input"),
+            "SM_INPUT_CONFIG_DIR": str(ml / "input/config"),
+            "SM_OUTPUT_DIR": str(ml / "output"),
+            "SM_OUTPUT_DATA_DIR": str(ml / "output/data"),
+            "SM_CHECKPOINT_DIR": str(ml / "checkpoints"),
+            "SM_CHANNELS": json.dumps(channels),
+            "SM_HPS": json.dumps(hyperparameters),
+            "SM_CURRENT_HOST": "algo-1",
+            "SM_HOSTS": '["algo-1"]',
+            "SM_NUM_GPUS": "0",
+            "SM_NUM_CPUS": str(os.cpu_count() or 1),
+            "SM_MODULE_DIR": str(script.parent),
+            "SM_MODULE_NAME": script.stem,
+            "SM_USER_ENTRY_POINT": script.name,
+        }
+        environment |= {
+            f"SM_CHANNEL_{name.upper()}": str(ml / "input/data" / name) for name in channels
+        }
+        environment |= {f"SM_HP_{k.upper()}": _text(v) for k, v in hyperparameters.items()}
+        return environment | {str(k): str(v) for k, v in document.get("Environment", {}).items()}
+
+    def _finish(self, training: Training, failure: str) -> None:
+        region = training.request.pools[0][0].split("/")[0]
+        self._server.finish(region, training, failure)
+
+
+def _unpacked(archive: Path, folder: Path) -> Path:
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, filter="data")
+    return folder.resolve()
+
+
+def _failure(folder: Path, code: int) -> str:
+    written = folder / "ml/output/failure"
+    said = written.read_text("utf-8", "replace") if written.is_file() else ""
+    said = said or f"ExecuteUserScriptError: {_tail(folder / 'log')}"
+    return f"AlgorithmError: {said[:_FAILURE_CHARS_MAX]}, exit code: {_exit_code(code)}"
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+
+
+def _exit_code(code: int) -> int:
+    return code if code >= 0 else 128 - code
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
+    return lines[-1] if lines else "the script wrote nothing"
+
+
+def _plain(text: str) -> str:
+    """Undo the toolkit's JSON quotes, if there are any."""
+    value = _value(text)
+    return value if isinstance(value, str) else text
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
