@@ -1,0 +1,388 @@
+"""What the submit function does, whoever asks: submit, list, show, stop, hold, release.
+
+The owner is who called, as IAM says. A job of somebody else does not exist for the caller.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import jobcore
+
+if TYPE_CHECKING:
+    from ._wiring import Wiring
+
+__all__ = ["ApiError", "ask", "get_job", "list_jobs", "owner_of", "read_json", "submit"]
+
+BODY_BYTES_MAX = 5_000_000  # Lambda takes 6 MB
+JOBS_MAX = 500
+TOKEN_CHARS_MAX = 128
+PROBLEMS_MAX = 50
+REASON_CHARS_MAX = 200
+
+_ARN = re.compile(r"arn:[a-z-]+:(?:iam|sts)::([0-9]{12}):([!-~]{1,220})")
+_SHARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,127}")
+
+
+class ApiError(Exception):
+    """
+    A request that cannot be granted.
+
+    Args:
+        status: the HTTP status: 400, 404, 409, 413, 503.
+        code: one word for programs.
+        message: what is wrong and what to do.
+        problems: what is wrong with which field of which job.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, problems: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.problems = list(problems)
+
+    def document(self) -> dict[str, Any]:
+        """Give the error as JSON data."""
+        error: dict[str, Any] = {"code": self.code, "message": str(self)}
+        if self.problems:
+            error["problems"] = self.problems
+        return {"error": error}
+
+
+# --- who calls --------------------------------------------------------------------------
+
+
+def owner_of(iam: object, *, account: str = "") -> str:
+    """
+    Name the caller whom API Gateway has authenticated.
+
+    ``user/alice`` for an IAM user; ``role/Team`` for a role, because whoever may assume a role
+    chooses the session's name; ``role/AWSReservedSSO_.../alice`` for IAM Identity Center, which
+    sets the session's name itself. A caller from another account has it in front.
+
+    Args:
+        iam: ``requestContext.authorizer.iam`` of the event.
+        account: the deployment's own account.
+
+    Raises:
+        ApiError: nobody was authenticated.
+    """
+    arn = iam.get("userArn") if isinstance(iam, Mapping) else None
+    match = _ARN.fullmatch(arn) if isinstance(arn, str) else None
+    if match is None:
+        raise ApiError(403, "unauthenticated", "sign the request (AWS Signature Version 4)")
+    kind, _, name = match[2].partition("/")
+    if kind == "assumed-role":
+        role, _, session = name.partition("/")
+        name = f"{role}/{session}" if role.startswith("AWSReservedSSO_") else role
+        kind = "role"
+    owner = f"{kind}/{name}" if name else kind
+    return owner if not account or match[1] == account else f"{match[1]}:{owner}"
+
+
+def _share_of(owner: str) -> str:
+    name = owner.rsplit("/", 1)[-1]
+    return name if _SHARE.fullmatch(name) else "other"
+
+
+# --- reading requests -------------------------------------------------------------------
+
+
+def read_json(body: str | bytes | None) -> Mapping[str, Any]:
+    """
+    Decode a request's body.
+
+    Raises:
+        ApiError: it is too large, or no JSON object.
+    """
+    if body is not None and len(body) > BODY_BYTES_MAX:
+        message = f"{len(body):,} bytes; at most {BODY_BYTES_MAX:,}: submit in several requests"
+        raise ApiError(413, "too_large", message)
+    try:
+        document = json.loads(body or "", parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise ApiError(400, "no_json", "the body is not valid JSON") from None
+    if not isinstance(document, dict):
+        raise ApiError(400, "no_json", 'expected a JSON object such as {"jobs": [...]}')
+    return document
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(word)
+
+
+def _text(document: Mapping[str, Any], field: str, longest: int) -> str | None:
+    value = document.get(field)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
+        problem = {
+            "field": field,
+            "message": f"expected printable text of 1 to {longest} characters",
+        }
+        raise ApiError(400, "invalid", f"{field}: {problem['message']}", [problem])
+    return value
+
+
+# --- submit -----------------------------------------------------------------------------
+
+
+def submit(wired: Wiring, owner: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Register jobs, each at most once.
+
+    Args:
+        document: ``jobs`` (a list of job files' data), and perhaps ``token`` (repeating a
+            request with the same token submits nothing twice) and ``group``.
+
+    Raises:
+        ApiError: with every problem of every job; nothing was written.
+    """
+    unknown = sorted(set(document) - {"jobs", "token", "group"})
+    if unknown:
+        problem = {"field": unknown[0], "message": "unknown field; known: jobs, token, group"}
+        raise ApiError(400, "invalid", f"{unknown[0]}: {problem['message']}", [problem])
+    token = _text(document, "token", TOKEN_CHARS_MAX)
+    group = _text(document, "group", 128)
+    entries = document.get("jobs")
+    if not isinstance(entries, list) or not 1 <= len(entries) <= JOBS_MAX:
+        problem = {"field": "jobs", "message": f"expected a list of 1 to {JOBS_MAX} jobs"}
+        raise ApiError(400, "invalid", f"jobs: {problem['message']}", [problem])
+    specs = _specs(wired, owner, entries, group)
+    ids = _ids(owner, token, len(specs))
+    if token is not None:
+        _check_token(wired, dict(zip(ids, specs, strict=True)))
+    try:
+        done = jobcore.submit(specs, ids, store=wired.store, now=wired.clock.now())
+    except ValueError as error:  # too large for the store, say
+        field, _, message = str(error).partition(": ")
+        problem = {"field": field, "message": message}
+        raise ApiError(400, "invalid", str(error), [problem]) from None
+    if any(s.added is jobcore.Added.CLASH for s in done):
+        raise _clash()
+    known = sum(s.added is jobcore.Added.DUPLICATE for s in done)
+    return {"ids": ids, "group": group, "created": len(ids) - known, "known": known}
+
+
+def _specs(
+    wired: Wiring, owner: str, entries: Sequence[object], group: str | None
+) -> list[jobcore.Spec]:
+    specs: list[jobcore.Spec] = []
+    problems: list[dict[str, Any]] = []
+    for number, entry in enumerate(entries):
+        try:
+            spec = jobcore.parse_job(_shared(entry, owner), owner=owner, group=group)
+            if found := wired.check(spec):
+                raise jobcore.InvalidJob(found)
+        except jobcore.InvalidJob as error:
+            problems += [
+                {"job": number, "field": p.field, "message": p.message} for p in error.problems
+            ]
+        except RecursionError:
+            problems.append({"job": number, "field": "job", "message": "nested too deeply"})
+        else:
+            specs.append(spec)
+    if problems:
+        first = problems[0]
+        message = f"jobs[{first['job']}].{first['field']}: {first['message']}"
+        if len(problems) > 1:
+            message += f" (and {len(problems) - 1} more problems)"
+        raise ApiError(400, "invalid", message, problems[:PROBLEMS_MAX])
+    return specs
+
+
+def _shared(entry: object, owner: str) -> object:
+    """Add the caller's share to a job's data, and refuse what only other ways of submitting take."""
+    if not isinstance(entry, dict):
+        return entry
+    if "owner" in entry:
+        raise jobcore.InvalidJob([jobcore.Problem("owner", "leave it out; it is who calls")])
+    if "sweep" in entry:
+        message = "expand it first: one job for each point"
+        raise jobcore.InvalidJob([jobcore.Problem("sweep", message)])
+    return {"share": _share_of(owner), **entry}
+
+
+def _ids(owner: str, token: str | None, count: int) -> list[str]:
+    """Name the jobs; by the token as `jobcore submit --key` does."""
+    if token is None:
+        return [jobcore.job_id_from_bytes(os.urandom(16)) for _ in range(count)]
+    if count == 1:
+        return [jobcore.job_id_from_token(owner, token)]
+    return [jobcore.job_id_from_token(owner, f"{token}/{number}") for number in range(count)]
+
+
+def _check_token(wired: Wiring, specs: Mapping[str, jobcore.Spec]) -> None:
+    """See that the token was used for just these jobs or for none, before anything is written."""
+    known = wired.store.get(list(specs))
+    for job_id, job in known.items():
+        if jobcore.spec_hash(job.spec) != jobcore.spec_hash(specs[job_id]):
+            raise _clash()
+
+
+def _clash() -> ApiError:
+    message = "token: used before for another submission; choose another one"
+    return ApiError(409, "token_used", message, [{"field": "token", "message": message[7:]}])
+
+
+# --- reading and asking -----------------------------------------------------------------
+
+
+def list_jobs(wired: Wiring, owner: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """
+    List the caller's jobs, newest first.
+
+    Args:
+        query: ``status`` (several by commas), ``group``, ``name``, ``cursor``, ``limit``.
+
+    Raises:
+        ApiError: a field is wrong.
+    """
+    unknown = sorted(set(query) - {"status", "group", "name", "cursor", "limit"})
+    if unknown:
+        known = "known: status, group, name, cursor, limit"
+        raise ApiError(400, "invalid", f"{unknown[0][:40]}: unknown parameter; {known}")
+    try:
+        words = [word for word in query.get("status", "").split(",") if word]
+        statuses = frozenset(jobcore.Status(word) for word in words)
+        limit = int(query.get("limit", "100"))
+    except ValueError:
+        message = f"status, limit: expected any of {', '.join(jobcore.Status)}, and a number"
+        raise ApiError(400, "invalid", message) from None
+    if not 1 <= limit <= JOBS_MAX:
+        raise ApiError(400, "invalid", f"limit: expected 1 to {JOBS_MAX}")
+    try:
+        page = wired.store.find(
+            jobcore.JobQuery(
+                owner=owner,
+                statuses=statuses,
+                group=query.get("group"),
+                name=query.get("name"),
+                cursor=query.get("cursor"),
+                limit=limit,
+            )
+        )
+    except ValueError:
+        message = "cursor: not one that a page gave; start again without a cursor"
+        raise ApiError(400, "invalid", message) from None
+    own = [job for job in page.jobs if job.spec.owner == owner]
+    return {"jobs": [summary(job) for job in own], "cursor": page.cursor}
+
+
+def get_job(wired: Wiring, owner: str, job_id: str) -> dict[str, Any]:
+    """
+    Show a job.
+
+    Raises:
+        ApiError: the caller has no such job.
+    """
+    return details(_own(wired, owner, job_id))
+
+
+def ask(
+    wired: Wiring, owner: str, job_id: str, what: str, document: Mapping[str, Any]
+) -> dict[str, Any]:
+    """
+    Stop, hold or release a job.
+
+    Raises:
+        ApiError: the caller has no such job, or its state does not allow it.
+    """
+    _own(wired, owner, job_id)
+    event: jobcore.Event
+    match what:
+        case "stop":
+            event = jobcore.StopRequested(by=owner)
+        case "hold":
+            reason = _text(document, "reason", REASON_CHARS_MAX) or ""
+            event = jobcore.HoldRequested(by=owner, reason=reason)
+        case "release":
+            event = jobcore.ReleaseRequested(by=owner)
+        case _:
+            raise ApiError(404, "not_found", "known: stop, hold, release")
+    step = jobcore.ask(job_id, event, store=wired.store, now=wired.clock.now())
+    if step is None:
+        raise _no_job()
+    if step.refused:
+        raise ApiError(409, "refused", step.refused)
+    return {"id": job_id, "status": str(step.job.status), "changed": step.changed} | (
+        {"ignored": step.ignored} if step.ignored else {}
+    )
+
+
+def _own(wired: Wiring, owner: str, job_id: str) -> jobcore.Job:
+    # An id that is none does not reach the store; a job of somebody else looks like no job.
+    job = wired.store.get([job_id]).get(job_id) if jobcore.is_job_id(job_id) else None
+    if job is None or job.spec.owner != owner:
+        raise _no_job()
+    return job
+
+
+def _no_job() -> ApiError:
+    return ApiError(404, "not_found", "there is no such job of yours")
+
+
+def _at(time: datetime | None) -> str | None:
+    return time.astimezone(UTC).isoformat() if time is not None else None
+
+
+def summary(job: jobcore.Job) -> dict[str, Any]:
+    """Give a job as one line of a list."""
+    return {
+        "id": job.job_id,
+        "name": job.spec.name,
+        "group": job.spec.group,
+        "status": str(job.status),
+        "since": _at(job.state.since),
+        "submitted_at": _at(job.submitted_at),
+        "attempt": job.attempt_number,
+        "priority": job.spec.priority,
+    }
+
+
+def details(job: jobcore.Job) -> dict[str, Any]:
+    """Give all about a job but its arguments: tokens live in environments and hyperparameters."""
+    attempts = (*job.attempts, *([job.current] if job.current else []))
+    failure = job.state.failure if isinstance(job.state, jobcore.Failed) else None
+    return summary(job) | {
+        "owner": job.spec.owner,
+        "share": job.spec.share,
+        "pools": [{"pool": p.pool, "count": p.count} for p in job.spec.placements],
+        "failure": _failure(failure),
+        "charges": {str(name): count for name, count in job.charges.items()},
+        "attempts": [
+            {
+                "number": a.number,
+                "pool": a.placement.pool,
+                "training_name": jobcore.training_name(job.job_id, a.number),
+                "launched_at": _at(a.launched_at),
+                "started_at": _at(a.started_at),
+                "ended_at": _at(a.ended_at),
+                "outcome": str(a.outcome) if a.outcome else None,
+                "failure": _failure(a.failure),
+            }
+            for a in attempts
+        ],
+        "timeline": [
+            {"at": _at(m.at), "status": str(m.status), "attempt": m.attempt, "note": m.note}
+            for m in job.timeline
+        ],
+    }
+
+
+def _failure(failure: jobcore.Failure | None) -> dict[str, str] | None:
+    if failure is None:
+        return None
+    return {
+        "class": str(failure.failure_class),
+        "retry": str(failure.retryable),
+        "rule": failure.rule,
+        "text": failure.text,
+    }

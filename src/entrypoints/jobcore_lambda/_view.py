@@ -1,0 +1,92 @@
+"""A store as one tick sees it: narrowed to some jobs if a hint named them, and its delays noted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jobcore import (
+        Added,
+        Due,
+        Job,
+        JobQuery,
+        JobStore,
+        Page,
+        PoolState,
+        Status,
+        Tick,
+        Usage,
+        Waiting,
+    )
+
+__all__ = ["StoreView"]
+
+
+class StoreView:
+    """
+    A `jobcore.JobStore` in front of another.
+
+    Args:
+        store: the store proper.
+        only: ids of the jobs to look at, in the place of what the index says is due.
+
+    Attributes:
+        oldest_due: since when the first of the due jobs is due.
+        oldest_waiting: since when the first of the waiting jobs waits.
+    """
+
+    def __init__(self, store: JobStore, only: Sequence[str] | None = None) -> None:
+        self.store = store
+        self.only = only
+        self.oldest_due: datetime | None = None
+        self.oldest_waiting: datetime | None = None
+
+    def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
+        """List the hinted jobs, or what the index has."""
+        from jobcore import Due, Status
+
+        if self.only is not None:
+            return [Due(job_id, before, Status.NEW, 1) for job_id in self.only[:limit]]
+        found = self.store.due(tick, before=before, limit=limit)
+        self.oldest_due = min((due.at for due in found), default=None)
+        return found
+
+    def waiting(self, *, now: datetime, depth: int) -> Sequence[Waiting]:
+        """List the heads of the lanes."""
+        found = self.store.waiting(now=now, depth=depth)
+        self.oldest_waiting = min((job.submitted_at for job in found), default=None)
+        return found
+
+    def add(self, jobs: Sequence[Job]) -> Sequence[Added]:
+        """Pass it on."""
+        return self.store.add(jobs)
+
+    def get(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        """Pass it on."""
+        return self.store.get(job_ids)
+
+    def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
+        """Pass it on."""
+        return self.store.save(jobs)
+
+    def usage(self) -> Sequence[Usage]:
+        """Pass it on."""
+        return self.store.usage()
+
+    def find(self, query: JobQuery) -> Page:
+        """Pass it on."""
+        return self.store.find(query)
+
+    def counts(self, *, group: str | None = None, owner: str | None = None) -> Mapping[Status, int]:
+        """Pass it on."""
+        return self.store.counts(group=group, owner=owner)
+
+    def pools(self) -> Mapping[str, PoolState]:
+        """Pass it on."""
+        return self.store.pools()
+
+    def save_pool(self, state: PoolState) -> bool:
+        """Pass it on."""
+        return self.store.save_pool(state)

@@ -1,0 +1,179 @@
+"""The composition root of the functions: adapters made once per container, each when first needed.
+
+A function pays only for what it uses: the notifier's function never loads SageMaker's model.
+Tests put fakes in place with `use`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobcore import Clock, JobStore, Limits, Notifier, Problem, Rule, Spec, Trainer
+    from jobcore_aws import AwsSettings
+
+__all__ = ["Wiring", "prepare", "use", "wiring"]
+
+
+class SystemClock:
+    """Tells the machine's time, aware, in UTC."""
+
+    def now(self) -> datetime:
+        """Tell the time."""
+        return datetime.now(UTC)
+
+
+class Wiring:
+    """
+    What a handler works with; every part may be replaced by assigning to it.
+
+    Args:
+        environ: the function's environment (see `jobcore_aws.settings_from`).
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The time."""
+        return SystemClock()
+
+    @cached_property
+    def settings(self) -> AwsSettings:
+        """The table, topic, pools, roles and limits that the deployment was given."""
+        from jobcore_aws import settings_from
+
+        return settings_from(self.environ)
+
+    @cached_property
+    def store(self) -> JobStore:
+        """Where jobs live."""
+        from jobcore_aws import DynamoStore, client
+
+        # One session for all clients: a second one would read the SDK's data again.
+        dynamodb = client("dynamodb", mutating=True)
+        return DynamoStore(self.settings.table, client=dynamodb, bucket=self.settings.bucket)
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """What runs trainings."""
+        from jobcore_aws import SageMakerTrainer
+
+        return SageMakerTrainer(self.settings.sagemaker, clients=self._sagemaker)
+
+    def _sagemaker(self, region: str) -> Any:
+        from jobcore_aws import client
+
+        return self.sagemaker if not region else client("sagemaker", region=region, mutating=True)
+
+    @cached_property
+    def sagemaker(self) -> Any:
+        """SageMaker in the function's own region."""
+        from jobcore_aws import client
+
+        return client("sagemaker", mutating=True)
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        """What tells people."""
+        from jobcore_aws import SnsNotifier
+
+        return SnsNotifier(self.settings.topic_arn)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What the planner may use."""
+        return self.settings.limits
+
+    @cached_property
+    def rules(self) -> Sequence[Rule]:
+        """How failures are classified."""
+        from jobcore import DEFAULT_RULES
+
+        return DEFAULT_RULES
+
+    @cached_property
+    def launches_together(self) -> int:
+        """How many launches are under way at once: as many as the quota starts in a second."""
+        sagemaker = self.settings.sagemaker
+        return max(1, min(sagemaker.at_once, round(sagemaker.create_rate)))
+
+    @property
+    def stack(self) -> str:
+        """The name under which metrics are kept."""
+        return self.environ.get("JOBCORE_STACK", "jobcore")
+
+    @property
+    def repeat_seconds(self) -> float:
+        """How soon a scheduled tick is repeated within its invocation; 0 for never."""
+        return float(self.environ.get("JOBCORE_REPEAT_SECONDS") or 0)
+
+    def check(self, spec: Spec) -> Sequence[Problem]:
+        """Say what SageMaker, or the deployment's allow-lists, would have against *spec*."""
+        from jobcore import Problem
+        from jobcore_aws import validate_request
+
+        found = validate_request(self.settings.sagemaker, spec, shape=self._shape)
+        parts = (text.partition(": ") for text in found)
+        return [Problem(field, message) for field, _, message in parts]
+
+    @cached_property
+    def _shape(self) -> Any:
+        """CreateTrainingJob in botocore's model; loaded at the first submission."""
+        from jobcore_aws import create_shape
+
+        return create_shape()
+
+    @cached_property
+    def _lambda(self) -> Any:
+        from jobcore_aws import client
+
+        return client("lambda", mutating=True)
+
+    def nudge(self, tick: str, payload: Mapping[str, Any]) -> None:
+        """
+        Run another function of the deployment now, without waiting for it.
+
+        Args:
+            tick: "launch" or "notify"; ``JOBCORE_LAUNCH_FUNCTION`` and so on name the functions.
+        """
+        self._lambda.invoke(
+            FunctionName=self.environ[f"JOBCORE_{tick.upper()}_FUNCTION"],
+            InvocationType="Event",
+            Payload=json.dumps(payload).encode(),
+        )
+
+
+_current: Wiring | None = None
+
+
+def wiring() -> Wiring:
+    """Give the container's wiring."""
+    global _current  # noqa: PLW0603  (one per container is what it is for)
+    if _current is None:
+        _current = Wiring(os.environ)
+    return _current
+
+
+def use(replacement: Wiring | None) -> None:
+    """Put another wiring in place; None forgets it. For tests."""
+    global _current  # noqa: PLW0603
+    _current = replacement
+
+
+def prepare(*parts: str) -> None:
+    """
+    Make *parts* now if this is a Lambda container.
+
+    Called while a handler's module is imported: the time before the first request is not
+    throttled to the function's share of a processor, and a wrong setting shows at once.
+    """
+    if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+        for part in parts:
+            getattr(wiring(), part)

@@ -1,0 +1,24 @@
+"""The reaper's function: stop trainings of ours that no job wants, the second net under launch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobcore import reap_tick
+
+from ._run import Context, run
+from ._wiring import prepare, wiring
+
+prepare("store", "trainer", "sagemaker")
+
+
+def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Run the reaper's tick."""
+    wired = wiring()
+    return run(
+        "reap",
+        lambda store, settings: reap_tick(store, wired.trainer, wired.clock, settings),
+        wired,
+        context,
+    )

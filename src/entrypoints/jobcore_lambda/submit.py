@@ -1,0 +1,56 @@
+"""The submit function: behind the HTTP API (IAM authorisation), or invoked directly.
+
+Invoked directly, the event is ``{"jobs": [...], "token": ..., "group": ...}``. Lambda does not
+tell a function who invoked it, so that all direct callers are one owner, the deployment's
+``JOBCORE_DIRECT_OWNER``; whoever needs owners apart uses the HTTP API.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ._wiring import prepare, wiring
+
+if TYPE_CHECKING:
+    from ._report import Context
+
+prepare("store")
+
+
+def handler(event: object, context: Context) -> dict[str, Any]:
+    """Answer one request: an HTTP API event (payload 2.0), or a direct invocation."""
+    if isinstance(event, Mapping) and "requestContext" in event:
+        from ._http import respond
+
+        return respond(event, context)
+    return _direct(event, context)
+
+
+def _direct(event: object, context: Context) -> dict[str, Any]:
+    from jobcore import Unavailable
+
+    from . import _api
+    from ._report import reporter
+
+    wired = wiring()
+    report = reporter("submit", wired, context)
+    try:
+        # The event was JSON; written again, it is held to the limits of a body.
+        document = _api.read_json(json.dumps(event))
+        owner = wired.environ.get("JOBCORE_DIRECT_OWNER") or "direct"
+        answer = _api.submit(wired, owner, document)
+        report.line("INFO", "submitted", created=answer["created"], known=answer["known"])
+        report.count("Submitted", answer["created"])
+    except _api.ApiError as error:
+        report.line("INFO", "refused", code=error.code, status=error.status)
+        report.count("RequestsRefused")
+        return {"status": error.status, **error.document()}
+    except Unavailable as error:
+        report.trouble("", f"Unavailable: {error}")
+        report.count("Troubles")
+        raise
+    finally:
+        report.flush(wired.clock.now())
+    return answer
