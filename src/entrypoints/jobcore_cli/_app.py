@@ -33,8 +33,13 @@ _COMMANDS = {
     "run": ("_run", "Run the manager: launch, watch, retry, notify."),
     "tick": ("_run", "Do one pass of launch, monitor, notify or reap."),
     "pools": ("_look", "Show the pools of this machine, or set their sizes."),
+    "deploy": ("_deploy", "Put the functions onto AWS, or bring them up to date."),
+    "destroy": ("_deploy", "Take the functions off AWS again; the jobs stay."),
+    "status": ("_deploy", "Show the deployment on AWS."),
     "classify": ("_classify", "Classify failure messages (JSON lines)."),
     "doctor": ("_doctor", "Check the set-up."),
+    "migrate": ("_migrate", "Move the jobs of this machine to AWS."),
+    "sandbox": ("jobcore_simulation._command", "Start an AWS on this machine to try things on."),
     "completion": ("_completion", "Print the completion script for a shell."),
 }
 
@@ -59,10 +64,10 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--backend",
-            type=click.Choice(["local"]),
+            type=click.Choice(["local", "aws"]),
             expose_value=False,
             callback=keep,
-            help="Where trainings run.",
+            help="Where jobs are kept and run  [env: JOBCORE_BACKEND].",
         ),
         click.option(
             "--json",
@@ -115,7 +120,14 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f".{_COMMANDS[cmd_name][0]}", __package__)
+        home = _COMMANDS[cmd_name][0]
+        try:
+            module = import_module(f".{home}" if home.startswith("_") else home, __package__)
+        except ModuleNotFoundError as error:
+            if home.startswith("_") or (error.name or "").startswith("jobcore_cli"):
+                raise
+            msg = f"{cmd_name} needs {error.name}: pip install 'jobcore-scheduler[{cmd_name}]'"
+            raise CliError(msg) from None
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 

@@ -35,6 +35,13 @@ def doctor_command(session: Session, /) -> int:
         ("launching", lambda: _launch(session)),
         ("manager", lambda: _manager(session)),
     ]
+    if session.is_aws:
+        checks = [
+            ("python", lambda: sys.version.split()[0]),
+            ("deployment", lambda: _deployment(session)),
+            ("store", lambda: f"{sum(session.store.counts().values())} jobs"),
+            ("pools", lambda: _pools(session)),
+        ]
     results = []
     for name, check in checks:
         try:
@@ -47,6 +54,12 @@ def doctor_command(session: Session, /) -> int:
         for name, ok, said in results:
             print(f"{'ok ' if ok else 'BAD'}  {name:<10}  {plain(said)}")
     return 0 if all(ok for _, ok, _ in results) else FAILED
+
+
+def _deployment(session: Session) -> str:
+    from ._aws import check_deployment
+
+    return ", ".join(f"{k} {v}" for k, v in check_deployment(session.aws).items())
 
 
 def _home(session: Session) -> str:
@@ -67,7 +80,7 @@ def _space(session: Session) -> str:
 
 
 def _store(session: Session) -> str:
-    wrong = session.store.check()
+    wrong = session.local_store.check()
     if wrong:
         msg = f"{wrong[0]} ({len(wrong)} in all); restore the store from a backup"
         raise CliError(msg)
@@ -80,7 +93,7 @@ def _settings(session: Session) -> str:
 
 def _pools(session: Session) -> str:
     capacity = session.trainer.capacity()
-    if not any(capacity.values()):
+    if not any(size is None or size for size in capacity.values()):
         msg = "no pool has a slot; jobcore pools set cpu=4"
         raise CliError(msg)
     return ", ".join(f"{name} {size}" for name, size in capacity.items())
@@ -90,7 +103,7 @@ def _launch(session: Session) -> str:
     """Run a training that does nothing, under the name of a job that cannot be."""
     job_id = jobcore.job_id_from_bytes(os.urandom(16))
     name = jobcore.training_name(job_id, 1)
-    trainer = session.trainer
+    trainer = session.local_trainer
     request = jobcore.LaunchRequest(
         name=name,
         job_id=job_id,

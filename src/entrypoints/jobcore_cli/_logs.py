@@ -16,6 +16,7 @@ from ._errors import NOT_FOUND, CliError
 from ._session import Session
 
 _CHUNK = 1 << 16
+_CLOUD_SECONDS = 2.0
 
 
 @click.command("logs")
@@ -31,6 +32,8 @@ def logs_command(
     """Print what a job's script wrote, standard output and error together."""
     found = session.find_job(job)
     number = attempt or _last_attempt(found)
+    if session.is_aws:
+        return _cloud_logs(session, found, number, follow=follow, tail=tail)
     path = _path(session, found, number)
     if session.as_json:
         from ._render import print_json
@@ -53,6 +56,39 @@ def logs_command(
     return 0
 
 
+def _cloud_logs(
+    session: Session, job: jobcore.Job, number: int, *, follow: bool, tail: int | None
+) -> int:
+    """Print an attempt's log from CloudWatch, where it arrives some seconds late."""
+    from ._aws import log_events
+
+    name = jobcore.training_name(job.job_id, number)
+    if session.as_json:
+        from ._render import print_json
+
+        text = "\n".join(line for _, line in log_events(name))
+        print_json({"id": job.job_id, "attempt": number, "path": name, "text": text})
+        return 0
+    since, seen = 0, set[tuple[int, str]]()
+    while True:
+        is_over = not follow or _attempt_is_over(session, job.job_id, number)
+        try:
+            events = list(log_events(name, since=since))
+        except CliError:
+            if is_over:
+                raise
+            events = []
+        new = [event for event in events if event not in seen]
+        for at, line in new[len(new) - tail :] if tail is not None and not seen else new:
+            sys.stdout.write(line.rstrip("\n") + "\n")
+            since = max(since, at)
+        sys.stdout.flush()
+        seen |= set(new)
+        if is_over:
+            return 0
+        time.sleep(_CLOUD_SECONDS)
+
+
 def _last_attempt(job: jobcore.Job) -> int:
     """Give the number of the last attempt that may have written anything."""
     if job.current is None and job.attempts:
@@ -61,7 +97,7 @@ def _last_attempt(job: jobcore.Job) -> int:
 
 
 def _path(session: Session, job: jobcore.Job, number: int) -> Path:
-    return session.trainer.log_path(jobcore.training_name(job.job_id, number))
+    return session.local_trainer.log_path(jobcore.training_name(job.job_id, number))
 
 
 def _skip_to_tail(file: BinaryIO, lines: int | None) -> None:

@@ -144,7 +144,11 @@ def show_command(session: Session, /, jobs: Sequence[str]) -> int:
 def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
     number = job.attempts[-1].number if job.current is None and job.attempts else job.attempt_number
     name = jobcore.training_name(job.job_id, number)
-    trainer = session.trainer
+    if session.is_aws:
+        from ._aws import places
+
+        return places(session.aws, job, name, number)
+    trainer = session.local_trainer
     return {
         "log": str(trainer.log_path(name)),
         "model": str(trainer.model_dir(name)),
@@ -288,7 +292,14 @@ def pools_command(ctx: click.Context) -> int | None:
             if state and closed and closed > now
             else ""
         )
-        rows.append([name, str(capacity.get(name, "?")), str(used.get(name, 0)), note])
+        rows.append(
+            [
+                name,
+                str(capacity.get(name) if capacity.get(name) is not None else "?"),
+                str(used.get(name, 0)),
+                note,
+            ]
+        )
     if session.as_json:
         print_json(
             {
@@ -316,7 +327,10 @@ def pools_set_command(session: Session, /, sizes: Sequence[str]) -> int:
     """Set the size of pools; running trainings are left alone."""
     from jobcore_local import read_pools, write_pools
 
-    _ = session.store  # makes the home
+    if session.is_aws:
+        msg = "pools set: the pools of a deployment are in its settings (JOBCORE_CONFIG: pools)"
+        raise CliError(msg)
+    _ = session.local_store  # makes the home
     try:
         pools = read_pools(session.home_path)
         for word in sizes:

@@ -41,7 +41,7 @@ class ManagerLock:
     """At most one manager for a home: not for safety, but two would only do each other's work."""
 
     def __init__(self, session: Session) -> None:
-        _ = session.store  # makes the home
+        session.home_path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = session.home_path / "manager.lock"
         self.held = False
         self.holder = "?"
@@ -90,6 +90,10 @@ class Manager:
         self._troubles: set[str] = set()  # said already
         self.ended: dict[jobcore.Status, int] = {}
         notifiers: list[jobcore.Notifier] = [FileNotifier(session.home_path / "messages.jsonl")]
+        if session.is_aws and session.aws.topic_arn:
+            from jobcore_aws import SnsNotifier
+
+            notifiers.insert(0, SnsNotifier(session.aws.topic_arn))
         if session.config.get("desktop"):
             notifiers.append(DesktopNotifier())
         self._notifier = FanOut(notifiers)
@@ -120,7 +124,9 @@ class Manager:
         """End the display and the fork server; trainings go on."""
         if self._display is not None:
             self._display.close()
-        self._session.trainer.close()
+        close = getattr(self._session.trainer, "close", None)
+        if close is not None:
+            close()
 
     # --- the loop -------------------------------------------------------------------
 

@@ -13,10 +13,11 @@ from ._errors import CONFLICT, NOT_FOUND, CliError
 
 if TYPE_CHECKING:
     import jobcore
+    from jobcore_aws import AwsSettings
     from jobcore_local import LocalTrainer
     from jobcore_sqlite import SqliteStore
 
-_FIELDS = {"home", "owner", "limits", "launch_lease", "rules", "desktop"}
+_FIELDS = {"aws", "backend", "home", "owner", "limits", "launch_lease", "rules", "desktop"}
 
 
 class Session:
@@ -28,7 +29,7 @@ class Session:
 
     home: str | None = None
     owner: str | None = None
-    backend: str = "local"
+    backend: str | None = None
     as_json: bool = False
     no_color: bool = False
 
@@ -56,6 +57,22 @@ class Session:
         return Path(str(chosen)).expanduser().absolute()
 
     @cached_property
+    def is_aws(self) -> bool:
+        """Whether jobs are kept and run on AWS, and not on this machine."""
+        chosen = self.backend or os.environ.get("JOBCORE_BACKEND") or self.config.get("backend")
+        if chosen not in (None, "local", "aws"):
+            msg = f"backend: expected local or aws, got {chosen!r}"
+            raise CliError(msg)
+        return chosen == "aws"
+
+    @cached_property
+    def aws(self) -> AwsSettings:
+        """The deployment on AWS that is used."""
+        from ._aws import read_settings
+
+        return read_settings(self.config.get("aws", {}), os.environ)
+
+    @cached_property
     def owner_name(self) -> str:
         """Who submits."""
         chosen = self.owner or os.environ.get("JOBCORE_OWNER") or self.config.get("owner")
@@ -68,8 +85,26 @@ class Session:
     # --- adapters (the composition root) --------------------------------------------
 
     @cached_property
-    def store(self) -> SqliteStore:
-        """The store; made if there is none."""
+    def store(self) -> jobcore.JobStore:
+        """The store."""
+        if not self.is_aws:
+            return self.local_store
+        from jobcore_aws import DynamoStore
+
+        return DynamoStore(self.aws.table, bucket=self.aws.bucket)
+
+    @cached_property
+    def trainer(self) -> jobcore.Trainer:
+        """What runs trainings."""
+        if not self.is_aws:
+            return self.local_trainer
+        from jobcore_aws import SageMakerTrainer
+
+        return SageMakerTrainer(self.aws.sagemaker)
+
+    @cached_property
+    def local_store(self) -> SqliteStore:
+        """The store of this machine; made if there is none."""
         from jobcore_sqlite import SqliteStore
 
         home = self.home_path
@@ -81,7 +116,7 @@ class Session:
         return SqliteStore(home / "jobcore.db")
 
     @cached_property
-    def trainer(self) -> LocalTrainer:
+    def local_trainer(self) -> LocalTrainer:
         """The trainer of this machine."""
         from jobcore_local import LocalTrainer
 
@@ -100,7 +135,9 @@ class Session:
         return Path(tempfile.gettempdir()) / f"jobcore-{os.getuid()}-{name}.sock"
 
     def poke(self) -> None:
-        """Tell the manager that there is something to do."""
+        """Tell the manager that there is something to do; on AWS the table's stream does."""
+        if self.is_aws:
+            return
         from jobcore_local import poke
 
         poke(self.wake_path)
@@ -110,6 +147,8 @@ class Session:
         """What the planner may use."""
         import jobcore
 
+        if self.is_aws:
+            return self.aws.limits
         table = self.config.get("limits", {})
         try:
             unknown = set(table) - {

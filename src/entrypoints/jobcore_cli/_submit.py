@@ -70,7 +70,7 @@ def submit_command(
     """Submit a job and walk away. FILE is a job file: TOML, YAML or JSON."""
     specs = []
     for file in files:
-        document = _changed(localise(read_document(file), file), options)
+        document = _changed(_placed(session, file), options)
         if "sweep" in document:
             msg = f"{file}: sweep: the file describes a sweep; use jobcore sweep {file}"
             raise CliError(msg)
@@ -114,7 +114,7 @@ def sweep_command(
 
     The combinations are those of the file's [sweep] table (grid, list), or of -p and --list.
     """
-    document = _changed(localise(read_document(file), file), options)
+    document = _changed(_placed(session, file), options)
     table = document.pop("sweep", {})
     if not isinstance(table, dict) or set(table) - {"grid", "list"}:
         msg = f"{file}: sweep: expected a table with grid (name = [values]) and list ([tables])"
@@ -144,6 +144,16 @@ def sweep_command(
 
 
 # --- from words to specs ----------------------------------------------------------------
+
+
+def _placed(session: Session, file: Path) -> _Document:
+    """Read a job file, its folder where the trainer will find it."""
+    document = localise(read_document(file), file)
+    if not session.is_aws:
+        return document
+    from ._aws import upload_source
+
+    return upload_source(document, session.aws)
 
 
 def _changed(document: _Document, options: dict[str, Any]) -> _Document:
@@ -241,7 +251,12 @@ def _with_hyperparameters(document: _Document, values: _Document) -> _Document:
 
 def _spec(session: Session, file: Path, document: _Document, group: str | None) -> jobcore.Spec:
     try:
-        return jobcore.parse_job(document, owner=session.owner_name, group=group)
+        spec = jobcore.parse_job(document, owner=session.owner_name, group=group)
+        if session.is_aws:
+            from ._aws import check_spec
+
+            check_spec(spec, session.aws)
+        return spec
     except jobcore.InvalidJob as error:
         msg = f"{file}: {error}"
         raise CliError(msg) from None

@@ -1,0 +1,251 @@
+"""What the command does otherwise on AWS: settings, source folders, places, logs, checks."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jobcore
+
+from ._errors import NOT_FOUND, CliError
+
+if TYPE_CHECKING:
+    from jobcore_aws import AwsSettings
+
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+_SOURCE_BYTES_MAX = 200 << 20
+_LEFT_OUT = frozenset({".git", ".venv", "__pycache__", ".ipynb_checkpoints", "node_modules"})
+_VARIABLES = {
+    "table": "JOBCORE_TABLE",
+    "topic_arn": "JOBCORE_TOPIC_ARN",
+    "bucket": "JOBCORE_BUCKET",
+}
+
+
+def read_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> AwsSettings:
+    """
+    Read the settings of a deployment: the environment, over the [aws] table of config.toml.
+
+    If neither names a table, the stack that `jobcore deploy` made is asked: ``JOBCORE_STACK``,
+    or ``stack`` in the table, or "jobcore".
+
+    Raises:
+        CliError: one is missing or wrong.
+    """
+    try:
+        from jobcore_aws import settings_from
+    except ImportError:
+        raise _not_installed() from None
+    own = dict(table)
+    stack = environ.get("JOBCORE_STACK") or str(own.pop("stack", "jobcore"))
+    given = {name: str(own.pop(key)) for key, name in _VARIABLES.items() if key in own}
+    if own:  # what is left are the fields of JOBCORE_CONFIG
+        given["JOBCORE_CONFIG"] = json.dumps(own)
+    given |= {k: v for k, v in environ.items() if k.startswith("JOBCORE_") and v}
+    if "JOBCORE_TABLE" not in given:
+        given = _of_stack(stack) | given
+    try:
+        return settings_from(given)
+    except ValueError as error:
+        msg = f"{error}  (--backend aws: set it in the environment, or under [aws] in config.toml)"
+        raise CliError(msg) from None
+
+
+def _of_stack(name: str) -> dict[str, str]:
+    """Ask CloudFormation what a deployment made and was given."""
+    from jobcore_aws import client
+
+    try:
+        (stack,) = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    except Exception as error:
+        msg = (
+            f"--backend aws: no deployment: stack {name}: {error}  "
+            "(jobcore deploy makes one; JOBCORE_STACK names another; JOBCORE_TABLE names a table)"
+        )
+        raise CliError(msg, NOT_FOUND) from None
+    outputs = {o["OutputKey"]: str(o["OutputValue"]) for o in stack.get("Outputs", [])}
+    given = {p["ParameterKey"]: str(p["ParameterValue"]) for p in stack.get("Parameters", [])}
+    found = {
+        "JOBCORE_TABLE": outputs.get("TableName", ""),
+        "JOBCORE_TOPIC_ARN": outputs.get("TopicArn", ""),
+        "JOBCORE_BUCKET": outputs.get("SpecBucketName", ""),
+        "JOBCORE_CONFIG": given.get("Config", ""),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _not_installed() -> CliError:
+    return CliError("--backend aws needs boto3: pip install 'jobcore-scheduler[aws]'")
+
+
+# --- submitting -------------------------------------------------------------------------
+
+
+def check_spec(spec: jobcore.Spec, settings: AwsSettings) -> None:
+    """
+    See that SageMaker and the deployment would take a job.
+
+    Raises:
+        CliError: with everything found.
+    """
+    from jobcore_aws import validate_request
+
+    problems = validate_request(settings.sagemaker, spec, shape=_shape())
+    if problems:
+        raise CliError("; ".join(problems))
+
+
+@lru_cache(maxsize=1)
+def _shape() -> Any:
+    from jobcore_aws import create_shape
+
+    return create_shape()
+
+
+def upload_source(document: Mapping[str, Any], settings: AwsSettings) -> dict[str, Any]:
+    """
+    Put a local source folder into the bucket, as SageMaker's training toolkit wants it.
+
+    The name is the hash of the content, so the same folder is uploaded once.
+
+    Raises:
+        CliError: there is no bucket, the folder is too large, or S3 did not take it.
+    """
+    source = document.get("source_dir")
+    if not isinstance(source, str) or "://" in source or "script" not in document:
+        return dict(document)
+    if settings.bucket is None:
+        msg = "source_dir: a local folder has to go to S3; set JOBCORE_BUCKET, or name an s3:// URI"
+        raise CliError(msg)
+    data = _packed(Path(source))
+    key = f"source/{hashlib.sha256(data).hexdigest()[:32]}/sourcedir.tar.gz"
+    from jobcore_aws import client
+
+    s3 = client("s3")
+    try:
+        if not _is_there(s3, settings.bucket, key):
+            s3.put_object(Bucket=settings.bucket, Key=key, Body=data)
+    except Exception as error:
+        msg = f"source_dir: s3://{settings.bucket}/{key}: {error}"
+        raise jobcore.Unavailable(msg) from None
+    return {**document, "source_dir": f"s3://{settings.bucket}/{key}"}
+
+
+def _is_there(s3: Any, bucket: str, key: str) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+            return False
+        raise
+    return True
+
+
+@lru_cache(maxsize=4)  # the jobs of a sweep share their folder
+def _packed(folder: Path) -> bytes:
+    """Pack a folder; the same content gives the same bytes."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path in _files(folder):
+            info = archive.gettarinfo(path, str(path.relative_to(folder)))
+            info.uid = info.gid = info.mtime = 0
+            info.uname = info.gname = ""
+            with path.open("rb") as file:
+                archive.addfile(info, file)
+            if packed.tell() > _SOURCE_BYTES_MAX:
+                msg = f"source_dir: {folder} has more than {_SOURCE_BYTES_MAX >> 20} MB; put data into a channel"
+                raise CliError(msg)
+    return gzip.compress(packed.getvalue(), mtime=0)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        if path.is_file() and not path.is_symlink() and not _LEFT_OUT & set(inside):
+            yield path
+
+
+# --- looking ----------------------------------------------------------------------------
+
+
+def places(settings: AwsSettings, job: jobcore.Job, name: str, attempt: int) -> dict[str, str]:
+    """Say where log, model and checkpoints of a job's attempt are."""
+    output = settings.sagemaker.output.rstrip("/")
+    return {
+        "log": f"{LOG_GROUP}/{name}",
+        "model": f"{output}/{job.job_id}/{attempt}/{name}/output/model.tar.gz",
+        "output": f"{output}/{job.job_id}/{attempt}/{name}/output/output.tar.gz",
+        "checkpoints": f"{output}/{job.job_id}/checkpoints",
+    }
+
+
+def log_events(name: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
+    """
+    Read what a training wrote from CloudWatch Logs: (milliseconds since 1970, line).
+
+    Raises:
+        CliError: there is nothing yet.
+        Unavailable: CloudWatch did not answer.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from jobcore_aws import client
+
+    logs = client("logs")
+    token: dict[str, str] = {}
+    while True:
+        try:
+            page = logs.filter_log_events(
+                logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/", startTime=since, **token
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                msg = f"training {name} has written nothing"
+                raise CliError(msg, NOT_FOUND) from None
+            raise jobcore.Unavailable(str(error)) from None
+        except BotoCoreError as error:
+            raise jobcore.Unavailable(str(error)) from None
+        for event in page.get("events", []):
+            yield int(event["timestamp"]), str(event["message"])
+        if not page.get("nextToken"):
+            return
+        token = {"nextToken": page["nextToken"]}
+
+
+# --- doctor -----------------------------------------------------------------------------
+
+
+def check_deployment(settings: AwsSettings) -> dict[str, str]:
+    """
+    Ask for the table and the topic.
+
+    Raises:
+        CliError: the first thing that is wrong.
+    """
+    from jobcore_aws import client
+
+    found = {}
+    try:
+        table = client("dynamodb").describe_table(TableName=settings.table)["Table"]
+        found["table"] = f"{settings.table} {table['TableStatus']}"
+        if settings.topic_arn:
+            client("sns").get_topic_attributes(TopicArn=settings.topic_arn)
+            found["topic"] = settings.topic_arn
+    except Exception as error:
+        msg = f"{type(error).__name__}: {error}"
+        raise CliError(msg) from None
+    if not settings.sagemaker.roles:
+        msg = "roles: none; JOBCORE_CONFIG has to name an execution role for trainings"
+        raise CliError(msg)
+    found["region"] = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "?"
+    return found

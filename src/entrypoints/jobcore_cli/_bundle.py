@@ -1,0 +1,157 @@
+"""The zip file of the Lambda functions, the same bytes from the same sources, and the template.
+
+It is put together from what is installed, so that the functions run the release that deploys
+them. Only pure Python goes in: the file runs on x86_64 and on arm64.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import marshal
+import struct
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from types import CodeType
+
+from ._errors import CONFLICT, CliError
+
+__all__ = ["RUNTIMES", "build_zip", "content_key", "find_template", "runtime_here"]
+
+RUNTIMES = ("python3.11", "python3.12", "python3.13", "python3.14")
+PACKAGES = (
+    "jobcore",
+    "jobcore_aws",
+    "jobcore_lambda",
+    "aws_lambda_powertools",
+    "jmespath",
+    "typing_extensions",
+)
+# The AWS SDK is in Lambda's Python already, but in a version that AWS chooses.
+SDK = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six")
+# Of botocore's models only those that the functions call: 25 MB become one.
+SDK_MODELS = ("dynamodb", "lambda", "s3", "sagemaker", "sns", "sts")
+ZIP_BYTES_MAX = 50_000_000  # Lambda's limit for an upload
+
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # zip files know no earlier time
+
+
+def runtime_here() -> str:
+    """Name Lambda's Python that is this one, or the newest that is not newer."""
+    here = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return here if here in RUNTIMES else RUNTIMES[-1]
+
+
+def find_template() -> str:
+    """
+    Read the CloudFormation template: part of an installed release, or of the source tree.
+
+    Raises:
+        CliError: it is in neither place.
+    """
+    spec = find_spec("jobcore_lambda")  # found, not imported: the functions are not ours to run
+    if spec is None or spec.origin is None:
+        msg = "the functions are not part of this installation; install jobcore-scheduler anew"
+        raise CliError(msg, CONFLICT)
+    package = Path(spec.origin).parent
+    for place in (package / "deploy", package.parents[2] / "deploy"):
+        if (place / "template.yaml").is_file():
+            return (place / "template.yaml").read_text("utf-8")
+    msg = "the deployment template is not part of this installation; install jobcore-scheduler anew"
+    raise CliError(msg, CONFLICT)
+
+
+def build_zip(runtime: str, *, pin_sdk: bool = False) -> bytes:
+    """
+    Put the functions' zip file together: no times, no order of a directory, no user in it.
+
+    Args:
+        runtime: Lambda's Python. Where it is this one, compiled modules go in as well, which
+            saves the functions compiling at each cold start (they cannot keep what they compile).
+        pin_sdk: take this environment's boto3 along in the place of Lambda's.
+
+    Raises:
+        CliError: a package is not installed, or the file is larger than Lambda takes.
+    """
+    compiled = runtime == f"python{sys.version_info.major}.{sys.version_info.minor}"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, content in sorted(_files((*PACKAGES, *SDK) if pin_sdk else PACKAGES)):
+            _add(archive, name, content)
+            if compiled and name.endswith(".py"):
+                with contextlib.suppress(ValueError):  # a constant that marshal's version 2 has not
+                    _add(archive, _cached(name), _compile(name, content))
+    data = out.getvalue()
+    if len(data) > ZIP_BYTES_MAX:
+        msg = (
+            f"the functions' zip file has {len(data):,} bytes, more than Lambda takes; use --image"
+        )
+        raise CliError(msg, CONFLICT)
+    return data
+
+
+def content_key(data: bytes) -> str:
+    """Name content by its hash, so that the same code is the same object."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    info = zipfile.ZipInfo(name, _EARLIEST)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.create_system = 3  # Unix, wherever this runs, so that the mode counts
+    info.external_attr = 0o100644 << 16
+    archive.writestr(info, content)
+
+
+def _files(packages: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            msg = f"{package} is not installed; pip install 'jobcore-scheduler[lambda]'"
+            raise CliError(msg, CONFLICT)
+        origin = Path(spec.origin)
+        if origin.name != "__init__.py":
+            yield origin.name, origin.read_bytes()
+            continue
+        root = origin.parent
+        for path in root.rglob("*"):
+            relative = path.relative_to(root)
+            if path.is_file() and _wanted(package, relative):
+                yield f"{package}/{relative.as_posix()}", path.read_bytes()
+
+
+def _wanted(package: str, path: Path) -> bool:
+    if "__pycache__" in path.parts:
+        return False
+    if path.suffix == ".py":
+        return True
+    if package == "botocore" and path.parts[0] == "data":
+        return len(path.parts) == 2 or path.parts[1] in SDK_MODELS
+    return package in SDK and path.suffix in (".pem", ".json")
+
+
+# --- compiled modules -------------------------------------------------------------------
+
+
+def _cached(name: str) -> str:
+    folder, _, module = name.rpartition("/")
+    tag = sys.implementation.cache_tag
+    return f"{folder + '/' if folder else ''}__pycache__/{module[:-3]}.{tag}.pyc"
+
+
+def _compile(name: str, source: bytes) -> bytes:
+    """
+    Compile a module into the bytes of a .pyc that is never compared with its source (PEP 552).
+
+    Written in marshal's version 2, which knows no references between objects: with them the
+    bytes depend on who else holds an object in this process.
+    """
+    code: CodeType = compile(source, f"/var/task/{name}", "exec", dont_inherit=True)
+    unchecked_hash = struct.pack("<I", 1)
+    source_hash = importlib.util.source_hash(source)
+    return importlib.util.MAGIC_NUMBER + unchecked_hash + source_hash + marshal.dumps(code, 2)

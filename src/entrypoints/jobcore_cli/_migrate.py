@@ -1,0 +1,131 @@
+"""`jobcore migrate`: moves the jobs of this machine to a deployment on AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import click
+
+import jobcore
+
+from ._app import common
+from ._errors import CONFLICT, CliError
+from ._render import plain, print_json
+from ._session import Session
+
+_WHY = "moving to AWS"
+_PAGE = 500
+
+
+@click.command("migrate")
+@click.option(
+    "--pool",
+    "pools",
+    multiple=True,
+    metavar="LOCAL=POOL",
+    help="What a local pool is called on AWS, for the jobs that still wait.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be moved.")
+@common
+@click.pass_obj
+def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) -> int:
+    """
+    Move the jobs of this machine to AWS: history is copied, waiting jobs go over.
+
+    Jobs that run have to be over first. A move that was cut short is completed by repeating it:
+    ids stay the same, so nothing is there twice. A job is held here before it is there, and stopped
+    here after that, so that it cannot run in both places.
+    """
+    session.backend = "aws"
+    session.__dict__.pop("is_aws", None)
+    names = dict(_renamed(word) for word in pools)
+    source, target = session.local_store, session.store
+    now = datetime.now(UTC)
+    moved = {"history": 0, "waiting": 0, "known": 0}
+    jobs = list(_all(source))
+    active = [j for j in jobs if j.current is not None]
+    if active:
+        shown = ", ".join(f"{j.job_id[:8]} {plain(j.spec.name)}" for j in active[:3])
+        msg = f"{len(active)} jobs are running here ({shown}); wait for them, or stop them, first"
+        raise CliError(msg, CONFLICT)
+    over = [job for job in jobs if job.status.is_terminal]
+    waiting = [_for_there(session, job, names, now) for job in jobs if not job.status.is_terminal]
+    if not dry_run:
+        for job in waiting:
+            hold = jobcore.HoldRequested(by=session.owner_name, reason=_WHY)
+            jobcore.ask(job.job_id, hold, store=source, now=now)
+        # The messages of finished jobs were owed here, and are not sent again from there.
+        told = [replace(job, outbox=()) for job in over]
+        for kind, batch in (("history", told), ("waiting", waiting)):
+            for start in range(0, len(batch), _PAGE):
+                part = batch[start : start + _PAGE]
+                for job, added in zip(part, target.add(part), strict=True):
+                    if added is jobcore.Added.CLASH:
+                        msg = (
+                            f"job {job.job_id} is there with another spec; nothing of it was moved"
+                        )
+                        raise CliError(msg, CONFLICT)
+                    moved[kind if added is jobcore.Added.CREATED else "known"] += 1
+        for job in waiting:
+            stop = jobcore.StopRequested(by=f"{session.owner_name} ({_WHY})")
+            jobcore.ask(job.job_id, stop, store=source, now=now)
+    else:
+        moved = {"history": len(over), "waiting": len(waiting), "known": 0}
+    if session.as_json:
+        print_json({"dry_run": dry_run, **moved})
+    else:
+        verb = "would move" if dry_run else "moved"
+        print(
+            f"{verb} {moved['waiting']} waiting and {moved['history']} finished jobs "
+            f"({moved['known']} were there already)"
+        )
+    return 0
+
+
+def _renamed(word: str) -> tuple[str, str]:
+    name, equals, pool = word.partition("=")
+    if not equals or not name or not pool:
+        msg = f"--pool: expected LOCAL=POOL, got {word!r}"
+        raise CliError(msg)
+    return name, pool
+
+
+def _all(store: jobcore.JobStore) -> Iterator[jobcore.Job]:
+    query = jobcore.JobQuery(limit=1000)
+    while True:
+        page = store.find(query)
+        yield from page.jobs
+        if page.cursor is None:
+            return
+        query = replace(query, cursor=page.cursor)
+
+
+def _for_there(
+    session: Session, job: jobcore.Job, pools: Mapping[str, str], now: datetime
+) -> jobcore.Job:
+    """
+    Make a waiting job fit for AWS: pools by their names there, source folder in the bucket.
+
+    The hold of a move that was cut short is undone.
+
+    Raises:
+        CliError: SageMaker or the deployment would not take it.
+    """
+    from ._aws import check_spec, upload_source
+
+    state = job.state
+    if isinstance(state, jobcore.Held) and _WHY in state.reason:
+        job = jobcore.step(job, jobcore.ReleaseRequested(by="migrate"), now=now).job
+    placements = tuple(
+        replace(place, pool=pools.get(place.pool, place.pool)) for place in job.spec.placements
+    )
+    args = upload_source(job.spec.args, session.aws)
+    spec = replace(job.spec, placements=placements, args=args)
+    try:
+        check_spec(spec, session.aws)
+    except CliError as error:
+        msg = f"job {job.job_id[:8]} {plain(job.spec.name)}: {error}"
+        raise CliError(msg) from None
+    return replace(job, spec=spec)
