@@ -1,9 +1,11 @@
-"""Run every benchmark: ratios against bare references in the same run."""
+"""Run every benchmark: ratios against bare references in the same run; what AWS charges for, counted."""
 
 from __future__ import annotations
 
-from . import bench_core, bench_manager
+from . import bench_aws, bench_core, bench_launch, bench_manager
 
 if __name__ == "__main__":
     bench_core.run()
     bench_manager.run()
+    bench_aws.run()
+    bench_launch.run()
