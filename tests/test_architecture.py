@@ -19,10 +19,11 @@ LAYERS = {  # package: the jobcore packages that it may import besides itself
 }
 ENTRY_POINTS = [p.name for p in (SRC / "entrypoints").iterdir() if (p / "__init__.py").exists()]
 LAYERS |= {name: set(LAYERS) for name in ENTRY_POINTS}
+LAYERS["jobcore_simulation"] = set(LAYERS)
 
 
 def folder(package: str) -> Path:
-    places = (SRC, SRC / "adapters", SRC / "entrypoints")
+    places = (SRC, SRC / "adapters", SRC / "entrypoints", ROOT / "simulations")
     return next(place / package for place in places if (place / package).is_dir())
 
 
