@@ -249,6 +249,9 @@ def _read_args(read: _Reader) -> dict[str, Json]:
     grace = read.duration("stop_grace")
     if grace is not None:
         args["stop_grace_seconds"] = grace.total_seconds()
+    volume = read.integer("volume_gb", 0)
+    if volume:
+        args["volume_gb"] = volume
     sagemaker = read.table("sagemaker")
     if sagemaker:
         args["sagemaker"] = dict(sagemaker)

@@ -12,7 +12,7 @@ Two errors cross a port, both for reads and writes that did not take place:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -223,6 +223,8 @@ class LaunchRequest:
         name: the training's name, unique for ever.
         job_id, attempt, spec_hash: recorded with the training, to tell ours from a stranger's.
         run_at_most: the trainer stops the training after this long.
+        owner, group, tags: the job's, for a trainer that can mark its trainings with them
+            (cost reports, access); they never tell ours from a stranger's.
         to_stop: the name is only to be used up, because a stop was asked for while it was not
             certain whether the training exists. A trainer that can records it as stopped
             without running it; another starts it, and is told to stop it next.
@@ -235,6 +237,9 @@ class LaunchRequest:
     placement: Placement
     args: Mapping[str, Json]
     run_at_most: timedelta | None = None
+    owner: str = ""
+    group: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
     to_stop: bool = False
 
 

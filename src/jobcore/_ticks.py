@@ -451,6 +451,9 @@ def _launch(
             placement=effect.placement,
             args=job.spec.args,
             run_at_most=job.spec.clocks.run_at_most,
+            owner=job.spec.owner,
+            group=job.spec.group,
+            tags=job.spec.tags,
             to_stop=effect.to_stop,
         )
         for job, effect in asked

@@ -10,42 +10,48 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._clients import client
     from ._dynamodb import DynamoStore, create_table, table_definition
-    from ._request import BadRequest, build_request, create_shape, validate_request
+    from ._pools import Market, Pool
+    from ._request import BadRequest, build_request
     from ._sagemaker import SageMakerTrainer
-    from ._settings import AwsSettings, Pool, SageMakerSettings, parse_pool, settings_from
+    from ._settings import AwsSettings, InvalidSettings, SageMakerSettings, settings_from
     from ._sns import SnsNotifier
+    from ._validate import check_request, create_shape, validate_request
 
 _HOMES = {
     "AwsSettings": "_settings",
     "BadRequest": "_request",
     "DynamoStore": "_dynamodb",
-    "Pool": "_settings",
+    "InvalidSettings": "_settings",
+    "Market": "_pools",
+    "Pool": "_pools",
     "SageMakerSettings": "_settings",
     "SageMakerTrainer": "_sagemaker",
     "build_request": "_request",
     "client": "_clients",
     "SnsNotifier": "_sns",
-    "create_shape": "_request",
+    "check_request": "_validate",
+    "create_shape": "_validate",
     "create_table": "_dynamodb",
-    "parse_pool": "_settings",
     "settings_from": "_settings",
     "table_definition": "_dynamodb",
-    "validate_request": "_request",
+    "validate_request": "_validate",
 }
 
 __all__ = [
     "AwsSettings",
     "BadRequest",
     "DynamoStore",
+    "InvalidSettings",
+    "Market",
     "Pool",
     "SageMakerSettings",
     "SageMakerTrainer",
     "SnsNotifier",
     "build_request",
+    "check_request",
     "client",
     "create_shape",
     "create_table",
-    "parse_pool",
     "settings_from",
     "table_definition",
     "validate_request",

@@ -1,295 +1,446 @@
-"""From a launch to a CreateTrainingJob request: a pure function of the job and the settings."""
+"""From a launch request to a CreateTrainingJob request: pure functions of the two and the settings.
+
+Script mode follows the public SageMaker training toolkit
+(https://github.com/aws/sagemaker-training-toolkit, `params.py`, `environment.py`): it reads every
+hyperparameter as JSON, finds the script under ``sagemaker_program`` and its code, a tar.gz, under
+``sagemaker_submit_directory``. A job without a script runs its image as it is, and gets
+hyperparameters as plain text, as SageMaker's own algorithms want them.
+
+Whose a training is stands in its environment: DescribeTrainingJob gives the environment back and
+leaves out the tags. The tags say the same, for policies and cost reports.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+import unicodedata
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from jobcore import LaunchRequest, Spec, job_id_from_token, training_name
+from jobcore import Json, LaunchRequest, is_job_id
 
-from ._settings import Pool, SageMakerSettings, parse_pool
+from ._pools import Pool
+from ._settings import SageMakerSettings
 
-#: The tags of every training of ours; IAM conditions and the reaper rest on the first.
-MANAGED = "jobcore:managed"
-#: What Describe gives back (it gives no tags): whose a training is.
-JOB_ID, ATTEMPT, SPEC_HASH = "JOBCORE_JOB_ID", "JOBCORE_ATTEMPT", "JOBCORE_SPEC_HASH"
-#: Members that a job's own ``sagemaker`` table cannot set.
-RESERVED = frozenset(
+__all__ = ["BadRequest", "Identity", "build_request", "identity_of", "pool_of"]
+
+Identity = tuple[str | None, int | None, str | None]
+
+CODE_CHANNEL = "code"
+CHECKPOINTS = "/opt/ml/checkpoints"
+TO_STOP_SECONDS = 60  # of a training that is made only to be stopped: a bound if nobody comes
+_TOOLKIT = frozenset(  # hyperparameters of the toolkit that are ours to give
     {
-        "CheckpointConfig", "EnableManagedSpotTraining", "EnableNetworkIsolation", "Environment",
-        "OutputDataConfig", "RoleArn", "Tags", "TrainingJobName", "VpcConfig",
+        "sagemaker_program", "sagemaker_submit_directory", "sagemaker_job_name", "sagemaker_region",
     }
 )  # fmt: skip
-#: Instance families with accelerators: MaxPendingTimeInSeconds is for them alone.
-_ACCELERATED = ("ml.p", "ml.g", "ml.trn", "ml.inf")
-_RUN_SECONDS_MAX = 28 * 24 * 3600
-_SPOT_WAIT_FACTOR = 2
+_RESERVED_ENVIRONMENT = ("SM_", "AWS_", "JOBCORE_", "SAGEMAKER_", "TRAINING_JOB_")
+
+# What a job file may say of the request under ``sagemaker``; None: any member of it. Roles, tags,
+# places, networks, keys and instance types are the deployment's, remote debugging is a shell, and
+# the rules of debugger and profiler are further jobs with images of their own.
+_RAW: Mapping[str, frozenset[str] | None] = {
+    "AlgorithmSpecification": frozenset(
+        {
+            "TrainingInputMode", "MetricDefinitions", "EnableSageMakerMetricsTimeSeries",
+            "ContainerEntrypoint", "ContainerArguments", "AlgorithmName",
+        }
+    ),
+    "InputDataConfig": None,
+    "OutputDataConfig": frozenset({"CompressionType"}),
+    "ResourceConfig": frozenset({"VolumeSizeInGB", "KeepAlivePeriodInSeconds"}),
+    "StoppingCondition": frozenset({"MaxWaitTimeInSeconds", "MaxPendingTimeInSeconds"}),
+    "CheckpointConfig": frozenset({"LocalPath"}),
+    "RetryStrategy": None,
+    "EnableNetworkIsolation": None,
+    "EnableInterContainerTrafficEncryption": None,
+    "DebugHookConfig": None,
+    "TensorBoardOutputConfig": None,
+    "ProfilerConfig": None,
+    "ExperimentConfig": None,
+    "InfraCheckConfig": None,
+}  # fmt: skip
+_ONLY_TRUE = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption")
 
 
-class BadRequest(ValueError):  # noqa: N818  (a condition; reads well in `except`)
-    """The job cannot become a request; the text names the field of the job file."""
+class BadRequest(ValueError):  # noqa: N818  (reads well in `except`)
+    """The job cannot be asked of SageMaker; *problems* name the job file's fields."""
+
+    def __init__(self, problems: list[str]) -> None:
+        """Keep the problems, one line each."""
+        self.problems = tuple(dict.fromkeys(problems))
+        super().__init__("; ".join(self.problems))
+
+
+def pool_of(name: str, settings: SageMakerSettings) -> Pool:
+    """
+    Find a pool.
+
+    Raises:
+        BadRequest: the deployment has none of that name.
+    """
+    if name not in settings.pools:
+        known = ", ".join(sorted(settings.pools)) or "none"
+        raise BadRequest([f"pools: there is no pool {name!r}; there are: {known}"])
+    return settings.pools[name]
 
 
 def build_request(request: LaunchRequest, settings: SageMakerSettings) -> dict[str, Any]:
     """
-    Make the parameters of CreateTrainingJob.
+    Write the CreateTrainingJob request of a launch.
 
     Raises:
-        BadRequest: the job names what the settings do not have.
+        BadRequest: with all problems that show before the service's own limits are
+            looked at (see `validate_request`).
     """
-    args = request.args
-    pool = _pool(request.placement.pool, settings)
-    seconds = request.run_at_most or settings.run_at_most
-    output = settings.output.rstrip("/")
-    made: dict[str, Any] = {
-        "TrainingJobName": request.name,
-        "RoleArn": _alias("role", args.get("role", "default"), settings.roles),
-        "AlgorithmSpecification": {
-            "TrainingImage": _image(args.get("image"), settings),
-            "TrainingInputMode": "File",
-        },
-        "HyperParameters": _hyperparameters(args, pool),
-        # One folder for each attempt, so that none writes over another's model ...
-        "OutputDataConfig": {"S3OutputPath": f"{output}/{request.job_id}/{request.attempt}"},
-        # ... and one for all checkpoints of a job, so that an attempt goes on from the last.
-        "CheckpointConfig": {"S3Uri": f"{output}/{request.job_id}/checkpoints"},
-        "ResourceConfig": {
-            "InstanceType": pool.instance_type,
-            "InstanceCount": request.placement.count,
-            "VolumeSizeInGB": settings.volume_gb,
-        },
-        "StoppingCondition": {"MaxRuntimeInSeconds": _seconds(seconds)},
-        "Environment": {
-            **_texts(args, "environment"),
-            JOB_ID: request.job_id,
-            ATTEMPT: str(request.attempt),
-            SPEC_HASH: request.spec_hash,
-        },
-        "Tags": [
-            {"Key": key, "Value": value}
-            for key, value in {
-                **settings.tags,
-                MANAGED: "true",
-                "jobcore:job-id": request.job_id,
-                "jobcore:attempt": str(request.attempt),
-                "jobcore:spec-hash": request.spec_hash,
-            }.items()
-        ],
-    }
-    if channels := _texts(args, "channels"):
-        made["InputDataConfig"] = [_channel(name, uri) for name, uri in channels.items()]
-    if pool.market == "spot":
-        made["EnableManagedSpotTraining"] = True
-        wait = min(seconds * _SPOT_WAIT_FACTOR, timedelta(seconds=_RUN_SECONDS_MAX))
-        made["StoppingCondition"]["MaxWaitTimeInSeconds"] = max(_seconds(wait), _seconds(seconds))
-    elif settings.pending_at_most and pool.instance_type.startswith(_ACCELERATED):
-        made["StoppingCondition"]["MaxPendingTimeInSeconds"] = _seconds(settings.pending_at_most)
-    if settings.network_isolation:
-        made["EnableNetworkIsolation"] = True
-    if settings.subnets:
-        made["VpcConfig"] = {
-            "Subnets": list(settings.subnets),
-            "SecurityGroupIds": list(settings.security_groups),
-        }
-    if settings.kms_key:
-        made["OutputDataConfig"]["KmsKeyId"] = settings.kms_key
-        made["ResourceConfig"]["VolumeKmsKeyId"] = settings.kms_key
-    return _with_own(made, args.get("sagemaker"), pool)
+    return _Builder(request, settings).build()
 
 
-def validate_request(settings: SageMakerSettings, spec: Spec, *, shape: Any = None) -> list[str]:
-    """
-    Say what SageMaker, or the settings, would have against a job: "field: what is wrong".
+def identity_of(description: Mapping[str, Any]) -> Identity:
+    """Read (job id, attempt, spec hash) off a description of a training; all None on a stranger's."""
+    environment = description.get("Environment") or {}
+    job_id = environment.get("JOBCORE_JOB_ID")
+    attempt = environment.get("JOBCORE_ATTEMPT", "")
+    spec_hash = environment.get("JOBCORE_SPEC_HASH")
+    if not isinstance(job_id, str) or not is_job_id(job_id) or not spec_hash:
+        return None, None, None
+    if not (attempt.isascii() and attempt.isdigit() and len(attempt) <= 9):
+        return None, None, None
+    return job_id, int(attempt), str(spec_hash)
 
-    Every placement is tried. What is found here would otherwise be told hours later.
 
-    Args:
-        shape: botocore's input shape of CreateTrainingJob; loaded if not given.
-    """
-    from ._shapes import problems_of
+class _Builder:
+    """Builds one request and collects what is wrong with it."""
 
-    shape = shape or create_shape()
-    found: dict[str, None] = {}
-    job_id = job_id_from_token("validate", spec.name)
-    for placement in spec.placements:
-        request = LaunchRequest(
-            name=training_name(job_id, 1),
-            job_id=job_id,
-            attempt=1,
-            spec_hash="0" * 32,
-            placement=placement,
-            args=spec.args,
-            run_at_most=spec.clocks.run_at_most,
+    def __init__(self, request: LaunchRequest, settings: SageMakerSettings) -> None:
+        self.request = request
+        self.settings = settings
+        self.pool = pool_of(request.placement.pool, settings)
+        self.problems: list[str] = []
+        self.args = request.args
+        self.isolated = settings.network_isolation or (
+            self._table("sagemaker").get("EnableNetworkIsolation") is True
         )
-        try:
-            made = build_request(request, settings)
-        except BadRequest as error:
-            found[str(error)] = None
-            continue
-        objections = list(problems_of(shape, made))
-        for path, value, constraint in objections:
-            field = _field(path)
-            secret = field.startswith(("environment", "hyperparameters"))
-            shown = "" if secret else f", got {str(value)[:60]!r}"
-            found[f"{field}: {constraint[:200]}{shown}"] = None
-        for text in () if objections else _service_rules(made):
-            found[text] = None
-    return list(found)
+        self.is_script = bool(self.args.get("script"))
+
+    def build(self) -> dict[str, Any]:
+        settings = self.settings
+        if not settings.output:
+            self.wrong("output", "the deployment names no place for models; set it in its settings")
+        channels = self._channels()
+        made: dict[str, Any] = {
+            "TrainingJobName": self.request.name,
+            "RoleArn": self._role(),
+            "AlgorithmSpecification": self._algorithm(),
+            "HyperParameters": self._hyperparameters(channels),
+            "InputDataConfig": channels,
+            "OutputDataConfig": _present(
+                S3OutputPath=f"{self._place()}/{self.request.attempt}",
+                KmsKeyId=settings.kms_key,
+            ),
+            "ResourceConfig": self._resources(),
+            "StoppingCondition": self._stopping(),
+            "EnableNetworkIsolation": self.isolated,
+            "EnableInterContainerTrafficEncryption": settings.encrypt_traffic,
+            "EnableManagedSpotTraining": self.pool.is_spot,
+            "Environment": self._environment(),
+            "Tags": self._tags(),
+        }
+        if settings.subnets:
+            made["VpcConfig"] = {
+                "SecurityGroupIds": list(settings.security_groups),
+                "Subnets": list(settings.subnets),
+            }
+        if settings.checkpoints:
+            made["CheckpointConfig"] = {
+                "S3Uri": f"{self._place()}/checkpoints",
+                "LocalPath": CHECKPOINTS,
+            }
+        self._merge(made)
+        for member in ("InputDataConfig", "HyperParameters"):
+            if not made[member]:
+                del made[member]
+        if self.problems:
+            raise BadRequest(self.problems)
+        return made
+
+    def wrong(self, field: str, message: str) -> None:
+        self.problems.append(f"{field}: {message}")
+
+    def _table(self, field: str) -> Mapping[str, Json]:
+        value = self.args.get(field)
+        if value is None:
+            return {}
+        if isinstance(value, dict):
+            return value
+        self.wrong(field, f"expected a table, got {type(value).__name__}")
+        return {}
+
+    def _place(self) -> str:
+        """Say where everything of the job is kept."""
+        return f"{self.settings.output}/{self.request.job_id}"
+
+    def _role(self) -> str:
+        roles = self.settings.roles
+        only = next(iter(roles)) if len(roles) == 1 else None
+        alias = self.args.get("role") or ("default" if "default" in roles else only)
+        if isinstance(alias, str) and alias in roles:
+            return roles[alias]
+        known = ", ".join(sorted(roles)) or "none"
+        if alias is None:
+            self.wrong("role", f"missing; name one of: {known}")
+        else:
+            self.wrong("role", f"there is no role {alias!r}; name one of: {known}")
+        return ""
+
+    def _algorithm(self) -> dict[str, Any]:
+        mode = {"TrainingInputMode": self.settings.input_mode}
+        raw = self._table("sagemaker").get("AlgorithmSpecification")
+        if isinstance(raw, dict) and raw.get("AlgorithmName"):
+            if self.args.get("image"):
+                self.wrong("image", "give either an image or AlgorithmName, not both")
+            return mode
+        return {"TrainingImage": self._image(), **mode}
+
+    def _image(self) -> str:
+        named = self.args.get("image") or self.settings.images.get("default")
+        if not isinstance(named, str):
+            known = ", ".join(sorted(self.settings.images)) or "none"
+            self.wrong("image", f"missing; name an image's URI or one of: {known}")
+            return ""
+        if named in self.settings.images:
+            return self.settings.images[named]
+        if "/" not in named and ":" not in named:
+            known = ", ".join(sorted(self.settings.images)) or "none"
+            self.wrong("image", f"there is no image {named!r}; name a URI or one of: {known}")
+        elif self.args.get("image") and not (
+            self.settings.any_image and _begins(named, self.settings.allowed_images)
+        ):
+            self.wrong("image", f"{named!r} is not allowed here; ask for an alias of it")
+        return named
+
+    def _hyperparameters(self, channels: list[dict[str, Any]]) -> dict[str, str]:
+        given = self._table("hyperparameters")
+        if not self.is_script:
+            return {key: _plain(value) for key, value in given.items()}
+        if taken := sorted(_TOOLKIT & set(given)):
+            self.wrong(f"hyperparameters.{taken[0]}", "reserved; choose another name")
+        if self.args.get("arguments"):
+            what = "SageMaker passes hyperparameters to a script, and nothing else; put them there"
+            self.wrong("arguments", what)
+        toolkit: dict[str, Json] = {
+            "sagemaker_program": self.args.get("script"),
+            "sagemaker_container_log_level": 20,
+            "sagemaker_job_name": self.request.name,
+        }
+        if self.args.get("source_dir"):  # else the script is in the image, in /opt/ml/code
+            toolkit["sagemaker_submit_directory"] = self._code(channels)
+        if region := self.pool.region or self.settings.region:
+            toolkit["sagemaker_region"] = region
+        return {key: json.dumps(value) for key, value in {**toolkit, **given}.items()}
+
+    def _code(self, channels: list[dict[str, Any]]) -> str:
+        """Say where the toolkit finds the code; isolated, it cannot fetch it, so SageMaker brings it."""
+        uri = self.args.get("source_dir")
+        if self.settings.local_code and str(uri).startswith(("/", "file:///")):
+            return str(uri)
+        if not isinstance(uri, str) or not uri.startswith("s3://"):
+            what = "expected the S3 URI of a tar.gz with the script; this machine's folders are not there"
+            self.wrong("source_dir", f"{what} (got {uri!r})")
+            return ""
+        if not uri.endswith(".tar.gz"):
+            self.wrong("source_dir", f"expected a .tar.gz, got {uri!r}")
+        self._check_input("source_dir", uri)
+        if not self.isolated:
+            return uri
+        if any(channel["ChannelName"] == CODE_CHANNEL for channel in channels):
+            self.wrong("channels.code", "reserved for the job's code; choose another name")
+        channels.append(_channel(CODE_CHANNEL, uri))
+        return f"/opt/ml/input/data/{CODE_CHANNEL}/{uri.rsplit('/', 1)[-1]}"
+
+    def _channels(self) -> list[dict[str, Any]]:
+        channels = []
+        for name, uri in self._table("channels").items():
+            if not isinstance(uri, str) or not uri.startswith("s3://"):
+                self.wrong(f"channels.{name}", f"expected an S3 URI, got {uri!r}")
+                continue
+            self._check_input(f"channels.{name}", uri)
+            channels.append(_channel(name, uri))
+        return channels
+
+    def _check_input(self, field: str, uri: str) -> None:
+        if not _begins(uri, self.settings.allowed_inputs):
+            allowed = ", ".join(self.settings.allowed_inputs)
+            self.wrong(field, f"{uri} is not allowed here; allowed: {allowed}")
+
+    def _resources(self) -> dict[str, Any]:
+        pool, count = self.pool, self.request.placement.count
+        volume = self.args.get("volume_gb", self.settings.volume_gb)
+        made = _present(
+            VolumeSizeInGB=volume,
+            VolumeKmsKeyId=self.settings.kms_key,
+        )
+        if len(pool.instance_types) == 1:
+            made |= {"InstanceType": pool.instance_types[0], "InstanceCount": count}
+            return made | _present(TrainingPlanArn=pool.plan)
+        plans = _present(TrainingPlanArns=[pool.plan] if pool.plan else None)
+        made["InstancePreferences"] = [
+            {"InstanceType": kind, "InstanceCount": count, **plans} for kind in pool.instance_types
+        ]
+        return made
+
+    def _stopping(self) -> dict[str, int]:
+        settings = self.settings
+        limit = self.request.run_at_most or settings.run_at_most
+        if limit > settings.run_at_most_max:
+            self.wrong(
+                "clocks.run_at_most",
+                f"{_said(limit)}; at most {_said(settings.run_at_most_max)} is allowed here",
+            )
+        run = TO_STOP_SECONDS if self.request.to_stop else _seconds(limit)
+        made = {"MaxRuntimeInSeconds": run}
+        if self.pool.is_spot:
+            made["MaxWaitTimeInSeconds"] = run + _seconds(settings.spot_wait)
+        elif self.pool.is_accelerated:
+            made["MaxPendingTimeInSeconds"] = _seconds(settings.pending_at_most)
+        return made
+
+    def _environment(self) -> dict[str, str]:
+        environment = {}
+        for name, value in self._table("environment").items():
+            if name.startswith(_RESERVED_ENVIRONMENT):
+                self.wrong(f"environment.{name}", "reserved; choose another name")
+            elif not isinstance(value, str):
+                self.wrong(f"environment.{name}", "expected a string")
+            else:
+                environment[name] = value
+        if self.settings.checkpoints:
+            environment["SM_CHECKPOINT_DIR"] = CHECKPOINTS  # as the local trainer tells a script
+        return environment | {
+            "JOBCORE_JOB_ID": self.request.job_id,
+            "JOBCORE_ATTEMPT": str(self.request.attempt),
+            "JOBCORE_SPEC_HASH": self.request.spec_hash,
+        }
+
+    def _tags(self) -> list[dict[str, str]]:
+        request = self.request
+        tags: dict[str, str] = {}
+        for key, value in request.tags.items():
+            if key.casefold().startswith(("aws:", "jobcore:")):
+                self.wrong(f"tags.{key}", "reserved; choose another name")
+            tags[key] = value
+        tags |= self.settings.tags
+        tags |= {
+            "jobcore:managed": "true",
+            "jobcore:job-id": request.job_id,
+            "jobcore:attempt": str(request.attempt),
+            "jobcore:spec-hash": request.spec_hash,
+        }
+        if request.owner:
+            tags["jobcore:owner"] = _tag_text(request.owner)
+        if request.group:
+            tags["jobcore:group"] = _tag_text(request.group)
+        return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+    # --- what the job file says of the request itself -----------------------------------
+
+    def _merge(self, made: dict[str, Any]) -> None:
+        for member, value in self._table("sagemaker").items():
+            where = f"sagemaker.{member}"
+            if member not in _RAW:
+                self.wrong(where, "not yours to set; the deployment or another field decides it")
+                continue
+            allowed = _RAW[member]
+            if member in _ONLY_TRUE:
+                if value is not True:
+                    self.wrong(where, "can only be switched on")
+                made[member] = True
+            elif member == "InputDataConfig":
+                self._merge_channels(made, value)
+            elif allowed is None:
+                made[member] = value
+            elif not isinstance(value, dict):
+                self.wrong(where, "expected a table")
+            else:
+                for key in sorted(set(value) - allowed):
+                    self.wrong(f"{where}.{key}", "not yours to set; the deployment decides it")
+                made.setdefault(member, {}).update({k: v for k, v in value.items() if k in allowed})
+            self._check_places(where, value)
+
+    def _merge_channels(self, made: dict[str, Any], value: Json) -> None:
+        """Add channels, or replace those of the same name."""
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.wrong("sagemaker.InputDataConfig", "expected a list of tables")
+            return
+        more = [item for item in value if isinstance(item, dict)]
+        names = {str(item.get("ChannelName")) for item in more}
+        if CODE_CHANNEL in names and self.isolated and self.is_script:
+            self.wrong("sagemaker.InputDataConfig", "the channel 'code' is the job's code")
+        kept = [item for item in made["InputDataConfig"] if item["ChannelName"] not in names]
+        made["InputDataConfig"] = kept + more
+
+    def _check_places(self, where: str, value: Json) -> None:
+        """Refuse places and resources that the deployment does not allow, however deep they stand."""
+        if isinstance(value, dict):
+            for key, item in value.items():
+                self._check_places(f"{where}.{key}", item)
+        elif isinstance(value, list):
+            for item in value:
+                self._check_places(where, item)
+        elif isinstance(value, str):
+            if value.startswith("arn:"):
+                if not where.endswith(".AlgorithmName"):
+                    self.wrong(where, "an ARN is the deployment's to give")
+            elif value.startswith(("s3://", "https://")):
+                if ".InputDataConfig" in where:
+                    self._check_input(where, value)
+                elif not value.startswith(f"{self.settings.output}/"):
+                    self.wrong(where, f"expected a place below {self.settings.output}/")
+            elif where.endswith(".FileSystemId"):
+                self._check_input(where, value)
 
 
-def create_shape() -> Any:
-    """Load botocore's input shape of CreateTrainingJob, without a client."""
-    import botocore.session
-
-    model = botocore.session.get_session().get_service_model("sagemaker")
-    return model.operation_model("CreateTrainingJob").input_shape
-
-
-# --- parts ------------------------------------------------------------------------------
-
-
-def _pool(name: str, settings: SageMakerSettings) -> Pool:
-    if settings.pools and name not in settings.pools:
-        known = ", ".join(sorted(settings.pools)[:5])
-        msg = f"pools: {name!r} is not a pool of this deployment; it has {known}"
-        raise BadRequest(msg)
-    try:
-        return parse_pool(name)
-    except ValueError as error:
-        raise BadRequest(str(error)) from None
-
-
-def _alias(field: str, alias: object, known: Mapping[str, str]) -> str:
-    if not isinstance(alias, str) or alias not in known:
-        names = ", ".join(sorted(known)) or "none"
-        msg = f"{field}: {alias!r} is not known to this deployment; it has {names}"
-        raise BadRequest(msg)
-    return known[alias]
-
-
-def _image(image: object, settings: SageMakerSettings) -> str:
-    name = "default" if image is None else str(image)
-    if name in settings.images:
-        return settings.images[name]
-    if image is None or not settings.any_image:
-        return _alias("image", name, settings.images)
-    return name
-
-
-def _hyperparameters(args: Mapping[str, Any], pool: Pool) -> dict[str, str]:
-    """
-    Write hyperparameters as the SageMaker training toolkit reads them: each as JSON text.
-
-    Source: sagemaker-training, `params.py` and `mapping.py`.
-    """
-    own = args.get("hyperparameters", {})
-    made = {name: _text(value) for name, value in own.items()} if isinstance(own, dict) else {}
-    script = args.get("script")
-    if script is not None:
-        made["sagemaker_program"] = json.dumps(str(script))
-        made["sagemaker_region"] = json.dumps(pool.region)
-        source = args.get("source_dir")
-        if source is not None:
-            made["sagemaker_submit_directory"] = json.dumps(str(source))
-    return made
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def _texts(args: Mapping[str, Any], field: str) -> dict[str, str]:
-    value = args.get(field, {})
-    return {str(k): str(v) for k, v in value.items()} if isinstance(value, Mapping) else {}
+# --- small things -----------------------------------------------------------------------
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:
-    if not uri.startswith("s3://"):
-        msg = f"channels.{name}: expected s3://bucket/prefix, got {uri!r}"
-        raise BadRequest(msg)
-    source = {
-        "S3DataType": "S3Prefix",
-        "S3Uri": uri,
-        "S3DataDistributionType": "FullyReplicated",
-    }
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
 
 
-def _seconds(delta: timedelta) -> int:
-    return max(1, int(delta.total_seconds()))
+def _present(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
 
 
-def _with_own(made: dict[str, Any], own: object, pool: Pool) -> dict[str, Any]:
-    """Lay the job's own ``sagemaker`` table over the request, but for what it cannot set."""
-    own = {} if own is None else own
-    if not isinstance(own, Mapping):
-        msg = "sagemaker: expected a table of CreateTrainingJob members"
-        raise BadRequest(msg)
-    if taken := sorted(RESERVED & set(own)):
-        msg = f"sagemaker.{taken[0]}: set by the deployment; leave it out"
-        raise BadRequest(msg)
-    merged = dict(made)
-    for name, value in own.items():
-        if isinstance(merged.get(name), dict):
-            if not isinstance(value, Mapping):
-                msg = f"sagemaker.{name}: expected a table, got {type(value).__name__}"
-                raise BadRequest(msg)
-            merged[name] = {**merged[name], **value}
-        else:
-            merged[name] = value
-    resources = merged["ResourceConfig"]
-    if resources.get("InstancePreferences"):
-        resources.pop("InstanceType", None)  # the service takes one or the other
-    if pool.market == "plan" and not resources.get("TrainingPlanArn"):
-        msg = "sagemaker.ResourceConfig.TrainingPlanArn: missing; a plan's pool needs it"
-        raise BadRequest(msg)
-    return merged
-
-
-def _service_rules(made: Mapping[str, Any]) -> Sequence[str]:
+def _begins(text: str, prefixes: tuple[str, ...]) -> bool:
     """
-    Check what the model does not say.
+    Tell whether *text* is, or is below, one of *prefixes*; without any, everything is allowed.
 
-    Source: the descriptions of the members in botocore's model of SageMaker, 2017-07-24.
+    ``s3://data`` allows ``s3://data/a``, not ``s3://data-of-others``.
     """
-    found = []
-    stopping, resources = made["StoppingCondition"], made["ResourceConfig"]
-    spot = bool(made.get("EnableManagedSpotTraining"))
-    run, wait = stopping.get("MaxRuntimeInSeconds", 86400), stopping.get("MaxWaitTimeInSeconds")
-    if run > _RUN_SECONDS_MAX:
-        found.append("clocks.run_at_most: at most 28 days on SageMaker")
-    if wait is not None and not spot and "RetryStrategy" not in made:
-        found.append("sagemaker.StoppingCondition.MaxWaitTimeInSeconds: for spot pools only")
-    if wait is not None and wait < run:
-        found.append("sagemaker.StoppingCondition.MaxWaitTimeInSeconds: less than the run time")
-    if resources.get("InstancePreferences") and (spot or resources.get("InstanceGroups")):
-        found.append(
-            "sagemaker.ResourceConfig.InstancePreferences: not with spot or InstanceGroups"
-        )
-    if resources.get("InstanceCount", 1) > 20:
-        found.append("pools: at most 20 instances for one training")
-    return found
+    return not prefixes or any(
+        text.startswith(prefix)
+        and (text == prefix or prefix.endswith("/") or text[len(prefix)] in "/:@")
+        for prefix in prefixes
+    )
 
 
-_FIELDS = {
-    "hyperParameters": "hyperparameters",
-    "environment": "environment",
-    "inputDataConfig": "channels",
-    "roleArn": "role",
-    "algorithmSpecification.trainingImage": "image",
-    "resourceConfig.instanceType": "pools",
-    "resourceConfig.instanceCount": "pools",
-    "stoppingCondition.maxRuntimeInSeconds": "clocks.run_at_most",
-    "outputDataConfig": "output",
-}
+def _plain(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
-def _field(path: str) -> str:
-    """Name the job file's field that a member of the request comes from."""
-    for prefix, field in _FIELDS.items():
-        if path == prefix or path.startswith(f"{prefix}."):
-            rest = path[len(prefix) :].removesuffix(".member").removesuffix(".key")
-            return field + rest if field in ("hyperparameters", "environment") else field
-    return f"sagemaker.{path}"
+def _seconds(duration: timedelta) -> int:
+    return max(1, math.ceil(duration.total_seconds()))
+
+
+def _said(duration: timedelta) -> str:
+    return str(duration)
+
+
+def _tag_text(text: str) -> str:
+    """Write text as a tag's value: letters, numbers, spaces and _.:/=+-@ only, at most 256."""
+    ok = "_.:/=+-@"
+    kept = (c if c in ok or unicodedata.category(c)[0] in "LNZ" else "_" for c in text[:256])
+    return "".join(kept)

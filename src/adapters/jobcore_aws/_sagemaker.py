@@ -1,14 +1,20 @@
-"""The trainer on SageMaker: create or adopt, describe, stop; never more calls than the quota allows."""
+"""The trainer on SageMaker: every call made once, paced, and answered with what is certain.
+
+A training name is unique for ever in its account and region, and it is the only idempotency key
+that CreateTrainingJob has. So "it exists already" is an answer here, and the ticks look whose it is.
+"""
 
 from __future__ import annotations
 
-import re
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobcore import (
     Evidence,
@@ -16,345 +22,408 @@ from jobcore import (
     LaunchRequest,
     LaunchResult,
     Training,
-    TrainingState,
     Unavailable,
     parse_training_name,
 )
 
-from ._calls import THROTTLES, Crowd, chunks, error_code, error_status, error_text, is_passing
-from ._request import ATTEMPT, JOB_ID, SPEC_HASH, BadRequest, build_request
-from ._settings import SageMakerSettings, parse_pool
+from ._clients import client as make_client
+from ._errors import error_code, error_text, evidence_of, is_refusal, is_throttle
+from ._pace import TokenBucket
+from ._request import BadRequest, build_request, pool_of
+from ._settings import SageMakerSettings
+from ._trainings import training_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker import SageMakerClient
 
 __all__ = ["SageMakerTrainer"]
 
-#: A call may overtake the one before it; a little slower than the quota, hardly any is throttled.
-_MARGIN = 1.02
-# Search takes 1,024 characters in one value of In; a training name of ours has 31 or so.
-_NAMES_PER_SEARCH = 30
-_SEARCH_FROM = 8  # fewer names than this are described one by one
-#: A missing training is a ValidationException in these words, and not ResourceNotFound.
-_NOT_FOUND = re.compile(
-    r"Requested resource not found|Could not find|does not exist|cannot find", re.IGNORECASE
+_T = TypeVar("_T")
+_U = TypeVar("_U")
+
+# A training ends at the latest 28 days (waiting) and 30 days (running, with the upload) after its creation.
+LIVES_AT_MOST = timedelta(days=60)
+PAGE = 100
+THROTTLED_TRIES = (
+    3  # of one create, each in its turn; else a call a millisecond early closed its pool
 )
-_OVER = re.compile(
-    r"training job is in status|is in status (Completed|Failed|Stopp)", re.IGNORECASE
-)
-_STATES = {
-    "Completed": TrainingState.COMPLETED,
-    "Failed": TrainingState.FAILED,
-    "Stopped": TrainingState.STOPPED,
-    "Stopping": TrainingState.STOPPING,
-}
-#: Secondary statuses before the script runs. Unknown ones (AWS: "subject to change") are running.
-_BEFORE = frozenset(
-    {
-        "Downloading",
-        "DownloadingTrainingImage",
-        "LaunchingMLInstances",
-        "Pending",
-        "PreparingTrainingStack",
-        "Restarting",
-        "Starting",
-    }
-)
-
-
-class _Pace:
-    """Spaces calls evenly: a shared token bucket of one token."""
-
-    def __init__(self, rate: float, sleep: Callable[[float], None]) -> None:
-        self._gap = _MARGIN / rate
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._next = 0.0
-
-    def wait(self) -> None:
-        """Wait for one's turn."""
-        with self._lock:
-            now = time.monotonic()
-            turn = max(now, self._next)
-            self._next = turn + self._gap
-        if turn > now:
-            self._sleep(turn - now)
+SEARCH_VALUE_CHARS_MAX = 1024
+HINTS_MAX = 20_000
+# How the service says that there is nothing (left) to stop, or no such training. It has no error
+# code for it: all are ValidationException.
+_UNKNOWN = ("requested resource not found", "could not find job to update")
+_OVER = "the request was rejected because the training job is in status"
 
 
 class SageMakerTrainer:
     """
-    A `jobcore.Trainer` on Amazon SageMaker training jobs.
-
-    The training's name is the only idempotency key that CreateTrainingJob has, so a create whose
-    answer was lost is repeated under the same name and answered with "exists". Whose a training
-    is stands in its environment (job id, attempt, hash of the spec), because Describe gives that
-    back with no further call; the tags say the same, for people and for IAM.
+    The `jobcore.Trainer` of an AWS account.
 
     Args:
-        settings: what trainings may use.
-        clients: region ("" for the default) -> SageMaker client that makes one attempt per call;
-            made when needed if not given.
-        sleep: waits between calls; for tests.
+        settings: pools, roles, places and rates.
+        client: used for all calls in the deployment's own region instead of new clients.
+        clients: gives the client of a region ("" for the deployment's own), which makes each call
+            once; new ones are made unless given.
     """
 
     def __init__(
         self,
         settings: SageMakerSettings,
         *,
-        client: Any = None,
-        clients: Callable[[str], Any] | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        client: SageMakerClient | None = None,
+        clients: Callable[[str], SageMakerClient] | None = None,
     ) -> None:
-        """Use *settings*; no call is made yet."""
         self.settings = settings
-        self._make = (lambda _: client) if client is not None else clients or _client
-        self._clients: dict[str, Any] = {}
-        self._crowd = Crowd(settings.at_once)
-        self._pace = _Pace(settings.create_rate, sleep)
-        self._lock = threading.Lock()
+        self._home = settings.region or _region_of(client)
+        self._regions = settings.regions(self._home)
+        self._clients: dict[tuple[str | None, bool], Any] = {}
+        if client is not None:
+            self._clients = {(None, False): client, (None, True): client}
+        self._make = clients
+        self._guard = threading.Lock()
+        self._create_pace = {
+            region: TokenBucket(settings.create_rate, settings.create_burst)
+            for region in self._regions
+        }
+        self._read_pace = TokenBucket(settings.describe_rate, settings.at_once)
+        self._seen_in: dict[str, str | None] = {}  # where a training was found; only saves calls
+        self._threads: ThreadPoolExecutor | None = None
 
-    def close(self) -> None:
-        """End the threads."""
-        self._crowd.close()
+    # --- the port -------------------------------------------------------------------
 
     def capacity(self) -> Mapping[str, int | None]:
-        """Name the pools and their sizes, as the settings say; SageMaker tells only by refusing."""
-        return dict(self.settings.pools)
-
-    # --- launch -------------------------------------------------------------------------
+        """Name the deployment's pools and their slots; None where it does not say."""
+        return {name: pool.slots for name, pool in self.settings.pools.items()}
 
     def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
-        """Create trainings, several at once, no faster than the quota for creates."""
-        return list(self._crowd.map(self._launch, list(requests)))
+        """
+        Create trainings, several at once, no faster than the account's rate allows.
 
-    def _launch(self, request: LaunchRequest) -> LaunchReply:
-        try:
-            made = build_request(request, self.settings)
-            client = self._client(parse_pool(request.placement.pool).region)
-        except (BadRequest, ValueError) as error:
-            return _refused("ValidationException", str(error))
-        self._pace.wait()
-        try:
-            client.create_training_job(**made)
-        except Exception as error:
-            return _create_failed(error)
-        return LaunchReply(LaunchResult.ACCEPTED)
-
-    # --- describe -----------------------------------------------------------------------
+        What was not certainly refused is UNCLEAR; throttling is a refusal. A training that is
+        only to be stopped is created with a run time of a minute.
+        """
+        return self._map(self._launch, requests, self.settings.at_once)
 
     def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
         """
-        Read trainings: a few by Describe, many by Search, 30 a call.
-
-        What Search does not find is asked of Describe, because its index lags behind. Old news
-        from it is harmless: a training that is over is seen so one look later.
+        Read trainings by name; one that cannot be read now is left out.
 
         Raises:
-            Unavailable: none of them could be read.
+            Unavailable: none could be read.
         """
         wanted = list(dict.fromkeys(names))
-        readings = [self._read(self._client(region), wanted) for region in self._regions()]
-        answer: dict[str, Training | None] = {}
-        for name in wanted:
-            found = [reading[name] for reading in readings if name in reading]
-            there = [training for training in found if training is not None]
-            if there:
-                answer[name] = there[0]
-            elif len(found) == len(readings):  # every region says that there is none
-                answer[name] = None
-        if wanted and not answer:
-            msg = "SageMaker: no training could be read (throttled, or no connection)"
-            raise Unavailable(msg)
-        return answer
-
-    def _read(self, client: Any, names: Sequence[str]) -> dict[str, Training | None]:
-        found: dict[str, Training | None] = {}
-        if len(names) >= _SEARCH_FROM:
-            parts = chunks(names, _NAMES_PER_SEARCH)
-            for part in self._crowd.map(partial(_search_names, client), parts):
-                found.update(part)
-        missing = [name for name in names if name not in found]
-        for part in self._crowd.map(partial(_describe, client), missing):
-            found.update(part)
-        return found
-
-    def _regions(self) -> list[str]:
-        """Say where the pools are; "" is the client's own region."""
-        return sorted({parse_pool(pool).region for pool in self.settings.pools} or {""})
-
-    # --- stop, list ---------------------------------------------------------------------
+        threshold = self.settings.search_from
+        if threshold is None or len(wanted) < threshold:
+            return self._read(wanted)
+        answer = self._search(wanted)
+        # What Search does not know may be too new for its index.
+        rest = [name for name in wanted if name not in answer]
+        return self._read(rest, answer)
 
     def stop(self, name: str) -> None:
         """
-        Ask a training to stop; that it is over or unknown is no error.
+        Ask a training to stop: SIGTERM, and SIGKILL 120 s later.
 
         Raises:
-            Unavailable: the request did not arrive, or perhaps not.
+            Unavailable: it is not certain that the request was taken.
         """
-        for region in self._regions():
+        for region in self._places(name):
             try:
-                self._client(region).stop_training_job(TrainingJobName=name)
+                self._client(region, mutating=True).stop_training_job(TrainingJobName=name)
             except Exception as error:
-                text = error_text(error)
-                if _is_missing(error) or (
-                    error_code(error) == "ValidationException" and _OVER.search(text)
-                ):
-                    continue
-                msg = f"SageMaker: stop {name}: {error_code(error) or type(error).__name__}: {text}"
-                raise Unavailable(msg) from None
+                if _says(error, _OVER):
+                    return
+                if not _is_unknown(error):
+                    raise _unavailable(error, f"stop of {name}") from None
+            else:
+                return
 
     def running(self) -> Iterator[Training]:
         """
-        Walk the trainings of ours that are not over; pages may be empty and yet not the last.
+        Walk the trainings of ours that are not over.
+
+        ListTrainingJobs filters by status after it has cut the pages, so asking it for a status
+        would save nothing; it is walked once, back to the oldest that can still be alive.
 
         Raises:
             Unavailable: the list could not be read to its end.
         """
-        for region in self._regions():
-            client = self._client(region)
-            for status in ("InProgress", "Stopping"):
-                token: dict[str, str] = {}
-                while True:
-                    try:
-                        page = client.list_training_jobs(
-                            StatusEquals=status, NameContains="jc-", MaxResults=100, **token
-                        )
-                    except Exception as error:
-                        msg = f"SageMaker: list: {error_text(error)}"
-                        raise Unavailable(msg) from None
-                    names = [row["TrainingJobName"] for row in page["TrainingJobSummaries"]]
-                    for name in names:
-                        if parse_training_name(name) is None:
-                            continue
-                        training = _describe(client, name).get(name)
-                        if training is not None and not training.state.is_terminal:
-                            yield training
-                    if not page.get("NextToken"):
-                        break
-                    token = {"NextToken": page["NextToken"]}
+        unread: list[str] = []
+        for region in self._regions:
+            listed = self._list(region)
+            while names := list(islice(listed, PAGE)):
+                for name in names:
+                    self._found(name, region)
+                found = self._read(names)
+                unread += [name for name in names if name not in found]
+                for training in found.values():
+                    if training is not None and training.job_id and not training.state.is_terminal:
+                        yield training
+        if unread:
+            msg = f"{len(unread)} trainings could not be read, {unread[0]} for one"
+            raise Unavailable(msg)
 
-    def _client(self, region: str) -> Any:
-        with self._lock:
-            if region not in self._clients:
-                self._clients[region] = self._make(region)
-            return self._clients[region]
+    def close(self) -> None:
+        """Let the threads end."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
+            self._threads = None
+
+    # --- launching ------------------------------------------------------------------
+
+    def _launch(self, request: LaunchRequest) -> LaunchReply:
+        """Create one training. Never raises: what is wrong is the answer."""
+        places: Iterable[str | None] = self._regions
+        try:
+            region = self._region(pool_of(request.placement.pool, self.settings).region)
+            places = (region,)
+            reply = self._create(request, region)
+            if reply.result in (LaunchResult.ACCEPTED, LaunchResult.EXISTS):
+                self._found(request.name, region)
+        except BadRequest as error:
+            evidence = Evidence(where="create", error_code="ParamValidationError", text=str(error))
+            reply = LaunchReply(LaunchResult.REFUSED, evidence)
+        except Exception as error:
+            return LaunchReply(LaunchResult.UNCLEAR, evidence_of(error, "create"))
+        if reply.result is LaunchResult.REFUSED and (request.to_stop or len(self._regions) > 1):
+            return self._confirmed(request.name, places, reply)
+        return reply
+
+    def _create(self, request: LaunchRequest, region: str | None) -> LaunchReply:
+        made = build_request(request, self.settings)
+        pace = self._create_pace[region]
+        client = self._client(region, mutating=True)
+        for tries_left in reversed(range(THROTTLED_TRIES)):
+            pace.take()
+            try:
+                client.create_training_job(**made)
+            except Exception as error:
+                if not is_refusal(error):
+                    return LaunchReply(LaunchResult.UNCLEAR, evidence_of(error, "create"))
+                if is_throttle(error):
+                    pace.throttled()
+                    if tries_left:
+                        continue  # certainly not applied, and soon to be asked again anyway
+                else:
+                    pace.passed()
+                if error_code(error) == "ResourceInUse":
+                    return LaunchReply(LaunchResult.EXISTS)
+                return LaunchReply(LaunchResult.REFUSED, evidence_of(error, "create"))
+            pace.passed()
+            break
+        return LaunchReply(LaunchResult.ACCEPTED)
+
+    def _confirmed(
+        self, name: str, places: Iterable[str | None], refusal: LaunchReply
+    ) -> LaunchReply:
+        """
+        Look whether a refused training exists all the same, by an earlier call of unclear outcome.
+
+        The service may name a full quota before it looks at the name. Mostly that does no harm,
+        for the next launch has the same name and finds it; but a refused stop ends the job, and
+        a job refused here may be launched in another region next.
+        """
+        found = self._look(name, places)
+        if isinstance(found, Exception):
+            return LaunchReply(LaunchResult.UNCLEAR, evidence_of(found, "describe"))
+        return refusal if found is None else LaunchReply(LaunchResult.EXISTS)
+
+    # --- reading --------------------------------------------------------------------
+
+    def _read(
+        self, names: Sequence[str], known: Mapping[str, Training | None] | None = None
+    ) -> dict[str, Training | None]:
+        """
+        Read trainings one by one, and add what is *known* already.
+
+        Raises:
+            Unavailable: there is nothing to give.
+        """
+        answer = dict(known or {})
+        errors = []
+        looks = self._map(self._look, names, self.settings.at_once)
+        for name, found in zip(names, looks, strict=True):
+            if isinstance(found, Exception):
+                errors.append(found)
+            else:
+                answer[name] = found
+        if errors and not answer:
+            raise _unavailable(errors[0], "describe")
+        return answer
+
+    def _look(
+        self, name: str, places: Iterable[str | None] | None = None
+    ) -> Training | Exception | None:
+        """Read one training; None if no region knows it, the error if that cannot be told."""
+        failed: Exception | None = None
+        for region in self._places(name) if places is None else places:
+            found = self._look_in(region, name)
+            if isinstance(found, Training):
+                self._found(name, region)
+                return found
+            failed = found or failed
+        return failed
+
+    def _look_in(self, region: str | None, name: str) -> Training | Exception | None:
+        self._read_pace.take()
+        try:
+            description = self._client(region).describe_training_job(TrainingJobName=name)
+            training = training_of(description)
+        except Exception as error:
+            if _is_unknown(error):
+                return None
+            if is_throttle(error):
+                self._read_pace.throttled()
+            return error
+        return training or Unavailable(f"{name}: {description.get('TrainingJobStatus')}")
+
+    def _search(self, names: Sequence[str]) -> dict[str, Training | None]:
+        """
+        Read what the search index has of *names*; a call that fails leaves its names to others.
+
+        The index lags behind. That delays what is read here, and makes nothing wrong: a training
+        that is over stays over, and one that is missing is looked for by name.
+        """
+        answer: dict[str, Training | None] = {}
+        wanted = frozenset(names)
+        for region in self._regions:
+            for part in _joined(names):
+                with suppress(Exception):
+                    self._read_pace.take()
+                    page = self._client(region).search(
+                        Resource="TrainingJob",
+                        SearchExpression={
+                            "Filters": [
+                                {"Name": "TrainingJobName", "Operator": "In", "Value": part}
+                            ]
+                        },
+                        MaxResults=PAGE,
+                    )
+                    for result in page.get("Results", ()):
+                        training = training_of(result.get("TrainingJob", {}))
+                        if training is not None and training.name in wanted:
+                            answer[training.name] = training
+                            self._found(training.name, region)
+        return answer
+
+    def _list(self, region: str | None) -> Iterator[str]:
+        """Walk the names of trainings of ours that the list says are not over, newest first."""
+        oldest = datetime.fromtimestamp(time.time(), UTC) - LIVES_AT_MOST
+        query: dict[str, Any] = {
+            "NameContains": "jc-",
+            "CreationTimeAfter": oldest,
+            "SortBy": "CreationTime",
+            "SortOrder": "Descending",
+            "MaxResults": PAGE,
+        }
+        client = self._client(region)
+        pace = TokenBucket(self.settings.list_rate)  # between the pages of one walk
+        while True:
+            pace.take()
+            try:
+                page = client.list_training_jobs(**query)
+            except Exception as error:
+                raise _unavailable(error, "list") from None
+            for summary in page.get("TrainingJobSummaries", ()):
+                is_over = summary.get("TrainingJobStatus") in ("Completed", "Failed", "Stopped")
+                if not is_over and parse_training_name(summary["TrainingJobName"]) is not None:
+                    yield summary["TrainingJobName"]
+            token = page.get("NextToken")
+            if not token:  # a page may be empty and not the last
+                return
+            if token == query.get("NextToken"):
+                msg = "list: the service gave the same page twice"
+                raise Unavailable(msg)
+            query["NextToken"] = token
+
+    # --- clients, regions, threads ----------------------------------------------------
+
+    def _region(self, region: str | None) -> str | None:
+        return None if region == self._home else region
+
+    def _places(self, name: str) -> Iterable[str | None]:
+        """Give the regions in which to look for a training, the likeliest first."""
+        if len(self._regions) == 1:
+            return self._regions
+        first = self._seen_in.get(name, self._regions[0])
+        return (first, *(region for region in self._regions if region != first))
+
+    def _found(self, name: str, region: str | None) -> None:
+        if len(self._regions) > 1:
+            with self._guard:
+                if len(self._seen_in) >= HINTS_MAX:
+                    self._seen_in.clear()
+                self._seen_in[name] = region
+
+    def _client(self, region: str | None, *, mutating: bool = False) -> SageMakerClient:
+        key = (region, mutating)
+        if key not in self._clients:
+            with self._guard:  # boto3's default session is not made for threads
+                if key not in self._clients:
+                    self._clients[key] = self._new_client(region, mutating)
+        found: SageMakerClient = self._clients[key]
+        return found
+
+    def _new_client(self, region: str | None, mutating: bool) -> SageMakerClient:
+        if self._make is not None:
+            return self._make(region or "")
+        made: SageMakerClient = make_client(
+            "sagemaker",
+            region=region or self.settings.region,
+            endpoint_url=self.settings.endpoint_url,
+            mutating=mutating,
+        )
+        return made
+
+    def _map(self, work: Callable[[_T], _U], items: Sequence[_T], together: int) -> list[_U]:
+        """Do *work* for each item, at most *together* at once; the answers in order."""
+        if len(items) <= 1 or together == 1:
+            return [work(item) for item in items]
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(together, thread_name_prefix="sagemaker")
+        room = threading.Semaphore(together)
+
+        def bounded(item: _T) -> _U:
+            with room:
+                return work(item)
+
+        return list(self._threads.map(bounded, items))
 
 
-# --- calls and answers ------------------------------------------------------------------
+def _region_of(client: Any) -> str | None:
+    """Tell the region of a client, or that which new clients take from the environment."""
+    if client is not None:
+        return getattr(getattr(client, "meta", None), "region_name", None)
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
 
-def _client(region: str) -> Any:
-    from ._clients import client
-
-    return client("sagemaker", region=region or None, mutating=True)
+def _says(error: Exception, *texts: str) -> bool:
+    return " ".join(error_text(error).casefold().split()).startswith(texts)
 
 
-def _refused(code: str, text: str) -> LaunchReply:
-    evidence = Evidence(where="create", error_code=code, text=text)
-    return LaunchReply(LaunchResult.REFUSED, evidence)
+def _is_unknown(error: Exception) -> bool:
+    """
+    Tell whether the service says that there is no training of that name.
 
-
-def _create_failed(error: Exception) -> LaunchReply:
-    """Tell a definite refusal from doubt: doubt is settled by looking, never by guessing."""
-    code, text = error_code(error), error_text(error)
-    if code == "ResourceInUse":
-        return LaunchReply(LaunchResult.EXISTS)
-    if code in THROTTLES or (400 <= error_status(error) < 500 and not is_passing(error)):
-        return _refused(code, text)
-    from botocore.exceptions import (
-        EndpointConnectionError,
-        NoCredentialsError,
-        ParamValidationError,
-    )
-
-    if isinstance(error, ParamValidationError):
-        return _refused("ValidationException", text)
-    if isinstance(error, EndpointConnectionError | NoCredentialsError):
-        # It never left this machine; but that is ours to mend, and nothing about the job.
-        code = type(error).__name__
-    evidence = Evidence(where="create", error_code=code or type(error).__name__, text=text)
-    return LaunchReply(LaunchResult.UNCLEAR, evidence)
-
-
-def _is_missing(error: Exception) -> bool:
+    Only these words count: any other ValidationException is no information.
+    """
     code = error_code(error)
     if code in ("ResourceNotFound", "ResourceNotFoundException"):
         return True
-    return code == "ValidationException" and bool(_NOT_FOUND.search(error_text(error)))
+    return code == "ValidationException" and _says(error, *_UNKNOWN)
 
 
-def _describe(client: Any, name: str) -> dict[str, Training | None]:
-    """Read one training; {} if it could not be read."""
-    try:
-        return _known(client.describe_training_job(TrainingJobName=name))
-    except Exception as error:
-        return {name: None} if _is_missing(error) else {}
+def _unavailable(error: Exception, what: str) -> Unavailable:
+    return Unavailable(f"{what}: {error_code(error)}: {error_text(error)}")
 
 
-def _search_names(client: Any, names: Sequence[str]) -> dict[str, Training | None]:
-    """Read trainings by Search; what it does not give, or if it fails, is left out."""
-    asked = {"Name": "TrainingJobName", "Operator": "In", "Value": ",".join(names)}
-    try:
-        answer = client.search(
-            Resource="TrainingJob", SearchExpression={"Filters": [asked]}, MaxResults=100
-        )
-    except Exception:  # Describe is asked instead
-        return {}
-    found: dict[str, Training | None] = {}
-    for row in answer.get("Results", []):
-        if "TrainingJob" in row and row["TrainingJob"].get("TrainingJobName") in names:
-            found.update(_known(row["TrainingJob"]))
-    return found
-
-
-def _known(document: Mapping[str, Any]) -> dict[str, Training | None]:
-    training = _training(document)
-    return {} if training is None else {training.name: training}
-
-
-def _training(document: Mapping[str, Any]) -> Training | None:
-    """Read a training; None while SageMaker is deleting it, which tells nothing."""
-    status = str(document.get("TrainingJobStatus", ""))
-    secondary = str(document.get("SecondaryStatus", ""))
-    if status == "Deleting":
-        return None
-    started = document.get("TrainingStartTime")
-    state = _STATES.get(status)
-    if state is None:  # InProgress, or what a later release calls it
-        state = TrainingState.PENDING if secondary in _BEFORE else TrainingState.RUNNING
-    environment = document.get("Environment") or {}
-    attempt = str(environment.get(ATTEMPT, ""))
-    evidence = None
-    if state in (TrainingState.FAILED, TrainingState.STOPPED):
-        evidence = Evidence(
-            where="describe",
-            status=status,
-            secondary_status=_why(document, secondary),
-            text=str(document.get("FailureReason", "")),
-        )
-    return Training(
-        name=str(document["TrainingJobName"]),
-        state=state,
-        job_id=environment.get(JOB_ID),
-        attempt=int(attempt) if attempt.isdigit() else None,
-        spec_hash=environment.get(SPEC_HASH),
-        detail=secondary,
-        started_at=_aware(started),
-        ended_at=_aware(document.get("TrainingEndTime")) if state.is_terminal else None,
-        evidence=evidence,
-    )
-
-
-def _why(document: Mapping[str, Any], secondary: str) -> str:
-    """
-    Give the secondary status, or Pending for a training that was given up while it waited.
-
-    SageMaker ends a wait for capacity (MaxPendingTimeInSeconds) as Stopped, under a secondary
-    status that no model lists. This needs no literal: it never started, and was Pending last.
-    """
-    if document.get("TrainingJobStatus") != "Stopped" or document.get("TrainingStartTime"):
-        return secondary
-    seen = [str(step.get("Status")) for step in document.get("SecondaryStatusTransitions") or []]
-    before = [status for status in seen if status not in ("Stopping", "Stopped", secondary)]
-    return "Pending" if before and before[-1] == "Pending" else secondary
-
-
-def _aware(moment: Any) -> datetime | None:
-    return moment.astimezone(UTC) if isinstance(moment, datetime) else None
+def _joined(names: Sequence[str]) -> Iterator[str]:
+    """Join names with commas, as many as one filter of Search may hold."""
+    part = ""
+    for name in names:
+        if part and len(part) + 1 + len(name) > SEARCH_VALUE_CHARS_MAX:
+            yield part
+            part = ""
+        part = f"{part},{name}" if part else name
+    if part:
+        yield part

@@ -1,138 +1,148 @@
-"""The notifier on SNS: a standard topic, attributes to filter by, a text for people, JSON for machines."""
+"""The notifier on SNS: one standard topic, a readable mail, and JSON for machines.
+
+People read the mail. Everything else (SQS, Lambda, HTTPS, Firehose) gets the JSON, which stands in
+the message once, as its default.
+
+Standard and not FIFO: a FIFO topic delivers to SQS only, and its five minutes of deduplication
+would not outlast a replay. Every message carries its event id instead; a consumer drops repetitions.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from jobcore import Message, Unavailable
+from jobcore import Json, Message, Unavailable
 
-from ._calls import repeatedly
+from ._clients import client as make_client
+from ._errors import error_code, error_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
 
 __all__ = ["SnsNotifier"]
 
-SUBJECT_CHARS_MAX = 99  # printable ASCII, below 100 (botocore's model of Publish)
-MESSAGE_BYTES_MAX = 256 * 1024
-_CUT = "\n[cut: the text was longer than SNS takes]\n"
-_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
-#: Attribute names are SNS's: letters, digits, _ - and dots, not beginning with AWS. or Amazon.
-_ATTRIBUTE = re.compile(r"(?!AWS\.|Amazon\.)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.IGNORECASE)
-_JSON_FOR = ("default", "sqs", "lambda", "http", "https", "firehose")
+SUBJECT_CHARS_MAX = 99  # the service model: fewer than 100
+MESSAGE_BYTES_MAX = 256 * 1024  # of message and attributes together; a topic's default
+TEXT_CHARS_MAX = 1000  # of one value, where a message would be too large
+ATTRIBUTES_MAX = 10  # raw delivery to SQS drops a message with more
+ATTRIBUTE_CHARS_MAX = 256
+_NOTE = "\n[… cut: the message would be larger than SNS allows]\n"
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:(?P<region>[a-z0-9-]+):\d{12}:[A-Za-z0-9_-]{1,256}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_ATTRIBUTE_NAME = re.compile(
+    r"(?!\.)(?!(?:aws|amazon)\.)(?:[A-Za-z0-9_-]|\.(?!\.|$)){1,256}", re.IGNORECASE
+)
 
 
 class SnsNotifier:
     """
-    A `jobcore.Notifier` on one SNS topic.
-
-    Subscribers filter by the message's attributes (status, owner, group, class, job). E-mail gets
-    the readable body; queues, functions and URLs get JSON. Both carry the event id, the same
-    however often the message is sent, so that a consumer can drop a repetition.
+    A `jobcore.Notifier` that publishes to a topic.
 
     Args:
         topic_arn: a standard topic.
-        client: an SNS client that makes one attempt per call; made if not given.
+        client: used instead of a new client in the topic's region.
 
     Raises:
         ValueError: *topic_arn* is not the ARN of a standard topic.
     """
 
-    def __init__(self, topic_arn: str, *, client: Any = None) -> None:
-        """Publish to *topic_arn*; no call is made yet."""
-        if not _TOPIC.fullmatch(topic_arn):
-            msg = f"topic: expected the ARN of a standard SNS topic, got {topic_arn!r}"
+    def __init__(self, topic_arn: str, *, client: SNSClient | None = None) -> None:
+        match = _TOPIC.fullmatch(topic_arn)
+        if match is None:
+            msg = f"topic_arn: expected the ARN of a standard SNS topic, got {topic_arn!r}"
             raise ValueError(msg)
-        if client is None:
-            from ._clients import client as make_client
-
-            client = make_client("sns", mutating=True)
         self.topic_arn = topic_arn
-        self._client = client
+        self._region = match["region"]
+        self._made = client
+        self._guard = threading.Lock()
 
     def publish(self, message: Message) -> None:
         """
-        Hand a message to SNS.
+        Publish a message; when this returns, SNS has it and delivers it.
 
         Raises:
-            Unavailable: it is not certain that SNS took it; it will be sent again.
+            Unavailable: it is not certain that SNS has it.
         """
-        texts = render(message)
-        publish = self._client.publish
         try:
-            repeatedly(
-                lambda: publish(
-                    TopicArn=self.topic_arn,
-                    Subject=subject_of(message),
-                    Message=json.dumps(texts),
-                    MessageStructure="json",
-                    MessageAttributes=attributes_of(message),
-                ),
-                f"SNS: message {message.event_id}",
-                tries=3,
-            )
-        except Unavailable:
-            raise
+            self._client().publish(**publish_request(self.topic_arn, message))
         except Exception as error:
-            # Refused for good (no such topic, not allowed): kept, and tried again once it is mended.
-            msg = f"SNS: message {message.event_id}: {error}"
+            msg = f"publish {message.event_id}: {error_code(error)}: {error_text(error)}"
             raise Unavailable(msg) from None
 
-
-def render(message: Message) -> dict[str, str]:
-    """
-    Write a message for each protocol, together within SNS's 256 KB.
-
-    JSON repeats under several names, so a long body is cut for people before anything is dropped
-    for machines.
-    """
-    machine = json.dumps({**message.data, "owner": message.owner, "event_id": message.event_id})
-    texts = {
-        **dict.fromkeys(_JSON_FOR, machine),
-        "email": message.body,
-        "email-json": machine,
-        "sms": message.subject[:140],
-    }
-    over = _size(texts) - MESSAGE_BYTES_MAX
-    if over > 0:
-        texts["email"] = _cut(message.body, over)
-    if _size(texts) > MESSAGE_BYTES_MAX:  # the JSON itself: only what names the event is kept
-        kept = {k: message.data.get(k) for k in ("event_id", "job_id", "status", "at")}
-        machine = json.dumps({**kept, "owner": message.owner[:256], "cut": True})
-        texts |= {**dict.fromkeys(_JSON_FOR, machine), "email-json": machine}
-        texts["email"] = message.body
-        if (over := _size(texts) - MESSAGE_BYTES_MAX) > 0:
-            texts["email"] = _cut(message.body, over)
-    return texts
+    def _client(self) -> SNSClient:
+        with self._guard:
+            if self._made is None:
+                self._made = make_client("sns", region=self._region, mutating=True)
+            return self._made
 
 
-def _size(texts: dict[str, str]) -> int:
-    return len(json.dumps(texts).encode())
-
-
-def _cut(body: str, over: int) -> str:
-    # json.dumps writes up to 12 characters for one; a cut by as many more is always enough.
-    low, high = 0, max(0, len(body) - over // 12)
-    budget = len(json.dumps(body)) - over
-    while low < high:
-        middle = (low + high + 1) // 2
-        if len(json.dumps(body[:middle] + _CUT)) <= budget:
-            low = middle
-        else:
-            high = middle - 1
-    return body[:low] + _CUT
-
-
-def subject_of(message: Message) -> str:
-    """Write the subject as SNS takes it: printable ASCII, 1 to 99 characters, no line breaks."""
-    words = " ".join(message.subject.split())
-    text = "".join(c if " " <= c <= "~" else "?" for c in words)[:SUBJECT_CHARS_MAX].strip()
-    return text or "[jobcore]"
-
-
-def attributes_of(message: Message) -> dict[str, dict[str, str]]:
-    """Give the attributes that filter policies read; an empty value is left out, as SNS wants."""
+def publish_request(topic_arn: str, message: Message) -> dict[str, Any]:
+    """Write the Publish request of a message: within SNS's limits, whatever the message holds."""
+    attributes = _attributes(message)
+    room = MESSAGE_BYTES_MAX - sum(
+        len(name) + len("String") + len(value["StringValue"].encode())
+        for name, value in attributes.items()
+    )
     return {
-        name: {"DataType": "String", "StringValue": value[:1024]}
-        for name, value in {"event": "job", **message.attributes}.items()
-        if value and _ATTRIBUTE.fullmatch(name)
+        "TopicArn": topic_arn,
+        "Subject": _subject(message.subject),
+        "MessageStructure": "json",
+        "Message": _message(message, room),
+        "MessageAttributes": attributes,
     }
+
+
+def _subject(text: str) -> str:
+    """Make a subject: printable ASCII, at most 99 characters, not empty, beginning with a visible one."""
+    line = " ".join("".join(c if " " <= c <= "~" else "?" for c in " ".join(text.split())).split())
+    if len(line) > SUBJECT_CHARS_MAX:
+        line = line[: SUBJECT_CHARS_MAX - 3] + "..."
+    return line or "[jobcore]"
+
+
+def _attributes(message: Message) -> dict[str, dict[str, str]]:
+    """Give what filter policies may use: the event, its id, and the message's own attributes."""
+    named = {
+        "event": f"job.{message.status.lower()}",
+        "event_id": message.event_id,
+        **message.attributes,
+    }
+    attributes: dict[str, dict[str, str]] = {}
+    for name, value in named.items():
+        text = _CONTROL.sub("", value)[:ATTRIBUTE_CHARS_MAX]
+        if text and _ATTRIBUTE_NAME.fullmatch(name) and len(attributes) < ATTRIBUTES_MAX:
+            attributes[name] = {"DataType": "String", "StringValue": text}
+    return attributes
+
+
+def _message(message: Message, room: int) -> str:
+    """Put the texts for the protocols together, in at most *room* bytes."""
+    data: Mapping[str, Json] = {"event_id": message.event_id, **message.data}
+    body = message.body.rstrip("\n") + f"\n\nEvent: {message.event_id}\n"
+    body = _CONTROL.sub("\ufffd", body)
+    text = _structured(message, body, data)
+    if len(text.encode()) <= room:
+        return text
+    data = {key: _shortened(value) for key, value in data.items()}
+    spare = room - len(_structured(message, _NOTE, data).encode())
+    # A character of the body is at most 4 bytes long: what would be escaped further is out of it.
+    return _structured(message, body[: max(0, spare // 4)] + _NOTE, data)
+
+
+def _structured(message: Message, body: str, data: Mapping[str, Json]) -> str:
+    """Write a text for each kind of reader; a protocol that is not named gets the default."""
+    texts = {
+        "default": json.dumps(data, sort_keys=True, ensure_ascii=False),
+        "email": body,
+        "sms": _subject(message.subject),
+    }
+    return json.dumps(texts, ensure_ascii=False).encode("utf-8", "replace").decode()
+
+
+def _shortened(value: Json) -> Json:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return value if len(text) <= TEXT_CHARS_MAX else text[: TEXT_CHARS_MAX - 1] + "…"

@@ -1,0 +1,132 @@
+"""What DescribeTrainingJob and Search say of a training, in the words of the port: pure functions.
+
+Statuses are read as open strings: the service adds to them, and its documentation says so of
+SecondaryStatus. What is not known here never ends a training and never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from jobcore import Evidence, Training, TrainingState
+
+from ._request import identity_of
+
+__all__ = ["training_of"]
+
+_TERMINAL = {
+    "Completed": TrainingState.COMPLETED,
+    "Failed": TrainingState.FAILED,
+    "Stopped": TrainingState.STOPPED,
+}
+_NOT_RUNNING_YET = frozenset(
+    {
+        "Pending", "Starting", "LaunchingMLInstances", "PreparingTrainingStack", "Downloading",
+        "DownloadingTrainingImage",
+    }
+)  # fmt: skip
+_RUNNING = frozenset(
+    {"Training", "Uploading", "Interrupted", "Restarting", "Updating", "MaxRuntimeExceeded"}
+)
+_ENDINGS = frozenset({"Stopping", "Stopped"})
+WAITED = "Pending"  # the SecondaryStatus of a wait for capacity
+
+
+def training_of(description: Mapping[str, Any]) -> Training | None:
+    """
+    Read a training off what the service says of it.
+
+    Returns:
+        None where nothing can be concluded: it is being deleted, or over in a way unknown here.
+    """
+    state = _state(description)
+    if state is None:
+        return None
+    job_id, attempt, spec_hash = identity_of(description)
+    return Training(
+        name=description["TrainingJobName"],
+        state=state,
+        job_id=job_id,
+        attempt=attempt,
+        spec_hash=spec_hash,
+        detail=_detail(description),
+        started_at=_moment(description.get("TrainingStartTime")),
+        ended_at=_moment(description.get("TrainingEndTime")) if state.is_terminal else None,
+        evidence=_evidence(description, state),
+    )
+
+
+def _state(description: Mapping[str, Any]) -> TrainingState | None:
+    status = description.get("TrainingJobStatus", "")
+    secondary = description.get("SecondaryStatus", "")
+    if status in _TERMINAL:
+        return _TERMINAL[status]
+    if status == "Stopping":
+        return TrainingState.STOPPING
+    if status != "InProgress" and (
+        status == "Deleting" or description.get("TrainingEndTime") is not None
+    ):
+        return None
+    if secondary in _NOT_RUNNING_YET:
+        return TrainingState.PENDING
+    if secondary in _RUNNING or description.get("TrainingStartTime") is not None:
+        return TrainingState.RUNNING
+    return TrainingState.PENDING
+
+
+def _detail(description: Mapping[str, Any]) -> str:
+    """Give the phase, in the service's words; a status that is not known here shows."""
+    status = str(description.get("TrainingJobStatus", ""))
+    secondary = str(description.get("SecondaryStatus", ""))
+    if status in _TERMINAL or status in ("InProgress", "Stopping"):
+        return secondary or status
+    return f"{status}/{secondary}"
+
+
+def _evidence(description: Mapping[str, Any], state: TrainingState) -> Evidence | None:
+    if state not in (TrainingState.FAILED, TrainingState.STOPPED):
+        return None
+    return Evidence(
+        where="describe",
+        status=str(state),
+        secondary_status=_secondary(description, state),
+        text=_reason(description),
+    )
+
+
+def _secondary(description: Mapping[str, Any], state: TrainingState) -> str | None:
+    """
+    Give the SecondaryStatus, or Pending for a training that was given up while it waited.
+
+    What the service writes when MaxPendingTimeInSeconds is over is not documented; so it is told
+    by what did not happen: the training was stopped, never started, and waited when it was. The
+    same holds for a spot training whose time ran out before it ever ran.
+    """
+    secondary = description.get("SecondaryStatus")
+    if state is TrainingState.STOPPED and description.get("TrainingStartTime") is None:
+        phases = [t.get("Status") for t in _transitions(description)]
+        before = [phase for phase in phases if phase not in _ENDINGS]
+        if before and before[-1] == WAITED:
+            return WAITED
+        if secondary == "MaxWaitTimeExceeded":
+            return WAITED
+    return None if secondary is None else str(secondary)
+
+
+def _reason(description: Mapping[str, Any]) -> str:
+    """Give the failure reason; without one, what the last transition says."""
+    reason = description.get("FailureReason")
+    if reason:
+        return str(reason)
+    messages = [t.get("StatusMessage") for t in _transitions(description)]
+    return str(messages[-1] or "") if messages else ""
+
+
+def _transitions(description: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return description.get("SecondaryStatusTransitions") or ()
+
+
+def _moment(at: datetime | None) -> datetime | None:
+    return None if at is None else at.astimezone(UTC)
