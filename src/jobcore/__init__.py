@@ -11,10 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._capacity import *
     from ._codec import *
     from ._events import *
     from ._failures import *
     from ._jobfile import *
+    from ._limits import *
     from ._messages import *
     from ._model import *
     from ._names import *
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Active": "_model",
     "Added": "_ports",
+    "Allowance": "_capacity",
     "Announce": "_transitions",
     "Attempt": "_model",
     "Cell": "_transitions",
@@ -38,12 +41,14 @@ _HOMES = {
     "CorruptRecord": "_ports",
     "DEFAULT_BUDGETS": "_retry",
     "DEFAULT_RULES": "_rules",
+    "DEFAULT_SCHEDULER": "_planner",
     "Due": "_ports",
     "EVENT_TYPES": "_events",
     "Effect": "_transitions",
     "Event": "_events",
     "Evidence": "_failures",
     "Explanation": "_planner",
+    "FactKind": "_capacity",
     "Failed": "_model",
     "Failure": "_failures",
     "FailureClass": "_failures",
@@ -70,7 +75,7 @@ _HOMES = {
     "LaunchTraining": "_transitions",
     "Launched": "_model",
     "Launching": "_model",
-    "Limits": "_planner",
+    "Limits": "_limits",
     "Mark": "_model",
     "Message": "_messages",
     "MessagePublished": "_events",
@@ -82,7 +87,8 @@ _HOMES = {
     "Page": "_ports",
     "Placement": "_model",
     "Plan": "_planner",
-    "PoolState": "_planner",
+    "PoolFact": "_capacity",
+    "PoolState": "_capacity",
     "Problem": "_jobfile",
     "Quota": "_failures",
     "Refuse": "_transitions",
@@ -92,6 +98,7 @@ _HOMES = {
     "Retryable": "_failures",
     "Rule": "_failures",
     "SCHEMA": "_codec",
+    "Scheduler": "_planner",
     "Scope": "_failures",
     "Settings": "_ticks",
     "Snapshot": "_planner",
@@ -122,6 +129,7 @@ _HOMES = {
     "Usage": "_planner",
     "WaitCode": "_planner",
     "Waiting": "_planner",
+    "allowance": "_capacity",
     "ask": "_ticks",
     "budget": "_retry",
     "classify": "_failures",
@@ -151,7 +159,8 @@ _HOMES = {
     "parse_rules": "_failures",
     "parse_training_name": "_names",
     "plan": "_planner",
-    "pool_step": "_planner",
+    "pool_step": "_capacity",
+    "quota_room": "_capacity",
     "reap_tick": "_ticks",
     "retry": "_retry",
     "snapshot_of": "_ticks",

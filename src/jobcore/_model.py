@@ -75,6 +75,11 @@ class Status(StrEnum):
         """True while a training exists, or may exist, in the trainer."""
         return self in _ACTIVE
 
+    @property
+    def runs(self) -> bool:
+        """True while the training has its slots, as far as is known."""
+        return self in (Status.IN_PROGRESS, Status.STOPPING)
+
 
 _TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.STOPPED})
 _ACTIVE = frozenset({Status.LAUNCHING, Status.LAUNCHED, Status.IN_PROGRESS, Status.STOPPING})

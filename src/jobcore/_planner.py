@@ -1,7 +1,7 @@
 """Which waiting jobs to launch where, and why the others wait.
 
-Capacity belongs to the pool, not to the job: a refused launch closes its pool
-for a while (`pool_step`), it does not send one job away. Jobs that ask for the
+Capacity belongs to the pool, not to the job: a refused launch teaches its pool
+(`jobcore.pool_step`), it does not send one job away. Jobs that ask for the
 same thing form a *lane*; if the head of a lane fits nowhere, none of it does,
 so a plan costs the lanes plus the launches, never the jobs that wait.
 
@@ -12,21 +12,32 @@ two cannot disagree.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
+from typing import Protocol, TypeAlias
 
-from ._failures import Failure, FailureClass, parse_quota
+from ._capacity import (
+    EXTERNAL_BELIEVED,
+    LIMIT_BELIEVED,
+    Allowance,
+    PoolFact,
+    PoolState,
+    allowance,
+    pool_step,
+    quota_room,
+)
+from ._limits import Limits
 from ._model import Failed, Held, Job, New, Placement, Status
-from ._names import hash_fraction
 
 __all__ = [
+    "DEFAULT_SCHEDULER",
     "Explanation",
     "Launch",
-    "Limits",
     "Plan",
-    "PoolState",
+    "Scheduler",
     "Snapshot",
     "Usage",
     "WaitCode",
@@ -34,7 +45,6 @@ __all__ = [
     "explain",
     "order_key",
     "plan",
-    "pool_step",
     "waiting_of",
 ]
 
@@ -58,61 +68,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The slots that active jobs of *share* hold in *pool*."""
+    """The slots that active jobs of *share* hold in *pool*, and how many of them run."""
 
     pool: str
     share: str
     slots: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolState:
-    """
-    What has been learned about a pool.
-
-    Args:
-        version: for compare-and-set in the store.
-        refusals: capacity refusals since the last success; the back-off doubles with each.
-        closed_until: no launch before this.
-        limit: the quota, as the last refusal stated it; None while unknown.
-        external: slots in use by others, from the same sentence.
-        limit_at: when that was said. What others use is believed for two minutes only.
-        because: the last refusal, for people.
-    """
-
-    name: str
-    version: int = 0
-    refusals: int = 0
-    closed_until: datetime | None = None
-    limit: int | None = None
-    external: int = 0
-    limit_at: datetime | None = None
-    because: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """
-    What the operator allows.
-
-    Args:
-        pools: most slots in use per pool.
-        shares: most slots in use per share, over all pools.
-        share_default: for shares not named; None for no limit.
-        launches_max: launches of one plan, so that a tick ends in time.
-        pool_backoff, pool_backoff_max: how long a pool stays closed after a refusal.
-    """
-
-    pools: Mapping[str, int] = field(default_factory=dict)
-    shares: Mapping[str, int] = field(default_factory=dict)
-    share_default: int | None = None
-    launches_max: int = 100
-    pool_backoff: timedelta = timedelta(seconds=15)
-    pool_backoff_max: timedelta = timedelta(minutes=5)
-
-    def share_limit(self, share: str) -> int | None:
-        """Give the limit of *share*; None for none."""
-        return self.shares.get(share, self.share_default)
+    running: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,11 +96,12 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One decision of a plan."""
+    """One decision of a plan; a *bet* goes beyond what the pool has been seen to give."""
 
     job_id: str
     attempt: int
     placement: Placement
+    bet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +120,7 @@ class WaitCode(StrEnum):
     BACKING_OFF = "BackingOff"  # its own not-before time
     POOL_FULL = "PoolFull"
     POOL_CLOSED = "PoolClosed"  # after a refusal
+    PROBING = "Probing"  # launches into the pool wait for an answer
     POOL_TOO_SMALL = "PoolTooSmall"
     POOL_UNKNOWN = "PoolUnknown"
     QUOTA_FULL = "QuotaFull"
@@ -205,10 +168,12 @@ def waiting_of(job: Job) -> Waiting:
     )
 
 
-# What another customer of the same quota uses changes; CAPACITY: a sticky estimate lost 46 % of a pool.
-_EXTERNAL_BELIEVED = timedelta(minutes=2)
-# Limits get raised: after this long without room, one launch may ask again.
-_LIMIT_BELIEVED = timedelta(minutes=15)
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Where a job can be launched now; a *bet* goes beyond what the pool has been seen to give."""
+
+    placement: Placement
+    bet: bool
 
 
 class _Room:
@@ -219,13 +184,47 @@ class _Room:
         self.limits = limits
         self.now = now
         self.pool_used: dict[str, int] = {}
+        self.pool_running: dict[str, int] = {}
         self.share_used: dict[str, int] = {}
+        self.allowed: dict[str, Allowance] = {}
         for usage in snapshot.usage:
-            self.take(usage.pool, usage.share, usage.slots)
+            self._use(usage.pool, usage.share, usage.slots)
+            self.pool_running[usage.pool] = self.pool_running.get(usage.pool, 0) + usage.running
+        self.waiting = Counter(p.pool for job in snapshot.waiting for p in job.placements)
 
-    def take(self, pool: str, share: str, slots: int) -> None:
+    def _use(self, pool: str, share: str, slots: int) -> None:
         self.pool_used[pool] = self.pool_used.get(pool, 0) + slots
         self.share_used[share] = self.share_used.get(share, 0) + slots
+
+    def load(self, share: str) -> float:
+        """Give what *share* uses of all pools, against what it is entitled to."""
+        return self.share_used.get(share, 0) / self.limits.share_weights.get(share, 1.0)
+
+    def take(self, choice: _Choice, share: str) -> None:
+        """Launch there."""
+        pool, count = choice.placement.pool, choice.placement.count
+        may = self.allowance(pool)  # of the usage before this launch
+        self._use(pool, share, count)
+        if may.reuse is None or may.bets is None:
+            return
+        beyond = max(0, count - may.reuse)
+        self.allowed[pool] = Allowance(
+            max(0, may.reuse - count), max(0, may.bets - beyond), until=may.until
+        )
+
+    def allowance(self, pool: str) -> Allowance:
+        """Say how much more of *pool* may be asked for."""
+        found = self.allowed.get(pool)
+        if found is None:
+            found = self.allowed[pool] = allowance(
+                self.snapshot.pools.get(pool),
+                size=self.snapshot.capacity[pool],
+                in_flight=self.pool_used.get(pool, 0),
+                running=self.pool_running.get(pool, 0),
+                waiting=self.waiting[pool],
+                now=self.now,
+            )
+        return found
 
     def share_obstacle(self, share: str, count: int) -> _Obstacle | None:
         limit = self.limits.share_limit(share)
@@ -269,127 +268,153 @@ class _Room:
                 f"pool {pool!r} is limited to {allowed} slots, {used} in use",
                 "wait for a job in this pool to end, or raise limits.pools",
             )
-        return self._learned_obstacle(pool, count, used)
+        return self._quota_obstacle(pool, count, used) or self._learned_obstacle(pool, count)
 
-    def _learned_obstacle(self, pool: str, count: int, used: int) -> _Obstacle | None:
+    def _quota_obstacle(self, pool: str, count: int, used: int) -> _Obstacle | None:
         state = self.snapshot.pools.get(pool)
-        if state is None:
+        room = quota_room(state, used, self.now)
+        if room is None or count <= room or state is None or state.limit_at is None:
             return None
-        if state.closed_until is not None and self.now < state.closed_until:
+        until = state.limit_at + (EXTERNAL_BELIEVED if state.external else LIMIT_BELIEVED)
+        return _Obstacle(
+            WaitCode.QUOTA_FULL,
+            f"the quota of pool {pool!r} is {state.limit}: {used} used here, {state.external} by others",
+            "wait for a job in this pool to end, or ask for a higher quota",
+            until if until > self.now else None,
+        )
+
+    def _learned_obstacle(self, pool: str, count: int) -> _Obstacle | None:
+        may = self.allowance(pool)
+        if may.reuse is None or may.bets is None or count <= may.reuse + may.bets or may.oversize:
+            return None
+        if may.until is not None:
+            state = self.snapshot.pools[pool]
             return _Obstacle(
                 WaitCode.POOL_CLOSED,
                 f"pool {pool!r} refused a launch and is tried again later ({state.because})",
                 "wait, or name a second pool",
-                state.closed_until,
+                may.until,
             )
-        if state.limit is None or state.limit_at is None:
-            return None
-        age = self.now - state.limit_at
-        external = state.external if age < _EXTERNAL_BELIEVED else 0
-        if used + external + count > state.limit and (used > 0 or age < _LIMIT_BELIEVED):
-            return _Obstacle(
-                WaitCode.QUOTA_FULL,
-                f"the quota of pool {pool!r} is {state.limit}: {used} used here, {external} by others",
-                "wait for a job in this pool to end, or ask for a higher quota",
-                None if age >= _EXTERNAL_BELIEVED else state.limit_at + _EXTERNAL_BELIEVED,
-            )
-        return None
+        asked = self.pool_used.get(pool, 0) - self.pool_running.get(pool, 0)
+        return _Obstacle(
+            WaitCode.PROBING,
+            f"{asked} slots of pool {pool!r} are asked for and not given yet; more follow when they are",
+            "wait, or name a second pool",
+        )
 
-    def choose(self, job: Waiting) -> Placement | _Obstacle:
-        """Find the first placement with room, or the first obstacle."""
+    def choose(self, job: Waiting) -> _Choice | _Obstacle:
+        """
+        Find where to launch *job*, or the first obstacle.
+
+        The placements are taken in the job's order, but for those in a shortage: they get
+        what they still have, and are probed last, the least recently probed one first.
+        """
         first: _Obstacle | None = None
+        probes: list[tuple[datetime, Placement]] = []
         for placement in job.placements:
             obstacle = self.share_obstacle(job.share, placement.count) or self.pool_obstacle(
                 placement
             )
-            if obstacle is None:
-                return placement
-            first = first or obstacle
+            if obstacle is not None:
+                first = first or obstacle
+                continue
+            may = self.allowance(placement.pool)
+            if may.reuse is None or placement.count <= may.reuse:
+                return _Choice(placement, bet=False)
+            state = self.snapshot.pools.get(placement.pool)
+            if state is None or not state.refusals or state.bet_at is None:
+                return _Choice(placement, bet=True)
+            probes.append((state.bet_at, placement))
+        if probes:
+            return _Choice(min(probes, key=lambda probe: probe[0])[1], bet=True)
         assert first is not None  # placements are never empty
         return first
 
 
+_Rank: TypeAlias = tuple[int, float, datetime, str]
+
+
+def _rank(job: Waiting, room: _Room) -> _Rank:
+    """Sort by this: priority with age, then the share that has least, then age, then id."""
+    priority = job.priority
+    aging = room.limits.aging
+    if aging is not None:
+        priority += max(0, (room.now - job.submitted_at) // aging)
+    return (-priority, room.load(job.share), job.submitted_at, job.job_id)
+
+
 def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
     """
-    Decide what to launch: priority, then age, within the limits; what fits nowhere blocks nobody.
+    Decide what to launch, within the limits; what fits nowhere blocks nobody.
 
-    Work-conserving: no job is left waiting that could start, up to *launches_max*.
+    The order is priority (raised by age), then the share that uses least of what it is
+    entitled to, then age. Work-conserving: no job is left waiting that could start, up to
+    *launches_max*.
     """
     room = _Room(snapshot, limits, now)
     launches: list[Launch] = []
     wakes: list[datetime] = []
-    # One heap entry per lane, keyed by the lane's oldest job.
+    # One heap entry per lane, ranked as the lane's oldest job.
     lanes: dict[tuple[str, int, tuple[Placement, ...]], list[Waiting]] = {}
     for job in snapshot.waiting:
         lanes.setdefault(job.lane, []).append(job)
-    heads: list[tuple[tuple[int, datetime, str], int, list[Waiting]]] = []
-    for number, members in enumerate(lanes.values()):
+    heads: list[tuple[_Rank, list[Waiting]]] = []
+    for members in lanes.values():
         members.sort(key=order_key, reverse=True)
-        heads.append((order_key(members[-1]), number, members))
+        heads.append((_rank(members[-1], room), members))
     heapq.heapify(heads)
     while heads and len(launches) < limits.launches_max:
-        _, number, members = heads[0]
-        job = members.pop()
+        rank, members = heads[0]
+        job = members[-1]
+        current = _rank(job, room)
+        if current > rank:  # a lane of the same share was served meanwhile
+            heapq.heapreplace(heads, (current, members))
+            continue
         choice = room.choose(job)
         if isinstance(choice, _Obstacle):
             if choice.until is not None:
                 wakes.append(choice.until)
             heapq.heappop(heads)
             continue
-        room.take(choice.pool, job.share, choice.count)
-        launches.append(Launch(job.job_id, job.attempt, choice))
+        members.pop()
+        room.take(choice, job.share)
+        launches.append(Launch(job.job_id, job.attempt, choice.placement, choice.bet))
         if members:
-            heapq.heapreplace(heads, (order_key(members[-1]), number, members))
+            heapq.heapreplace(heads, (_rank(members[-1], room), members))
         else:
             heapq.heappop(heads)
     return Plan(tuple(launches), min(wakes, default=None))
 
 
-def pool_step(
-    state: PoolState, *, failure: Failure | None, in_flight: int, now: datetime, limits: Limits
-) -> PoolState:
-    """
-    Learn from one answer of a pool.
+class Scheduler(Protocol):
+    """What decides and learns for the ticks; `jobcore.DEFAULT_SCHEDULER` is the core's own."""
 
-    Args:
-        failure: None after a launch that the trainer took; else why it was refused or given up.
-        in_flight: slots that our active jobs hold in the pool, without the refused one.
+    def plan(self, snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
+        """Decide what to launch (see `jobcore.plan`)."""
+        ...
 
-    Returns:
-        The new state, which is *state* itself if nothing was learned. A batch of refusals
-        counts once: while the pool is closed, a further one teaches nothing.
-    """
-    if failure is None:
-        if state.refusals == 0 and state.closed_until is None:
-            return state
-        return _pool(state, refusals=0, closed_until=None, because="")
-    if failure.failure_class is FailureClass.QUOTA:
-        quota = parse_quota(failure.text)
-        if quota is not None:
-            return _pool(
-                state,
-                limit=quota.limit,
-                external=max(0, quota.used - in_flight),
-                limit_at=now,
-                because=failure.headline,
-            )
-    elif failure.failure_class not in (FailureClass.CAPACITY, FailureClass.THROTTLE):
-        return state
-    if state.closed_until is not None and now < state.closed_until:
-        return state
-    wait = min(limits.pool_backoff * (1 << min(state.refusals, 20)), limits.pool_backoff_max)
-    wait *= 0.8 + 0.4 * hash_fraction(state.name, state.version)
-    return _pool(
-        state,
-        refusals=state.refusals + 1,
-        closed_until=now + wait,
-        because=failure.headline,
-    )
+    def learn(
+        self,
+        state: PoolState,
+        facts: Sequence[PoolFact],
+        *,
+        in_flight: int,
+        running: int,
+        now: datetime,
+        limits: Limits,
+    ) -> PoolState:
+        """Learn from what trainings of one pool have shown in one pass (see `jobcore.pool_step`)."""
+        ...
 
 
-def _pool(state: PoolState, **changes: object) -> PoolState:
-    values = {name: getattr(state, name) for name in PoolState.__slots__} | changes
-    return PoolState(**values)
+class _CoreScheduler:
+    """The core's own decisions; nothing is kept but what the store keeps."""
+
+    plan = staticmethod(plan)
+    learn = staticmethod(pool_step)
+
+
+DEFAULT_SCHEDULER: Scheduler = _CoreScheduler()
 
 
 def explain(job: Job, snapshot: Snapshot, limits: Limits, *, now: datetime) -> Explanation:
@@ -482,10 +507,12 @@ def _explain_status(job: Job) -> Explanation:
 
 def usage_of(jobs: Iterable[Job]) -> tuple[Usage, ...]:
     """Count the slots that active *jobs* hold, by pool and share."""
-    slots: dict[tuple[str, str], int] = {}
+    slots: Counter[tuple[str, str]] = Counter()
+    running: Counter[tuple[str, str]] = Counter()
     for job in jobs:
         if job.current is not None:
             placement = job.current.placement
-            key = (placement.pool, job.spec.share)
-            slots[key] = slots.get(key, 0) + placement.count
-    return tuple(Usage(pool, share, count) for (pool, share), count in slots.items())
+            slots[placement.pool, job.spec.share] += placement.count
+            if job.status.runs:
+                running[placement.pool, job.spec.share] += placement.count
+    return tuple(Usage(*key, count, running[key]) for key, count in slots.items())

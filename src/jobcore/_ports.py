@@ -18,10 +18,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # names for annotations only: whoever just reads a store need not load a planner
+    from ._capacity import PoolState
     from ._failures import Evidence
     from ._messages import Message
     from ._model import Job, Json, Placement, Status
-    from ._planner import PoolState, Usage, Waiting
+    from ._planner import Usage, Waiting
 
 __all__ = [
     "Added",
@@ -175,7 +176,11 @@ class JobStore(Protocol):
         ...
 
     def usage(self) -> Sequence[Usage]:
-        """Count the slots of active jobs by (pool, share), `Stopping` included."""
+        """
+        Count the slots of active jobs by (pool, share), `Stopping` included.
+
+        Those of jobs in `InProgress` and `Stopping` count as running.
+        """
         ...
 
     def find(self, query: JobQuery) -> Page:

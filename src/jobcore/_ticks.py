@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from ._capacity import LATE, FactKind, PoolFact, PoolState
 from ._codec import spec_hash
 from ._events import (
     Event,
@@ -30,11 +31,12 @@ from ._events import (
     TrainingMissing,
     TrainingSeen,
 )
-from ._failures import Evidence, Failure, Rule, Scope, classify
+from ._failures import Evidence, Failure, FailureClass, Rule, Scope, classify
+from ._limits import Limits
 from ._messages import message_for
-from ._model import Job, Launching, Placement, Spec, Status, new_job
+from ._model import InProgress, Job, Launching, Placement, Spec, Status, new_job
 from ._names import parse_training_name, training_name
-from ._planner import Launch, Limits, PoolState, Snapshot, plan, pool_step
+from ._planner import DEFAULT_SCHEDULER, Launch, Scheduler, Snapshot
 from ._ports import (
     Added,
     Clock,
@@ -98,6 +100,7 @@ class Settings:
 
     Args:
         limits: what the planner may use.
+        scheduler: what plans the launches and learns about the pools.
         rules: how failures are classified; the first match wins.
         launch_lease: how long a launch tick leaves another's launch alone. It saves a
             call, nothing depends on it.
@@ -110,6 +113,7 @@ class Settings:
     """
 
     limits: Limits = Limits()
+    scheduler: Scheduler = DEFAULT_SCHEDULER
     rules: Sequence[Rule] = DEFAULT_RULES
     launch_lease: timedelta = timedelta(seconds=60)
     page: int = 1000
@@ -360,17 +364,18 @@ def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setti
     if begun:
         jobs = run.read([due.job_id for due in begun])
         late = run.apply((job, [TimePassed()]) for job in jobs.values())
-        _perform(run, trainer, late, store.pools(), fresh=False)
+        _perform(run, trainer, late)
     try:
         snapshot = snapshot_of(store, trainer, now=run.now, limits=settings.limits)
     except Unavailable as error:
         run.trouble("", error)
         return run.report
-    decided = plan(snapshot, settings.limits, now=run.now)
+    decided = settings.scheduler.plan(snapshot, settings.limits, now=run.now)
     run.report.wake_at = decided.wake_at
     if decided.launches:
         launching = _begin(run, decided.launches)
-        _perform(run, trainer, launching, snapshot.pools, fresh=True)
+        bets = frozenset(launch.job_id for launch in decided.launches if launch.bet)
+        _perform(run, trainer, launching, bets=bets)
     return run.report
 
 
@@ -396,19 +401,22 @@ def _perform(
     run: _Pass,
     trainer: Trainer,
     jobs: Sequence[Job],
-    pools: Mapping[str, PoolState],
     *,
-    fresh: bool,
+    bets: frozenset[str] | None = None,
 ) -> None:
     """
     Make the launches that *jobs* owe, and save what came of them.
 
     Once a pool has refused, what asks for as much or more of it is refused with the same
-    reason and without a call: the answer is known, and calls are scarce. Only for *fresh*
-    intents, of which no earlier call can be under way.
+    reason and without a call: the answer is known, and calls are scarce. The same goes for
+    all pools once the account is asked too fast. Only for fresh intents, of which no earlier
+    call can be under way.
+
+    Args:
+        bets: the ids of the jobs whose launch is a bet, if the intents are fresh; None if not.
     """
     answers: list[tuple[Job, Sequence[Event]]] = []
-    learned = _Learned(run, pools)
+    learned = _Learned(run)
     refused: dict[str, tuple[int, Failure]] = {}
     owing = [
         (job, effect) for job in jobs for effect in owed(job) if isinstance(effect, LaunchTraining)
@@ -419,19 +427,22 @@ def _perform(
             break
         asked = []
         for job, effect in owing[start : start + together]:
-            count, failure = refused.get(effect.placement.pool, (0, None))
-            if fresh and failure is not None and effect.placement.count >= count:
-                answers.append((job, [LaunchRefused(attempt=effect.attempt, failure=failure)]))
+            known = refused.get("") or refused.get(effect.placement.pool)
+            if bets is not None and known is not None and effect.placement.count >= known[0]:
+                answers.append((job, [LaunchRefused(attempt=effect.attempt, failure=known[1])]))
             else:
                 asked.append((job, effect))
         for (job, effect), events in zip(asked, _launch(run, trainer, asked), strict=True):
             if not events:
                 continue
             answers.append((job, events))
-            learned.note(effect.placement, events)
-            if isinstance(events[0], LaunchRefused) and events[0].failure.scope is not Scope.JOB:
-                place = effect.placement
-                refused[place.pool] = (place.count, events[0].failure)
+            learned.note_launch(job, effect.placement, events[0], bet=job.job_id in (bets or ()))
+            if isinstance(events[0], LaunchRefused):
+                place, failure = effect.placement, events[0].failure
+                if failure.scope is Scope.POOL:
+                    refused[place.pool] = (place.count, failure)
+                elif failure.scope is Scope.ACCOUNT:
+                    refused[""] = (0, failure)
     after = run.apply(answers)
     for (_, events), job in zip(answers, after, strict=True):
         _stop_if_unwanted(run, trainer, job, events)
@@ -533,39 +544,94 @@ def _stop(run: _Pass, trainer: Trainer, job_id: str, name: str) -> None:
 
 
 class _Learned:
-    """What the answers of one pass teach about the pools (read now, or before); saved once per pool."""
+    """What the answers of one pass teach about the pools; saved once per pool."""
 
-    def __init__(self, run: _Pass, pools: Mapping[str, PoolState] | None = None) -> None:
+    def __init__(self, run: _Pass) -> None:
         self.run = run
-        self.read = pools
-        self.now: dict[str, PoolState] = {}
+        self.facts: dict[str, list[PoolFact]] = {}
+        self.teaches = False  # even about a pool of which nothing was known
 
-    def note(self, placement: Placement, events: Sequence[Event]) -> None:
-        event = events[0]
-        failure = event.failure if isinstance(event, LaunchRefused | TrainingEnded) else None
-        if failure is None and not isinstance(event, LaunchAccepted):
-            return
-        name = placement.pool
-        if self.read is None:
-            self.read = self.run.store.pools()
-        state = self.now.get(name) or self.read.get(name) or PoolState(name=name)
-        in_flight = 0
-        if failure is not None:
-            in_flight = sum(u.slots for u in self.run.store.usage() if u.pool == name)
-            in_flight = max(0, in_flight - placement.count)
-        self.now[name] = pool_step(
-            state,
+    def note_launch(self, job: Job, placement: Placement, event: Event, *, bet: bool) -> None:
+        """Note the answer to a launch."""
+        if isinstance(event, LaunchAccepted):
+            if bet:
+                self._note(FactKind.ACCEPTED, job, placement, bet=True)
+        elif isinstance(event, LaunchRefused) and event.failure.scope is Scope.POOL:
+            self._note(FactKind.REFUSED, job, placement, failure=event.failure)
+
+    def note_look(self, job: Job, placement: Placement, event: Event) -> None:
+        """Note what a look at the training of *job*, as it was before, has shown."""
+        was_running = isinstance(job.state, InProgress)
+        if isinstance(event, TrainingSeen):
+            if event.running and not was_running:
+                self._note(FactKind.STARTED, job, placement)
+            elif not event.running and self.run.now - _launched_at(job) > LATE:
+                self._note(FactKind.PENDING, job, placement)
+        elif isinstance(event, TrainingEnded):
+            failure = event.failure
+            if failure is not None and failure.failure_class in _LOSSES:
+                self._note(FactKind.LOST, job, placement, failure=failure)
+                return
+            if event.started_at is not None and not was_running:
+                self._note(FactKind.STARTED, job, placement, over=True)
+            self._note(FactKind.ENDED, job, placement)
+
+    def _note(
+        self,
+        kind: FactKind,
+        job: Job,
+        placement: Placement,
+        *,
+        bet: bool = False,
+        over: bool = False,
+        failure: Failure | None = None,
+    ) -> None:
+        fact = PoolFact(
+            job_id=job.job_id,
+            attempt=job.attempt_number,
+            count=placement.count,
+            launched_at=_launched_at(job),
+            kind=kind,
+            bet=bet,
+            over=over,
             failure=failure,
-            in_flight=in_flight,
-            now=self.run.now,
-            limits=self.run.settings.limits,
         )
+        self.facts.setdefault(placement.pool, []).append(fact)
+        self.teaches |= bet or failure is not None
 
     def save(self) -> None:
-        for name, state in self.now.items():
-            if self.read is not None and state != (self.read.get(name) or PoolState(name=name)):
+        """Learn, with what is in use now, and save what is new; call it after the jobs are saved."""
+        if not self.facts:
+            return
+        store, known = self.run.store, self.run.store.pools()
+        if not self.teaches and not any(pool in known for pool in self.facts):
+            return
+        usage = store.usage()
+        for pool, facts in self.facts.items():
+            state = known.get(pool)
+            if state is None:
+                if not any(f.bet or f.failure is not None for f in facts):
+                    continue
+                state = PoolState(name=pool)
+            learned = self.run.settings.scheduler.learn(
+                state,
+                facts,
+                in_flight=sum(u.slots for u in usage if u.pool == pool),
+                running=sum(u.running for u in usage if u.pool == pool),
+                now=self.run.now,
+                limits=self.run.settings.limits,
+            )
+            if learned is not state:
                 # Lost to another tick: it has learned the same, and the next answer teaches again.
-                self.run.store.save_pool(state)
+                store.save_pool(learned)
+
+
+_LOSSES = (FailureClass.CAPACITY, FailureClass.QUOTA, FailureClass.SPOT_INTERRUPTED)
+
+
+def _launched_at(job: Job) -> datetime:
+    current = job.current
+    return current.launching_at if current is not None else job.state.since
 
 
 # --- monitor ----------------------------------------------------------------------------
@@ -620,8 +686,7 @@ def _observe(run: _Pass, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
                 events.append(TrainingMissing(attempt=attempt.number))
             elif _is_ours(training, job):
                 events += _events_of(training, attempt.placement, run.settings.rules)[-1:]
-                if isinstance(events[0], TrainingEnded) and events[0].failure is not None:
-                    learned.note(attempt.placement, events)
+                learned.note_look(job, attempt.placement, events[0])
         todo.append((job, [*events, TimePassed()]))
     after = run.apply(todo)
     learned.save()

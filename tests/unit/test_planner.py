@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,22 +30,13 @@ from jobcore import (
     new_job,
     order_key,
     plan,
-    pool_step,
     waiting_of,
 )
+from jobcore._capacity import allowance
 from jobcore._planner import usage_of
 
 SHARES = ("x", "y")
-QUOTA_TEXT = (
-    "The account-level service limit 'ml.p3 for training job usage' is {limit} Instances, "
-    "with current utilization of {used} Instances and a request delta of {delta} Instances."
-)
 FULL = make_failure(FailureClass.CAPACITY, Retryable.YES, "no room")
-
-
-def quota(limit: int, used: int, delta: int = 1):
-    text = QUOTA_TEXT.format(limit=limit, used=used, delta=delta)
-    return make_failure(FailureClass.QUOTA, Retryable.YES, text)
 
 
 @st.composite
@@ -79,13 +70,29 @@ def worlds(draw):
         limit=st.none() | st.integers(0, 8),
         external=st.integers(0, 3),
         limit_at=st.sampled_from([None, *(T0 - timedelta(minutes=m) for m in (1, 5, 20))]),
+        level=st.integers(0, 8),
+        level_at=st.sampled_from([None, T0, T0 - timedelta(hours=1)]),
+        before=st.integers(0, 12),
+        fade=st.sampled_from([1.0, 0.7, 0.49]),
+        growth=st.none() | st.integers(0, 4),
+        bets=st.integers(0, 4),
+        bet_at=st.none() | st.just(T0 - timedelta(minutes=1)),
+        rounds=st.integers(0, 4),
+        refusals=st.integers(0, 3),
+        refused_at=st.none() | st.just(T0 - timedelta(minutes=3)),
     )
     snapshot = Snapshot(
         waiting=[waiting_of(job) for job in jobs],
         usage=draw(
             st.lists(
                 st.builds(
-                    Usage, st.sampled_from(POOLS), st.sampled_from(SHARES), st.integers(1, 4)
+                    lambda pool, share, slots, idle: Usage(
+                        pool, share, slots, max(0, slots - idle)
+                    ),
+                    st.sampled_from(POOLS),
+                    st.sampled_from(SHARES),
+                    st.integers(1, 4),
+                    st.integers(0, 4),
                 ),
                 max_size=4,
             )
@@ -98,6 +105,8 @@ def worlds(draw):
         shares=draw(st.dictionaries(st.sampled_from(SHARES), st.integers(0, 10))),
         share_default=draw(st.none() | st.integers(0, 10)),
         launches_max=draw(st.sampled_from([1, 3, 100])),
+        share_weights=draw(st.dictionaries(st.sampled_from(SHARES), st.sampled_from([0.5, 3.0]))),
+        aging=draw(st.sampled_from([None, timedelta(seconds=7)])),
     )
     return jobs, snapshot, limits
 
@@ -108,9 +117,45 @@ class Ledger:
     def __init__(self, snapshot, limits):
         self.snapshot, self.limits = snapshot, limits
         self.rows = [(u.pool, u.share, u.slots) for u in snapshot.usage]
+        self.may = {
+            pool: allowance(
+                snapshot.pools.get(pool),
+                size=size,
+                in_flight=sum(u.slots for u in snapshot.usage if u.pool == pool),
+                running=sum(u.running for u in snapshot.usage if u.pool == pool),
+                waiting=sum(p.pool == pool for w in snapshot.waiting for p in w.placements),
+                now=T0,
+            )
+            for pool, size in snapshot.capacity.items()
+        }
+        self.asked = Counter()
 
     def add(self, launch, share):
         self.rows.append((launch.placement.pool, share, launch.placement.count))
+        self.asked[launch.placement.pool] += launch.placement.count
+
+    def load(self, share):
+        used = sum(n for _, s, n in self.rows if s == share)
+        return used / self.limits.share_weights.get(share, 1.0)
+
+    def is_sure(self, placement) -> bool:
+        """Whether the slots were ours before."""
+        reuse = self.may[placement.pool].reuse
+        return reuse is None or self.asked[placement.pool] + placement.count <= reuse
+
+    def where(self, job):
+        """The first placement that fits, those in a shortage last."""
+        states = self.snapshot.pools
+        fitting = [p for p in job.placements if self.fits(p, job.share)]
+        short = [
+            p
+            for p in fitting
+            if not self.is_sure(p)
+            and (state := states.get(p.pool)) is not None
+            and state.refusals
+            and state.bet_at is not None
+        ]
+        return next((p for p in fitting if p not in short), next(iter(short), None))
 
     def fits(self, placement, share) -> bool:
         pool, count = placement.pool, placement.count
@@ -125,11 +170,13 @@ class Ledger:
         ]
         if any(bound is not None and used + count > bound for used, bound in bounds):
             return False
+        may = self.may[pool]
+        first = may.oversize and self.asked[pool] == 0
+        if may.reuse is not None and self.asked[pool] + count > may.reuse + may.bets and not first:
+            return False
         state = self.snapshot.pools.get(pool)
         if state is None:
             return True
-        if state.closed_until is not None and state.closed_until > T0:
-            return False
         if state.limit is None or state.limit_at is None:
             return True
         age = T0 - state.limit_at
@@ -138,8 +185,9 @@ class Ledger:
         return in_pool + others + count <= state.limit or probe
 
 
-def in_order(snapshot):
-    return sorted(snapshot.waiting, key=order_key)
+def rank(job, ledger):
+    aged = ledger.limits.aging and (T0 - job.submitted_at) // ledger.limits.aging
+    return (-job.priority - max(0, aged or 0), ledger.load(job.share), *order_key(job)[1:])
 
 
 @given(worlds())
@@ -160,14 +208,17 @@ def test_no_limit_is_ever_exceeded(world):
 
 @given(worlds())
 def test_the_plan_is_what_walking_all_jobs_in_order_gives(world):
-    """Priority, then age; the first placement that fits; what fits nowhere blocks nobody."""
+    """Aged priority, then the share with least, then age; what fits nowhere blocks nobody."""
     _, snapshot, limits = world
     ledger = Ledger(snapshot, limits)
     expected = []
-    for job in in_order(snapshot):
-        where = next((p for p in job.placements if ledger.fits(p, job.share)), None)
-        if where is not None and len(expected) < limits.launches_max:
-            expected.append(Launch(job.job_id, job.attempt, where))
+    left = list(snapshot.waiting)
+    while left and len(expected) < limits.launches_max:
+        job = min(left, key=lambda job: rank(job, ledger))
+        left.remove(job)
+        where = ledger.where(job)
+        if where is not None:
+            expected.append(Launch(job.job_id, job.attempt, where, bet=not ledger.is_sure(where)))
             ledger.add(expected[-1], job.share)
     assert list(plan(snapshot, limits, now=T0).launches) == expected
 
@@ -232,55 +283,6 @@ def test_a_plan_says_when_to_plan_again():
     assert len(plan(world, Limits(), now=until).launches) == 1
 
 
-def learn(state, failure, now=T0, in_flight=0):
-    return pool_step(state, failure=failure, in_flight=in_flight, now=now, limits=Limits())
-
-
-def test_a_batch_of_refusals_counts_once():
-    closed = learn(PoolState(name="a"), FULL)
-    assert closed.refusals == 1
-    assert learn(closed, FULL) is closed
-    later = learn(closed, FULL, now=closed.closed_until)
-    assert later.refusals == 2
-
-
-def test_the_wait_of_a_pool_grows_and_is_bounded():
-    state, now, waits = PoolState(name="a"), T0, []
-    for version in range(30):
-        state = replace(learn(state, FULL, now=now), version=version)
-        waits.append(state.closed_until - now)
-        now = state.closed_until
-    assert timedelta(seconds=12) <= waits[0] <= timedelta(seconds=18)
-    assert waits[3] > waits[0]
-    assert max(waits) <= timedelta(minutes=6)
-    assert min(waits[10:]) >= timedelta(minutes=4)
-
-
-def test_a_success_resets_what_was_learned_of_a_shortage():
-    closed = learn(PoolState(name="a"), FULL)
-    opened = learn(closed, None)
-    assert (opened.refusals, opened.closed_until, opened.because) == (0, None, "")
-    assert learn(opened, None) is opened
-
-
-def test_a_quota_sentence_sets_the_limit_and_what_others_use():
-    state = learn(PoolState(name="a"), quota(8, 7), in_flight=5)
-    assert (state.limit, state.external, state.closed_until) == (8, 2, None)
-    over = learn(PoolState(name="a"), quota(8, 3), in_flight=5)
-    assert over.external == 0
-
-
-def test_a_quota_without_numbers_closes_the_pool():
-    vague = make_failure(FailureClass.QUOTA, Retryable.YES, "too much")
-    assert learn(PoolState(name="a"), vague).closed_until > T0
-
-
-@pytest.mark.parametrize("kind", [FailureClass.ALGORITHM, FailureClass.PERMISSION])
-def test_a_jobs_own_failure_teaches_nothing_about_the_pool(kind):
-    state = PoolState(name="a")
-    assert learn(state, make_failure(kind)) is state
-
-
 def codes_of(capacity, limits=None, usage=(), pools=None, job=None):
     snapshot = Snapshot(waiting=(), usage=usage, capacity=capacity, pools=pools or {})
     return explain(job or make_job(), snapshot, limits or Limits(), now=T0)
@@ -291,6 +293,7 @@ def test_every_obstacle_has_its_code():
     used = [Usage("a", "ada", 3)]
     said = {"a": PoolState(name="a", limit=3, limit_at=T0)}
     closed = {"a": PoolState(name="a", closed_until=T0 + timedelta(1), because="no room")}
+    asked = {"a": PoolState(name="a", growth=0)}
     none = {"a": None}
     assert codes_of({}, job=job).code is WaitCode.POOL_UNKNOWN
     assert codes_of({"a": 1}, job=job).code is WaitCode.POOL_TOO_SMALL
@@ -299,6 +302,7 @@ def test_every_obstacle_has_its_code():
     assert codes_of(none, Limits(share_default=4), used, job=job).code is WaitCode.SHARE_LIMIT
     assert codes_of(none, usage=used, pools=said, job=job).code is WaitCode.QUOTA_FULL
     assert codes_of(none, usage=used, pools=closed, job=job).code is WaitCode.POOL_CLOSED
+    assert codes_of(none, usage=used, pools=asked, job=job).code is WaitCode.PROBING
     assert codes_of(none, usage=used, job=job).code is WaitCode.NEXT
 
 
@@ -334,4 +338,4 @@ def test_every_status_is_explained():
 def test_usage_counts_what_active_jobs_hold():
     one = after(make_job(), decided())
     two = after(make_job("2"), decided(), StopRequested(by="ada"))
-    assert usage_of([one, two, make_job("3")]) == (Usage("a", "ada", 2),)
+    assert usage_of([one, two, make_job("3")]) == (Usage("a", "ada", 2, running=1),)

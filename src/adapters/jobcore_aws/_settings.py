@@ -348,8 +348,11 @@ class _Reader:
         return Limits(**made)
 
     def _limit(self, key: str, value: Any) -> Any:
-        if key.startswith("pool_backoff"):
-            return parse_duration(value)
+        def weight(number: Any) -> float:
+            if isinstance(number, int | float) and not isinstance(number, bool) and number > 0:
+                return float(number)
+            msg = f"expected a number above 0, got {number!r:.60}"
+            raise ValueError(msg)
 
         def whole(number: Any) -> int:
             if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
@@ -357,6 +360,13 @@ class _Reader:
             msg = f"expected a whole number, got {number!r:.60}"
             raise ValueError(msg)
 
+        if key == "aging" or key.startswith("pool_backoff"):
+            return parse_duration(value)
+        if key == "share_weights":
+            if not isinstance(value, dict):
+                msg = "expected an object of share and weight"
+                raise ValueError(msg)
+            return {share: weight(number) for share, number in value.items()}
         if key in ("pools", "shares"):
             if not isinstance(value, dict):
                 msg = "expected an object of whole numbers"

@@ -158,13 +158,13 @@ class StoreContract:
         assert [d.job_id for d in page] == [jobs[3].job_id, jobs[2].job_id]
 
     def test_usage_counts_all_active_jobs(self) -> None:
-        """`Stopping` still holds its slots; waiting and finished jobs hold none."""
+        """`Stopping` still holds its slots, and runs; waiting and finished jobs hold none."""
         big = (Placement("cpu", 3),)
         jobs = [_job(1), _job(2, placements=big), _job(3), _job(4)]
         store = self._with(jobs)
         stop = jobcore.StopRequested(by="b")
         store.save([_launching(jobs[0]), _after(_launching(jobs[1]), stop), _after(jobs[3], stop)])
-        assert list(store.usage()) == [Usage("cpu", "ada", 4)]
+        assert list(store.usage()) == [Usage("cpu", "ada", 4, running=3)]
 
     def test_find_is_newest_first_in_pages(self) -> None:
         """The pages together are every job, once."""

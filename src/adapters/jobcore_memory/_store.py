@@ -89,7 +89,8 @@ def _row(job_id: str, version: int, spec: str, record: str) -> _Row:
     usage = None
     if job.current is not None:
         placement = job.current.placement
-        usage = Usage(placement.pool, job.spec.share, placement.count)
+        running = placement.count if job.status.runs else 0
+        usage = Usage(placement.pool, job.spec.share, placement.count, running)
     is_new = job.status is Status.NEW
     return _Row(
         job_id=job_id,
@@ -198,11 +199,13 @@ class MemoryStore:
     def usage(self) -> Sequence[Usage]:
         """Count the slots of active jobs by pool and share."""
         slots: Counter[tuple[str, str]] = Counter()
+        running: Counter[tuple[str, str]] = Counter()
         with self._lock:
             for row in self._live.values():
                 if row.usage is not None:
                     slots[row.usage.pool, row.usage.share] += row.usage.slots
-        return [Usage(pool, share, count) for (pool, share), count in sorted(slots.items())]
+                    running[row.usage.pool, row.usage.share] += row.usage.running
+        return [Usage(*key, count, running[key]) for key, count in sorted(slots.items())]
 
     def counts(self, *, group: str | None = None, owner: str | None = None) -> Mapping[Status, int]:
         """Count jobs by status, of one group or owner if given."""
@@ -321,9 +324,6 @@ def _matches(row: _Row, query: JobQuery, after: tuple[int, str] | None) -> bool:
     )
 
 
-_POOL_TIMES = ("closed_until", "limit_at")
-
-
 def _encode_pool(state: PoolState) -> str:
     document: dict[str, Json] = {}
     for name in PoolState.__slots__:
@@ -334,7 +334,7 @@ def _encode_pool(state: PoolState) -> str:
 
 def _decode_pool(text: str) -> PoolState:
     document = json.loads(text)
-    for name in _POOL_TIMES:
+    for name in PoolState.TIMES:
         if document[name] is not None:
             document[name] = from_micros(document[name])
     return PoolState(**document)

@@ -66,7 +66,8 @@ WHERE lane = ? AND (not_before IS NULL OR not_before <= ?)
 ORDER BY submitted_at, job_id LIMIT ?
 """
 _USAGE = """
-SELECT pool, share, sum(slots) FROM job INDEXED BY active WHERE pool IS NOT NULL
+SELECT pool, share, sum(slots), sum(iif(status IN ('InProgress', 'Stopping'), slots, 0))
+FROM job INDEXED BY active WHERE pool IS NOT NULL
 GROUP BY pool, share
 """
 
@@ -469,12 +470,9 @@ def _newest(
     return merge(*walks, reverse=True)
 
 
-_POOL_TIMES = ("closed_until", "limit_at")
-
-
 def _encode_pool(state: jobcore.PoolState) -> str:
     document = {name: getattr(state, name) for name in jobcore.PoolState.__slots__}
-    for name in _POOL_TIMES:
+    for name in jobcore.PoolState.TIMES:
         if document[name] is not None:
             document[name] = to_micros(document[name])
     del document["name"], document["version"]  # columns
@@ -482,8 +480,9 @@ def _encode_pool(state: jobcore.PoolState) -> str:
 
 
 def _decode_pool(name: str, version: int, body: str) -> jobcore.PoolState:
-    document = json.loads(body)
-    for key in _POOL_TIMES:
-        if document[key] is not None:
+    known = jobcore.PoolState.__slots__  # a newer writer may have added to it
+    document = {key: value for key, value in json.loads(body).items() if key in known}
+    for key in jobcore.PoolState.TIMES:
+        if document.get(key) is not None:
             document[key] = from_micros(document[key])
     return jobcore.PoolState(name=name, version=version, **document)

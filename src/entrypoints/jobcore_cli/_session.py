@@ -152,14 +152,15 @@ class Session:
         table = self.config.get("limits", {})
         try:
             unknown = set(table) - {
-                "pools", "shares", "share_default", "launches_max", "pool_backoff", "pool_backoff_max",
+                "aging", "launches_max", "pool_backoff", "pool_backoff_max", "pools",
+                "share_default", "share_weights", "shares",
             }  # fmt: skip
             if unknown:
                 msg = f"{min(unknown)}: unknown field"
                 raise ValueError(msg)
             # A local pool tells its size, so a refusal is a passing race: look again soon.
             values = {"pool_backoff": "1s", "pool_backoff_max": "30s", **table}
-            for name in ("pool_backoff", "pool_backoff_max"):
+            for name in {"aging", "pool_backoff", "pool_backoff_max"} & set(values):
                 values[name] = jobcore.parse_duration(values[name])
             return jobcore.Limits(**values)
         except (TypeError, ValueError) as error:

@@ -348,13 +348,11 @@ def job_of(item: Mapping[str, Any], spec: Spec) -> Job:
 
 # --- pools ------------------------------------------------------------------------------
 
-_POOL_TIMES = ("closed_until", "limit_at")
-
 
 def pool_attributes(state: PoolState) -> Item:
     """Make what is written of a pool's state, but its key and its version."""
     document = {name: getattr(state, name) for name in PoolState.__slots__}
-    for name in _POOL_TIMES:
+    for name in PoolState.TIMES:
         if document[name] is not None:
             document[name] = to_micros(document[name])
     del document["name"], document["version"]
@@ -374,7 +372,7 @@ def pool_of(item: Mapping[str, Any]) -> PoolState:
         return PoolState(name=name)
     try:
         document = {k: v for k, v in _plain(item["state"]).items() if k in PoolState.__slots__}
-        for field in _POOL_TIMES:
+        for field in PoolState.TIMES:
             if document.get(field) is not None:
                 document[field] = from_micros(document[field])
         return PoolState(name=name, version=version, **document)

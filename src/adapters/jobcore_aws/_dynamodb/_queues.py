@@ -95,9 +95,11 @@ class Queues:
     def usage(self) -> Sequence[Usage]:
         """Count the slots of active jobs by pool and share."""
         slots: Counter[tuple[str, str]] = Counter()
-        for pool, share, count in self.parsed(self.active(), _slots):
-            slots[pool, share] += count
-        return [Usage(pool, share, count) for (pool, share), count in sorted(slots.items())]
+        running: Counter[tuple[str, str]] = Counter()
+        for use in self.parsed(self.active(), _usage):
+            slots[use.pool, use.share] += use.slots
+            running[use.pool, use.share] += use.running
+        return [Usage(*key, count, running[key]) for key, count in sorted(slots.items())]
 
     def waiting(self, now: datetime, depth: int) -> Sequence[Waiting]:
         """List the first *depth* waiting jobs of every lane."""
@@ -157,8 +159,10 @@ def _active_due(row: Item) -> tuple[str, Due]:
     return kind, _due(row, at)
 
 
-def _slots(row: Item) -> tuple[str, str, int]:
-    return row["_pool"]["S"], row["_share"]["S"], int(row["_slots"]["N"])
+def _usage(row: Item) -> Usage:
+    slots = int(row["_slots"]["N"])
+    running = slots if Status(row["JobStatus"]["S"]).runs else 0
+    return Usage(row["_pool"]["S"], row["_share"]["S"], slots, running)
 
 
 def _waiting(row: Item) -> Waiting:
