@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ._transitions import *
 
 _HOMES = {
+    "ALL_POOLS": "_capacity",
     "Active": "_model",
     "Added": "_ports",
     "Allowance": "_capacity",
@@ -163,6 +164,8 @@ _HOMES = {
     "quota_room": "_capacity",
     "reap_tick": "_ticks",
     "retry": "_retry",
+    "serve": "_capacity",
+    "served": "_capacity",
     "snapshot_of": "_ticks",
     "spec_hash": "_codec",
     "step": "_transitions",

@@ -19,8 +19,8 @@ so listening at the old level pays at first, and sparse probing for as long as i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -31,7 +31,18 @@ from ._names import hash_fraction
 if TYPE_CHECKING:
     from ._limits import Limits
 
-__all__ = ["Allowance", "FactKind", "PoolFact", "PoolState", "allowance", "pool_step", "quota_room"]
+__all__ = [
+    "ALL_POOLS",
+    "Allowance",
+    "FactKind",
+    "PoolFact",
+    "PoolState",
+    "allowance",
+    "pool_step",
+    "quota_room",
+    "serve",
+    "served",
+]
 
 
 class FactKind(StrEnum):
@@ -84,14 +95,18 @@ class PoolState:
         refusals: rounds refused since the last success; the back-off doubles with each.
         refused_at: the last refusal; launches begun before it teach nothing more of it.
         shrunk: whether *before* holds the level from before this shortage.
+        heard: whether a launch that waited has been given instances, so that those which wait
+            now will get what becomes free, and a launch of ours into it would be one too many.
         closed_until: no bet before this.
         limit: the quota, as the last refusal stated it; None while unknown.
         external: slots in use by others, from the same sentence.
         limit_at: when that was said. What others use is believed for two minutes only.
         because: the last refusal, for people.
+        served, served_at: for the state named `ALL_POOLS` only: slots launched by share, halved every
+            two hours, so that who has had much lately goes last among equals.
     """
 
-    TIMES: ClassVar = ("level_at", "bet_at", "refused_at", "closed_until", "limit_at")
+    TIMES: ClassVar = ("level_at", "bet_at", "refused_at", "closed_until", "limit_at", "served_at")
 
     name: str
     version: int = 0
@@ -106,12 +121,17 @@ class PoolState:
     refusals: int = 0
     refused_at: datetime | None = None
     shrunk: bool = False
+    heard: bool = False
     closed_until: datetime | None = None
     limit: int | None = None
     external: int = 0
     limit_at: datetime | None = None
     because: str = ""
+    served: Mapping[str, float] = field(default_factory=dict)
+    served_at: datetime | None = None
 
+
+ALL_POOLS = "*"
 
 # What another customer of the same quota uses changes; a sticky estimate lost 46 % of a pool.
 EXTERNAL_BELIEVED = timedelta(minutes=2)
@@ -126,6 +146,8 @@ _FADE = 0.7
 _TREBLE = 2  # a started bet adds twice itself to the next
 _BET_FIRST = 32
 _CANARIES_MAX = 32
+_SERVED_HALF_LIFE = timedelta(hours=2)
+_SERVED_MIN = 0.05
 _OVERSIZE_EVERY = 4
 _ROUND = 4  # back-offs: the shortest time from one round of bets to the next
 
@@ -175,14 +197,16 @@ def allowance(
     if state is None:
         state = PoolState(name="")
     level, memory = _level_of(state, in_flight, running, now)
-    bets = min(state.bets, max(0, in_flight - running))
+    bets = 0 if state.heard else min(state.bets, max(0, in_flight - running))
     reuse = max(0, level + bets - in_flight)
     if state.closed_until is not None and now < state.closed_until:
         return Allowance(reuse, 0, until=state.closed_until)
     growth = _BET_FIRST if state.growth is None else max(state.growth, _canaries(waiting))
     target = max(level, math.ceil(memory)) + growth
     more = max(0, target - max(level + bets, in_flight))
-    return Allowance(reuse, more, oversize=more > 0 and state.rounds % _OVERSIZE_EVERY == 0)
+    # Or large jobs would wait for bets that only small ones can make.
+    turn = state.rounds % _OVERSIZE_EVERY == 0 or in_flight <= running
+    return Allowance(reuse, more, oversize=more > 0 and turn)
 
 
 def _level_of(state: PoolState, in_flight: int, running: int, now: datetime) -> tuple[int, float]:
@@ -198,16 +222,35 @@ def _level_of(state: PoolState, in_flight: int, running: int, now: datetime) -> 
 
 def _canaries(waiting: int) -> int:
     """How many launches probe for *waiting* jobs: the best rate grows with the root of the gain."""
-    return min(max(round(math.sqrt(waiting) / 4), 1), _CANARIES_MAX)
+    return min(max(round(math.sqrt(waiting) / 6), 1), _CANARIES_MAX)
+
+
+def served(state: PoolState | None, now: datetime) -> dict[str, float]:
+    """Say how many slots each share was given lately, older launches counting less."""
+    if state is None or state.served_at is None:
+        return {}
+    fade = 0.5 ** (max(timedelta(0), now - state.served_at) / _SERVED_HALF_LIFE)
+    return {share: slots * fade for share, slots in state.served.items()}
+
+
+def serve(state: PoolState, launched: Mapping[str, int], now: datetime) -> PoolState:
+    """Add what was launched for each share."""
+    slots = served(state, now)
+    for share, count in launched.items():
+        slots[share] = slots.get(share, 0.0) + count
+    kept = {share: round(count, 3) for share, count in slots.items() if count >= _SERVED_MIN}
+    return replace(state, served=kept, served_at=now)
 
 
 def quota_room(state: PoolState | None, used: int, now: datetime) -> int | None:
-    """Say how many more slots the quota allows, as far as is known; None: no bound is known."""
+    """
+    Say how many more slots the quota allows, as far as is known; None: no bound is known.
+
+    A limit may have been raised: after `LIMIT_BELIEVED` one launch beyond it may ask again.
+    """
     if state is None or state.limit is None or state.limit_at is None:
         return None
     age = now - state.limit_at
-    if used == 0 and age >= LIMIT_BELIEVED:
-        return None
     external = state.external if age < EXTERNAL_BELIEVED else 0
     return max(0, state.limit - external - used)
 
@@ -250,7 +293,11 @@ class _Learning:
         self.bets = state.bets
 
     def accept(self, facts: Sequence[PoolFact]) -> None:
-        made = sum(f.count for f in facts if f.kind is FactKind.ACCEPTED and f.bet)
+        accepted = [f for f in facts if f.kind is FactKind.ACCEPTED]
+        limit = self.state.limit
+        if accepted and limit is not None and self.in_flight > limit:
+            self.new |= {"limit": None, "limit_at": None, "external": 0}  # it was raised
+        made = sum(f.count for f in accepted if f.bet)
         if made:
             self.bets += made
             self.new |= {"bet_at": self.now, "rounds": self.state.rounds + 1}
@@ -273,6 +320,11 @@ class _Learning:
             )
             for f in facts
         )
+        if not self.state.heard and any(
+            f.kind is FactKind.STARTED and not f.over and self.now - f.launched_at > LATE
+            for f in facts
+        ):
+            self.new["heard"] = True
         if not news:
             return
         self.new |= {"refusals": 0, "shrunk": False, "closed_until": None, "because": ""}

@@ -204,6 +204,7 @@ class Spec:
     retry: RetryPolicy = RetryPolicy()
     clocks: Clocks = Clocks()
     tags: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a request that names nobody or no place; the share defaults to the owner."""

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from ._capacity import (
+    ALL_POOLS,
     EXTERNAL_BELIEVED,
     LIMIT_BELIEVED,
     Allowance,
@@ -28,6 +29,7 @@ from ._capacity import (
     allowance,
     pool_step,
     quota_room,
+    served,
 )
 from ._limits import Limits
 from ._model import Failed, Held, Job, New, Placement, Status
@@ -187,9 +189,11 @@ class _Room:
         self.pool_running: dict[str, int] = {}
         self.share_used: dict[str, int] = {}
         self.allowed: dict[str, Allowance] = {}
+        self.asked: Counter[str] = Counter()  # slots, by pool, since the plan began
         for usage in snapshot.usage:
             self._use(usage.pool, usage.share, usage.slots)
             self.pool_running[usage.pool] = self.pool_running.get(usage.pool, 0) + usage.running
+        self.served = served(snapshot.pools.get(ALL_POOLS), now)
         self.waiting = Counter(p.pool for job in snapshot.waiting for p in job.placements)
 
     def _use(self, pool: str, share: str, slots: int) -> None:
@@ -197,14 +201,16 @@ class _Room:
         self.share_used[share] = self.share_used.get(share, 0) + slots
 
     def load(self, share: str) -> float:
-        """Give what *share* uses of all pools, against what it is entitled to."""
-        return self.share_used.get(share, 0) / self.limits.share_weights.get(share, 1.0)
+        """Give what *share* uses of all pools, and was given lately, against what it is entitled to."""
+        had = self.share_used.get(share, 0) + self.served.get(share, 0.0)
+        return had / self.limits.share_weights.get(share, 1.0)
 
     def take(self, choice: _Choice, share: str) -> None:
         """Launch there."""
         pool, count = choice.placement.pool, choice.placement.count
         may = self.allowance(pool)  # of the usage before this launch
         self._use(pool, share, count)
+        self.asked[pool] += count
         if may.reuse is None or may.bets is None:
             return
         beyond = max(0, count - may.reuse)
@@ -272,9 +278,12 @@ class _Room:
 
     def _quota_obstacle(self, pool: str, count: int, used: int) -> _Obstacle | None:
         state = self.snapshot.pools.get(pool)
-        room = quota_room(state, used, self.now)
-        if room is None or count <= room or state is None or state.limit_at is None:
+        asked = self.asked[pool]
+        room = quota_room(state, used - asked, self.now)
+        if room is None or state is None or state.limit_at is None or count <= room - asked:
             return None
+        if asked == 0 and self.now - state.limit_at >= LIMIT_BELIEVED:
+            return None  # this one asks again for all
         until = state.limit_at + (EXTERNAL_BELIEVED if state.external else LIMIT_BELIEVED)
         return _Obstacle(
             WaitCode.QUOTA_FULL,

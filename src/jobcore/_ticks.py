@@ -12,11 +12,12 @@ is reported and left for later; the others go on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ._capacity import LATE, FactKind, PoolFact, PoolState
+from ._capacity import ALL_POOLS, LATE, FactKind, PoolFact, PoolState, serve
 from ._codec import spec_hash
 from ._events import (
     Event,
@@ -229,11 +230,12 @@ class _Pass:
         self.settings.on_trouble(job_id, f"{type(what).__name__}: {what}")
 
     def read(self, job_ids: Sequence[str]) -> dict[str, Job]:
-        """Read jobs; a record that cannot be read is reported and left out."""
+        """Read jobs, in the order asked for; a record that cannot be read is reported and left out."""
         wanted = list(job_ids)
         while wanted:
             try:
-                return dict(self.store.get(wanted))
+                found = self.store.get(wanted)
+                return {job_id: found[job_id] for job_id in wanted if job_id in found}
             except CorruptRecord as error:
                 self.trouble(error.job_id, error)
                 if error.job_id not in wanted:
@@ -376,7 +378,21 @@ def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setti
         launching = _begin(run, decided.launches)
         bets = frozenset(launch.job_id for launch in decided.launches if launch.bet)
         _perform(run, trainer, launching, bets=bets)
+        _serve(run, snapshot, launching)
     return run.report
+
+
+def _serve(run: _Pass, snapshot: Snapshot, launching: Sequence[Job]) -> None:
+    """Note which shares were given slots; nothing is written where there is only one share."""
+    shares = {job.share for job in snapshot.waiting} | {use.share for use in snapshot.usage}
+    launched: Counter[str] = Counter()
+    for job in launching:
+        if job.current is not None:
+            launched[job.spec.share] += job.current.placement.count
+    if len(shares) > 1 and launched:
+        state = snapshot.pools.get(ALL_POOLS) or PoolState(name=ALL_POOLS)
+        # Lost to another tick: fairness is a matter of hours.
+        run.store.save_pool(serve(state, launched, run.now))
 
 
 def _begin(run: _Pass, launches: Sequence[Launch]) -> list[Job]:
@@ -554,8 +570,7 @@ class _Learned:
     def note_launch(self, job: Job, placement: Placement, event: Event, *, bet: bool) -> None:
         """Note the answer to a launch."""
         if isinstance(event, LaunchAccepted):
-            if bet:
-                self._note(FactKind.ACCEPTED, job, placement, bet=True)
+            self._note(FactKind.ACCEPTED, job, placement, bet=bet)
         elif isinstance(event, LaunchRefused) and event.failure.scope is Scope.POOL:
             self._note(FactKind.REFUSED, job, placement, failure=event.failure)
 

@@ -31,6 +31,7 @@ from jobcore_local import (
     write_pools,
 )
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
+from jobcore_simulation.simulator._store import ObjectStore
 from jobcore_sqlite import SqliteStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,6 +40,13 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 class TestMemoryStore(StoreContract):
     def make_store(self) -> JobStore:
         return MemoryStore()
+
+
+class TestObjectStore(StoreContract):
+    """The simulator's."""
+
+    def make_store(self) -> JobStore:
+        return ObjectStore()
 
 
 class TestSqliteStore(StoreContract):

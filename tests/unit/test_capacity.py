@@ -146,7 +146,7 @@ def test_a_level_that_nothing_confirms_becomes_a_memory():
 
 def test_the_canaries_grow_with_the_root_of_what_waits():
     dry = PoolState(name="a", growth=0, refused_at=T0, fade=0.0)
-    assert [may(dry, waiting=n).bets for n in (0, 1, 100, 10_000, 10**6)] == [1, 1, 2, 25, 32]
+    assert [may(dry, waiting=n).bets for n in (0, 1, 100, 10_000, 10**6)] == [1, 1, 2, 17, 32]
 
 
 def test_a_quota_sentence_sets_the_limit_and_what_others_use():
@@ -161,9 +161,24 @@ def test_what_others_use_is_believed_for_two_minutes_and_a_limit_for_fifteen():
     said = PoolState(name="a", limit=8, external=8, limit_at=T0)
     assert quota_room(said, 0, T0 + MINUTE) == 0
     assert quota_room(said, 0, T0 + 3 * MINUTE) == 8
-    none = replace(said, limit=0)
-    assert quota_room(none, 0, T0 + 14 * MINUTE) == 0
-    assert quota_room(none, 0, T0 + 15 * MINUTE) is None
+    assert quota_room(PoolState(name="a"), 0, T0) is None
+
+
+def test_a_launch_beyond_the_limit_that_is_taken_shows_that_it_was_raised():
+    said = PoolState(name="a", limit=8, limit_at=T0, level=8, growth=0)
+    taken = fact(FactKind.ACCEPTED)
+    assert learn(said, taken, in_flight=8, running=7).limit == 8
+    assert learn(said, taken, in_flight=9, running=8).limit is None
+
+
+def test_launches_that_wait_are_listeners_once_one_of_them_was_heard():
+    """Into a slot that becomes free, one that waits is taken; a launch of ours would be one too many."""
+    betting = replace(SEEN, bets=2)
+    assert may(betting, in_flight=11, running=9).reuse == 1
+    late = fact(FactKind.STARTED, launched_at=T0 - 9 * MINUTE)
+    heard = learn(betting, late, in_flight=12, running=10)
+    assert heard.heard
+    assert may(heard, in_flight=11, running=9).reuse == 0
 
 
 def test_a_quota_without_numbers_closes_the_pool():
@@ -178,8 +193,9 @@ def test_a_jobs_own_failure_teaches_nothing_about_the_pool(kind):
 
 
 def test_every_fourth_round_may_be_a_job_larger_than_the_bet():
-    large = [may(replace(SEEN, rounds=n), in_flight=10, running=10).oversize for n in range(8)]
+    large = [may(replace(SEEN, rounds=n), in_flight=11, running=10).oversize for n in range(8)]
     assert large == [True, False, False, False] * 2
+    assert may(replace(SEEN, rounds=1), in_flight=10, running=10).oversize, "nothing is asked for"
 
 
 kinds = st.sampled_from(list(FactKind))

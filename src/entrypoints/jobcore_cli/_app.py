@@ -40,6 +40,10 @@ _COMMANDS = {
     "doctor": ("_doctor", "Check the set-up."),
     "migrate": ("_migrate", "Move the jobs of this machine to AWS."),
     "sandbox": ("jobcore_simulation._command", "Start an AWS on this machine to try things on."),
+    "simulate": (
+        "jobcore_simulation.simulator._command",
+        "Try policies in a simulated shortage of capacity.",
+    ),
     "completion": ("_completion", "Print the completion script for a shell."),
 }
 

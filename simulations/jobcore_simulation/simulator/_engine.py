@@ -1,0 +1,111 @@
+"""A virtual clock and a queue of what happens next: the kernel of the simulator.
+
+Time is whole microseconds. Of two things planned for the same moment, the one planned first
+happens first, so that a run is the same every time. Arrivals and capacity traces are streamed
+from iterators: only their next step is in the queue, which stays as small as the work in flight.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+__all__ = ["EPOCH", "Engine", "seconds", "to_time"]
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+SECOND = 1_000_000
+
+
+def seconds(value: float) -> int:
+    """Give a duration in seconds as microseconds."""
+    return round(value * SECOND)
+
+
+def to_time(micros: int) -> datetime:
+    """Give a moment of the simulation as the time that the ticks see."""
+    return EPOCH + timedelta(microseconds=micros)
+
+
+class Engine:
+    """
+    A discrete-event loop.
+
+    Attributes:
+        now: microseconds since the beginning.
+        events: how many have happened.
+    """
+
+    def __init__(self) -> None:
+        """Begin at 0 with nothing planned."""
+        self.now = 0
+        self.events = 0
+        self._heap: list[tuple[int, int, Callable[[Any], None], Any]] = []
+        self._planned = 0
+
+    def at(self, when: int, act: Callable[[Any], None], what: Any = None) -> None:
+        """Plan ``act(what)`` for *when*, or for now if that is past."""
+        self._planned += 1
+        heapq.heappush(self._heap, (max(when, self.now), self._planned, act, what))
+
+    def after(self, delay: int, act: Callable[[Any], None], what: Any = None) -> None:
+        """Plan ``act(what)`` for *delay* microseconds from now."""
+        self._planned += 1
+        heapq.heappush(self._heap, (self.now + delay, self._planned, act, what))
+
+    def stream(self, items: Iterable[tuple[int, Any]], act: Callable[[Any], None]) -> None:
+        """Let ``act(what)`` happen at each of the *items*, which come in the order of time."""
+        rest: Iterator[tuple[int, Any]] = iter(items)
+
+        def take(what: Any) -> None:
+            step = next(rest, None)
+            if step is not None:
+                self.at(step[0], take, step[1])
+            act(what)
+
+        first = next(rest, None)
+        if first is not None:
+            self.at(first[0], take, first[1])
+
+    def run(self, *, until: Callable[[], bool], horizon: int) -> bool:
+        """
+        Let things happen until *until* says so; False: the *horizon* came first, or nothing is planned.
+
+        Args:
+            until: asked after each event.
+            horizon: the last microsecond.
+        """
+        heap, pop, count = self._heap, heapq.heappop, 0
+        try:
+            while heap:
+                when, _, act, what = pop(heap)
+                if when > horizon:
+                    return False
+                self.now = when
+                count += 1
+                act(what)
+                if until():
+                    return True
+        finally:
+            self.events += count
+        return False
+
+
+class Log:
+    """A running hash of what has happened: two runs that agree in it are the same run."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._hash = hashlib.sha256()
+        self.entries = 0
+
+    def note(self, *parts: object) -> None:
+        """Add an entry."""
+        self.entries += 1
+        self._hash.update("\x1f".join(map(str, parts)).encode() + b"\n")
+
+    def digest(self) -> str:
+        """Give the hash so far, 16 hex digits."""
+        return self._hash.hexdigest()[:16]

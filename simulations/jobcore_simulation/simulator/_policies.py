@@ -1,0 +1,197 @@
+"""The peers: how others launch into a shortage, as schedulers that the same ticks ask.
+
+Each keeps what it knows in memory, as the originals do. All are told the quota, and none the
+capacity. They are asked for as many launches a tick as the API takes at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from jobcore import (
+    DEFAULT_SCHEDULER,
+    FactKind,
+    Launch,
+    Limits,
+    Plan,
+    PoolFact,
+    PoolState,
+    Scheduler,
+    Snapshot,
+    Waiting,
+    hash_fraction,
+    order_key,
+)
+
+from ._scenario import Scenario
+
+__all__ = ["POLICIES", "Policy", "policy"]
+
+_BAD = (FactKind.LOST, FactKind.REFUSED)
+
+
+class _Peer:
+    """What the peers have in common: jobs in order, until the quota or the tick is full."""
+
+    def __init__(self, scenario: Scenario, seed: str) -> None:
+        self.seed = seed
+        self.burst = scenario.provider.burst
+        self.quotas = {pool.name: pool.quota for pool in scenario.pools}
+
+    def plan(self, snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
+        used: dict[str, int] = {}
+        for use in snapshot.usage:
+            used[use.pool] = used.get(use.pool, 0) + use.slots
+        launches: list[Launch] = []
+        self.begin()
+        for job in sorted(snapshot.waiting, key=order_key):
+            if len(launches) == self.burst:
+                break
+            if self.ready_at(job, now) > now:
+                continue
+            for placement in job.placements:
+                quota = self.quotas[placement.pool]
+                full = quota is not None and used.get(placement.pool, 0) + placement.count > quota
+                if full or not self.may(job, placement.pool, now):
+                    self.passed_over(placement.pool)
+                    continue
+                used[placement.pool] = used.get(placement.pool, 0) + placement.count
+                launches.append(Launch(job.job_id, job.attempt, placement, bet=True))
+                break
+        return Plan(tuple(launches))  # timers are seen by the minute's tick
+
+    def learn(
+        self,
+        state: PoolState,
+        facts: Sequence[PoolFact],
+        *,
+        in_flight: int,
+        running: int,
+        now: datetime,
+        limits: Limits,
+    ) -> PoolState:
+        for fact in facts:
+            if fact.kind in _BAD:
+                self.refused(fact, state.name, now)
+        return state
+
+    # --- what they differ in --------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin a plan."""
+
+    def ready_at(self, job: Waiting, now: datetime) -> datetime:
+        """Say when *job* may be tried."""
+        return now
+
+    def may(self, job: Waiting, pool: str, now: datetime) -> bool:
+        """Say whether *job* may be tried in *pool*."""
+        return True
+
+    def passed_over(self, pool: str) -> None:
+        """Note that a job could not go to *pool*."""
+
+    def refused(self, fact: PoolFact, pool: str, now: datetime) -> None:
+        """Learn of a shortage."""
+
+
+class _PerJob(_Peer):
+    """Each job has a timer of its own; its pools are tried in rotation."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: str,
+        wait: Callable[[int, float], float] = lambda tries, chance: 300.0,
+    ) -> None:
+        super().__init__(scenario, seed)
+        self.wait = wait
+        self.tries: dict[str, int] = {}
+        self.ready: dict[str, datetime] = {}
+
+    def ready_at(self, job: Waiting, now: datetime) -> datetime:
+        return self.ready.get(job.job_id, now)
+
+    def may(self, job: Waiting, pool: str, now: datetime) -> bool:
+        turn = self.tries.get(job.job_id, 0) % len(job.placements)
+        return job.placements[turn].pool == pool
+
+    def refused(self, fact: PoolFact, pool: str, now: datetime) -> None:
+        tries = self.tries[fact.job_id] = self.tries.get(fact.job_id, 0) + 1
+        chance = hash_fraction(self.seed, fact.job_id, tries)
+        self.ready[fact.job_id] = now + timedelta(seconds=self.wait(tries, chance))
+
+
+class _Failover(_PerJob):
+    """SkyPilot's managed jobs: each job goes through its pools, then waits, longer each round."""
+
+    def refused(self, fact: PoolFact, pool: str, now: datetime) -> None:
+        tries = self.tries[fact.job_id] = self.tries.get(fact.job_id, 0) + 1
+        rounds, rest = divmod(tries, max(1, len(self.quotas)))
+        gap = 0.0 if rest else min(300.0, 60.0 * 1.5 ** (rounds - 1))
+        self.ready[fact.job_id] = now + timedelta(seconds=gap)
+
+
+class _HeadOfLine(_Peer):
+    """AWS Batch's queues: strict first-in first-out for each job's first pool."""
+
+    def __init__(self, scenario: Scenario, seed: str) -> None:
+        super().__init__(scenario, seed)
+        self.blocked: set[str] = set()
+
+    def begin(self) -> None:
+        self.blocked.clear()
+
+    def may(self, job: Waiting, pool: str, now: datetime) -> bool:
+        return pool == job.placements[0].pool and pool not in self.blocked
+
+    def passed_over(self, pool: str) -> None:
+        self.blocked.add(pool)
+
+
+class _Unavailable(_Peer):
+    """Karpenter's cache: a pool that refused is left alone for three minutes."""
+
+    def __init__(self, scenario: Scenario, seed: str) -> None:
+        super().__init__(scenario, seed)
+        self.until: dict[str, datetime] = {}
+
+    def may(self, job: Waiting, pool: str, now: datetime) -> bool:
+        return self.until.get(pool, now) <= now
+
+    def refused(self, fact: PoolFact, pool: str, now: datetime) -> None:
+        self.until[pool] = now + timedelta(minutes=3)
+
+
+Policy = Callable[[Scenario, str], Scheduler]
+
+POLICIES: Mapping[str, tuple[str, Policy]] = {
+    "jobcore": ("levels, bets and fair share by pool", lambda scenario, seed: DEFAULT_SCHEDULER),
+    "backoff": (
+        "exponential back-off with full jitter for each job, 60 s to 1 h",
+        lambda scenario, seed: _PerJob(
+            scenario, seed, lambda tries, chance: chance * min(3600.0, 60.0 * 2.0 ** min(tries, 20))
+        ),
+    ),
+    "fixed": (
+        "each job tries again after 5 min",
+        _PerJob,
+    ),
+    "fifo": ("first in, first out with head-of-line blocking (AWS Batch)", _HeadOfLine),
+    "failover": ("each job through its pools, then 60 s to 300 s (SkyPilot)", _Failover),
+    "cache": ("a pool that refused is left alone for 3 min (Karpenter)", _Unavailable),
+}
+
+
+def policy(name: str) -> Policy:
+    """
+    Find a policy by its name.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in POLICIES:
+        msg = f"policy: there is no {name!r}; known: {', '.join(POLICIES)}"
+        raise ValueError(msg)
+    return POLICIES[name][1]

@@ -1,0 +1,385 @@
+"""A run: the production ticks over a simulated world, on a virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import jobcore
+from jobcore import (
+    DEFAULT_SCHEDULER,
+    Due,
+    Job,
+    JobStore,
+    Limits,
+    Message,
+    Placement,
+    RetryPolicy,
+    Scheduler,
+    Settings,
+    Spec,
+    Status,
+    Tick,
+    TickReport,
+    Unavailable,
+)
+
+from ._engine import Engine, Log, seconds, to_time
+from ._scenario import Outage, Scenario, Task
+from ._store import ObjectStore
+from ._world import Fleet
+
+__all__ = ["Outcome", "Sample", "Simulation", "simulate"]
+
+_TICK = seconds(60)
+_SWEEP = seconds(600)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The world at a moment: slots by pool, and use by share."""
+
+    at: float
+    capacity: int
+    used: int
+    asked: int
+    waiting: int
+    shares: Mapping[str, int]
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """
+    What came of a run. Times in seconds.
+
+    Args:
+        waits: of each job, from submission to its end, without the seconds that it trained.
+        calls: creates asked for; *wasted* those that led to nothing, *throttled* included.
+        digest: a hash of all that happened; two runs that agree in it are the same run.
+        finished: when so much slot time had been used, as (seconds, slot seconds).
+    """
+
+    scenario: str
+    policy: str
+    seed: str
+    jobs: int
+    makespan: float = 0.0
+    waits: list[float] = field(default_factory=list)
+    calls: int = 0
+    wasted: int = 0
+    throttled: int = 0
+    describes: int = 0
+    messages: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    many_losses: int = 0
+    samples: list[Sample] = field(default_factory=list)
+    worked: list[tuple[float, float]] = field(default_factory=list)
+    jain: float = 1.0
+    events: int = 0
+    digest: str = ""
+    completed: bool = True
+    looks: int = 0
+
+    def ended(self, at: float, task: Task) -> None:
+        """Note that a job is over: it waited for as long as it did not train."""
+        trained = sum(task.runs_for(a, 0.0) for a in ((1, 2) if task.flaky else (1,)))
+        self.waits.append(max(at - task.submitted - trained, 0.0))
+        self.makespan = at
+        self.worked.append((at, trained * task.count))
+
+
+class _Hints:
+    """A store whose list of what is due to be looked at is what events have named."""
+
+    def __init__(self, store: JobStore, job_ids: Sequence[str]) -> None:
+        self._store = store
+        self._job_ids = job_ids
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
+        """List the named ones."""
+        return [Due(job_id, before, Status.LAUNCHED, 1) for job_id in self._job_ids]
+
+
+class _Flaky:
+    """A port that does not answer during its outages."""
+
+    def __init__(self, port: object, outages: Sequence[Outage], engine: Engine) -> None:
+        self._port, self._outages, self._engine = port, outages, engine
+
+    def __getattr__(self, name: str) -> object:
+        if any(o.begins <= self._engine.now < o.ends for o in self._outages):
+            msg = "no answer"
+            raise Unavailable(msg)
+        return getattr(self._port, name)
+
+
+class _Mailbox:
+    """A notifier that counts: each message once, by its event id."""
+
+    def __init__(self) -> None:
+        self.published = 0
+        self.event_ids: set[str] = set()
+
+    def publish(self, message: Message) -> None:
+        self.published += 1
+        self.event_ids.add(message.event_id)
+
+
+class Simulation:
+    """
+    The ticks, the world, and when each happens.
+
+    A launch tick comes each minute and shortly after an event of the provider; a monitor tick
+    looks shortly after an event at the job that it names, each minute at those that do not run
+    yet, and each ten minutes at all (the Lambdas look at all each minute: events here are not lost,
+    so that more would cost time and find nothing).
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: str = "1",
+        *,
+        scheduler: Scheduler = DEFAULT_SCHEDULER,
+        policy: str = "jobcore",
+        limits: Limits | None = None,
+        store: JobStore | None = None,
+        check: Callable[[Simulation], None] | None = None,
+        sample_every: float = 300.0,
+    ) -> None:
+        """Set up; `run` does the rest."""
+        self.engine = Engine()
+        self.log = Log()
+        self.scenario = scenario
+        self.seed = seed
+        self.outcome = Outcome(scenario=scenario.name, policy=policy, seed=seed, jobs=0)
+        self.base: JobStore = ObjectStore() if store is None else store
+        self.mailbox = _Mailbox()
+        self.fleet = Fleet(self.engine, scenario, seed, self._changed)
+        self.store = self._port("store", self.base)
+        self.notifier = self._port("notifier", self.mailbox)
+        self.settings = Settings(
+            # A peer is shown the whole queue, for its timers are the jobs'; ours needs the heads.
+            limits=limits
+            or Limits(
+                launches_max=scenario.provider.burst if scheduler is DEFAULT_SCHEDULER else 10**6
+            ),
+            scheduler=scheduler,
+            launches_together=1,
+            on_change=self._noted,
+        )
+        self._check = check
+        self._lag = seconds(scenario.provider.event_lag)
+        self._hinted: dict[str, None] = {}
+        self._launch_at = self._look_at = self._notify_at = -1
+        self._left = 0
+        self._losses: dict[str, int] = {}
+        self._service: dict[str, list[float]] = {}
+        self._sample_every = seconds(sample_every)
+        self._submitted: dict[str, Task] = {}
+        self._asked: dict[str, int] = {}  # slots that a share's unfinished jobs ask for
+
+    def now(self) -> datetime:
+        """Tell the time as the ticks see it (the `jobcore.Clock` port)."""
+        jump = self.scenario.clock_jump
+        now = to_time(self.engine.now)
+        if jump is not None and self.engine.now >= seconds(jump[0]):
+            now += timedelta(seconds=jump[1])
+        return now
+
+    def run(self) -> Outcome:
+        """Run to the end of the last job, or to the horizon."""
+        tasks = self.scenario.tasks(self.seed)
+        self._left = self.outcome.jobs = len(tasks)
+        batches: dict[float, list[Task]] = {}
+        for task in tasks:
+            batches.setdefault(task.submitted, []).append(task)
+        self.engine.stream(
+            ((seconds(at), group) for at, group in sorted(batches.items())), self._submit
+        )
+        self.engine.at(0, self._minute)
+        self.engine.at(0, self._sample)
+        self.outcome.completed = self.engine.run(
+            until=lambda: self._left == 0, horizon=seconds(self.scenario.horizon)
+        )
+        self._notify(None)
+        return self._close()
+
+    # --- what happens ---------------------------------------------------------------------
+
+    def _submit(self, tasks: Sequence[Task]) -> None:
+        ids, specs = [], []
+        for task in tasks:
+            job_id = jobcore.job_id_from_token("simulation", f"{self.seed}/{task.number}")
+            self.fleet.tasks[job_id] = task
+            ids.append(job_id)
+            specs.append(
+                Spec(
+                    name=f"job-{task.number}",
+                    owner=task.share,
+                    placements=tuple(Placement(pool, task.count) for pool in task.pools),
+                    retry=_RETRY,
+                )
+            )
+        try:
+            jobcore.submit(specs, ids, store=self.store, now=self.now())
+        except Unavailable:  # the client tries again
+            self.engine.after(_TICK, self._submit, tasks)
+            return
+        for job_id, task in zip(ids, tasks, strict=True):
+            self._submitted[job_id] = task
+            self._asked[task.share] = self._asked.get(task.share, 0) + task.count
+        self._soon_launch(0)
+
+    def _minute(self, _: object) -> None:
+        self._look(everything=self.engine.now % _SWEEP == 0)
+        self._launch(None)
+        self._notify(None)
+        self.engine.after(_TICK, self._minute)
+
+    def _changed(self, job_id: str) -> None:
+        self._hinted[job_id] = None
+        if self._look_at < self.engine.now:
+            self._look_at = self.engine.now + self._lag
+            self.engine.at(self._look_at, self._hear)
+
+    def _hear(self, _: object) -> None:
+        named, self._hinted = list(self._hinted), {}
+        self._look_at = -1
+        report = self._tick(jobcore.monitor_tick, _Hints(self.store, named), self.fleet)
+        if report is None:  # the store was away; the minute's look finds them
+            return
+        if report.changed:
+            self._soon_launch(0)
+            self._soon_notify()
+
+    def _look(self, *, everything: bool) -> None:
+        store = self.store
+        if not everything:
+            due = self.base.due(Tick.MONITOR, before=self.now(), limit=10**6)
+            waiting = [entry.job_id for entry in due if entry.status is not Status.IN_PROGRESS]
+            store = _Hints(self.store, waiting)
+        report = self._tick(jobcore.monitor_tick, store, self.fleet)
+        if report is not None and report.changed:
+            self._soon_launch(0)
+            self._soon_notify()
+
+    def _soon_launch(self, delay: int) -> None:
+        when = self.engine.now + delay
+        if self._launch_at < self.engine.now or when < self._launch_at:
+            self._launch_at = when
+            self.engine.at(when, self._launch_then)
+
+    def _launch_then(self, _: object) -> None:
+        if self._launch_at == self.engine.now:
+            self._launch(None)
+
+    def _launch(self, _: object) -> None:
+        self._launch_at = -1
+        report = self._tick(jobcore.launch_tick, self.store, self.fleet)
+        if report is None:
+            return
+        provider = self.scenario.provider
+        if (
+            report.launched + report.refused >= provider.burst
+        ):  # the rest of the queue, as the API allows
+            self._soon_launch(seconds(provider.burst / provider.rate))
+        elif report.wake_at is not None:
+            wait = report.wake_at - self.now()
+            self._soon_launch(max(0, round(wait.total_seconds() * 1e6)) + 1)
+
+    def _soon_notify(self) -> None:
+        if self._notify_at < self.engine.now:
+            self._notify_at = self.engine.now + self._lag
+            self.engine.at(self._notify_at, self._notify)
+
+    def _notify(self, _: object) -> None:
+        self._tick(jobcore.notify_tick, self.store, self.notifier)
+
+    def _tick(
+        self, tick: Callable[..., TickReport], store: object, port: object
+    ) -> TickReport | None:
+        try:
+            report = tick(store, port, self, self.settings)
+        except Unavailable:
+            return None
+        self.outcome.looks += report.looked_at
+        if self._check is not None:
+            self._check(self)
+        return report
+
+    def _noted(self, change: jobcore.Change) -> None:
+        job = change.job
+        self.log.note(self.engine.now, job.job_id, job.status, job.version, job.attempt_number)
+        if job.status.is_terminal and not change.before.is_terminal:
+            self._left -= 1
+            self._ended(job)
+        elif job.status is Status.NEW and change.before is Status.LAUNCHED:
+            self._losses[job.job_id] = self._losses.get(job.job_id, 0) + 1
+
+    def _ended(self, job: Job) -> None:
+        task = self._submitted[job.job_id]
+        self._asked[task.share] -= task.count
+        self.outcome.ended(self.engine.now / 1e6, task)
+
+    def _sample(self, _: object) -> None:
+        shares: dict[str, int] = {}
+        for use in self.base.usage():
+            shares[use.share] = shares.get(use.share, 0) + use.running
+        pools = self.fleet.pools.values()
+        asked = sum(pool.charged for pool in pools)
+        # Who has something that does not run yet: waiting here, or with the provider.
+        backlog = [s for s, asked in self._asked.items() if asked > shares.get(s, 0)]
+        if len(backlog) > 1:
+            total = sum(shares.get(share, 0) for share in backlog)
+            for share in backlog:
+                got = self._service.setdefault(share, [0.0, 0.0])
+                got[0] += shares.get(share, 0)
+                got[1] += total / len(backlog)
+        self.outcome.samples.append(
+            Sample(
+                self.engine.now / 1e6,
+                sum(pool.capacity for pool in pools),
+                sum(pool.used for pool in pools),
+                asked,
+                len(self._submitted) - len(self.outcome.waits),
+                shares,
+            )
+        )
+        self.engine.after(self._sample_every, self._sample)
+
+    def _close(self) -> Outcome:
+        out, fleet = self.outcome, self.fleet
+        out.calls, out.throttled, out.describes = fleet.calls, fleet.throttled, fleet.describes
+        out.wasted = fleet.wasted + fleet.refused + fleet.throttled
+        out.messages = len(self.mailbox.event_ids)
+        out.statuses = {str(k): n for k, n in sorted(self.base.counts().items())}
+        out.many_losses = sum(losses >= 5 for losses in self._losses.values())
+        out.jain = jain([got / fair for got, fair in self._service.values() if fair])
+        out.events = self.engine.events
+        self.log.note(sorted(self.mailbox.event_ids))
+        out.digest = self.log.digest()
+        return out
+
+    def _port(self, name: str, port: Any) -> Any:
+        outages = [o for o in self.scenario.outages if o.port == name]
+        return _Flaky(port, outages, self.engine) if outages else port
+
+
+_RETRY = RetryPolicy()
+
+
+def jain(values: Sequence[float]) -> float:
+    """Jain's fairness index: 1 where all are equal, 1/n where one has everything."""
+    squares = sum(v * v for v in values)
+    return sum(values) ** 2 / (len(values) * squares) if squares else 1.0
+
+
+def simulate(scenario: Scenario, seed: str = "1", **options: object) -> Outcome:
+    """Run a scenario once; *options* as for `Simulation`."""
+    return Simulation(scenario, seed, **options).run()  # type: ignore[arg-type]
