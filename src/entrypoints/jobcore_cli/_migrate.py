@@ -50,7 +50,8 @@ def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) ->
         shown = ", ".join(f"{j.job_id[:8]} {plain(j.spec.name)}" for j in active[:3])
         msg = f"{len(active)} jobs are running here ({shown}); wait for them, or stop them, first"
         raise CliError(msg, CONFLICT)
-    over = [job for job in jobs if job.status.is_terminal]
+    # What an earlier move has stopped here lives on there, perhaps with its pools renamed.
+    over = [job for job in jobs if job.status.is_terminal and not _has_moved(job)]
     waiting = [_for_there(session, job, names, now) for job in jobs if not job.status.is_terminal]
     if not dry_run:
         for job in waiting:
@@ -82,6 +83,10 @@ def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) ->
             f"({moved['known']} were there already)"
         )
     return 0
+
+
+def _has_moved(job: jobcore.Job) -> bool:
+    return job.stop is not None and job.stop.by.endswith(f"({_WHY})")
 
 
 def _renamed(word: str) -> tuple[str, str]:
