@@ -291,6 +291,8 @@ class _Learning:
         self.new: dict[str, object] = {}
         self.level = state.level
         self.bets = state.bets
+        self.fade = float(state.fade)  # a store may give a whole number back as an int
+        self.refusals = state.refusals
 
     def accept(self, facts: Sequence[PoolFact]) -> None:
         accepted = [f for f in facts if f.kind is FactKind.ACCEPTED]
@@ -327,12 +329,13 @@ class _Learning:
             self.new["heard"] = True
         if not news:
             return
-        self.new |= {"refusals": 0, "shrunk": False, "closed_until": None, "because": ""}
+        self.refusals = 0
+        self.new |= {"shrunk": False, "closed_until": None, "because": ""}
         if risen:
             growth = self.state.growth
             self.new["growth"] = (_BET_FIRST if growth is None else growth) + _TREBLE * risen
         if self.state.before:
-            self.new["fade"] = 1.0
+            self.fade = 1.0
 
     def refuse(self, facts: Sequence[PoolFact], limits: Limits) -> None:
         bad = [f for f in facts if f.kind in (FactKind.REFUSED, FactKind.LOST)]
@@ -378,7 +381,8 @@ class _Learning:
         """Give up what does not run; remember how much it was."""
         if not (self.new.get("shrunk", self.state.shrunk)):
             if self.running < 0.9 * self.level:
-                self.new |= {"shrunk": True, "before": self.level, "fade": 1.0}
+                self.fade = 1.0
+                self.new |= {"shrunk": True, "before": self.level}
             elif self.running:
                 self.new["before"] = self.running
         self.level = min(self.level, self.running)
@@ -391,20 +395,17 @@ class _Learning:
 
     def _back_off(self, fact: PoolFact, limits: Limits) -> None:
         state = self.state
-        refusals = int(str(self.new.get("refusals", state.refusals)))
         gap = limits.pool_backoff * (0.5 + hash_fraction(state.name, state.version, "gap"))
-        between = limits.pool_backoff * (_ROUND << min(refusals, 20))
+        between = limits.pool_backoff * (_ROUND << min(self.refusals, 20))
         between = min(between, limits.pool_backoff_max)
         between *= 0.8 + 0.4 * hash_fraction(state.name, state.version)
         closed = self.now + gap
         if state.bet_at is not None:
             closed = max(closed, state.bet_at + between)
-        fade = self.new.get("fade", state.fade)
-        assert isinstance(fade, float)
         assert fact.failure is not None
+        self.fade *= _FADE
+        self.refusals += 1
         self.new |= {
-            "fade": fade * _FADE,
-            "refusals": refusals + 1,
             "closed_until": closed,
             "growth": 0,
             "because": fact.failure.headline,
@@ -413,6 +414,8 @@ class _Learning:
     def result(self) -> PoolState:
         self.new |= {
             "level": self.level,
+            "fade": self.fade,
+            "refusals": self.refusals,
             "bets": min(self.bets, max(0, self.in_flight - self.running)),
         }
         state = self.state

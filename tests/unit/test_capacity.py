@@ -127,6 +127,11 @@ def test_listening_at_the_old_level_fades_with_every_round():
     assert bets[-1] <= 25 + 10
 
 
+def test_a_store_may_give_a_whole_number_back_as_an_int():
+    dry = replace(SEEN, fade=1, before=10)
+    assert learn(dry, fact(FactKind.LOST, failure=FULL)).fade == 0.7
+
+
 def test_a_launch_that_stays_pending_counts_as_refused_before_the_error_comes():
     asked = replace(SEEN, bets=4)
     early = fact(FactKind.PENDING)
