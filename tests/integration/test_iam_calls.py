@@ -110,7 +110,7 @@ def _work(address: str, now: list[str]) -> None:
     config = {
         "output": "s3://models/x",
         "roles": {"default": "arn:aws:iam::000000000000:role/train"},
-        "pools": {POOL: 50, FULL: None, SHORT: None},
+        "pools": {POOL: 50, FULL: None, SHORT: 5},
         "create_rate": 100,
     }
     wired = _wiring.Wiring(
@@ -147,7 +147,8 @@ def _work(address: str, now: list[str]) -> None:
         assert answer["statusCode"] == 200, answer["body"]
     assert of("Submit", submit.handler, http("GET", f"/jobs/{large_id}"))["statusCode"] == 200
     assert of("Launch", launch.handler, {})["launched"] == 14
-    # What pools teach is kept: one that is full at the call, one whose training finds no capacity.
+    # What pools teach is kept: one that is full at the call, one whose training finds no capacity
+    # (its size is told, so the launch learned nothing, and the monitor is the first to write).
     pools = [{**job, "pool": FULL, "name": "f"}, {**job, "pool": FULL}, {**job, "pool": SHORT}]
     assert of("Submit", submit.handler, {"jobs": pools})["created"] == 3
     assert any(of("Launch", launch.handler, {})["refused"] for _ in range(5))
