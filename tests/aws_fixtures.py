@@ -102,8 +102,8 @@ def connect(service: str, address: str, **config: Any) -> Any:
 
     settings = {
         "retries": {"mode": "standard", "total_max_attempts": 1},
-        "connect_timeout": 3,
-        "read_timeout": 10,
+        "connect_timeout": 10,
+        "read_timeout": 60,  # MiniStack is one process, and functions run beside it on a busy machine
         "max_pool_connections": 32,
         "s3": {"addressing_style": "path"},
     } | config
