@@ -69,10 +69,10 @@ diagram: $(STAMP)  ## generate docs/states.md from the transition table
 lock: $(STAMP)  ## resolve requirements.lock anew (uv is installed for that alone)
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-annotate --no-config --quiet \
+	  --generate-hashes --no-strip-extras --no-header --no-annotate --no-config --quiet \
 	  --output-file requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra lambda --universal --python-version 3.13 \
-	  --generate-hashes --no-header --no-annotate --no-config --quiet \
+	  --generate-hashes --no-strip-extras --no-header --no-annotate --no-config --quiet \
 	  --output-file deploy/requirements.lock
 
 clean:  ## remove .venv and everything that was generated
