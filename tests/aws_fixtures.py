@@ -103,7 +103,7 @@ def connect(service: str, address: str, **config: Any) -> Any:
     settings = {
         "retries": {"mode": "standard", "total_max_attempts": 1},
         "connect_timeout": 10,
-        "read_timeout": 60,  # MiniStack is one process, and functions run beside it on a busy machine
+        "read_timeout": 60,  # the emulator is one process among many on a busy machine
         "max_pool_connections": 32,
         "s3": {"addressing_style": "path"},
     } | config
