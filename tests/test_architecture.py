@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -81,8 +83,23 @@ def test_the_lock_file_pins_with_hashes_and_names_no_place():
     blocks = re.split(r"\n(?=\S)", text.strip())
     assert len(blocks) > 20
     for block in blocks:
-        assert re.match(r"[a-z0-9._-]+==[^ ]+ ", block), block[:80]
+        assert re.match(r"[a-z0-9._-]+(\[[a-z0-9, -]+\])?==[^ ]+ ", block), block[:80]
         assert "--hash=sha256:" in block, block[:80]
+
+
+def test_extras_that_packages_ask_for_are_locked_as_such():
+    """Or pip 23 takes a newer version with the extra than the pinned one, and then refuses it."""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^([a-z0-9._-]+)(\[.*\])?==", text, re.MULTILINE))
+    asks = []
+    for name in locked:
+        with suppress(metadata.PackageNotFoundError):  # another platform's
+            asks += [(name, line) for line in metadata.requires(name) or ()]
+    assert any("[" in line for _, line in asks)
+    for name, line in asks:
+        asked = re.match(r"([A-Za-z0-9._-]+)\[([a-z, ]+)\]", line)
+        if asked is not None and "extra ==" not in line and asked[1].lower() in locked:
+            assert asked[2] in locked[asked[1].lower()], f"{name} asks for {line}"
 
 
 def test_what_the_project_asks_for_is_locked():
@@ -91,6 +108,6 @@ def test_what_the_project_asks_for_is_locked():
     asked = [line for lines in extras.values() for line in lines]
     asked += config["dependency-groups"]["dev"] + config["build-system"]["requires"]
     text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    locked = set(re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE))
+    locked = set(re.findall(r"^([a-z0-9._-]+)(?:\[.*\])?==", text, re.MULTILINE))
     names = {re.split(r"[\[>=<~!; ]", line)[0].lower() for line in asked}
     assert names - {"jobcore-scheduler"} <= locked

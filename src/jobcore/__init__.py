@@ -66,6 +66,7 @@ _HOMES = {
     "JobQuery": "_ports",
     "JobStore": "_ports",
     "Json": "_model",
+    "LATE": "_capacity",
     "Launch": "_planner",
     "LaunchAccepted": "_events",
     "LaunchDecided": "_events",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL_POOLS",
+    "LATE",
     "Allowance",
     "FactKind",
     "PoolFact",
@@ -140,7 +141,7 @@ LIMIT_BELIEVED = timedelta(minutes=15)
 # A level that nothing has confirmed for so long is a memory; up spells last 25-33 min at the median.
 _LEVEL_BELIEVED = timedelta(minutes=10)
 _MEMORY_HALF_LIFE = timedelta(minutes=30)
-# A launch that does not run after this long counts as refused, to learn from before the error comes.
+#: A launch that does not run after this long counts as refused, to learn from before the error comes.
 LATE = timedelta(minutes=5)
 _FADE = 0.7
 _TREBLE = 2  # a started bet adds twice itself to the next

@@ -207,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif fault == "reset-after":
                 self._reset()
             else:
-                time.sleep(0.8 if fault == "late-reply" else 0)
+                time.sleep(2.5 if fault == "late-reply" else 0)
                 self._send(status, answer, kind)
 
     def _hand_on(self, body: bytes) -> tuple[int, bytes, str]:
@@ -278,7 +278,7 @@ class Post:
             Attributes=attributes,
         )
         self.notifier = SnsNotifier(
-            self.topic, client=client(self.wire.url, service="sns", read_timeout=0.5)
+            self.topic, client=client(self.wire.url, service="sns", read_timeout=2)
         )
 
     def arrived(self) -> list[dict[str, Any]]:

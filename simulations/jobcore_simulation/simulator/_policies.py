@@ -6,14 +6,17 @@ capacity. They are asked for as many launches a tick as the API takes at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from jobcore import (
     DEFAULT_SCHEDULER,
     FactKind,
     Launch,
     Limits,
+    Placement,
     Plan,
     PoolFact,
     PoolState,
@@ -21,7 +24,6 @@ from jobcore import (
     Snapshot,
     Waiting,
     hash_fraction,
-    order_key,
 )
 
 from ._scenario import Scenario
@@ -31,8 +33,15 @@ __all__ = ["POLICIES", "Policy", "policy"]
 _BAD = (FactKind.LOST, FactKind.REFUSED)
 
 
+#: Launch order of jobs of one priority: the scenarios have no other.
+_BY_AGE = attrgetter("submitted_at", "job_id")
+
+
 class _Peer:
     """What the peers have in common: jobs in order, until the quota or the tick is full."""
+
+    #: Whether it has to see every waiting job; else the heads of the lanes are enough.
+    whole_queue = False
 
     def __init__(self, scenario: Scenario, seed: str) -> None:
         self.seed = seed
@@ -44,13 +53,10 @@ class _Peer:
         for use in snapshot.usage:
             used[use.pool] = used.get(use.pool, 0) + use.slots
         launches: list[Launch] = []
-        self.begin()
-        for job in sorted(snapshot.waiting, key=order_key):
+        for job in sorted(self.ready(snapshot.waiting, now), key=_BY_AGE):
             if len(launches) == self.burst:
                 break
-            if self.ready_at(job, now) > now:
-                continue
-            for placement in job.placements:
+            for placement in self.in_turn(job):
                 quota = self.quotas[placement.pool]
                 full = quota is not None and used.get(placement.pool, 0) + placement.count > quota
                 if full or not self.may(job, placement.pool, now):
@@ -78,12 +84,13 @@ class _Peer:
 
     # --- what they differ in --------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Begin a plan."""
+    def ready(self, waiting: Sequence[Waiting], now: datetime) -> Iterable[Waiting]:
+        """Begin a plan: say which jobs may be tried."""
+        return waiting
 
-    def ready_at(self, job: Waiting, now: datetime) -> datetime:
-        """Say when *job* may be tried."""
-        return now
+    def in_turn(self, job: Waiting) -> Sequence[Placement]:
+        """Say in which order *job* tries its pools."""
+        return job.placements
 
     def may(self, job: Waiting, pool: str, now: datetime) -> bool:
         """Say whether *job* may be tried in *pool*."""
@@ -99,6 +106,8 @@ class _Peer:
 class _PerJob(_Peer):
     """Each job has a timer of its own; its pools are tried in rotation."""
 
+    whole_queue = True
+
     def __init__(
         self,
         scenario: Scenario,
@@ -108,29 +117,35 @@ class _PerJob(_Peer):
         super().__init__(scenario, seed)
         self.wait = wait
         self.tries: dict[str, int] = {}
-        self.ready: dict[str, datetime] = {}
+        self.timers: list[tuple[datetime, str]] = []
+        self.asleep: set[str] = set()
 
-    def ready_at(self, job: Waiting, now: datetime) -> datetime:
-        return self.ready.get(job.job_id, now)
+    def ready(self, waiting: Sequence[Waiting], now: datetime) -> Iterable[Waiting]:
+        timers, asleep = self.timers, self.asleep
+        while timers and timers[0][0] <= now:
+            asleep.discard(heapq.heappop(timers)[1])
+        return [job for job in waiting if job.job_id not in asleep]
 
-    def may(self, job: Waiting, pool: str, now: datetime) -> bool:
+    def in_turn(self, job: Waiting) -> Sequence[Placement]:
         turn = self.tries.get(job.job_id, 0) % len(job.placements)
-        return job.placements[turn].pool == pool
+        return job.placements[turn:] + job.placements[:turn]
 
     def refused(self, fact: PoolFact, pool: str, now: datetime) -> None:
         tries = self.tries[fact.job_id] = self.tries.get(fact.job_id, 0) + 1
-        chance = hash_fraction(self.seed, fact.job_id, tries)
-        self.ready[fact.job_id] = now + timedelta(seconds=self.wait(tries, chance))
+        gap = self.wait(tries, hash_fraction(self.seed, fact.job_id, tries))
+        self.asleep.add(fact.job_id)
+        heapq.heappush(self.timers, (now + timedelta(seconds=gap), fact.job_id))
 
 
 class _Failover(_PerJob):
     """SkyPilot's managed jobs: each job goes through its pools, then waits, longer each round."""
 
-    def refused(self, fact: PoolFact, pool: str, now: datetime) -> None:
-        tries = self.tries[fact.job_id] = self.tries.get(fact.job_id, 0) + 1
+    def __init__(self, scenario: Scenario, seed: str) -> None:
+        super().__init__(scenario, seed, self._gap)
+
+    def _gap(self, tries: int, chance: float) -> float:
         rounds, rest = divmod(tries, max(1, len(self.quotas)))
-        gap = 0.0 if rest else min(300.0, 60.0 * 1.5 ** (rounds - 1))
-        self.ready[fact.job_id] = now + timedelta(seconds=gap)
+        return 0.0 if rest else min(300.0, 60.0 * 1.5 ** (rounds - 1))
 
 
 class _HeadOfLine(_Peer):
@@ -140,8 +155,9 @@ class _HeadOfLine(_Peer):
         super().__init__(scenario, seed)
         self.blocked: set[str] = set()
 
-    def begin(self) -> None:
+    def ready(self, waiting: Sequence[Waiting], now: datetime) -> Iterable[Waiting]:
         self.blocked.clear()
+        return waiting
 
     def may(self, job: Waiting, pool: str, now: datetime) -> bool:
         return pool == job.placements[0].pool and pool not in self.blocked

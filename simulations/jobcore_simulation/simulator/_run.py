@@ -10,6 +10,7 @@ from typing import Any
 import jobcore
 from jobcore import (
     DEFAULT_SCHEDULER,
+    LATE,
     Due,
     Job,
     JobStore,
@@ -35,6 +36,7 @@ __all__ = ["Outcome", "Sample", "Simulation", "simulate"]
 
 _TICK = seconds(60)
 _SWEEP = seconds(600)
+_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +137,9 @@ class Simulation:
     The ticks, the world, and when each happens.
 
     A launch tick comes each minute and shortly after an event of the provider; a monitor tick
-    looks shortly after an event at the job that it names, each minute at those that do not run
-    yet, and each ten minutes at all (the Lambdas look at all each minute: events here are not lost,
-    so that more would cost time and find nothing).
+    looks shortly after an event at the job that it names, each minute at those that have come to be
+    late, and each ten minutes, and after an outage, at all. (The Lambdas look at all each minute:
+    events here are not lost, so that more would cost time and find nothing.)
     """
 
     def __init__(
@@ -164,10 +166,12 @@ class Simulation:
         self.store = self._port("store", self.base)
         self.notifier = self._port("notifier", self.mailbox)
         self.settings = Settings(
-            # A peer is shown the whole queue, for its timers are the jobs'; ours needs the heads.
+            # Who keeps a timer for each job is shown the whole queue; the heads are enough else.
             limits=limits
             or Limits(
-                launches_max=scenario.provider.burst if scheduler is DEFAULT_SCHEDULER else 10**6
+                launches_max=10**6
+                if getattr(scheduler, "whole_queue", False)
+                else scenario.provider.burst
             ),
             scheduler=scheduler,
             launches_together=1,
@@ -176,6 +180,8 @@ class Simulation:
         self._check = check
         self._lag = seconds(scenario.provider.event_lag)
         self._hinted: dict[str, None] = {}
+        self._late: set[str] = set()  # looked at, since they have come to be late
+        self._missed = False  # a look, since a port was away
         self._launch_at = self._look_at = self._notify_at = -1
         self._left = 0
         self._losses: dict[str, int] = {}
@@ -252,7 +258,8 @@ class Simulation:
         named, self._hinted = list(self._hinted), {}
         self._look_at = -1
         report = self._tick(jobcore.monitor_tick, _Hints(self.store, named), self.fleet)
-        if report is None:  # the store was away; the minute's look finds them
+        if report is None:
+            self._missed = True
             return
         if report.changed:
             self._soon_launch(0)
@@ -260,11 +267,17 @@ class Simulation:
 
     def _look(self, *, everything: bool) -> None:
         store = self.store
-        if not everything:
-            due = self.base.due(Tick.MONITOR, before=self.now(), limit=10**6)
-            waiting = [entry.job_id for entry in due if entry.status is not Status.IN_PROGRESS]
-            store = _Hints(self.store, waiting)
+        if not everything and not self._missed:
+            now = self.now()
+            due = self.base.due(Tick.MONITOR, before=now - LATE - _MOMENT, limit=10**6)
+            late = [entry.job_id for entry in due if entry.status is Status.LAUNCHED]
+            named = [job_id for job_id in late if job_id not in self._late]
+            self._late = set(late)
+            if not named:
+                return
+            store = _Hints(self.store, named)
         report = self._tick(jobcore.monitor_tick, store, self.fleet)
+        self._missed = report is None
         if report is not None and report.changed:
             self._soon_launch(0)
             self._soon_notify()

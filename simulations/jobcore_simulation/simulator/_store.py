@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from heapq import nsmallest
+from itertools import islice
 
 from jobcore import (
     Added,
@@ -28,7 +29,37 @@ from jobcore import (
 __all__ = ["ObjectStore"]
 
 _TICKS = (Tick.LAUNCH, Tick.MONITOR, Tick.NOTIFY)
-_Lane = tuple[str, int, tuple[object, ...]]
+
+
+class _Lane:
+    """The waiting jobs that ask for the same, in order: their keys, themselves, and who backs off."""
+
+    __slots__ = ("jobs", "keys", "not_before")
+
+    def __init__(self) -> None:
+        self.keys: list[tuple[datetime, str]] = []
+        self.jobs: list[Waiting] = []
+        self.not_before: dict[str, datetime] = {}
+
+    def heads(self, now: datetime, depth: int) -> list[Waiting]:
+        if not self.not_before:
+            return self.jobs[:depth]
+        later = self.not_before
+        ready = (job for job in self.jobs if later.get(job.job_id, now) <= now)
+        return list(islice(ready, depth))
+
+    def add(self, job: Waiting, not_before: datetime | None) -> None:
+        key = (job.submitted_at, job.job_id)
+        index = bisect_left(self.keys, key)
+        self.keys.insert(index, key)
+        self.jobs.insert(index, job)
+        if not_before is not None:
+            self.not_before[job.job_id] = not_before
+
+    def remove(self, job: Waiting) -> None:
+        index = bisect_left(self.keys, (job.submitted_at, job.job_id))
+        del self.keys[index], self.jobs[index]
+        self.not_before.pop(job.job_id, None)
 
 
 class ObjectStore:
@@ -44,8 +75,8 @@ class ObjectStore:
         """Begin empty."""
         self._jobs: dict[str, Job] = {}
         self._due: dict[Tick, dict[str, Due]] = {tick: {} for tick in _TICKS}
-        self._lanes: dict[_Lane, list[tuple[datetime, str]]] = {}
-        self._waiting: dict[str, tuple[Waiting, datetime | None]] = {}
+        self._lanes: dict[tuple[object, ...], _Lane] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._slots: Counter[tuple[str, str]] = Counter()
         self._running: Counter[tuple[str, str]] = Counter()
         self._counts: Counter[Status] = Counter()
@@ -92,17 +123,7 @@ class ObjectStore:
 
     def waiting(self, *, now: datetime, depth: int) -> Sequence[Waiting]:
         """List the first *depth* waiting jobs of every lane."""
-        heads: list[Waiting] = []
-        for lane in self._lanes.values():
-            found = 0
-            for _, job_id in lane:
-                waiting, not_before = self._waiting[job_id]
-                if not_before is None or not_before <= now:
-                    heads.append(waiting)
-                    found += 1
-                    if found == depth:
-                        break
-        return heads
+        return [job for lane in self._lanes.values() for job in lane.heads(now, depth)]
 
     def usage(self) -> Sequence[Usage]:
         """Count the slots of active jobs by pool and share."""
@@ -168,20 +189,23 @@ class ObjectStore:
                 self._due[tick][job.job_id] = Due(job.job_id, at, status, job.attempt_number)
         if status is Status.NEW:
             waiting = waiting_of(job)
-            self._waiting[job.job_id] = waiting, getattr(job.state, "not_before", None)
-            insort(self._lanes.setdefault(waiting.lane, []), (waiting.submitted_at, job.job_id))
+            self._waiting[job.job_id] = waiting
+            lane = self._lanes.get(waiting.lane)
+            if lane is None:
+                lane = self._lanes[waiting.lane] = _Lane()
+            lane.add(waiting, getattr(job.state, "not_before", None))
         self._count(job, 1)
 
     def _take_out(self, job: Job) -> None:
         self._counts[job.status] -= 1
         for tick in _TICKS:
             self._due[tick].pop(job.job_id, None)
-        entry = self._waiting.pop(job.job_id, None)
-        if entry is not None:
-            lane = self._lanes[entry[0].lane]
-            del lane[bisect_left(lane, (entry[0].submitted_at, job.job_id))]
-            if not lane:
-                del self._lanes[entry[0].lane]
+        waiting = self._waiting.pop(job.job_id, None)
+        if waiting is not None:
+            lane = self._lanes[waiting.lane]
+            lane.remove(waiting)
+            if not lane.jobs:
+                del self._lanes[waiting.lane]
         self._count(job, -1)
 
     def _count(self, job: Job, sign: int) -> None:
