@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._breaker import *
     from ._capacity import *
     from ._codec import *
     from ._events import *
@@ -46,6 +47,7 @@ _HOMES = {
     "Due": "_ports",
     "EVENT_TYPES": "_events",
     "Effect": "_transitions",
+    "End": "_breaker",
     "Event": "_events",
     "Evidence": "_failures",
     "Explanation": "_planner",
@@ -134,7 +136,9 @@ _HOMES = {
     "allowance": "_capacity",
     "ask": "_ticks",
     "budget": "_retry",
+    "cause_of": "_breaker",
     "classify": "_failures",
+    "count_ends": "_breaker",
     "decode_job": "_codec",
     "decode_spec": "_codec",
     "due_at": "_transitions",
@@ -145,6 +149,8 @@ _HOMES = {
     "from_micros": "_codec",
     "hash_fraction": "_names",
     "is_job_id": "_names",
+    "is_one_bug": "_breaker",
+    "is_paused": "_breaker",
     "job_id_from_bytes": "_names",
     "job_id_from_token": "_names",
     "launch_tick": "_ticks",
@@ -160,6 +166,8 @@ _HOMES = {
     "parse_quota": "_failures",
     "parse_rules": "_failures",
     "parse_training_name": "_names",
+    "paused": "_breaker",
+    "pausing": "_breaker",
     "plan": "_planner",
     "pool_step": "_capacity",
     "quota_room": "_capacity",

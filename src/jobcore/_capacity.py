@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._failures import Failure, FailureClass, parse_quota
 from ._names import hash_fraction
@@ -105,6 +105,7 @@ class PoolState:
         because: the last refusal, for people.
         served, served_at: for the state named `ALL_POOLS` only: slots launched by share, halved every
             two hours, so that who has had much lately goes last among equals.
+        groups: for the state named `ALL_POOLS` only: how jobs of groups have ended (`jobcore.count_ends`).
     """
 
     TIMES: ClassVar = ("level_at", "bet_at", "refused_at", "closed_until", "limit_at", "served_at")
@@ -129,6 +130,7 @@ class PoolState:
     limit_at: datetime | None = None
     because: str = ""
     served: Mapping[str, float] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     served_at: datetime | None = None
 
 
@@ -223,7 +225,7 @@ def _level_of(state: PoolState, in_flight: int, running: int, now: datetime) -> 
 
 def _canaries(waiting: int) -> int:
     """How many launches probe for *waiting* jobs: the best rate grows with the root of the gain."""
-    return min(max(round(math.sqrt(waiting) / 6), 1), _CANARIES_MAX)
+    return min(max(round(math.sqrt(waiting) / 8), 1), _CANARIES_MAX)
 
 
 def served(state: PoolState | None, now: datetime) -> dict[str, float]:

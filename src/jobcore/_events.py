@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import get_args
 
 from ._failures import Failure
-from ._model import Placement, Status
+from ._model import HoldCode, Placement, Status
 
 __all__ = [
     "EVENT_TYPES",
@@ -115,10 +115,18 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldRequested:
-    """Somebody wants no further attempt for now."""
+    """
+    Somebody wants no further attempt for now.
+
+    Args:
+        code: USER, or GROUP where the group breaker asks for it.
+        tell: whether the owner is told; of a group that is paused, one job tells.
+    """
 
     by: str
     reason: str = ""
+    code: HoldCode = HoldCode.USER
+    tell: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

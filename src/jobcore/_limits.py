@@ -21,6 +21,8 @@ class Limits:
         share_weights: how much a share is entitled to, against 1 for those not named.
         aging: a job goes up by one priority for each such time that it has waited, so that
             nobody starves; None for strict priorities.
+        group_breaker: so many failures of one cause, and no completed job, pause a group
+            (see `jobcore.count_ends`); 0 for never.
         launches_max: launches of one plan, so that a tick ends in time.
         pool_backoff, pool_backoff_max: how long a pool is not asked for more after a refusal:
             at least the first; rounds of probes are four times that apart, twice as much after
@@ -32,6 +34,7 @@ class Limits:
     share_default: int | None = None
     share_weights: Mapping[str, float] = field(default_factory=dict)
     aging: timedelta | None = timedelta(hours=6)
+    group_breaker: int = 5
     launches_max: int = 100
     pool_backoff: timedelta = timedelta(seconds=15)
     pool_backoff_max: timedelta = timedelta(minutes=5)

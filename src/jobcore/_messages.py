@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ._model import Job, Json, OutboxEntry, Status
+from ._model import Held, HoldCode, Job, Json, OutboxEntry, Status
 
 __all__ = ["Message", "message_for"]
 
@@ -78,6 +78,8 @@ def _next_command(job: Job, entry: OutboxEntry) -> str:
     match entry.status:
         case Status.COMPLETED:
             return f"jobcore show {job.job_id}"
+        case Status.HELD if isinstance(job.state, Held) and job.state.code is HoldCode.GROUP:
+            return f"jobcore list --group {job.spec.group}, then jobcore release --group {job.spec.group}"
         case Status.HELD:
             return f"jobcore why {job.job_id}, then jobcore release {job.job_id}"
         case Status.STOPPED:

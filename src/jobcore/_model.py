@@ -100,6 +100,7 @@ class HoldCode(StrEnum):
     USER = "user"
     QUOTA = "quota"
     NAME_TAKEN = "name_taken"
+    GROUP = "group"  # the first jobs of its group failed alike
 
 
 def _require(condition: bool, message: str) -> None:

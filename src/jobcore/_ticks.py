@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from ._breaker import End, count_ends, is_one_bug, is_paused, paused, pausing
 from ._capacity import ALL_POOLS, LATE, FactKind, PoolFact, PoolState, serve
 from ._codec import spec_hash
 from ._events import (
@@ -35,7 +36,18 @@ from ._events import (
 from ._failures import Evidence, Failure, FailureClass, Rule, Scope, classify
 from ._limits import Limits
 from ._messages import message_for
-from ._model import InProgress, Job, Launching, Placement, Spec, Status, new_job
+from ._model import (
+    Completed,
+    Failed,
+    HoldCode,
+    InProgress,
+    Job,
+    Launching,
+    Placement,
+    Spec,
+    Status,
+    new_job,
+)
 from ._names import parse_training_name, training_name
 from ._planner import DEFAULT_SCHEDULER, Launch, Scheduler, Snapshot
 from ._ports import (
@@ -43,6 +55,7 @@ from ._ports import (
     Clock,
     CorruptRecord,
     Due,
+    JobQuery,
     JobStore,
     LaunchReply,
     LaunchRequest,
@@ -372,6 +385,10 @@ def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setti
     except Unavailable as error:
         run.trouble("", error)
         return run.report
+    if _pause_groups(run, snapshot):
+        if not settings.go_on():
+            return run.report
+        snapshot = snapshot_of(store, trainer, now=run.now, limits=settings.limits)
     decided = settings.scheduler.plan(snapshot, settings.limits, now=run.now)
     run.report.wake_at = decided.wake_at
     if decided.launches:
@@ -393,6 +410,35 @@ def _serve(run: _Pass, snapshot: Snapshot, launching: Sequence[Job]) -> None:
         state = snapshot.pools.get(ALL_POOLS) or PoolState(name=ALL_POOLS)
         # Lost to another tick: fairness is a matter of hours.
         run.store.save_pool(serve(state, launched, run.now))
+
+
+def _pause_groups(run: _Pass, snapshot: Snapshot) -> bool:
+    """Hold the waiting jobs of groups that the breaker has paused; one of each group tells its owner."""
+    held = False
+    for group, reason in pausing(snapshot.pools.get(ALL_POOLS)).items():
+        hold = HoldRequested(by="jobcore", reason=reason, code=HoldCode.GROUP)
+        known = run.store.find(
+            JobQuery(group=group, statuses=frozenset({Status.HELD}), limit=1000)
+        ).jobs
+        told = any(is_paused(job) for job in known)
+        while run.settings.go_on():
+            query = JobQuery(
+                group=group, statuses=frozenset({Status.NEW}), limit=min(run.settings.page, 1000)
+            )
+            jobs = run.store.find(query).jobs
+            after = run.apply(
+                (job, [replace(hold, tell=not told and number == 0)])
+                for number, job in enumerate(jobs)
+            )
+            told = True
+            held |= bool(jobs)
+            if not any(job.status is Status.HELD for job in after):
+                # Of those that are left none can be held (others change them): the rest is launched.
+                state = run.store.pools().get(ALL_POOLS)
+                if state is not None:
+                    run.store.save_pool(paused(state, group, begin=False))
+                break
+    return held
 
 
 def _begin(run: _Pass, launches: Sequence[Launch]) -> list[Job]:
@@ -705,10 +751,33 @@ def _observe(run: _Pass, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
         todo.append((job, [*events, TimePassed()]))
     after = run.apply(todo)
     learned.save()
+    _judge_groups(run, jobs, after)
     for job in after:
         for effect in owed(job):
             if isinstance(effect, StopTraining):
                 _stop(run, trainer, job.job_id, effect.name)
+
+
+def _judge_groups(run: _Pass, before: Mapping[str, Job], after: Sequence[Job]) -> None:
+    """Count how jobs of groups have ended, and pause a group whose jobs all fail alike."""
+    first = run.settings.limits.group_breaker
+    ends: list[End] = [
+        (job.spec.group, job.state.failure if isinstance(job.state, Failed) else None)
+        for job in after
+        if job.spec.group is not None
+        and isinstance(job.state, Failed | Completed)
+        and not before[job.job_id].status.is_terminal
+    ]
+    if not first or not ends:
+        return
+    for _ in range(3):  # lost to another tick: it has written other ends
+        state = run.store.pools().get(ALL_POOLS) or PoolState(name=ALL_POOLS)
+        counted, judged = count_ends(state, ends, first=first, now=run.now)
+        for group in judged:
+            if is_one_bug(counted, group, run.store.counts(group=group)):
+                counted = paused(counted, group, begin=True)
+        if counted is state or run.store.save_pool(counted):
+            return
 
 
 # --- notify -----------------------------------------------------------------------------

@@ -234,11 +234,13 @@ def _timed_out(job: Job, cause: StopCause, now: datetime) -> Job:
     return _over(job, Failed(since=now, failure=failure), now, text)
 
 
-def _held(job: Job, attempt: int, code: HoldCode, reason: str, now: datetime) -> Job:
-    """Hold the job; a person is told unless a person did it."""
+def _held(
+    job: Job, attempt: int, code: HoldCode, reason: str, now: datetime, *, tell: bool = True
+) -> Job:
+    """Hold the job; a person is told unless a person did it, or was told of another job."""
     reason = reason[:REASON_KEPT_CHARS_MAX]
     state = Held(since=now, attempt=attempt, code=code, reason=reason)
-    outbox = job.outbox if code is HoldCode.USER else _announced(job, Status.HELD, now, reason)
+    outbox = _announced(job, Status.HELD, now, reason) if tell else job.outbox
     return _moved(job, state, now, f"{code}: {reason}", outbox=outbox, hold_next=False)
 
 
@@ -254,7 +256,8 @@ def _after_failure(job: Job, failure: Failure, next_attempt: int, now: datetime)
     charges = {**job.charges, failure.failure_class: job.charges.get(failure.failure_class, 0) + 1}
     job = replace(job, charges=charges)
     if job.hold_next:
-        return _held(job, next_attempt, HoldCode.USER, "asked for while a training ran", now)
+        why = "asked for while a training ran"
+        return _held(job, next_attempt, HoldCode.USER, why, now, tell=False)
     state = New(since=now, attempt=next_attempt, not_before=decision.not_before, after=failure)
     return _moved(job, state, now, note)
 
@@ -471,7 +474,7 @@ def _stop_again(job: Job, state: Stopping, event: StopRequested, now: datetime) 
 
 def _hold(job: Job, state: New, event: HoldRequested, now: datetime) -> Job:
     reason = event.reason or f"held by {event.by}"
-    return _held(job, state.attempt, HoldCode.USER, reason, now)
+    return _held(job, state.attempt, event.code, reason, now, tell=event.tell)
 
 
 def _hold_next(job: Job, state: Active, event: HoldRequested, now: datetime) -> Job | str:

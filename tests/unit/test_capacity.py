@@ -151,7 +151,7 @@ def test_a_level_that_nothing_confirms_becomes_a_memory():
 
 def test_the_canaries_grow_with_the_root_of_what_waits():
     dry = PoolState(name="a", growth=0, refused_at=T0, fade=0.0)
-    assert [may(dry, waiting=n).bets for n in (0, 1, 100, 10_000, 10**6)] == [1, 1, 2, 17, 32]
+    assert [may(dry, waiting=n).bets for n in (0, 1, 100, 10_000, 10**6)] == [1, 1, 1, 12, 32]
 
 
 def test_a_quota_sentence_sets_the_limit_and_what_others_use():

@@ -33,8 +33,8 @@ __all__ = ["POLICIES", "Policy", "policy"]
 _BAD = (FactKind.LOST, FactKind.REFUSED)
 
 
-#: Launch order of jobs of one priority: the scenarios have no other.
-_BY_AGE = attrgetter("submitted_at", "job_id")
+#: Launch order of jobs of one priority, and no two of a scenario have the same time.
+_BY_AGE = attrgetter("submitted_at")
 
 
 class _Peer:

@@ -213,5 +213,10 @@ class StoreContract:
         assert store.save_pool(PoolState(name="cpu", refusals=9)) is False
         (state,) = store.pools().values()
         assert (state.refusals, state.closed_until) == (1, NOW)
-        assert store.save_pool(replace(state, refusals=2)) is True
+        groups = {
+            "sweep": {"cause": "c0ffee", "failed": 4, "why": "KeyError: 'x'", "at": 1_767_225_600}
+        }
+        learned = replace(state, refusals=2, served={"ada": 1.5}, groups=groups)
+        assert store.save_pool(learned) is True
+        assert store.pools()["cpu"] == replace(learned, version=2)
         assert store.pools()["cpu"].refusals == 2

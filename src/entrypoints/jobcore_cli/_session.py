@@ -152,7 +152,7 @@ class Session:
         table = self.config.get("limits", {})
         try:
             unknown = set(table) - {
-                "aging", "launches_max", "pool_backoff", "pool_backoff_max", "pools",
+                "aging", "group_breaker", "launches_max", "pool_backoff", "pool_backoff_max", "pools",
                 "share_default", "share_weights", "shares",
             }  # fmt: skip
             if unknown:

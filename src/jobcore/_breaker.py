@@ -1,0 +1,145 @@
+"""
+The group breaker: the same failure in the first jobs of a group pauses the rest.
+
+A sweep of a thousand jobs with one bug in it would fail a thousand times. What
+the first of them end with is counted by group, in the one record that all
+pools share (`jobcore.ALL_POOLS`), so that it costs nothing to ask, and a few
+writes for a group. As soon as one job of a group completes, the group is sound
+and nothing more is counted for a day.
+
+The monitor counts and decides; the launch tick holds the jobs that wait,
+before it plans.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import TypeAlias
+
+from ._capacity import PoolState
+from ._failures import Failure, Retryable
+from ._model import Held, HoldCode, Job, Status
+
+__all__ = ["End", "cause_of", "count_ends", "is_one_bug", "is_paused", "paused", "pausing"]
+
+#: How a job of a group ended: the group, and the failure, or None for a completed one.
+End: TypeAlias = tuple[str, Failure | None]
+
+_FORGOTTEN = timedelta(days=1)
+_GROUPS_MAX = 200  # the record has to stay small
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+|/\S+|'[^']*'|\"[^\"]*\"")
+
+
+def cause_of(failure: Failure) -> str:
+    """Reduce a failure to its cause: two failures of one bug have the same, whatever numbers they name."""
+    text = _VARYING.sub("#", failure.headline)
+    said = f"{failure.failure_class}|{failure.rule}|{text}"
+    return sha256(said.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def count_ends(
+    state: PoolState, ends: Iterable[End], *, first: int, now: datetime
+) -> tuple[PoolState, Sequence[str]]:
+    """
+    Count how jobs of groups have ended.
+
+    Args:
+        state: the record of all pools.
+        first: after so many failures of one cause and no completion, a group is to be judged; then
+            after twice as many, and so on, so that judging costs little.
+
+    Returns:
+        The new record (*state* itself if nothing changed), and the groups to be judged with
+        `is_one_bug`.
+    """
+    groups = {name: dict(tally) for name, tally in state.groups.items()}
+    changed = False
+    judged: dict[str, None] = {}
+    at = int(now.timestamp())
+    for group, failure in ends:
+        tally = groups.get(group)
+        if tally is not None and at - int(tally["at"]) > _FORGOTTEN.total_seconds():
+            tally = None
+        if failure is None:
+            if tally is None or not tally.get("sound"):
+                groups[group] = {"sound": True, "at": at}
+                judged.pop(group, None)
+                changed = True
+            continue
+        if failure.retryable is not Retryable.NO or (tally is not None and tally.get("sound")):
+            continue
+        cause = cause_of(failure)
+        if tally is None or tally.get("cause") != cause:
+            tally = {"cause": cause, "failed": 0}
+        failed = int(tally["failed"]) + 1
+        groups[group] = {**tally, "failed": failed, "why": failure.headline, "at": at}
+        changed = True
+        if failed >= first and failed % first == 0 and _is_power_of_two(failed // first):
+            judged[group] = None
+    return (_with_groups(state, groups, at) if changed else state), tuple(judged)
+
+
+def is_one_bug(state: PoolState, group: str, counts: Mapping[Status, int]) -> bool:
+    """
+    Judge whether the failures of *group* are all that can be expected of it.
+
+    They are not where a job has completed, or where more jobs run than have failed: fast
+    failures say little of jobs that are still at work.
+
+    Args:
+        counts: the group's jobs by status, as they are now.
+    """
+    failed = int(state.groups.get(group, {}).get("failed", 0))
+    return not counts.get(Status.COMPLETED, 0) and failed >= counts.get(Status.IN_PROGRESS, 0)
+
+
+def is_paused(job: Job) -> bool:
+    """Say whether the breaker holds *job*."""
+    return isinstance(job.state, Held) and job.state.code is HoldCode.GROUP
+
+
+def pausing(state: PoolState | None) -> Mapping[str, str]:
+    """Name the groups whose waiting jobs are to be held, with the reason for people."""
+    if state is None or not state.groups:
+        return {}
+    return {
+        name: f"the first {tally['failed']} jobs of group {name!r} that ended failed alike, and "
+        f"none completed ({tally['why']}); the jobs of the group that wait are held"
+        for name, tally in state.groups.items()
+        if tally.get("pausing")
+    }
+
+
+def paused(state: PoolState, group: str, *, begin: bool) -> PoolState:
+    """Note that the waiting jobs of *group* are to be held (*begin*), or are held now."""
+    groups = {name: dict(tally) for name, tally in state.groups.items()}
+    tally = groups.get(group)
+    if tally is None or bool(tally.get("pausing")) is begin:
+        return state
+    if begin:
+        tally["pausing"] = True
+    else:
+        del tally["pausing"]
+        tally["failed"] = 0  # released jobs are judged anew
+    return replace(state, groups=groups)
+
+
+def _with_groups(
+    state: PoolState, groups: Mapping[str, Mapping[str, object]], at: int
+) -> PoolState:
+    """Put the tallies of *groups* into the record, without those that are out of date."""
+    fresh = {
+        name: tally
+        for name, tally in groups.items()
+        if tally.get("pausing") or at - int(str(tally["at"])) <= _FORGOTTEN.total_seconds()
+    }
+    newest = sorted(fresh, key=lambda name: (-int(str(fresh[name]["at"])), name))[:_GROUPS_MAX]
+    return replace(state, groups={name: fresh[name] for name in sorted(newest)})
+
+
+def _is_power_of_two(number: int) -> bool:
+    return number & (number - 1) == 0
