@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._capacity import *
     from ._codec import *
     from ._events import *
+    from ._evolve import *
     from ._failures import *
     from ._jobfile import *
     from ._limits import *
@@ -144,6 +145,7 @@ _HOMES = {
     "due_at": "_transitions",
     "encode_job": "_codec",
     "encode_spec": "_codec",
+    "evolve": "_evolve",
     "expand_sweep": "_jobfile",
     "explain": "_planner",
     "from_micros": "_codec",

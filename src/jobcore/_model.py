@@ -422,22 +422,16 @@ class Job:
     @property
     def attempt_number(self) -> int:
         """The attempt that the state speaks of: the current one, the next, or the last."""
-        match self.state:
-            case New(attempt=number) | Held(attempt=number):
-                return number
-            case Launching() | Launched() | InProgress() | Stopping():
-                return self.state.attempt.number
-            case _:
-                return self.attempts[-1].number if self.attempts else 1
+        attempt: Attempt | int | None = getattr(self.state, "attempt", None)
+        if attempt is None:
+            return self.attempts[-1].number if self.attempts else 1
+        return attempt if isinstance(attempt, int) else attempt.number
 
     @property
     def current(self) -> Attempt | None:
         """The attempt that has, or may have, a training now."""
-        match self.state:
-            case Launching() | Launched() | InProgress() | Stopping():
-                return self.state.attempt
-            case _:
-                return None
+        attempt = getattr(self.state, "attempt", None)
+        return attempt if isinstance(attempt, Attempt) else None
 
     @property
     def training_name(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = [
@@ -36,6 +37,7 @@ class TrainingName(NamedTuple):
     attempt: int
 
 
+@lru_cache(maxsize=2**14)
 def is_job_id(text: str) -> bool:
     """Tell whether *text* is a well-formed job id (26 characters, safe in paths and names)."""
     return _JOB_ID.fullmatch(text) is not None

@@ -194,7 +194,11 @@ class _Room:
             self._use(usage.pool, usage.share, usage.slots)
             self.pool_running[usage.pool] = self.pool_running.get(usage.pool, 0) + usage.running
         self.served = served(snapshot.pools.get(ALL_POOLS), now)
-        self.waiting = Counter(p.pool for job in snapshot.waiting for p in job.placements)
+        alike = Counter(id(job.placements) for job in snapshot.waiting)
+        self.waiting: Counter[str] = Counter()
+        for job in snapshot.waiting:
+            for placement in job.placements if (times := alike.pop(id(job.placements), 0)) else ():
+                self.waiting[placement.pool] += times
 
     def _use(self, pool: str, share: str, slots: int) -> None:
         self.pool_used[pool] = self.pool_used.get(pool, 0) + slots
@@ -365,8 +369,18 @@ def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
     wakes: list[datetime] = []
     # One heap entry per lane, ranked as the lane's oldest job.
     lanes: dict[tuple[str, int, tuple[Placement, ...]], list[Waiting]] = {}
+    lane: list[Waiting] = []
     for job in snapshot.waiting:
-        lanes.setdefault(job.lane, []).append(job)
+        # A store may well hand out the very same placements again: then there is nothing to hash.
+        last = lane[-1] if lane else None
+        if (
+            last is None
+            or job.placements is not last.placements
+            or job.share != last.share
+            or job.priority != last.priority
+        ):
+            lane = lanes.setdefault(job.lane, [])
+        lane.append(job)
     heads: list[tuple[_Rank, list[Waiting]]] = []
     for members in lanes.values():
         members.sort(key=order_key, reverse=True)

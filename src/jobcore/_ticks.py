@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain
 
 from ._breaker import End, count_ends, is_one_bug, is_paused, paused, pausing
 from ._capacity import ALL_POOLS, LATE, FactKind, PoolFact, PoolState, serve
@@ -316,9 +317,8 @@ def _is_ours(training: Training, job: Job) -> bool:
 
 def _events_of(training: Training, placement: Placement, rules: Sequence[Rule]) -> list[Event]:
     """Turn what the trainer says of a training of ours into facts."""
-    name = parse_training_name(training.name)
-    assert name is not None  # the name came from us
-    number = name.attempt
+    number = training.attempt
+    assert number is not None  # it is ours
     if training.state.is_terminal:
         failure = None
         if training.state is not TrainingState.COMPLETED:
@@ -401,12 +401,12 @@ def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setti
 
 def _serve(run: _Pass, snapshot: Snapshot, launching: Sequence[Job]) -> None:
     """Note which shares were given slots; nothing is written where there is only one share."""
-    shares = {job.share for job in snapshot.waiting} | {use.share for use in snapshot.usage}
     launched: Counter[str] = Counter()
     for job in launching:
         if job.current is not None:
             launched[job.spec.share] += job.current.placement.count
-    if len(shares) > 1 and launched:
+    shares = chain((j.share for j in snapshot.waiting), (u.share for u in snapshot.usage))
+    if len(launched) > 1 or (launched and any(share not in launched for share in shares)):
         state = snapshot.pools.get(ALL_POOLS) or PoolState(name=ALL_POOLS)
         # Lost to another tick: fairness is a matter of hours.
         run.store.save_pool(serve(state, launched, run.now))

@@ -51,7 +51,7 @@ the training, and the reaper does so if that tick dies.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -71,6 +71,7 @@ from ._events import (
     TrainingMissing,
     TrainingSeen,
 )
+from ._evolve import evolve
 from ._failures import Failure, FailureClass, Retryable, Scope
 from ._model import (
     ATTEMPTS_KEPT_MAX,
@@ -190,7 +191,7 @@ def _moved(job: Job, state: State, now: datetime, note: str, **changes: Any) -> 
     if len(timeline) > TIMELINE_KEPT_MAX:
         # The beginning tells what was asked, the end what is so; drop from the middle.
         timeline = (*timeline[:5], *timeline[5 - TIMELINE_KEPT_MAX :])
-    return replace(job, state=state, timeline=timeline, **changes)
+    return evolve(job, state=state, timeline=timeline, **changes)
 
 
 def _number_of(state: State, job: Job) -> int:
@@ -254,7 +255,7 @@ def _after_failure(job: Job, failure: Failure, next_attempt: int, now: datetime)
         return _held(job, next_attempt, decision.code, decision.reason, now)
     assert isinstance(decision, TryAgain)
     charges = {**job.charges, failure.failure_class: job.charges.get(failure.failure_class, 0) + 1}
-    job = replace(job, charges=charges)
+    job = evolve(job, charges=charges)
     if job.hold_next:
         why = "asked for while a training ran"
         return _held(job, next_attempt, HoldCode.USER, why, now, tell=False)
@@ -302,7 +303,7 @@ def _launch(job: Job, state: New, event: LaunchDecided, now: datetime) -> Job | 
 
 
 def _accept(job: Job, state: Launching, event: LaunchAccepted, now: datetime) -> Job:
-    attempt = replace(state.attempt, launched_at=now)
+    attempt = evolve(state.attempt, launched_at=now)
     return _moved(job, Launched(since=now, attempt=attempt), now, "")
 
 
@@ -331,7 +332,7 @@ def _name_taken(job: Job, state: Launching, event: NameTaken, now: datetime) -> 
 def _accept_to_stop(job: Job, state: Stopping, event: LaunchAccepted, now: datetime) -> Job | str:
     if state.known:
         return "the training is known already"
-    return replace(job, state=replace(state, known=True))
+    return evolve(job, state=evolve(state, known=True))
 
 
 def _nothing_to_stop(
@@ -358,7 +359,7 @@ def _see(
 ) -> Job | str:
     attempt = state.attempt
     if event.running and not isinstance(state, InProgress):
-        attempt = replace(
+        attempt = evolve(
             attempt,
             launched_at=attempt.launched_at or now,
             started_at=event.started_at or now,
@@ -367,30 +368,30 @@ def _see(
             job, InProgress(since=now, attempt=attempt, detail=event.detail), now, event.detail
         )
     if isinstance(state, Launching):
-        attempt = replace(attempt, launched_at=now)
+        attempt = evolve(attempt, launched_at=now)
         return _moved(
             job, Launched(since=now, attempt=attempt, detail=event.detail), now, event.detail
         )
     if event.detail == state.detail and state.missing_since is None:
         return "nothing new"
-    return replace(job, state=replace(state, detail=event.detail, missing_since=None))
+    return evolve(job, state=evolve(state, detail=event.detail, missing_since=None))
 
 
 def _see_stopping(job: Job, state: Stopping, event: TrainingSeen, now: datetime) -> Job | str:
     if state.known and state.missing_since is None:
         return "nothing new"
-    return replace(job, state=replace(state, known=True, missing_since=None))
+    return evolve(job, state=evolve(state, known=True, missing_since=None))
 
 
 def _shortened(attempt: Attempt) -> Attempt:
     """Keep one line of an older attempt's failure: the record is written at every transition."""
     if attempt.failure is None or len(attempt.failure.text) <= REASON_KEPT_CHARS_MAX:
         return attempt
-    return replace(attempt, failure=replace(attempt.failure, text=attempt.failure.headline))
+    return evolve(attempt, failure=evolve(attempt.failure, text=attempt.failure.headline))
 
 
 def _end(job: Job, state: Active, event: TrainingEnded, now: datetime) -> Job:
-    attempt = replace(
+    attempt = evolve(
         state.attempt,
         started_at=event.started_at or state.attempt.started_at,
         ended_at=event.ended_at or now,
@@ -398,7 +399,7 @@ def _end(job: Job, state: Active, event: TrainingEnded, now: datetime) -> Job:
         failure=event.failure,
     )
     ran = attempt.started_at is not None
-    job = replace(
+    job = evolve(
         job,
         attempts=(*map(_shortened, job.attempts), attempt)[-ATTEMPTS_KEPT_MAX:],
         waiting_since=now if ran else job.waiting_since,
@@ -417,12 +418,12 @@ def _miss(
     if isinstance(state, Stopping) and not state.known:
         return "not created yet"
     if state.missing_since is None:
-        return replace(job, state=replace(state, missing_since=now))
+        return evolve(job, state=evolve(state, missing_since=now))
     if now - state.missing_since < MISSING_BELIEVED_AFTER:
         return "missing, not for long enough to believe it"
     if isinstance(state, Stopping):
         # Rule B: use the name up, so that nothing can appear under it later.
-        return replace(job, state=replace(state, known=False, missing_since=None))
+        return evolve(job, state=evolve(state, known=False, missing_since=None))
     # Rule A: never seen terminal, so the same name again, which cannot run twice.
     return _moved(
         job,
@@ -438,14 +439,14 @@ def _miss(
 
 
 def _stop_waiting(job: Job, state: New | Held, event: StopRequested, now: datetime) -> Job:
-    job = replace(job, stop=StopRequest(at=now, by=event.by[:REASON_KEPT_CHARS_MAX]))
+    job = evolve(job, stop=StopRequest(at=now, by=event.by[:REASON_KEPT_CHARS_MAX]))
     return _over(job, Stopped(since=now), now, f"stopped by {event.by}; no training existed")
 
 
 def _stop_active(
     job: Job, state: Launching | Launched | InProgress, event: StopRequested, now: datetime
 ) -> Job:
-    job = replace(job, stop=StopRequest(at=now, by=event.by[:REASON_KEPT_CHARS_MAX]))
+    job = evolve(job, stop=StopRequest(at=now, by=event.by[:REASON_KEPT_CHARS_MAX]))
     return _stopping(job, state, StopCause.USER, now, f"asked for by {event.by}")
 
 
@@ -465,10 +466,10 @@ def _stop_again(job: Job, state: Stopping, event: StopRequested, now: datetime) 
     if job.stop is not None:
         return "it is being stopped already"
     # A clock was stopping it; now a person wants it too, and is told Stopped.
-    return replace(
+    return evolve(
         job,
         stop=StopRequest(at=now, by=event.by[:REASON_KEPT_CHARS_MAX]),
-        state=replace(state, cause=StopCause.USER),
+        state=evolve(state, cause=StopCause.USER),
     )
 
 
@@ -480,7 +481,7 @@ def _hold(job: Job, state: New, event: HoldRequested, now: datetime) -> Job:
 def _hold_next(job: Job, state: Active, event: HoldRequested, now: datetime) -> Job | str:
     if job.hold_next:
         return "it will be held before its next attempt already"
-    return replace(job, hold_next=True)
+    return evolve(job, hold_next=True)
 
 
 def _release(job: Job, state: Held, event: ReleaseRequested, now: datetime) -> Job:
@@ -496,7 +497,7 @@ def _release_backoff(job: Job, state: New, event: ReleaseRequested, now: datetim
         return "it is not held and does not back off"
     return _moved(
         job,
-        replace(state, since=now, not_before=None),
+        evolve(state, since=now, not_before=None),
         now,
         f"back-off ended by {event.by}",
     )
@@ -505,7 +506,7 @@ def _release_backoff(job: Job, state: New, event: ReleaseRequested, now: datetim
 def _release_next(job: Job, state: Active, event: ReleaseRequested, now: datetime) -> Job | str:
     if not job.hold_next:
         return "it is not held"
-    return replace(job, hold_next=False)
+    return evolve(job, hold_next=False)
 
 
 def _time_waiting(job: Job, state: New | Held, event: TimePassed, now: datetime) -> Job | str:
@@ -526,7 +527,7 @@ def _published(job: Job, state: State, event: MessagePublished, now: datetime) -
     left = tuple(entry for entry in job.outbox if entry.event_id != event.event_id)
     if len(left) == len(job.outbox):
         return "the message was published already"
-    return replace(job, outbox=left)
+    return evolve(job, outbox=left)
 
 
 # --- the table --------------------------------------------------------------------------

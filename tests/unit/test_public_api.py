@@ -20,7 +20,7 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("_*.py") if path.stem != "__
 # What a pure module may use; a clock or chance inside them is banned by the linter.
 PURE = {
     "__future__", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools",
-    "hashlib", "heapq", "importlib", "itertools", "json", "math", "re", "types", "typing",
+    "hashlib", "heapq", "importlib", "itertools", "json", "math", "operator", "re", "types", "typing",
 }  # fmt: skip
 
 

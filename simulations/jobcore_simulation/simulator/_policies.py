@@ -1,14 +1,14 @@
 """The peers: how others launch into a shortage, as schedulers that the same ticks ask.
 
 Each keeps what it knows in memory, as the originals do. All are told the quota, and none the
-capacity. They are asked for as many launches a tick as the API takes at once.
+capacity. None asks the API for more than it takes: each has a token bucket of its own.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
 from jobcore import (
@@ -45,16 +45,21 @@ class _Peer:
 
     def __init__(self, scenario: Scenario, seed: str) -> None:
         self.seed = seed
-        self.burst = scenario.provider.burst
+        self.rate, self.burst = scenario.provider.rate, scenario.provider.burst
+        self.tokens, self.filled_at = float(self.burst), datetime.min.replace(tzinfo=UTC)
         self.quotas = {pool.name: pool.quota for pool in scenario.pools}
 
     def plan(self, snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
         used: dict[str, int] = {}
         for use in snapshot.usage:
             used[use.pool] = used.get(use.pool, 0) + use.slots
+        gone = max(0.0, (now - self.filled_at).total_seconds())
+        self.tokens, self.filled_at = min(self.burst, self.tokens + gone * self.rate), now
         launches: list[Launch] = []
+        wake_at = None
         for job in sorted(self.ready(snapshot.waiting, now), key=_BY_AGE):
-            if len(launches) == self.burst:
+            if self.tokens < 1:
+                wake_at = now + timedelta(seconds=self.burst / self.rate / 2)
                 break
             for placement in self.in_turn(job):
                 quota = self.quotas[placement.pool]
@@ -64,8 +69,9 @@ class _Peer:
                     continue
                 used[placement.pool] = used.get(placement.pool, 0) + placement.count
                 launches.append(Launch(job.job_id, job.attempt, placement, bet=True))
+                self.tokens -= 1
                 break
-        return Plan(tuple(launches))  # timers are seen by the minute's tick
+        return Plan(tuple(launches), wake_at)  # timers are seen by the minute's tick
 
     def learn(
         self,
@@ -124,6 +130,8 @@ class _PerJob(_Peer):
         timers, asleep = self.timers, self.asleep
         while timers and timers[0][0] <= now:
             asleep.discard(heapq.heappop(timers)[1])
+        if len(asleep) >= len(waiting):  # who sleeps waits
+            return ()
         return [job for job in waiting if job.job_id not in asleep]
 
     def in_turn(self, job: Waiting) -> Sequence[Placement]:

@@ -35,7 +35,7 @@ from ._world import Fleet
 __all__ = ["Outcome", "Sample", "Simulation", "simulate"]
 
 _TICK = seconds(60)
-_SWEEP = seconds(600)
+_SWEEP = seconds(3600)
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -138,7 +138,7 @@ class Simulation:
 
     A launch tick comes each minute and shortly after an event of the provider; a monitor tick
     looks shortly after an event at the job that it names, each minute at those that have come to be
-    late, and each ten minutes, and after an outage, at all. (The Lambdas look at all each minute:
+    late, and each hour, and after an outage, at all. (The Lambdas look at all each minute:
     events here are not lost, so that more would cost time and find nothing.)
     """
 
@@ -179,6 +179,7 @@ class Simulation:
         )
         self._check = check
         self._lag = seconds(scenario.provider.event_lag)
+        self._placed: dict[tuple[tuple[str, ...], int], tuple[Placement, ...]] = {}
         self._hinted: dict[str, None] = {}
         self._late: set[str] = set()  # looked at, since they have come to be late
         self._missed = False  # a look, since a port was away
@@ -228,7 +229,7 @@ class Simulation:
                 Spec(
                     name=f"job-{task.number}",
                     owner=task.share,
-                    placements=tuple(Placement(pool, task.count) for pool in task.pools),
+                    placements=self._placements(task.pools, task.count),
                     retry=_RETRY,
                 )
             )
@@ -241,6 +242,12 @@ class Simulation:
             self._submitted[job_id] = task
             self._asked[task.share] = self._asked.get(task.share, 0) + task.count
         self._soon_launch(0)
+
+    def _placements(self, pools: tuple[str, ...], count: int) -> tuple[Placement, ...]:
+        key = (pools, count)
+        if key not in self._placed:
+            self._placed[key] = tuple(Placement(pool, count) for pool in pools)
+        return self._placed[key]
 
     def _minute(self, _: object) -> None:
         self._look(everything=self.engine.now % _SWEEP == 0)
@@ -258,8 +265,9 @@ class Simulation:
         named, self._hinted = list(self._hinted), {}
         self._look_at = -1
         report = self._tick(jobcore.monitor_tick, _Hints(self.store, named), self.fleet)
-        if report is None:
+        if report is None or report.troubles:
             self._missed = True
+        if report is None:
             return
         if report.changed:
             self._soon_launch(0)
@@ -277,7 +285,7 @@ class Simulation:
                 return
             store = _Hints(self.store, named)
         report = self._tick(jobcore.monitor_tick, store, self.fleet)
-        self._missed = report is None
+        self._missed = report is None or report.troubles > 0
         if report is not None and report.changed:
             self._soon_launch(0)
             self._soon_notify()

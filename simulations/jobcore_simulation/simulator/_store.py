@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from heapq import nsmallest
 from itertools import islice
@@ -22,6 +21,7 @@ from jobcore import (
     Usage,
     Waiting,
     due_at,
+    evolve,
     spec_hash,
     waiting_of,
 )
@@ -109,7 +109,7 @@ class ObjectStore:
                 saved.append(None)
                 continue
             self._take_out(known)
-            stored = replace(job, version=job.version + 1)
+            stored = evolve(job, version=job.version + 1)
             self._put(stored)
             saved.append(stored)
         return saved
@@ -170,7 +170,7 @@ class ObjectStore:
         known = self._pools.get(state.name)
         if (known.version if known is not None else 0) != state.version:
             return False
-        self._pools[state.name] = replace(state, version=state.version + 1)
+        self._pools[state.name] = evolve(state, version=state.version + 1)
         return True
 
     def jobs(self) -> Iterable[Job]:
