@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._events import *
     from ._evolve import *
     from ._failures import *
+    from ._invariants import *
     from ._jobfile import *
     from ._limits import *
     from ._messages import *
@@ -132,6 +133,7 @@ _HOMES = {
     "TryAgain": "_retry",
     "Unavailable": "_ports",
     "Usage": "_planner",
+    "Violation": "_invariants",
     "WaitCode": "_planner",
     "Waiting": "_planner",
     "allowance": "_capacity",
@@ -184,6 +186,7 @@ _HOMES = {
     "to_micros": "_codec",
     "training_name": "_names",
     "validate": "_jobfile",
+    "violations": "_invariants",
     "waiting_of": "_planner",
     "wake_at": "_transitions",
 }

@@ -38,6 +38,7 @@ from jobcore import (
     new_job,
     owed,
     step,
+    violations,
     wake_at,
 )
 
@@ -182,6 +183,10 @@ class Life(RuleBasedStateMachine):
                 assert effect.to_stop == isinstance(self.job.state, Stopping)
         if isinstance(self.job.state, Stopping) and self.job.state.cause is StopCause.USER:
             assert self.job.stop is not None
+
+    @invariant()
+    def breaks_no_invariant(self):
+        assert list(violations(self.job)) == []
 
     @invariant()
     def survives_being_stored(self):

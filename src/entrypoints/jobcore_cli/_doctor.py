@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -21,9 +22,10 @@ _FREE_BYTES_MIN = 200 << 20
 
 
 @click.command("doctor")
+@click.option("--deep", is_flag=True, help="Read every job, and check what must be true of each.")
 @common
 @click.pass_obj
-def doctor_command(session: Session, /) -> int:
+def doctor_command(session: Session, /, deep: bool) -> int:
     """Check the set-up. Exit code 1 if something is wrong."""
     checks: list[tuple[str, Callable[[], str]]] = [
         ("python", lambda: sys.version.split()[0]),
@@ -42,6 +44,8 @@ def doctor_command(session: Session, /) -> int:
             ("store", lambda: f"{sum(session.store.counts().values())} jobs"),
             ("pools", lambda: _pools(session)),
         ]
+    if deep:
+        checks.append(("jobs", lambda: _jobs(session)))
     results = []
     for name, check in checks:
         try:
@@ -54,6 +58,37 @@ def doctor_command(session: Session, /) -> int:
         for name, ok, said in results:
             print(f"{'ok ' if ok else 'BAD'}  {name:<10}  {plain(said)}")
     return 0 if all(ok for _, ok, _ in results) else FAILED
+
+
+_SHOWN_MAX = 20
+
+
+def _jobs(session: Session) -> str:
+    """Read all jobs, page by page, and check each by itself and all against the counts; nothing is written."""
+    found: list[jobcore.Violation] = []
+    counted: Counter[jobcore.Status] = Counter()
+    before = session.store.counts()
+    cursor = None
+    while True:
+        page = session.store.find(jobcore.JobQuery(limit=1000, cursor=cursor))
+        for job in page.jobs:
+            counted[job.status] += 1
+            found += jobcore.violations(job)
+        cursor = page.cursor
+        if cursor is None:
+            break
+    after = session.store.counts()
+    said = [f"{one.code} {one.job_id}: {one.said}" for one in found[:_SHOWN_MAX]]
+    if len(found) > _SHOWN_MAX:
+        said.append(f"and {len(found) - _SHOWN_MAX} more")
+    said += [
+        f"S16: {after.get(status, 0)} are counted as {status}, {counted[status]} are"
+        for status in jobcore.Status  # a count that moved while the jobs were read says nothing
+        if before.get(status, 0) == after.get(status, 0) != counted[status]
+    ]
+    if said:
+        raise CliError("; ".join(said))
+    return f"{sum(counted.values())} read, nothing that must not be"
 
 
 def _deployment(session: Session) -> str:
