@@ -4,8 +4,8 @@ The group breaker: the same failure in the first jobs of a group pauses the rest
 A sweep of a thousand jobs with one bug in it would fail a thousand times. What
 the first of them end with is counted by group, in the one record that all
 pools share (`jobcore.ALL_POOLS`), so that it costs nothing to ask, and a few
-writes for a group. As soon as one job of a group completes, the group is sound
-and nothing more is counted for a day.
+writes for a group that fails. As soon as one job of such a group completes, the
+group is sound and nothing more is counted for a day.
 
 The monitor counts and decides; the launch tick holds the jobs that wait,
 before it plans.
@@ -24,7 +24,7 @@ from ._capacity import PoolState
 from ._failures import Failure, Retryable
 from ._model import Held, HoldCode, Job, Status
 
-__all__ = ["End", "cause_of", "count_ends", "is_one_bug", "is_paused", "paused", "pausing"]
+__all__ = ["End", "cause_of", "count_ends", "is_paused", "judge", "paused", "pausing"]
 
 #: How a job of a group ended: the group, and the failure, or None for a completed one.
 End: TypeAlias = tuple[str, Failure | None]
@@ -53,8 +53,7 @@ def count_ends(
             after twice as many, and so on, so that judging costs little.
 
     Returns:
-        The new record (*state* itself if nothing changed), and the groups to be judged with
-        `is_one_bug`.
+        The new record (*state* itself if nothing changed), and the groups to `judge`.
     """
     groups = {name: dict(tally) for name, tally in state.groups.items()}
     changed = False
@@ -65,7 +64,7 @@ def count_ends(
         if tally is not None and at - int(tally["at"]) > _FORGOTTEN.total_seconds():
             tally = None
         if failure is None:
-            if tally is None or not tally.get("sound"):
+            if tally is not None and not tally.get("sound"):
                 groups[group] = {"sound": True, "at": at}
                 judged.pop(group, None)
                 changed = True
@@ -83,18 +82,25 @@ def count_ends(
     return (_with_groups(state, groups, at) if changed else state), tuple(judged)
 
 
-def is_one_bug(state: PoolState, group: str, counts: Mapping[Status, int]) -> bool:
+def judge(state: PoolState, group: str, counts: Mapping[Status, int]) -> PoolState:
     """
-    Judge whether the failures of *group* are all that can be expected of it.
+    Judge whether the failures of *group* are all that can be expected of it, and note what follows.
 
-    They are not where a job has completed, or where more jobs run than have failed: fast
-    failures say little of jobs that are still at work.
+    They are not where a job has completed: the group is sound. They are not yet where more jobs
+    run than have failed: fast failures say little of jobs that are still at work. Else its
+    waiting jobs are to be held (see `pausing`).
 
     Args:
         counts: the group's jobs by status, as they are now.
     """
-    failed = int(state.groups.get(group, {}).get("failed", 0))
-    return not counts.get(Status.COMPLETED, 0) and failed >= counts.get(Status.IN_PROGRESS, 0)
+    tally = state.groups.get(group)
+    if tally is None or tally.get("sound"):
+        return state
+    if counts.get(Status.COMPLETED, 0):
+        return replace(state, groups={**state.groups, group: {"sound": True, "at": tally["at"]}})
+    if int(tally["failed"]) < counts.get(Status.IN_PROGRESS, 0):
+        return state
+    return replace(state, groups={**state.groups, group: {**tally, "pausing": True}})
 
 
 def is_paused(job: Job) -> bool:
@@ -114,18 +120,12 @@ def pausing(state: PoolState | None) -> Mapping[str, str]:
     }
 
 
-def paused(state: PoolState, group: str, *, begin: bool) -> PoolState:
-    """Note that the waiting jobs of *group* are to be held (*begin*), or are held now."""
-    groups = {name: dict(tally) for name, tally in state.groups.items()}
-    tally = groups.get(group)
-    if tally is None or bool(tally.get("pausing")) is begin:
+def paused(state: PoolState, group: str) -> PoolState:
+    """Note that the waiting jobs of *group* are held; those that are released are judged anew."""
+    tally = state.groups.get(group)
+    if tally is None or not tally.get("pausing"):
         return state
-    if begin:
-        tally["pausing"] = True
-    else:
-        del tally["pausing"]
-        tally["failed"] = 0  # released jobs are judged anew
-    return replace(state, groups=groups)
+    return replace(state, groups={**state.groups, group: {**tally, "pausing": False, "failed": 0}})
 
 
 def _with_groups(

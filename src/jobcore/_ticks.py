@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
-from ._breaker import End, count_ends, is_one_bug, is_paused, paused, pausing
+from ._breaker import End, count_ends, is_paused, judge, paused, pausing
 from ._capacity import ALL_POOLS, LATE, FactKind, PoolFact, PoolState, serve
 from ._codec import spec_hash
 from ._events import (
@@ -436,7 +436,7 @@ def _pause_groups(run: _Pass, snapshot: Snapshot) -> bool:
                 # Of those that are left none can be held (others change them): the rest is launched.
                 state = run.store.pools().get(ALL_POOLS)
                 if state is not None:
-                    run.store.save_pool(paused(state, group, begin=False))
+                    run.store.save_pool(paused(state, group))
                 break
     return held
 
@@ -774,8 +774,7 @@ def _judge_groups(run: _Pass, before: Mapping[str, Job], after: Sequence[Job]) -
         state = run.store.pools().get(ALL_POOLS) or PoolState(name=ALL_POOLS)
         counted, judged = count_ends(state, ends, first=first, now=run.now)
         for group in judged:
-            if is_one_bug(counted, group, run.store.counts(group=group)):
-                counted = paused(counted, group, begin=True)
+            counted = judge(counted, group, run.store.counts(group=group))
         if counted is state or run.store.save_pool(counted):
             return
 

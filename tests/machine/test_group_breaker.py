@@ -194,7 +194,10 @@ def test_the_record_stays_small():
         now = NOW + timedelta(seconds=n)
         state, _ = jobcore.count_ends(state, [(f"g{n}", failure)], first=5, now=now)
     assert len(state.groups) == 200
-    state, _ = jobcore.count_ends(state, [("new", None)], first=5, now=NOW + timedelta(days=2))
+    later = NOW + timedelta(days=2)
+    same, _ = jobcore.count_ends(state, [("new", None)], first=5, now=later)
+    assert same is state, "nothing is written of a group that has not failed"
+    state, _ = jobcore.count_ends(state, [("new", failure), ("new", None)], first=5, now=later)
     assert set(state.groups) == {"new"}
     again, judged = jobcore.count_ends(
         state, [("new", failure)], first=1, now=NOW + timedelta(days=2)
