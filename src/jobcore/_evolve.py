@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
-from operator import attrgetter
 from typing import Any, TypeVar
 
 __all__ = ["evolve"]
@@ -14,23 +14,41 @@ T = TypeVar("T")
 
 def evolve(value: T, /, **changes: Any) -> T:
     """
-    Do as `dataclasses.replace` does, in half the time: steps are made of little else.
+    Do as `dataclasses.replace` does, in a quarter of the time: steps are made of little else.
 
-    Every field has to be one of the constructor's.
+    For frozen dataclasses with slots, all of whose fields are the constructor's. What
+    ``__post_init__`` checks is checked.
 
     Raises:
-        TypeError: *value* is no dataclass, or has no field of such a name.
+        TypeError: *value* is no dataclass with slots, or has no field of such a name.
     """
-    cls: Any = type(value)
-    names, read = _fields_of(cls)
-    made: T = cls(**(dict(zip(names, read(value), strict=True)) | changes))
+    cls = type(value)
+    copies, setters, check = _slots_of(cls)
+    made = object.__new__(cls)
+    for read, write in copies:
+        write(made, read(value))
+    for name, new in changes.items():
+        if name not in setters:
+            msg = f"{cls.__name__} has no field {name!r}"
+            raise TypeError(msg)
+        setters[name](made, new)
+    if check is not None:
+        check(made)
     return made
 
 
+_Read = Callable[[Any], Any]
+_Write = Callable[[Any, Any], None]
+
+
 @cache
-def _fields_of(cls: Any) -> tuple[tuple[str, ...], Any]:
-    names = tuple(field.name for field in fields(cls))
-    # Of one name, attrgetter gives the value itself.
-    return names, attrgetter(*names) if len(names) > 1 else lambda value: (
-        getattr(value, names[0]),
-    )
+def _slots_of(
+    cls: Any,
+) -> tuple[Sequence[tuple[_Read, _Write]], Mapping[str, _Write], Callable[[Any], None] | None]:
+    slots = {field.name: cls.__dict__.get(field.name) for field in fields(cls)}
+    if None in slots.values() or not hasattr(cls, "__slots__"):
+        msg = f"{cls.__name__} is no dataclass with slots"
+        raise TypeError(msg)
+    copies = tuple((slot.__get__, slot.__set__) for slot in slots.values())
+    setters = {name: slot.__set__ for name, slot in slots.items()}
+    return copies, setters, getattr(cls, "__post_init__", None)
