@@ -22,9 +22,9 @@ def evolve(value: T, /, **changes: Any) -> T:
     Raises:
         TypeError: *value* is no dataclass with slots, or has no field of such a name.
     """
-    cls = type(value)
+    cls: Any = type(value)
     copies, setters, check = _slots_of(cls)
-    made = object.__new__(cls)
+    made: T = object.__new__(cls)
     for read, write in copies:
         write(made, read(value))
     for name, new in changes.items():
