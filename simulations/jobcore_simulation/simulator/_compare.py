@@ -65,8 +65,7 @@ def _ratio(value: float, bound: float) -> float:
 def rate(outcome: Outcome, bound: Outcome) -> Row:
     """Set an outcome beside the clairvoyant's."""
     waits, best = sorted(outcome.waits) or [0.0], sorted(bound.waits) or [0.0]
-    done = sum(work for at, work in outcome.worked if at <= bound.makespan)
-    everything = sum(work for _, work in bound.worked)
+    done, everything = outcome.done_by(bound.makespan), bound.done_by(bound.makespan)
     return Row(
         scenario=outcome.scenario,
         policy=outcome.policy,

@@ -60,7 +60,7 @@ class Outcome:
         waits: of each job, from submission to its end, without the seconds that it trained.
         calls: creates asked for; *wasted* those that led to nothing, *throttled* included.
         digest: a hash of all that happened; two runs that agree in it are the same run.
-        finished: when so much slot time had been used, as (seconds, slot seconds).
+        worked: of each job, when it ended, the seconds that it trained, and its instances.
     """
 
     scenario: str
@@ -77,7 +77,7 @@ class Outcome:
     statuses: dict[str, int] = field(default_factory=dict)
     many_losses: int = 0
     samples: list[Sample] = field(default_factory=list)
-    worked: list[tuple[float, float]] = field(default_factory=list)
+    worked: list[tuple[float, float, int]] = field(default_factory=list)
     jain: float = 1.0
     events: int = 0
     digest: str = ""
@@ -89,7 +89,13 @@ class Outcome:
         trained = sum(task.runs_for(a, 0.0) for a in ((1, 2) if task.flaky else (1,)))
         self.waits.append(max(at - task.submitted - trained, 0.0))
         self.makespan = at
-        self.worked.append((at, trained * task.count))
+        self.worked.append((at, trained, task.count))
+
+    def done_by(self, moment: float) -> float:
+        """Slot seconds of training done by *moment*; of a job that ends later, the part before."""
+        return sum(
+            max(0.0, trained - max(0.0, at - moment)) * count for at, trained, count in self.worked
+        )
 
 
 class _Hints:
