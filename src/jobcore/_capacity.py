@@ -97,6 +97,10 @@ class PoolState:
         refusals: rounds refused since the last success; the back-off doubles with each.
         refused_at: the last refusal; launches begun before it teach nothing more of it.
         shrunk: whether *before* holds the level from before this shortage.
+        overdue: slots launched longer than `LATE` ago that do not run: they have no instances.
+        peak, peak_at: most slots in flight, but for those overdue, since the last shortage, and since
+            when. If nothing has been refused for a while, they all have had their instances at once;
+            what runs is always less by those that start up, and would be a level too low.
         heard: whether a launch that waited has been given instances, so that those which wait
             now will get what becomes free, and a launch of ours into it would be one too many.
         closed_until: no bet before this.
@@ -109,7 +113,9 @@ class PoolState:
         groups: for the state named `ALL_POOLS` only: how jobs of groups have ended (`jobcore.count_ends`).
     """
 
-    TIMES: ClassVar = ("level_at", "bet_at", "refused_at", "closed_until", "limit_at", "served_at")
+    TIMES: ClassVar = (
+        "level_at", "bet_at", "refused_at", "peak_at", "closed_until", "limit_at", "served_at",
+    )  # fmt: skip
 
     name: str
     version: int = 0
@@ -124,6 +130,9 @@ class PoolState:
     refusals: int = 0
     refused_at: datetime | None = None
     shrunk: bool = False
+    overdue: int = 0
+    peak: int = 0
+    peak_at: datetime | None = None
     heard: bool = False
     closed_until: datetime | None = None
     limit: int | None = None
@@ -146,6 +155,8 @@ _LEVEL_BELIEVED = timedelta(minutes=10)
 _MEMORY_HALF_LIFE = timedelta(minutes=30)
 #: A launch that does not run after this long counts as refused, to learn from before the error comes.
 LATE = timedelta(minutes=5)
+# A minute more, so that whoever looks each minute has seen what is late.
+_CERTAIN = LATE + timedelta(minutes=1)
 _FADE = 0.7
 _TREBLE = 2  # a started bet adds twice itself to the next
 _BET_FIRST = 32
@@ -296,6 +307,10 @@ def pool_step(
     return learned.result()
 
 
+def _was_running(fact: PoolFact) -> bool:
+    return fact.failure is not None and fact.failure.failure_class is FailureClass.SPOT_INTERRUPTED
+
+
 class _Learning:
     """One pool while it learns from one pass."""
 
@@ -304,9 +319,11 @@ class _Learning:
         self.in_flight = in_flight
         self.running = running
         self.now = now
-        self.new: dict[str, object] = {}
+        self.new: dict[str, Any] = {}
         self.level = state.level
         self.bets = state.bets
+        self.overdue = state.overdue
+        self.waiting = max(0, in_flight - running)
         self.fade = float(state.fade)  # a store may give a whole number back as an int
         self.refusals = state.refusals
 
@@ -315,6 +332,9 @@ class _Learning:
         limit = self.state.limit
         if accepted and limit is not None and self.in_flight > limit:
             self.new |= {"limit": None, "limit_at": None, "external": 0}  # it was raised
+        held = self.in_flight - min(self.overdue, self.waiting)
+        if accepted and held > self.state.peak:
+            self.new |= {"peak": held, "peak_at": self.now}
         made = sum(f.count for f in accepted if f.bet)
         if made:
             self.bets += made
@@ -323,49 +343,55 @@ class _Learning:
     def rise(self, facts: Sequence[PoolFact]) -> None:
         """A start certifies the level; one that is news ends the shortage."""
         over = sum(f.count for f in facts if f.kind is FactKind.STARTED and f.over)
-        seen = max(self.running + over, 0)
-        risen = max(0, seen - self.level)
+        late = [f for f in facts if f.kind is FactKind.STARTED and self.now - f.launched_at > LATE]
+        self.overdue -= min(self.overdue, sum(f.count for f in late))
+        seen = max(0, self.running + over - self.level)
+        risen = max(seen, self._proved() - self.level)
         self.level += risen
         self.bets -= min(self.bets, risen)
         ended = any(f.kind in (FactKind.STARTED, FactKind.ENDED) for f in facts)
         if risen or (ended and self.level):
             self.new["level_at"] = self.now
-        refused_at = self.state.refused_at
-        news = any(
-            f.kind is FactKind.STARTED
-            and (
-                refused_at is None or f.launched_at > refused_at or self.now - f.launched_at > LATE
-            )
-            for f in facts
-        )
-        if not self.state.heard and any(
-            f.kind is FactKind.STARTED and not f.over and self.now - f.launched_at > LATE
-            for f in facts
-        ):
+        started = [f for f in facts if f.kind is FactKind.STARTED]
+        if not self.state.heard and any(not f.over for f in late):
             self.new["heard"] = True
-        if not news:
+        if not late and not any(self._is_news(f) for f in started):
             return
         self.refusals = 0
         self.new |= {"shrunk": False, "closed_until": None, "because": ""}
-        if risen:
+        if seen:
             growth = self.state.growth
-            trebled = (_BET_FIRST if growth is None else growth) + _TREBLE * risen
+            trebled = (_BET_FIRST if growth is None else growth) + _TREBLE * seen
             self.new["growth"] = min(trebled, max(_BET_MIN, self.level))
         if self.state.before:
             self.fade = 1.0
+
+    def _proved(self) -> int:
+        """Give the slots that have all had their instances at once, as time has shown; 0: none."""
+        at, refused_at = self.state.peak_at, self.state.refused_at
+        if at is None or self.now - at <= _CERTAIN or (refused_at is not None and refused_at > at):
+            return 0
+        return self.state.peak
 
     def refuse(self, facts: Sequence[PoolFact], limits: Limits) -> None:
         bad = [f for f in facts if f.kind in (FactKind.REFUSED, FactKind.LOST)]
         for fact in bad:
             self._quota(fact)
         short = [f for f in bad if self._is_shortage(f)]
-        late = [
-            f
-            for f in facts
-            if f.kind is FactKind.PENDING and self.now - f.launched_at > LATE and self._is_news(f)
-        ]
-        if late or any(self._is_news(f) for f in short):
-            self._shrink()
+        lost = [f for f in short if f.kind is FactKind.LOST]
+        gone = sum(f.count for f in lost if not _was_running(f))
+        out = self.bets
+        self.overdue -= min(self.overdue, gone)
+        self.bets -= min(self.bets, gone)
+        late = [f for f in facts if f.kind is FactKind.PENDING and self.now - f.launched_at > LATE]
+        waits = max(self.overdue, sum(f.count for f in late))
+        self.overdue = min(waits, self.waiting)
+        if late and (peak := self.new.get("peak", self.state.peak)):
+            self.new["peak"] = min(peak, self.in_flight - self.overdue)
+        if any(self._is_news(f) for f in (*late, *short)):
+            # Where only bets are missing, what starts up still has its instances; else nothing is sure.
+            all_bets = sum(f.count for f in lost) + self.overdue <= out
+            self._shrink(self.in_flight - self.overdue if all_bets else self.running)
         if short and self._is_round():
             self._back_off(short[-1], limits)
 
@@ -394,17 +420,17 @@ class _Learning:
                 "because": failure.headline,
             }
 
-    def _shrink(self) -> None:
-        """Give up what does not run; remember how much it was."""
+    def _shrink(self, held: int) -> None:
+        """Give up what is not *held*; remember how much it was."""
         if not (self.new.get("shrunk", self.state.shrunk)):
-            if self.running < 0.9 * self.level:
+            if held < 0.9 * self.level:
                 self.fade = 1.0
                 self.new |= {"shrunk": True, "before": self.level}
             elif self.running:
                 self.new["before"] = self.running
-        self.level = min(self.level, self.running)
-        self.bets = max(0, self.in_flight - self.running)
-        self.new |= {"growth": 0, "refused_at": self.now}
+        self.level = min(self.level, held)
+        self.bets = max(0, self.in_flight - self.level)
+        self.new |= {"growth": 0, "refused_at": self.now, "peak": 0, "peak_at": None}
 
     def _is_round(self) -> bool:
         """True once for each round of bets (and where there was none yet)."""
@@ -432,8 +458,9 @@ class _Learning:
         self.new |= {
             "level": self.level,
             "fade": self.fade,
+            "overdue": self.overdue,
             "refusals": self.refusals,
-            "bets": min(self.bets, max(0, self.in_flight - self.running)),
+            "bets": min(self.bets, self.waiting),
         }
         state = self.state
         if all(getattr(state, name) == value for name, value in self.new.items()):

@@ -18,6 +18,8 @@ from jobcore import (
     PoolState,
     Retryable,
     pool_step,
+    serve,
+    served,
 )
 from jobcore._capacity import allowance, quota_room
 
@@ -226,3 +228,55 @@ def test_whatever_comes_the_state_stays_sound(passes):
         assert asked.reuse >= 0
         assert asked.bets >= 0
         assert asked.until is None or asked.until - now <= 6 * MINUTE
+
+
+def test_a_bet_is_never_above_what_runs():
+    """Trebled without end, the last round would ask for three times what there is."""
+    state = replace(SEEN, level=40, growth=32, bets=32)
+    after = learn(state, fact(FactKind.STARTED, 32), in_flight=72, running=72)
+    assert (after.level, after.growth) == (72, 72)
+    assert may(after, in_flight=72, running=72).bets == 72
+
+
+def test_what_starts_up_belongs_to_the_level_once_nothing_was_refused_for_a_while():
+    """Of ten slots two are always starting; a level of what runs would lose those two for ever."""
+    launched = learn(SEEN, fact(FactKind.ACCEPTED, 2, bet=True), in_flight=12, running=8, now=T0)
+    assert (launched.peak, launched.peak_at) == (12, T0)
+    soon = learn(launched, fact(FactKind.ENDED), in_flight=11, running=9, now=T0 + 5 * MINUTE)
+    assert soon.level == 10, "what was launched may still prove to be late"
+    later = learn(launched, fact(FactKind.ENDED), in_flight=11, running=9, now=T0 + 7 * MINUTE)
+    assert later.level == 12
+
+
+def test_a_refused_bet_takes_nothing_from_what_starts_up():
+    state = replace(SEEN, bets=1, heard=True)
+    late = fact(FactKind.PENDING, 1, launched_at=T0 - 6 * MINUTE)
+    after = learn(state, late, in_flight=11, running=7)
+    assert (after.level, after.overdue) == (10, 1)
+    assert may(after, in_flight=9, running=7).reuse == 1
+
+
+def test_where_more_than_bets_is_missing_only_what_runs_is_sure():
+    late = [fact(FactKind.PENDING, 1, launched_at=T0 - 6 * MINUTE)] * 3
+    after = learn(replace(SEEN, bets=1), *late, in_flight=10, running=5)
+    assert (after.level, after.overdue, after.before) == (5, 3, 10)
+
+
+def test_what_was_late_and_runs_or_is_given_up_is_overdue_no_more():
+    state = replace(SEEN, overdue=2, refused_at=T0)
+    begun = T0 - 6 * MINUTE
+    runs = learn(state, fact(FactKind.STARTED, launched_at=begun), in_flight=10, running=9)
+    assert runs.overdue == 1
+    lost = learn(
+        state, fact(FactKind.LOST, launched_at=begun, failure=FULL), in_flight=9, running=8
+    )
+    assert lost.overdue == 1
+
+
+def test_service_is_an_hour_for_a_launch_and_the_time_that_slots_run():
+    state = serve(PoolState(name="*"), {"x": 1}, {}, T0)
+    later = serve(state, {}, {"x": 1, "y": 4}, T0 + 30 * MINUTE)
+    fade = 0.5**0.25
+    assert later.served["x"] == pytest.approx(fade + 0.5, abs=0.01)
+    assert later.served["y"] == pytest.approx(2.0)
+    assert served(later, T0 + 150 * MINUTE)["y"] == pytest.approx(1.0)

@@ -285,11 +285,11 @@ class Simulation:
             now = self.now()
             due = self.base.due(Tick.MONITOR, before=now - LATE - _MOMENT, limit=10**6)
             late = [entry.job_id for entry in due if entry.status is Status.LAUNCHED]
-            named = [job_id for job_id in late if job_id not in self._late]
+            known = self._late.issuperset(late)
             self._late = set(late)
-            if not named:
+            if known:
                 return
-            store = _Hints(self.store, named)
+            store = _Hints(self.store, late)
         report = self._tick(jobcore.monitor_tick, store, self.fleet)
         self._missed = report is None or report.troubles > 0
         if report is not None and report.changed:
