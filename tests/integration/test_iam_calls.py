@@ -18,7 +18,7 @@ import boto3
 import pytest
 
 import jobcore
-from aws_fixtures import FAKE_ACCOUNT, connect
+from aws_fixtures import FAKE_ACCOUNT, connect, table_name
 from jobcore_aws import _clients, create_table
 from jobcore_lambda import _wiring, launch, monitor, notify, reap, stream, submit
 from jobcore_memory import ManualClock
@@ -95,11 +95,12 @@ def calls(ministack: str) -> Iterator[dict[str, set[str]]]:
 
 
 def _work(address: str, now: list[str]) -> None:
-    create_table(connect("dynamodb", address), "iam-calls")
-    connect("s3", address).create_bucket(Bucket="iam-calls-specs")
-    topic = connect("sns", address).create_topic(Name="iam-calls")["TopicArn"]
+    own = table_name()  # workers may share a server of one's own
+    create_table(connect("dynamodb", address), own)
+    connect("s3", address).create_bucket(Bucket=f"{own}-specs")
+    topic = connect("sns", address).create_topic(Name=own)["TopicArn"]
     client = connect("lambda", address)
-    for name in ("hint-launch", "hint-notify"):
+    for name in (f"{own}-launch", f"{own}-notify"):
         client.create_function(
             FunctionName=name,
             Role="arn:aws:iam::000000000000:role/x",
@@ -115,12 +116,12 @@ def _work(address: str, now: list[str]) -> None:
     }
     wired = _wiring.Wiring(
         {
-            "JOBCORE_TABLE": "iam-calls",
-            "JOBCORE_BUCKET": "iam-calls-specs",
+            "JOBCORE_TABLE": own,
+            "JOBCORE_BUCKET": f"{own}-specs",
             "JOBCORE_TOPIC_ARN": topic,
             "JOBCORE_CONFIG": json.dumps(config),
-            "JOBCORE_LAUNCH_FUNCTION": "hint-launch",
-            "JOBCORE_NOTIFY_FUNCTION": "hint-notify",
+            "JOBCORE_LAUNCH_FUNCTION": f"{own}-launch",
+            "JOBCORE_NOTIFY_FUNCTION": f"{own}-notify",
         }
     )
     _wiring.use(wired)
