@@ -24,7 +24,7 @@ from jobcore_lambda import _wiring, launch, monitor, notify, reap, stream, submi
 from jobcore_memory import ManualClock
 from jobcore_simulation._pools import PoolConfig
 from jobcore_simulation._training import Script
-from jobcore_simulation.sandbox import SandboxConfig, serve
+from jobcore_simulation.sandbox import SandboxConfig, Server, serve
 from lambda_fixtures import FakeContext, http, state_change
 from template_tools import render
 
@@ -35,7 +35,7 @@ CAPACITY = (
     "Please retry using a different ML instance type."
 )
 SANDBOX = SandboxConfig(
-    speed=500.0,
+    manual=True,
     pools={FULL: PoolConfig(quota=1)},
     scripts=(
         Script(pool=SHORT, training=1.0, failure_rate=1.0, failures=(CAPACITY,)),
@@ -86,7 +86,7 @@ def calls(ministack: str) -> Iterator[dict[str, set[str]]]:
         boto3.setup_default_session()
         boto3.DEFAULT_SESSION.events.register("before-call.*.*", note)
         try:
-            _work(ministack, now)
+            _work(ministack, now, sandbox)
         finally:
             _wiring.use(None)
             boto3.DEFAULT_SESSION = None
@@ -94,7 +94,7 @@ def calls(ministack: str) -> Iterator[dict[str, set[str]]]:
         yield made
 
 
-def _work(address: str, now: list[str]) -> None:
+def _work(address: str, now: list[str], sandbox: Server) -> None:
     own = table_name()  # workers may share a server of one's own
     create_table(connect("dynamodb", address), own)
     connect("s3", address).create_bucket(Bucket=f"{own}-specs")
@@ -159,6 +159,7 @@ def _work(address: str, now: list[str]) -> None:
     assert answer["statusCode"] == 200, answer["body"]
     of("Reap", reap.handler, {})
     _orphan(wired, of, ids[0])
+    sandbox.advance(2000)  # the pool that was short has failed its training; the others go on
     of("Monitor", monitor.handler, {})
     of("Monitor", monitor.handler, state_change(jobcore.training_name(ids[1], 1)))
     deadline = time.monotonic() + 60
@@ -166,8 +167,8 @@ def _work(address: str, now: list[str]) -> None:
     while told < 14:
         told += of("Notify", notify.handler, {})["published"]
         assert time.monotonic() < deadline
+        sandbox.advance(1000)
         of("Monitor", monitor.handler, {})
-        time.sleep(0.2)
     image = {"JobId": {"S": ids[0]}, "JobStatus": {"S": "Completed"}, "_notify": {"S": "x"}}
     record = {"dynamodb": {"SequenceNumber": "1", "NewImage": image}}
     assert of("Stream", stream.handler, {"Records": [record]}) == {"batchItemFailures": []}
