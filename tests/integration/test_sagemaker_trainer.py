@@ -531,8 +531,9 @@ def test_reads_that_fail_change_no_job(sandbox, trainer, kind) -> None:
     world.check(Status.COMPLETED)
 
 
-def test_two_launchers_make_one_training(sandbox, trainer) -> None:
+def test_two_launchers_make_one_training(sandbox) -> None:
     """Both act on the same intent at once."""
+    trainer = SageMakerTrainer(settings(), client=client(sandbox.url))  # it waits for each answer
     world = World(sandbox, trainer)
     replies: list[Any] = []
     threads = [
