@@ -50,8 +50,14 @@ demo: $(STAMP)  ## train a sweep of real models, through a shortage and a crash
 sandbox: $(STAMP) $(MINISTACK_STAMP)  ## start an AWS on this machine to try things on
 	@$(BIN)/jobcore sandbox --env-file .sandbox.env
 
+# Half of the tests' time is waiting, so a worker more than there are cores; 0 is one after the other.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))')
+
+# Modules keep together until a worker runs out of tests and takes some of another's.
+# The tests start hundreds of processes: none shall compile jobcore anew, whatever is set.
 test: $(STAMP) $(MINISTACK_STAMP)  ## run every test
-	@$(BIN)/python -m pytest --quiet --cov --cov-report=term:skip-covered
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --quiet --numprocesses=$(WORKERS) \
+	  --dist=worksteal --cov --cov-report=term:skip-covered
 
 check: $(STAMP)  ## lint, format, types, import contracts, generated docs
 	@echo "lint" && $(BIN)/ruff check --quiet .

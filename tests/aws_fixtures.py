@@ -10,6 +10,7 @@ tests use the credentials and the region of the environment, and make and delete
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -36,14 +37,27 @@ FAKE_ACCOUNT = {
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """
+    Find a port for a server that cannot choose its own.
+
+    Below the range that systems give to clients and to servers that ask for any port: tests run
+    beside each other, and one of those would take it before the server is up. Drawn from the
+    system, not from `random`, which is seeded alike in every worker.
+    """
+    for _ in range(100):
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no free port between 20000 and 32000")
 
 
 @pytest.fixture(scope="session")
 def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an emulated AWS; one server per session, so name things apart."""
+    """The address of an emulated AWS; one server per worker and session, so name things apart."""
     given = os.environ.get(ENDPOINT)
     if given:
         yield "" if given == "aws" else given

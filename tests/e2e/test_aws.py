@@ -209,6 +209,7 @@ def _receive(aws: str, url: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.long
 def test_200_jobs_through_a_shortage_and_failures_told_once_each_and_then_destroyed(
     aws: str, sagemaker: Any, run: Run, deployed: dict[str, str]
 ) -> None:

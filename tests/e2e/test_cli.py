@@ -16,6 +16,7 @@ import pytest
 
 SCRIPT = """#!/bin/sh
 echo "attempt $JOBCORE_ATTEMPT x=$SM_HP_X"
+while [ -n "$SM_HP_GATE" ] && [ ! -e "$SM_HP_GATE" ]; do sleep 0.02; done
 sleep "${SM_HP_SECS:-0}"
 exit "${SM_HP_CODE:-0}"
 """
@@ -184,12 +185,13 @@ def test_a_second_manager_is_refused(run: Run, manager: subprocess.Popen[bytes])
 
 
 def test_a_terminated_manager_leaves_trainings_running(
-    run: Run, manager: subprocess.Popen[bytes], job_file: Callable[..., str]
+    run: Run, manager: subprocess.Popen[bytes], job_file: Callable[..., str], tmp_path: Path
 ) -> None:
-    run("submit", job_file("long", secs=2))
+    run("submit", job_file("long"), "-p", f"gate={tmp_path / 'gate'}")
     _until(lambda: _show(run, "long")["status"] == "InProgress")
     manager.terminate()
     assert manager.wait(timeout=SECONDS) == 0
+    (tmp_path / "gate").touch()  # it was running all the time
     assert run("run", "--until-done").returncode == 0
     assert len(_show(run, "long")["attempts"]) == 1
 
@@ -281,13 +283,14 @@ def test_ids_are_completed(run: Run, home: Path, job_file: Callable[..., str]) -
 
 
 def test_a_manager_that_is_interrupted_says_so(
-    run: Run, home: Path, job_file: Callable[..., str]
+    run: Run, home: Path, job_file: Callable[..., str], tmp_path: Path
 ) -> None:
-    run("submit", job_file(secs=5))
+    run("submit", job_file(), "-p", f"gate={tmp_path / 'gate'}")
     manager = subprocess.Popen(
         [sys.executable, "-m", "jobcore_cli", "run", "--until-done", "--quiet"],
         env=_environment(home),
     )
-    time.sleep(1.5)
+    _until((home / "wake.sock").exists)
     manager.send_signal(signal.SIGINT)
     assert manager.wait(timeout=SECONDS) == 130
+    (tmp_path / "gate").touch()

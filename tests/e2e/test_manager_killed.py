@@ -17,6 +17,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 import jobcore
 from jobcore_local import write_pools
 from jobcore_sqlite import SqliteStore
@@ -63,6 +65,7 @@ def _manager(home: Path, *extra: str) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.long
 def test_every_attempt_runs_exactly_once_however_often_the_manager_is_killed(
     tmp_path: Path,
 ) -> None:

@@ -18,13 +18,13 @@ import boto3
 import pytest
 
 import jobcore
-from aws_fixtures import FAKE_ACCOUNT, connect
+from aws_fixtures import FAKE_ACCOUNT, connect, table_name
 from jobcore_aws import _clients, create_table
 from jobcore_lambda import _wiring, launch, monitor, notify, reap, stream, submit
 from jobcore_memory import ManualClock
 from jobcore_simulation._pools import PoolConfig
 from jobcore_simulation._training import Script
-from jobcore_simulation.sandbox import SandboxConfig, serve
+from jobcore_simulation.sandbox import SandboxConfig, Server, serve
 from lambda_fixtures import FakeContext, http, state_change
 from template_tools import render
 
@@ -35,7 +35,7 @@ CAPACITY = (
     "Please retry using a different ML instance type."
 )
 SANDBOX = SandboxConfig(
-    speed=500.0,
+    manual=True,
     pools={FULL: PoolConfig(quota=1)},
     scripts=(
         Script(pool=SHORT, training=1.0, failure_rate=1.0, failures=(CAPACITY,)),
@@ -86,7 +86,7 @@ def calls(ministack: str) -> Iterator[dict[str, set[str]]]:
         boto3.setup_default_session()
         boto3.DEFAULT_SESSION.events.register("before-call.*.*", note)
         try:
-            _work(ministack, now)
+            _work(ministack, now, sandbox)
         finally:
             _wiring.use(None)
             boto3.DEFAULT_SESSION = None
@@ -94,12 +94,13 @@ def calls(ministack: str) -> Iterator[dict[str, set[str]]]:
         yield made
 
 
-def _work(address: str, now: list[str]) -> None:
-    create_table(connect("dynamodb", address), "iam-calls")
-    connect("s3", address).create_bucket(Bucket="iam-calls-specs")
-    topic = connect("sns", address).create_topic(Name="iam-calls")["TopicArn"]
+def _work(address: str, now: list[str], sandbox: Server) -> None:
+    own = table_name()  # workers may share a server of one's own
+    create_table(connect("dynamodb", address), own)
+    connect("s3", address).create_bucket(Bucket=f"{own}-specs")
+    topic = connect("sns", address).create_topic(Name=own)["TopicArn"]
     client = connect("lambda", address)
-    for name in ("hint-launch", "hint-notify"):
+    for name in (f"{own}-launch", f"{own}-notify"):
         client.create_function(
             FunctionName=name,
             Role="arn:aws:iam::000000000000:role/x",
@@ -115,12 +116,12 @@ def _work(address: str, now: list[str]) -> None:
     }
     wired = _wiring.Wiring(
         {
-            "JOBCORE_TABLE": "iam-calls",
-            "JOBCORE_BUCKET": "iam-calls-specs",
+            "JOBCORE_TABLE": own,
+            "JOBCORE_BUCKET": f"{own}-specs",
             "JOBCORE_TOPIC_ARN": topic,
             "JOBCORE_CONFIG": json.dumps(config),
-            "JOBCORE_LAUNCH_FUNCTION": "hint-launch",
-            "JOBCORE_NOTIFY_FUNCTION": "hint-notify",
+            "JOBCORE_LAUNCH_FUNCTION": f"{own}-launch",
+            "JOBCORE_NOTIFY_FUNCTION": f"{own}-notify",
         }
     )
     _wiring.use(wired)
@@ -158,6 +159,7 @@ def _work(address: str, now: list[str]) -> None:
     assert answer["statusCode"] == 200, answer["body"]
     of("Reap", reap.handler, {})
     _orphan(wired, of, ids[0])
+    sandbox.advance(2000)  # the pool that was short has failed its training; the others go on
     of("Monitor", monitor.handler, {})
     of("Monitor", monitor.handler, state_change(jobcore.training_name(ids[1], 1)))
     deadline = time.monotonic() + 60
@@ -165,8 +167,8 @@ def _work(address: str, now: list[str]) -> None:
     while told < 14:
         told += of("Notify", notify.handler, {})["published"]
         assert time.monotonic() < deadline
+        sandbox.advance(1000)
         of("Monitor", monitor.handler, {})
-        time.sleep(0.2)
     image = {"JobId": {"S": ids[0]}, "JobStatus": {"S": "Completed"}, "_notify": {"S": "x"}}
     record = {"dynamodb": {"SequenceNumber": "1", "NewImage": image}}
     assert of("Stream", stream.handler, {"Records": [record]}) == {"batchItemFailures": []}

@@ -93,6 +93,7 @@ def invoke(ministack: str, tmp_path: Path) -> Iterator[Callable[..., Any]]:
                 PackageType="Image",
                 Code={"ImageUri": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/jobcore:1"},
                 Role=f"arn:aws:iam::{ACCOUNT}:role/function",
+                Timeout=60,
                 Environment={"Variables": {"MINISTACK_LAMBDA_PROXY_URL": proxy.url}},
             )
 

@@ -45,7 +45,7 @@ def sandbox():
 
 @pytest.fixture
 def trainer(sandbox):
-    made = SageMakerTrainer(settings(), client=client(sandbox.url, read_timeout=0.5))
+    made = SageMakerTrainer(settings(), client=client(sandbox.url, read_timeout=1.0))
     yield made
     made.close()
 
@@ -476,9 +476,9 @@ FAULTS = [
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_faulty_create_leaves_one_training_and_one_message(sandbox, trainer, kind, times) -> None:
     world = World(sandbox, trainer)
-    sandbox.fault(kind, operation="CreateTrainingJob", seconds=0.8, times=times)
+    sandbox.fault(kind, operation="CreateTrainingJob", seconds=1.4, times=times)
     world.finish()
-    time.sleep(0.9 if kind == "late-apply" else 0)
+    time.sleep(1.5 if kind == "late-apply" else 0)
     world.check(Status.COMPLETED)
 
 
@@ -487,11 +487,11 @@ def test_a_stop_after_a_faulty_create_leaves_nothing_running(sandbox, trainer, k
     """Rule B: the name is used up before the job is called stopped."""
     sandbox.script(Script(training=9e6))
     world = World(sandbox, trainer)
-    sandbox.fault(kind, operation="CreateTrainingJob", seconds=0.8)
+    sandbox.fault(kind, operation="CreateTrainingJob", seconds=1.4)
     jobcore.launch_tick(world.store, trainer, world.clock, world.settings)
     world.stop()
     world.finish()
-    time.sleep(0.9 if kind == "late-apply" else 0)
+    time.sleep(1.5 if kind == "late-apply" else 0)
     world.check(Status.STOPPED)
 
 
@@ -513,9 +513,9 @@ def test_a_faulty_stop_is_asked_again(sandbox, trainer, kind, times) -> None:
     world = World(sandbox, trainer)
     world.round()
     world.stop()
-    sandbox.fault(kind, operation="StopTrainingJob", seconds=0.8, times=times)
+    sandbox.fault(kind, operation="StopTrainingJob", seconds=1.4, times=times)
     world.finish()
-    time.sleep(0.9 if kind == "late-apply" else 0)
+    time.sleep(1.5 if kind == "late-apply" else 0)
     world.check(Status.STOPPED)
 
 
@@ -524,15 +524,16 @@ def test_reads_that_fail_change_no_job(sandbox, trainer, kind) -> None:
     world = World(sandbox, trainer)
     world.round()
     before = world.job
-    sandbox.fault(kind, operation="DescribeTrainingJob", seconds=0.8)
+    sandbox.fault(kind, operation="DescribeTrainingJob", seconds=1.4)
     jobcore.monitor_tick(world.store, trainer, world.clock, world.settings)
     assert world.job == before
     world.finish()
     world.check(Status.COMPLETED)
 
 
-def test_two_launchers_make_one_training(sandbox, trainer) -> None:
+def test_two_launchers_make_one_training(sandbox) -> None:
     """Both act on the same intent at once."""
+    trainer = SageMakerTrainer(settings(), client=client(sandbox.url))  # it waits for each answer
     world = World(sandbox, trainer)
     replies: list[Any] = []
     threads = [
