@@ -1,0 +1,46 @@
+"""Every change to the disk fails once, in a life of a job: nothing is lost, and the work is done.
+
+`python -m proof.diskfaults` lets each fail in every way; here each fails in one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from proof import diskfaults
+from proof.sqlite_vfs import is_available
+
+import jobcore
+from jobcore_sqlite import SqliteStore
+
+pytestmark = pytest.mark.skipif(
+    not is_available(), reason="this Python's SQLite library cannot be reached from outside"
+)
+
+
+@pytest.mark.parametrize(("fault", "step"), [("any", 4), ("full", 4), ("sync", 1)])
+def test_a_fault_at_any_place_loses_nothing_and_doubles_nothing(fault, step) -> None:
+    found = list(diskfaults.all_series(1, (fault,), step=step))
+    assert {series.way for series in found} == set(diskfaults.WAYS)
+    for series in found:
+        assert series.runs > 30
+        assert series.raised > series.runs / 2  # else the faults were not felt
+        assert set(series.hit) <= set(diskfaults.FAULTS[fault])
+    if fault == "sync":  # a commit whose sync failed may come back after a crash, as a whole
+        assert sum(series.applied for series in found if series.way == "killed") > 0
+
+
+@pytest.mark.parametrize("way", diskfaults.WAYS)
+def test_the_check_notices_a_store_that_swallows_an_error(monkeypatch, way) -> None:
+    real = SqliteStore.save
+
+    def save(store, jobs):
+        try:
+            return real(store, jobs)
+        except jobcore.Unavailable:
+            return [replace(job, version=job.version + 1) for job in jobs]
+
+    monkeypatch.setattr(SqliteStore, "save", save)
+    with pytest.raises(AssertionError):
+        list(diskfaults.all_series(1, ("any",), (way,), step=7))
