@@ -31,7 +31,9 @@ def translated(path: Path, busy_seconds: float) -> Iterator[None]:
     Turn SQLite's errors into those of the port.
 
     Raises:
-        Unavailable: busy, full, or an I/O error. Nothing was read or written.
+        Unavailable: busy: nothing was read or written. Full, or an I/O error: a write did not take
+            effect, as the file stands; if this process or the machine dies now, it may still have,
+            as a whole, when the file is opened again (a commit whose sync failed).
         StoreUnusable: the file is damaged or is no database.
         ValueError: a text cannot be stored as UTF-8.
     """
@@ -64,8 +66,9 @@ def _meaning(error: sqlite3.Error, path: Path, busy_seconds: float) -> Unavailab
         )
     if code == sqlite3.SQLITE_IOERR:
         return Unavailable(
-            f"the disk of {path} reports an I/O error ({error}); nothing was written; check that "
-            "it is mounted, healthy and not full, then try again"
+            f"the disk of {path} reports an I/O error ({error}); what was to be written may be "
+            "there or not, but not in part; check that the disk is mounted, healthy and not full, "
+            "then look, and try again"
         )
     if code in _ACCESS:
         return Unavailable(
