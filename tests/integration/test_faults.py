@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import signal
@@ -14,7 +16,7 @@ import pytest
 
 import jobcore
 from jobcore import LaunchResult, TrainingState
-from jobcore_local import LocalTrainer, write_pools
+from jobcore_local import FileNotifier, LocalTrainer, write_pools
 from jobcore_sqlite import SqliteStore, StoreUnusable
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -142,6 +144,71 @@ def test_two_managers_start_a_training_once(trainer, tmp_path) -> None:
         assert witness.read_text() == "ran\n"
     finally:
         other.close()
+
+
+def message(number: int) -> jobcore.Message:
+    return jobcore.Message(
+        event_id=f"id/{number}/Completed",
+        job_id="id",
+        owner="t",
+        status=jobcore.Status.COMPLETED,
+        subject=f"job {number}",
+        body="x" * 100,
+        attributes={},
+        data={"event_id": f"id/{number}/Completed"},
+    )
+
+
+def events(path: Path) -> list[str]:
+    whole = []
+    for line in path.read_text().splitlines():
+        with contextlib.suppress(ValueError):
+            whole.append(json.loads(line)["event_id"])
+    return whole
+
+
+def test_a_message_that_a_full_disk_cut_off_is_not_taken_for_sent(tmp_path, monkeypatch) -> None:
+    notifier = FileNotifier(tmp_path / "messages.jsonl")
+    real, room = os.write, [50]
+
+    def write(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = real(fd, data[: room[0]])
+        room[0] -= taken
+        return taken
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        with pytest.raises(jobcore.Unavailable, match="space"):
+            notifier.publish(message(1))
+    assert events(notifier.path) == []
+    notifier.publish(message(2))
+    notifier.publish(message(1))
+    assert events(notifier.path) == ["id/2/Completed", "id/1/Completed"]
+
+
+def test_what_is_made_for_the_first_time_is_synced_with_its_folder(tmp_path, monkeypatch) -> None:
+    """Else a power cut could leave a synced file in a folder that is not there."""
+    synced, real = set(), os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{fd}"))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    home = tmp_path / "deep" / "home"
+    SqliteStore(home / "jobcore.db").close()
+    assert synced >= {str(home), str(home.parent), str(tmp_path)}
+    synced.clear()
+    LocalTrainer(home).close()
+    assert str(home) in synced  # it has made the folder of the trainings
+    synced.clear()
+    FileNotifier(home / "messages.jsonl").publish(message(1))
+    assert str(home) in synced
+    synced.clear()
+    write_pools(home, {"cpu": 1})
+    assert str(home) in synced
 
 
 def test_a_store_of_a_newer_release_is_refused_and_left_alone(tmp_path) -> None:

@@ -79,11 +79,11 @@ def create_private(path: Path) -> None:
         # Only ever create here: to close a descriptor of a file that is there would drop
         # the locks that other connections of this process hold on it.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
+        # The folders above may be as new as the file, whoever made them.
+        for folder in path.parent.parents:
+            with suppress(OSError):  # another's, who keeps it for himself
+                _sync_folder(folder)
     except FileExistsError:
         if not path.is_file():
             msg = f"path: {path.parent} is not a folder; name another place for the store"
@@ -91,6 +91,14 @@ def create_private(path: Path) -> None:
     except OSError as error:
         msg = f"path: cannot create {path}: {error.strerror}; check the folder and its permissions"
         raise StoreUnusable(msg) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
