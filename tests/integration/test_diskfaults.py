@@ -29,7 +29,8 @@ def test_a_fault_at_any_place_loses_nothing_and_doubles_nothing(fault, step) -> 
     assert {series.way for series in found} == set(diskfaults.WAYS)
     for series in found:
         assert series.runs > 30
-        assert series.raised > series.runs / 2  # else the faults were not felt
+        if series.way != "once":  # a write that failed once is tried again, and works
+            assert series.raised > series.runs / 2  # else the faults were not felt
         assert set(series.hit) <= set(diskfaults.FAULTS[fault])
     if fault == "sync":  # a commit whose sync failed may come back after a crash, as a whole
         assert sum(series.applied for series in found if series.way == "killed") > 0
@@ -53,8 +54,10 @@ def test_an_error_that_leaves_it_open_whether_a_job_is_there_says_so(tmp_path) -
         assert set(store.get([job_id])) == {job_id}
 
 
-@pytest.mark.parametrize("way", diskfaults.WAYS)
-def test_the_check_notices_a_store_that_swallows_an_error(monkeypatch, way) -> None:
+@pytest.mark.parametrize(
+    ("fault", "way"), [("sync", "once"), ("any", "lasting"), ("any", "killed"), ("any", "cut")]
+)
+def test_the_check_notices_a_store_that_swallows_an_error(monkeypatch, fault, way) -> None:
     real = SqliteStore.save
 
     def save(store, jobs):
@@ -65,4 +68,4 @@ def test_the_check_notices_a_store_that_swallows_an_error(monkeypatch, way) -> N
 
     monkeypatch.setattr(SqliteStore, "save", save)
     with pytest.raises(AssertionError):
-        list(diskfaults.all_series(1, ("any",), (way,), step=7))
+        list(diskfaults.all_series(1, (fault,), (way,), step=3))

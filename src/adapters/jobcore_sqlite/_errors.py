@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobcore import Unavailable
 
-__all__ = ["StoreUnusable", "translated"]
+__all__ = ["NoSpace", "StoreUnusable", "translated"]
 
 _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _ACCESS = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
@@ -23,6 +23,10 @@ class StoreUnusable(Unavailable):
     It is an `Unavailable`, because nothing was read or written and no job may be
     judged by it; who can do better than to try again catches this one first.
     """
+
+
+class NoSpace(Unavailable):
+    """The disk, or a quota on it, takes no more; room may be made, and the same tried again."""
 
 
 @contextmanager
@@ -53,19 +57,21 @@ def translated(path: Path, busy_seconds: float) -> Iterator[None]:
 
 
 def _meaning(error: sqlite3.Error, path: Path, busy_seconds: float) -> Unavailable | None:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the high bits only refine it
+    exact = getattr(error, "sqlite_errorcode", 0)
+    code = exact & 0xFF  # the high bits only refine it
     if code in _PASSING:
         return Unavailable(
             f"the store {path} is busy: another process has been writing for more than "
             f"{busy_seconds:g} s; nothing was written, try again"
         )
-    if code == sqlite3.SQLITE_FULL:
-        return Unavailable(
+    if code == sqlite3.SQLITE_FULL or exact == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return NoSpace(
             f"no space left on the disk (or quota) of {path}: nothing was written; "
             "free some space there and try again"
         )
     if code == sqlite3.SQLITE_IOERR:
-        return Unavailable(
+        # A failed write may be a quota's limit, which SQLite does not tell from other troubles.
+        return (NoSpace if exact == sqlite3.SQLITE_IOERR_WRITE else Unavailable)(
             f"the disk of {path} reports an I/O error ({error}); what was to be written may be "
             "there or not, but not in part; check that the disk is mounted, healthy and not full, "
             "then look, and try again"

@@ -13,7 +13,7 @@ from pathlib import Path
 from ._errors import StoreUnusable
 from ._schema import APPLICATION_ID, CREATE, VERSION
 
-__all__ = ["check_place", "connect", "create_private"]
+__all__ = ["check_place", "connect", "create_private", "keep_reserve", "release_reserve"]
 
 # SQLite's WAL needs memory shared by all who use the file, which these cannot give across
 # machines, and locks, which some of them only pretend to have.
@@ -24,6 +24,7 @@ _NETWORK = frozenset(
         "smbfs",
     }
 )  # fmt: skip
+_RESERVES_FREE = 4  # times the reserve must be free for it to be laid aside
 _MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -91,6 +92,40 @@ def create_private(path: Path) -> None:
     except OSError as error:
         msg = f"path: cannot create {path}: {error.strerror}; check the folder and its permissions"
         raise StoreUnusable(msg) from error
+
+
+def keep_reserve(path: Path, size: int) -> None:
+    """
+    Lay *size* bytes aside in a file beside the store, to be given back when the disk is full.
+
+    Nothing is done while the disk has little room: what was just freed is for those who need it.
+    """
+    reserve = _reserve(path)
+    with suppress(OSError):  # the store is as good without, until the disk is full
+        if reserve.exists() and reserve.stat().st_size >= size:
+            return
+        place = os.statvfs(path.parent)
+        if place.f_bavail * place.f_frsize < _RESERVES_FREE * size:
+            return
+        fd = os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.pwrite(fd, os.urandom(size), 0)  # a file system that compresses must keep it as well
+        finally:
+            os.close(fd)
+
+
+def release_reserve(path: Path) -> bool:
+    """Give the reserve back to the disk; tell whether there was one."""
+    try:
+        _reserve(path).unlink()
+        _sync_folder(path.parent)  # some file systems reuse space only after this
+    except OSError:
+        return False
+    return True
+
+
+def _reserve(path: Path) -> Path:
+    return path.with_name(f"{path.name}-reserve")
 
 
 def _sync_folder(folder: Path) -> None:
