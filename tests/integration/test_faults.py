@@ -16,7 +16,7 @@ import pytest
 
 import jobcore
 from jobcore import LaunchResult, TrainingState
-from jobcore_local import FileNotifier, LocalTrainer, write_pools
+from jobcore_local import FileNotifier, LocalTrainer, _supervisor, write_pools
 from jobcore_sqlite import SqliteStore, StoreUnusable
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -104,6 +104,39 @@ def test_ten_megabytes_of_output_and_the_exit_code_are_kept(trainer) -> None:
     assert "exit code: 7" in training.evidence.text
     assert len(training.evidence.text) <= 1024
     assert trainer.log_path(name).stat().st_size == 10_000_000
+
+
+FULL_WHILE_A_FILE_IS_THERE = """
+import errno, os, socket, sys
+sys.path.insert(0, {folder!r})
+import _supervisor
+real = _supervisor.write_durably
+def write_durably(path, document, *, flags):
+    if path.endswith("exit.json.part") and os.path.exists({full!r}):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    real(path, document, flags=flags)
+_supervisor.write_durably = write_durably
+_supervisor.serve(socket.socket(fileno=int(sys.argv[1])))
+"""
+
+
+def test_an_end_on_a_full_disk_is_recorded_when_there_is_room(trainer, monkeypatch) -> None:
+    full, wrapper = trainer.home / "full", trainer.home / "wrapper.py"
+    folder = os.path.dirname(_supervisor.__file__)
+    wrapper.write_text(FULL_WHILE_A_FILE_IS_THERE.format(folder=folder, full=str(full)))
+    full.touch()
+    monkeypatch.setattr(_supervisor, "__file__", str(wrapper))
+    pid_file = trainer.home / "pid"
+    name = launch(trainer, f"echo $$ > {pid_file}; exit 7")
+    script = pid_in(pid_file)
+    until(lambda: not is_alive(script))
+    for _ in range(20):  # nobody knows yet how it ended, so nothing is said
+        assert trainer.describe([name])[name].state is TrainingState.RUNNING
+        time.sleep(0.01)
+    full.unlink()
+    training = ended(trainer, name)
+    assert training.state is TrainingState.FAILED
+    assert "exit code: 7" in training.evidence.text
 
 
 def test_the_failure_file_is_the_reason_and_a_link_is_not_followed(trainer) -> None:
