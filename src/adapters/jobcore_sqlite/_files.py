@@ -149,6 +149,7 @@ def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
         _check_version(db, path)  # before anything is changed in somebody else's file
         _use_wal(db, busy_seconds)
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone stops at the cache
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA cache_size = -32768")  # KiB; a bulk of 10,000 jobs fits without spilling
         if _check_version(db, path) == 0:
