@@ -1,6 +1,6 @@
 """Let every change that SQLite asks of the disk fail, one after the other, through whole lives of jobs.
 
-    python -m proof.diskfaults [--jobs 2]
+    python -m proof.diskfaults [--jobs 2] [--fault full|write|sync|any]
 
 Jobs are submitted, launched, run, fail, are retried, complete and are told, by the production ticks on
 the production store. In run n of a series the n-th change fails (`proof.sqlite_vfs`), until a run
@@ -288,6 +288,7 @@ def all_series(jobs: int, faults=tuple(FAULTS), ways=WAYS, step: int = 1) -> Ite
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--fault", choices=tuple(FAULTS), help="this series only")
     given = parser.parse_args(arguments)
     if not is_available():
         print(
@@ -296,7 +297,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     begun = time.process_time()
     runs = 0
-    for found in all_series(given.jobs):
+    for found in all_series(given.jobs, (given.fault,) if given.fault else tuple(FAULTS)):
         runs += found.runs
         where = ", ".join(f"{count} {kind}" for kind, count in sorted(found.hit.items()))
         print(

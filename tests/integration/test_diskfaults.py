@@ -23,12 +23,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize(("fault", "step"), [("any", 4), ("full", 4), ("sync", 1)])
+@pytest.mark.parametrize(("fault", "step"), [("any", 4), ("full", 12), ("sync", 1)])
 def test_a_fault_at_any_place_loses_nothing_and_doubles_nothing(fault, step) -> None:
     found = list(diskfaults.all_series(1, (fault,), step=step))
     assert {series.way for series in found} == set(diskfaults.WAYS)
     for series in found:
-        assert series.runs > 30
+        assert series.runs > 15
         if series.way != "once":  # a write that failed once is tried again, and works
             assert series.raised > series.runs / 2  # else the faults were not felt
         assert set(series.hit) <= set(diskfaults.FAULTS[fault])
