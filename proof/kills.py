@@ -34,7 +34,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jobcore
-from jobcore import Status, TrainingState
+from jobcore import Status
 from jobcore_local import LocalTrainer, write_pools
 from jobcore_sqlite import SqliteStore
 
@@ -115,6 +115,12 @@ class Home:
     def over(self) -> int:
         with self.store() as store:
             return sum(n for status, n in store.counts().items() if status.is_terminal)
+
+    def running(self) -> list[str]:
+        """Name the trainings that run, as far as the store knows."""
+        with self.store() as store:
+            query = jobcore.JobQuery(statuses=frozenset({Status.IN_PROGRESS}), limit=SLOTS)
+            return [str(job.training_name) for job in store.find(query).jobs]
 
     def finish(self) -> None:
         """Let an unharmed manager do what is left."""
@@ -273,7 +279,7 @@ def kill_trainings(place: Path, kills: int, seed: int) -> str:
     Raises:
         AssertionError: an attempt ran twice, two ran at once, or a job came to a wrong end.
     """
-    home, draw = Home(place, seconds=0.25, locks=True), random.Random(seed)
+    home, draw = Home(place, seconds=1.0, locks=True), random.Random(seed)
     trainer = LocalTrainer(home.home)
     warm_up(place)
     begun = time.monotonic()
@@ -285,10 +291,10 @@ def kill_trainings(place: Path, kills: int, seed: int) -> str:
         if manager is None:
             manager, managers = fork_manager(home.home), managers + 1
         time.sleep(draw.uniform(0.02, 0.15))
-        running = [t for t in trainer.running() if t.state is TrainingState.RUNNING]
+        running = home.running()
         if running:
-            what = draw.choice(sorted(done))
-            done[what] += _kill_training(trainer, draw.choice(running).name, what)
+            what = min(done, key=done.__getitem__)
+            done[what] += _kill_training(trainer, draw.choice(running), what)
         if draw.random() < 0.05:
             manager.kill()
             manager = None
