@@ -28,8 +28,9 @@ def can_mount() -> bool:
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs Linux, and to be allowed to mount (unshare)")
-def test_a_stop_ends_the_training_that_fills_the_disk(tmp_path: Path) -> None:
-    inside = [sys.executable, __file__, str(tmp_path)]
+@pytest.mark.parametrize("manager", ["alive", "killed"])
+def test_a_stop_ends_the_training_that_fills_the_disk(tmp_path: Path, manager: str) -> None:
+    inside = [sys.executable, __file__, str(tmp_path), manager]
     shell = f'mount -t tmpfs -o size=16m none {HOME} && exec "$@"'
     done = subprocess.run(
         [*UNSHARE, "sh", "-c", shell, "sh", *inside],
@@ -46,7 +47,7 @@ def test_a_stop_ends_the_training_that_fills_the_disk(tmp_path: Path) -> None:
     assert said["told"] == 1
 
 
-def main(source: Path) -> None:
+def main(source: Path, fate: str) -> None:
     """Run inside the namespace: fill the disk, stop what fills it, and say what happened."""
     import time
 
@@ -67,13 +68,13 @@ def main(source: Path) -> None:
     (source / "fill.sh").write_text(SCRIPT)
     (source / "fill.toml").write_text('name = "fill"\nscript = "fill.sh"\n')
     print(jobcore("submit", str(source / "fill.toml")).stderr, file=sys.stderr)
-    manager = subprocess.Popen(
-        [sys.executable, "-m", "jobcore_cli", "--home", f"{HOME}/home", "run", "--until-done"],
-        stdout=subprocess.DEVNULL,
-        stderr=sys.stderr,
-    )
+    run = [sys.executable, "-m", "jobcore_cli", "--home", f"{HOME}/home", "run", "--until-done"]
+    manager = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=sys.stderr)
     try:
         until(lambda: free() == 0)
+        if fate == "killed":
+            manager.kill()
+            manager.wait()
         # A submission as large as the log cannot be taken: the disk is full, and stays so.
         (source / "big.toml").write_text(
             f'name = "big"\nscript = "fill.sh"\n[hyperparameters]\npad = "{"x" * 200_000}"\n'
@@ -81,6 +82,8 @@ def main(source: Path) -> None:
         other = jobcore("submit", str(source / "big.toml"))
         stop = jobcore("stop", "fill")
         print(other.stderr, stop.stderr, file=sys.stderr)
+        if fate == "killed":  # another one begins on the full disk
+            manager = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=sys.stderr)
 
         def status() -> str:
             return json.loads(jobcore("show", "fill", "--json").stdout)["status"]
@@ -104,4 +107,4 @@ def main(source: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

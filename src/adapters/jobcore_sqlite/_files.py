@@ -24,6 +24,7 @@ _NETWORK = frozenset(
         "smbfs",
     }
 )  # fmt: skip
+_RESERVE_PART = 128 * 1024  # bytes; a stop takes about a third of it
 _RESERVES_FREE = 4  # times the reserve must be free for it to be laid aside
 _MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -115,10 +116,18 @@ def keep_reserve(path: Path, size: int) -> None:
 
 
 def release_reserve(path: Path) -> bool:
-    """Give the reserve back to the disk; tell whether there was one."""
+    """
+    Give a part of the reserve back to the disk; tell whether there was one.
+
+    Only a part, because whoever fills the disk may be faster than we are: then there is another try.
+    """
+    reserve = _reserve(path)
     try:
-        _reserve(path).unlink()
-        _sync_folder(path.parent)  # some file systems reuse space only after this
+        size = reserve.stat().st_size
+        if size > _RESERVE_PART:
+            os.truncate(reserve, size - _RESERVE_PART)
+        else:
+            reserve.unlink()
     except OSError:
         return False
     return True

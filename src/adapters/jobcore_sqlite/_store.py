@@ -115,20 +115,17 @@ class SqliteStore:
         check_place(self.path)
         create_private(self.path)
         self._db: sqlite3.Connection | None = None
-        try:
-            self._connect()
-        except NoSpace:
-            if not release_reserve(self.path):
-                raise
-            self._connect()
+        while self._db is None:
+            try:
+                with translated(self.path, busy_seconds):
+                    self._db = connect(self.path, busy_seconds)
+            except NoSpace:
+                if not release_reserve(self.path):
+                    raise
         if reserve_bytes:
             keep_reserve(self.path, reserve_bytes)
 
     # --- the connection -----------------------------------------------------------------
-
-    def _connect(self) -> None:
-        with translated(self.path, self._busy_seconds):
-            self._db = connect(self.path, self._busy_seconds)
 
     def close(self) -> None:
         """Close the file. Nothing is lost if this is never called."""
@@ -186,25 +183,21 @@ class SqliteStore:
         source of room: once it is copied into the file, it is written from its start again, over
         space that it has already and that nobody else can take. The reserve is for what is vital.
         """
-        for make_room in (self._reuse_log, self._release_reserve if is_vital else None):
+        rooms = self._make_room(is_vital=is_vital)
+        while True:
             try:
                 with self._writing() as db:
                     return work(db)
             except NoSpace:
-                if make_room is None or not make_room():
+                if not next(rooms, False):
                     raise
-        with self._writing() as db:
-            return work(db)
 
-    def _reuse_log(self) -> bool:
+    def _make_room(self, *, is_vital: bool) -> Iterator[bool]:
         with self._lock, suppress(sqlite3.Error):
             self._open().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        return True  # if it was in vain, so is the next try
-
-    def _release_reserve(self) -> bool:
-        if not release_reserve(self.path):
-            return False
-        return self._reuse_log()
+        yield True
+        while is_vital and release_reserve(self.path):
+            yield True
 
     def _reading(self) -> Any:
         # Several statements that have to see the same moment.
