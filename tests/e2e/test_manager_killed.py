@@ -22,7 +22,7 @@ JOBS = 3 * ROUNDS  # a kill every few launches; what is left is finished by an u
 def test_every_attempt_runs_exactly_once_however_often_the_manager_is_killed(
     tmp_path: Path,
 ) -> None:
-    print("\n" + kills.kill_managers(tmp_path, ROUNDS, SEED, first=JOBS, fresh_every=1))
+    print("\n" + kills.kill_managers(tmp_path, ROUNDS, SEED, first=JOBS, fresh_every=4))
 
 
 @pytest.mark.skipif(
