@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import signal
@@ -14,7 +16,7 @@ import pytest
 
 import jobcore
 from jobcore import LaunchResult, TrainingState
-from jobcore_local import LocalTrainer, write_pools
+from jobcore_local import FileNotifier, LocalTrainer, _supervisor, write_pools
 from jobcore_sqlite import SqliteStore, StoreUnusable
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -104,6 +106,39 @@ def test_ten_megabytes_of_output_and_the_exit_code_are_kept(trainer) -> None:
     assert trainer.log_path(name).stat().st_size == 10_000_000
 
 
+FULL_WHILE_A_FILE_IS_THERE = """
+import errno, os, socket, sys
+sys.path.insert(0, {folder!r})
+import _supervisor
+real = _supervisor.write_durably
+def write_durably(path, document, *, flags):
+    if path.endswith("exit.json.part") and os.path.exists({full!r}):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    real(path, document, flags=flags)
+_supervisor.write_durably = write_durably
+_supervisor.serve(socket.socket(fileno=int(sys.argv[1])))
+"""
+
+
+def test_an_end_on_a_full_disk_is_recorded_when_there_is_room(trainer, monkeypatch) -> None:
+    full, wrapper = trainer.home / "full", trainer.home / "wrapper.py"
+    folder = os.path.dirname(_supervisor.__file__)
+    wrapper.write_text(FULL_WHILE_A_FILE_IS_THERE.format(folder=folder, full=str(full)))
+    full.touch()
+    monkeypatch.setattr(_supervisor, "__file__", str(wrapper))
+    pid_file = trainer.home / "pid"
+    name = launch(trainer, f"echo $$ > {pid_file}; exit 7")
+    script = pid_in(pid_file)
+    until(lambda: not is_alive(script))
+    for _ in range(20):  # nobody knows yet how it ended, so nothing is said
+        assert trainer.describe([name])[name].state is TrainingState.RUNNING
+        time.sleep(0.01)
+    full.unlink()
+    training = ended(trainer, name)
+    assert training.state is TrainingState.FAILED
+    assert "exit code: 7" in training.evidence.text
+
+
 def test_the_failure_file_is_the_reason_and_a_link_is_not_followed(trainer) -> None:
     name = launch(trainer, 'printf "why %02000d" 1 > "$SM_OUTPUT_DIR/failure"; exit 1')
     text = ended(trainer, name).evidence.text
@@ -142,6 +177,71 @@ def test_two_managers_start_a_training_once(trainer, tmp_path) -> None:
         assert witness.read_text() == "ran\n"
     finally:
         other.close()
+
+
+def message(number: int) -> jobcore.Message:
+    return jobcore.Message(
+        event_id=f"id/{number}/Completed",
+        job_id="id",
+        owner="t",
+        status=jobcore.Status.COMPLETED,
+        subject=f"job {number}",
+        body="x" * 100,
+        attributes={},
+        data={"event_id": f"id/{number}/Completed"},
+    )
+
+
+def events(path: Path) -> list[str]:
+    whole = []
+    for line in path.read_text().splitlines():
+        with contextlib.suppress(ValueError):
+            whole.append(json.loads(line)["event_id"])
+    return whole
+
+
+def test_a_message_that_a_full_disk_cut_off_is_not_taken_for_sent(tmp_path, monkeypatch) -> None:
+    notifier = FileNotifier(tmp_path / "messages.jsonl")
+    real, room = os.write, [50]
+
+    def write(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = real(fd, data[: room[0]])
+        room[0] -= taken
+        return taken
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        with pytest.raises(jobcore.Unavailable, match="space"):
+            notifier.publish(message(1))
+    assert events(notifier.path) == []
+    notifier.publish(message(2))
+    notifier.publish(message(1))
+    assert events(notifier.path) == ["id/2/Completed", "id/1/Completed"]
+
+
+def test_what_is_made_for_the_first_time_is_synced_with_its_folder(tmp_path, monkeypatch) -> None:
+    """Else a power cut could leave a synced file in a folder that is not there."""
+    synced, real = set(), os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{fd}"))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    home = tmp_path / "deep" / "home"
+    SqliteStore(home / "jobcore.db").close()
+    assert synced >= {str(home), str(home.parent), str(tmp_path)}
+    synced.clear()
+    LocalTrainer(home).close()
+    assert str(home) in synced  # it has made the folder of the trainings
+    synced.clear()
+    FileNotifier(home / "messages.jsonl").publish(message(1))
+    assert str(home) in synced
+    synced.clear()
+    write_pools(home, {"cpu": 1})
+    assert str(home) in synced
 
 
 def test_a_store_of_a_newer_release_is_refused_and_left_alone(tmp_path) -> None:

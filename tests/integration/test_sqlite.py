@@ -271,6 +271,12 @@ def test_a_backup_is_a_whole_store(store: SqliteStore, tmp_path: Path) -> None:
         store.backup(copy)
 
 
+def test_commits_wait_for_the_disk(store: SqliteStore) -> None:
+    asked = ("journal_mode", "synchronous", "fullfsync", "foreign_keys")
+    found = [store._db.execute(f"PRAGMA {name}").fetchone()[0] for name in asked]
+    assert found == ["wal", 2, 1, 1]  # 2 is FULL
+
+
 # --- places -----------------------------------------------------------------------------
 
 

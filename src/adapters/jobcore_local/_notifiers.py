@@ -13,6 +13,8 @@ from typing import TextIO
 
 from jobcore import Message, Notifier, Unavailable
 
+from ._supervisor import sync_directory
+
 
 class FileNotifier:
     """Appends each message to a file as a line of JSON, synced: the record of what was sent."""
@@ -22,7 +24,12 @@ class FileNotifier:
         self.path = path
 
     def publish(self, message: Message) -> None:
-        """Append the message; a line is written whole or, after a crash, cut off and repeated."""
+        """
+        Append the message; a line is written whole or, after a crash or on a full disk, cut off.
+
+        A line that was cut off is ended by whoever writes next, so it spoils no other; its message
+        was not acknowledged, and comes again.
+        """
         line = json.dumps(
             {
                 **message.data,
@@ -31,13 +38,20 @@ class FileNotifier:
                 "body": message.body,
             }
         )
+        data = line.encode() + b"\n"
         try:
-            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.write(fd, line.encode() + b"\n")
+                size = os.fstat(fd).st_size
+                if size and os.pread(fd, 1, size - 1) != b"\n":
+                    data = b"\n" + data
+                while data:  # a disk that becomes full takes a part, and says so at the next write
+                    data = data[os.write(fd, data) :]
                 os.fsync(fd)
             finally:
                 os.close(fd)
+            if not size:
+                sync_directory(os.path.dirname(self.path) or ".")
         except OSError as error:
             msg = f"{self.path}: {error.strerror}"
             raise Unavailable(msg) from None

@@ -8,6 +8,8 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from ._supervisor import sync_directory
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SLOTS_MAX = 4096
 
@@ -77,6 +79,7 @@ def write_pools(home: Path, pools: Mapping[str, int]) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+    sync_directory(os.fspath(home))
 
 
 def _quoted(name: str) -> str:

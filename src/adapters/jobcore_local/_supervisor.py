@@ -38,6 +38,7 @@ from typing import Any
 REASON_CHARS_MAX = 1024
 TAIL_BYTES = 64 * 1024
 LOCK_PATIENCE_SECONDS = 0.2
+FULL_SECONDS_MIN, FULL_SECONDS_MAX = 0.05, 5.0  # between two tries on a full disk
 SPARES = 4
 SPARE_SECONDS = 0.002  # without an order, before a spare is forked
 _LINUX = sys.platform == "linux"
@@ -445,9 +446,19 @@ class Shim:
             "ended_at": time.time_ns() // 1000,
         }
         part = self.path("exit.json.part")
-        write_durably(part, document, flags=os.O_TRUNC)
-        os.rename(part, self.path("exit.json"))
-        sync_directory(self.directory)
+        pause = FULL_SECONDS_MIN
+        while True:
+            try:
+                write_durably(part, document, flags=os.O_TRUNC)
+                os.rename(part, self.path("exit.json"))
+                sync_directory(self.directory)
+                break
+            except OSError as error:
+                # Nobody else knows how it ended: wait for room, holding the lock and the slots.
+                if error.errno not in _FULL:
+                    raise
+                time.sleep(pause)
+                pause = min(FULL_SECONDS_MAX, pause * 2)
         poke(self.request["wake"])
 
     def _reason(self, oom_before: int) -> str:

@@ -76,8 +76,11 @@ class LocalTrainer:
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
         try:
+            is_new = not (self.home / "trainings").exists()
             for folder in ("trainings", "checkpoints", "pools"):
                 (self.home / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+            if is_new:
+                _supervisor.sync_directory(os.fspath(self.home))
         except OSError as error:
             msg = f"{self.home}: {error.strerror}; choose another home (--home, JOBCORE_HOME)"
             raise Unavailable(msg) from None

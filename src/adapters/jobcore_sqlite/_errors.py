@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobcore import Unavailable
 
-__all__ = ["StoreUnusable", "translated"]
+__all__ = ["NoSpace", "StoreUnusable", "translated"]
 
 _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _ACCESS = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
@@ -25,13 +25,19 @@ class StoreUnusable(Unavailable):
     """
 
 
+class NoSpace(Unavailable):
+    """The disk, or a quota on it, takes no more; room may be made, and the same tried again."""
+
+
 @contextmanager
 def translated(path: Path, busy_seconds: float) -> Iterator[None]:
     """
     Turn SQLite's errors into those of the port.
 
     Raises:
-        Unavailable: busy, full, or an I/O error. Nothing was read or written.
+        Unavailable: busy: nothing was read or written. Full, or an I/O error: a write did not take
+            effect, as the file stands; if this process or the machine dies now, it may still have,
+            as a whole, when the file is opened again (a commit whose sync failed).
         StoreUnusable: the file is damaged or is no database.
         ValueError: a text cannot be stored as UTF-8.
     """
@@ -51,21 +57,24 @@ def translated(path: Path, busy_seconds: float) -> Iterator[None]:
 
 
 def _meaning(error: sqlite3.Error, path: Path, busy_seconds: float) -> Unavailable | None:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the high bits only refine it
+    exact = getattr(error, "sqlite_errorcode", 0)
+    code = exact & 0xFF  # the high bits only refine it
     if code in _PASSING:
         return Unavailable(
             f"the store {path} is busy: another process has been writing for more than "
             f"{busy_seconds:g} s; nothing was written, try again"
         )
-    if code == sqlite3.SQLITE_FULL:
-        return Unavailable(
+    if code == sqlite3.SQLITE_FULL or exact == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return NoSpace(
             f"no space left on the disk (or quota) of {path}: nothing was written; "
             "free some space there and try again"
         )
     if code == sqlite3.SQLITE_IOERR:
-        return Unavailable(
-            f"the disk of {path} reports an I/O error ({error}); nothing was written; check that "
-            "it is mounted, healthy and not full, then try again"
+        # A failed write may be a quota's limit, which SQLite does not tell from other troubles.
+        return (NoSpace if exact == sqlite3.SQLITE_IOERR_WRITE else Unavailable)(
+            f"the disk of {path} reports an I/O error ({error}); what was to be written may be "
+            "there or not, but not in part; check that the disk is mounted, healthy and not full, "
+            "then look, and try again"
         )
     if code in _ACCESS:
         return Unavailable(

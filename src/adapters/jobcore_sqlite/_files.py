@@ -13,7 +13,7 @@ from pathlib import Path
 from ._errors import StoreUnusable
 from ._schema import APPLICATION_ID, CREATE, VERSION
 
-__all__ = ["check_place", "connect", "create_private"]
+__all__ = ["check_place", "connect", "create_private", "keep_reserve", "release_reserve"]
 
 # SQLite's WAL needs memory shared by all who use the file, which these cannot give across
 # machines, and locks, which some of them only pretend to have.
@@ -24,6 +24,8 @@ _NETWORK = frozenset(
         "smbfs",
     }
 )  # fmt: skip
+_RESERVE_PART = 128 * 1024  # bytes; a stop takes about a third of it
+_RESERVES_FREE = 4  # times the reserve must be free for it to be laid aside
 _MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -79,11 +81,11 @@ def create_private(path: Path) -> None:
         # Only ever create here: to close a descriptor of a file that is there would drop
         # the locks that other connections of this process hold on it.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
+        # The folders above may be as new as the file, whoever made them.
+        for folder in path.parent.parents:
+            with suppress(OSError):  # another's, who keeps it for himself
+                _sync_folder(folder)
     except FileExistsError:
         if not path.is_file():
             msg = f"path: {path.parent} is not a folder; name another place for the store"
@@ -91,6 +93,56 @@ def create_private(path: Path) -> None:
     except OSError as error:
         msg = f"path: cannot create {path}: {error.strerror}; check the folder and its permissions"
         raise StoreUnusable(msg) from error
+
+
+def keep_reserve(path: Path, size: int) -> None:
+    """
+    Lay *size* bytes aside in a file beside the store, to be given back when the disk is full.
+
+    Nothing is done while the disk has little room: what was just freed is for those who need it.
+    """
+    reserve = _reserve(path)
+    with suppress(OSError):  # the store is as good without, until the disk is full
+        if reserve.exists() and reserve.stat().st_size >= size:
+            return
+        place = os.statvfs(path.parent)
+        if place.f_bavail * place.f_frsize < _RESERVES_FREE * size:
+            return
+        fd = os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.pwrite(fd, os.urandom(size), 0)  # a file system that compresses must keep it as well
+        finally:
+            os.close(fd)
+
+
+def release_reserve(path: Path) -> bool:
+    """
+    Give a part of the reserve back to the disk; tell whether there was one.
+
+    Only a part, because whoever fills the disk may be faster than we are: then there is another try.
+    """
+    reserve = _reserve(path)
+    try:
+        size = reserve.stat().st_size
+        if size > _RESERVE_PART:
+            os.truncate(reserve, size - _RESERVE_PART)
+        else:
+            reserve.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _reserve(path: Path) -> Path:
+    return path.with_name(f"{path.name}-reserve")
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
@@ -106,6 +158,7 @@ def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
         _check_version(db, path)  # before anything is changed in somebody else's file
         _use_wal(db, busy_seconds)
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone stops at the cache
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA cache_size = -32768")  # KiB; a bulk of 10,000 jobs fits without spilling
         if _check_version(db, path) == 0:

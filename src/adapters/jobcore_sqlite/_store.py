@@ -16,7 +16,7 @@ from heapq import merge
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import jobcore  # what a mere reader does not need is loaded on use
 from jobcore import (
@@ -34,8 +34,8 @@ from jobcore import (
     to_micros,
 )
 
-from ._errors import StoreUnusable, translated
-from ._files import check_place, connect, create_private
+from ._errors import NoSpace, StoreUnusable, translated
+from ._files import check_place, connect, create_private, keep_reserve, release_reserve
 from ._schema import (
     INSERT_JOB,
     INSERT_SPEC,
@@ -49,6 +49,8 @@ from ._schema import (
 )
 
 __all__ = ["SqliteStore"]
+
+T = TypeVar("T")
 
 _CURSOR = re.compile(r"(-?[0-9]{1,18})/([!-~]{1,64})")
 _IDS_PER_QUERY = 500
@@ -88,6 +90,8 @@ class SqliteStore:
     Args:
         path: the file; it is created, readable by its owner alone, if it is not there.
         busy_seconds: how long to wait for another process's write.
+        reserve_bytes: laid aside in a file beside the store, and given back to a full disk when a
+            stop has to be recorded, or the store cannot be opened; 0 for none.
         on_corrupt: told of each job that `find` leaves out; by default a warning is issued.
 
     Raises:
@@ -100,6 +104,7 @@ class SqliteStore:
         path: str | os.PathLike[str],
         *,
         busy_seconds: float = 10.0,
+        reserve_bytes: int = 0,
         on_corrupt: Callable[[CorruptRecord], None] | None = None,
     ) -> None:
         self.path = Path(os.path.realpath(os.fspath(path)))
@@ -109,8 +114,16 @@ class SqliteStore:
         self._pid = os.getpid()
         check_place(self.path)
         create_private(self.path)
-        with translated(self.path, busy_seconds):
-            self._db: sqlite3.Connection | None = connect(self.path, busy_seconds)
+        self._db: sqlite3.Connection | None = None
+        while self._db is None:
+            try:
+                with translated(self.path, busy_seconds):
+                    self._db = connect(self.path, busy_seconds)
+            except NoSpace:
+                if not release_reserve(self.path):
+                    raise
+        if reserve_bytes:
+            keep_reserve(self.path, reserve_bytes)
 
     # --- the connection -----------------------------------------------------------------
 
@@ -162,6 +175,30 @@ class SqliteStore:
         # IMMEDIATE: wait for other writers here, where waiting is possible, and not midway.
         return self._transaction("BEGIN IMMEDIATE")
 
+    def _write(self, work: Callable[[sqlite3.Connection], T], *, is_vital: bool = False) -> T:
+        """
+        Do *work* in one transaction; where the disk is full, again after room was made.
+
+        What was done in vain leaves no trace, so it may be done again. The log is the first
+        source of room: once it is copied into the file, it is written from its start again, over
+        space that it has already and that nobody else can take. The reserve is for what is vital.
+        """
+        rooms = self._make_room(is_vital=is_vital)
+        while True:
+            try:
+                with self._writing() as db:
+                    return work(db)
+            except NoSpace:
+                if not next(rooms, False):
+                    raise
+
+    def _make_room(self, *, is_vital: bool) -> Iterator[bool]:
+        with self._lock, suppress(sqlite3.Error):
+            self._open().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        yield True
+        while is_vital and release_reserve(self.path):
+            yield True
+
     def _reading(self) -> Any:
         # Several statements that have to see the same moment.
         return self._transaction("BEGIN")
@@ -178,23 +215,25 @@ class SqliteStore:
         if not jobs:
             return []
         try:
-            with self._writing() as db:
-                _insert(db, jobs)
+            self._write(lambda db: _insert(db, jobs))
         except sqlite3.IntegrityError:
             # One of them is there. Rare, so only now is every id looked up.
-            with self._writing() as db:
-                added = _what_to_add(db, jobs)
-                _insert(db, [j for j, a in zip(jobs, added, strict=True) if a is Added.CREATED])
-            return added
+            return self._write(lambda db: _insert_new(db, jobs))
         return [Added.CREATED] * len(jobs)
 
     def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
-        """Write each job over the version it was read at, all in one transaction."""
+        """
+        Write each job over the version it was read at, all in one transaction.
+
+        Where the disk is full, a stop may use the reserve: it may be what ends the job that fills it.
+        """
         if not jobs:
             return []
         updates = [job_update(job) for job in jobs]
-        with self._writing() as db:
-            won = [db.execute(UPDATE_JOB, update).rowcount == 1 for update in updates]
+        won = self._write(
+            lambda db: [db.execute(UPDATE_JOB, update).rowcount == 1 for update in updates],
+            is_vital=any(job.stop is not None for job in jobs),
+        )
         return [
             replace(job, version=job.version + 1) if mine else None
             for job, mine in zip(jobs, won, strict=True)
@@ -291,18 +330,13 @@ class SqliteStore:
     def save_pool(self, state: jobcore.PoolState) -> bool:
         """Write a pool's state over the version it was read at; False if somebody was faster."""
         body = _encode_pool(state)
-        with self._writing() as db:
-            if state.version == 0:
-                done = db.execute(
-                    "INSERT INTO pool (name, version, body) VALUES (?, 1, ?) ON CONFLICT DO NOTHING",
-                    (state.name, body),
-                )
-            else:
-                done = db.execute(
-                    "UPDATE pool SET version = version + 1, body = ? WHERE name = ? AND version = ?",
-                    (body, state.name, state.version),
-                )
-            return bool(done.rowcount == 1)
+        if state.version == 0:
+            sql = "INSERT INTO pool (name, version, body) VALUES (?, 1, ?) ON CONFLICT DO NOTHING"
+            values: tuple[str | int, ...] = (state.name, body)
+        else:
+            sql = "UPDATE pool SET version = version + 1, body = ? WHERE name = ? AND version = ?"
+            values = (body, state.name, state.version)
+        return self._write(lambda db: db.execute(sql, values).rowcount == 1)
 
     # --- care ---------------------------------------------------------------------------
 
@@ -372,6 +406,13 @@ def _insert(db: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     first = (db.execute("SELECT max(n) FROM job").fetchone()[0] or 0) + 1
     db.executemany(INSERT_JOB, (job_row(n, job) for n, job in enumerate(jobs, first)))
     db.executemany(INSERT_SPEC, ((n, spec_text(job)) for n, job in enumerate(jobs, first)))
+
+
+def _insert_new(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
+    """Insert those of *jobs* that are not there; say what became of each."""
+    added = _what_to_add(db, jobs)
+    _insert(db, [job for job, a in zip(jobs, added, strict=True) if a is Added.CREATED])
+    return added
 
 
 def _what_to_add(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:

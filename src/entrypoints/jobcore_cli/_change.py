@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,9 @@ from ._app import common, complete_job
 from ._errors import CONFLICT, FAILED, TIMED_OUT, CliError
 from ._render import counts_line, job_document, plain, print_json, reason
 from ._session import Session
+
+_FULL_BYTES = 1 << 20  # free on the disk
+_END_SECONDS_MAX = 2.0  # for what is asked to stop to be gone; the record is tried all the same
 
 
 def _selection(command: Any) -> Any:
@@ -46,7 +50,26 @@ def stop_command(session: Session, /, jobs: Sequence[str], group: str | None, ye
             raise CliError(msg)
         click.confirm(f"Stop {len(unfinished)} jobs of group {group}?", abort=True, err=True)
     event = jobcore.StopRequested(by=session.owner_name)
+    if not session.is_aws and shutil.disk_usage(session.home_path).free < _FULL_BYTES:
+        _end_first(session, unfinished)
     return _ask_all(session, unfinished if group else found, event, "stopping")
+
+
+def _end_first(session: Session, jobs: Sequence[jobcore.Job]) -> None:
+    """
+    End trainings before their stop is recorded: on a full disk, one of them may be what fills it.
+
+    Else it would take the room that the record needs, whenever there is some.
+    """
+    names = [job.training_name for job in jobs if job.current is not None]
+    for name in names:
+        session.trainer.stop(name)
+    deadline = time.monotonic() + _END_SECONDS_MAX
+    while time.monotonic() < deadline:
+        seen = session.trainer.describe(names).values()
+        if all(training is None or training.state.is_terminal for training in seen):
+            return
+        time.sleep(0.05)
 
 
 @click.command("hold")

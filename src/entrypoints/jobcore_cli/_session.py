@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jobcore_local import LocalTrainer
     from jobcore_sqlite import SqliteStore
 
+_RESERVE_BYTES = 1 << 20  # a hundred stops and their ends, on a disk that is full
 _FIELDS = {"aws", "backend", "home", "owner", "limits", "launch_lease", "rules", "desktop"}
 
 
@@ -113,7 +114,7 @@ class Session:
         except OSError as error:
             msg = f"{home}: {error.strerror}; choose another home (--home or JOBCORE_HOME)"
             raise CliError(msg, CONFLICT) from None
-        return SqliteStore(home / "jobcore.db")
+        return SqliteStore(home / "jobcore.db", reserve_bytes=_RESERVE_BYTES)
 
     @cached_property
     def local_trainer(self) -> LocalTrainer:

@@ -1,0 +1,148 @@
+"""What a disk may hold after a power cut, given what was asked of it before.
+
+The model: a volatile cache of 512-byte sectors. What was written since the last sync of its file may
+be there or not, each sector by itself, in any order; the same for truncations, and for entries of
+the folder since its last sync. Where a file grew and a sector of the growth was lost, zeros or
+garbage stand in its place. A sync that succeeded is believed: a disk that lies is not modelled. A sync
+that failed may have dropped the dirty mark of what it did not write (as Linux does), so no later
+sync covers that.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+from .sqlite_vfs import Op
+
+__all__ = ["SECTOR", "Disk", "Image"]
+
+SECTOR = 512
+Image = Mapping[str, bytes]
+
+# How likely what is pending was written out: mostly even, sometimes nearly all or nearly none.
+_KEPT = (0.0, 0.1, 0.5, 0.5, 0.5, 0.5, 0.9, 1.0)
+
+
+class _File:
+    def __init__(self, content: bytes = b"") -> None:
+        self.durable = bytearray(content)
+        self.pending: list[Op] = []
+        self.dropped: list[Op] = []  # after a failed sync: perhaps there, and no sync will help
+
+    def sync(self) -> None:
+        """Make durable what is pending; what a failed sync dropped stays as uncertain as it was."""
+        if not self.dropped:
+            for op in self.pending:
+                _apply(self.durable, op)
+            self.pending.clear()
+            return
+        # Older uncertain changes lie below newer certain ones: those hide them where they overlap.
+        for op in self.pending:
+            self.dropped = list(_uncovered(self.dropped, op))
+            _apply(self.durable, op)
+        self.pending.clear()
+
+    def image(self, draw: random.Random, likely: float) -> bytes:
+        content = bytearray(self.durable)
+        for op in (*self.dropped, *self.pending):
+            if op.kind == "truncate":
+                if draw.random() < likely:
+                    _apply(content, op)
+                continue
+            for at, piece in _sectors(op):
+                if draw.random() < likely:
+                    if at > len(content):
+                        content += _stale(draw, at - len(content))
+                    content[at : at + len(piece)] = piece
+        return bytes(content)
+
+
+def _apply(content: bytearray, op: Op) -> None:
+    if op.kind == "truncate":
+        del content[op.at :]
+        return
+    if op.at > len(content):
+        content += bytes(op.at - len(content))
+    content[op.at : op.at + len(op.data)] = op.data
+
+
+def _sectors(op: Op) -> Iterable[tuple[int, bytes]]:
+    """Cut a write at the borders of sectors."""
+    start, end = op.at, op.at + len(op.data)
+    while start < end:
+        stop = min(end, (start // SECTOR + 1) * SECTOR)
+        yield start, op.data[start - op.at : stop - op.at]
+        start = stop
+
+
+def _uncovered(older: Sequence[Op], newer: Op) -> Iterable[Op]:
+    """Give the parts of uncertain writes that a certain one does not hide."""
+    for op in older:
+        if newer.kind == "truncate" or op.kind == "truncate":
+            if newer.kind != "truncate" or op.at < newer.at:
+                yield op
+            continue
+        for at, piece in _sectors(op):
+            if not (newer.at <= at and at + len(piece) <= newer.at + len(newer.data)):
+                yield Op("write", op.name, at, piece)
+
+
+def _stale(draw: random.Random, size: int) -> bytes:
+    return draw.randbytes(size) if draw.random() < 0.5 else bytes(size)
+
+
+class Disk:
+    """
+    One folder on such a disk.
+
+    Args:
+        image: what it holds at first, all of it durable.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self._durable = {name: _File(content) for name, content in image.items()}
+        self._names = dict(self._durable)  # as the running system sees them
+        self._entries: list[tuple[str, _File | None]] = []  # changed since the folder's last sync
+
+    def apply(self, op: Op) -> None:
+        """Let the running system do *op*."""
+        if op.kind in ("write", "truncate"):
+            if op.kind == "write" or not op.failed:
+                self._names[op.name].pending.append(op)
+        elif op.kind == "sync":
+            file = self._names[op.name]
+            if op.failed:
+                file.dropped += file.pending
+                file.pending.clear()
+            else:
+                file.sync()
+        elif op.failed:
+            return
+        elif op.kind == "create":
+            self._name(op.name, _File())
+        elif op.kind == "delete":
+            self._name(op.name, None)
+        else:
+            assert op.kind == "sync_folder", op
+            self._durable = dict(self._names)
+            self._entries.clear()
+
+    def _name(self, name: str, file: _File | None) -> None:
+        self._entries.append((name, file))
+        if file is None:
+            del self._names[name]
+        else:
+            self._names[name] = file
+
+    def cut(self, draw: random.Random) -> dict[str, bytes]:
+        """Give what is there after a power cut now; the running system is not affected."""
+        likely = draw.choice(_KEPT)
+        names = dict(self._durable)
+        for name, file in self._entries:
+            if draw.random() < likely:
+                if file is None:
+                    names.pop(name, None)
+                else:
+                    names[name] = file
+        return {name: file.image(draw, likely) for name, file in sorted(names.items())}
