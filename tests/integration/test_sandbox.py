@@ -52,6 +52,9 @@ def client_of(server: Server, *, timeout: float = 10, region: str = "us-east-1")
     )
 
 
+AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=x/20250101/us-east-1/sagemaker/aws4_request"
+
+
 def request(name: str = "a", **changes: Any) -> dict[str, Any]:
     asked = {
         "TrainingJobName": name,
@@ -624,6 +627,18 @@ def test_a_scripted_refusal_is_an_answer_of_the_service(server: Server, client: 
         ("pools", {"nonsense": {}}),
         ("pools", {"ml.m5.large": {"capacity": "many"}}),
         ("advance", {"seconds": -1}),
+        ("advance", {"seconds": 1e300}),
+        ("advance", {"seconds": "nan"}),
+        ("faults", {"kind": "throttle", "operation": 1}),
+        ("faults", {"kind": "throttle", "times": "all"}),
+        ("script", {"name": 1}),
+        ("script", {"training": [1]}),
+        ("script", {"training": 1e300}),
+        ("script", {"where": {"Tags.k": 1}}),
+        ("script", {"failures": "x"}),
+        ("pools", {"ml.m5.large": 3}),
+        ("pools", {"ml.m5.large": {"quota": "x"}}),
+        ("settings", {"rates": []}),
         ("advance", []),
         ("settings", {"rates": {"Search": 0}}),
         ("settings", {"nonsense": 1}),
@@ -634,6 +649,16 @@ def test_controls_refuse_nonsense(server: Server, path: str, document: Any) -> N
         control(server, path, document)
     assert json.load(error.value)["error"]
     error.value.close()
+
+
+def test_members_that_are_null_are_members_not_given(server: Server) -> None:
+    server.answer("SageMaker.CreateTrainingJob", AUTHORIZATION, json.dumps(request()).encode())
+    for operation, body in (
+        ("ListTrainingJobs", {"SortBy": None, "SortOrder": None, "MaxResults": None, "NextToken": None}),
+        ("Search", {"Resource": "TrainingJob", "SearchExpression": None, "SortBy": None}),
+        ("CreateTrainingJob", request("b", Tags=None, HyperParameters=None, InputDataConfig=None)),
+    ):  # fmt: skip
+        assert server.answer(f"SageMaker.{operation}", AUTHORIZATION, json.dumps(body).encode())
 
 
 def test_the_state_can_be_seen(server: Server, client: Client) -> None:
