@@ -57,6 +57,7 @@ SCHEMA = 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MICROS_MAX = 10**17
 
 
 def to_micros(at: datetime) -> int:
@@ -74,7 +75,7 @@ def _micros(at: datetime | None) -> int | None:
 
 
 def _time(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
+    return None if micros is None else _moment(micros)
 
 
 def _span(delta: timedelta | None) -> int | None:
@@ -82,7 +83,23 @@ def _span(delta: timedelta | None) -> int | None:
 
 
 def _delta(micros: int | None) -> timedelta | None:
-    return None if micros is None else timedelta(microseconds=micros)
+    return None if micros is None else _duration(micros)
+
+
+def _moment(micros: int) -> datetime:
+    return from_micros(_bounded(micros))
+
+
+def _duration(micros: int) -> timedelta:
+    return timedelta(microseconds=_bounded(micros))
+
+
+def _bounded(micros: int) -> int:
+    """Refuse what is so far away that a duration added to it has no date."""
+    if abs(_whole(micros)) > _MICROS_MAX:
+        msg = f"{micros} microseconds are more than three thousand years"
+        raise ValueError(msg)
+    return micros
 
 
 # What a record holds must be of the right kind: a job that is read is a job that can be worked on.
@@ -184,8 +201,8 @@ def decode_spec(document: Mapping[str, Any]) -> Spec:
         if retry is None
         else RetryPolicy(
             budgets={FailureClass(name): _whole(count) for name, count in retry["budgets"].items()},
-            backoff=timedelta(microseconds=retry["backoff"]),
-            backoff_max=timedelta(microseconds=retry["backoff_max"]),
+            backoff=_duration(retry["backoff"]),
+            backoff_max=_duration(retry["backoff_max"]),
         ),
         clocks=_DEFAULT_CLOCKS
         if clocks is None
@@ -271,27 +288,25 @@ def decode_job(record: Mapping[str, Any], spec: Spec, *, version: int) -> Job:
         job_id=record["JobId"],
         spec=spec,
         state=_decode_state(Status(record["JobStatus"]), record["state"]),
-        submitted_at=from_micros(record["submitted_at"]),
-        waiting_since=from_micros(record["waiting_since"]),
+        submitted_at=_moment(record["submitted_at"]),
+        waiting_since=_moment(record["waiting_since"]),
         version=version,
         charges={FailureClass(n): _whole(c) for n, c in record.get("charges", {}).items()},
         attempts=tuple(_decode_attempt(a) for a in record.get("attempts", ())),
         timeline=tuple(
-            Mark(
-                at=from_micros(at), status=Status(status), attempt=_whole(attempt), note=_text(note)
-            )
+            Mark(at=_moment(at), status=Status(status), attempt=_whole(attempt), note=_text(note))
             for at, status, attempt, note in record["timeline"]
         ),
         outbox=tuple(
             OutboxEntry(
                 event_id=_text(event_id),
                 status=Status(status),
-                at=from_micros(at),
+                at=_moment(at),
                 reason=_text(reason),
             )
             for event_id, status, at, reason in record.get("outbox", ())
         ),
-        stop=None if stop is None else StopRequest(at=from_micros(stop[0]), by=_text(stop[1])),
+        stop=None if stop is None else StopRequest(at=_moment(stop[0]), by=_text(stop[1])),
         hold_next=_flag(record.get("hold_next", False)),
         extra={name: value for name, value in record.items() if name not in _KNOWN},
     )
@@ -343,7 +358,7 @@ def _decode_attempt(record: Mapping[str, Any]) -> Attempt:
     return Attempt(
         number=_number(record["n"]),
         placement=Placement(_text(record["pool"]), _whole(record["count"])),
-        launching_at=from_micros(record["launching_at"]),
+        launching_at=_moment(record["launching_at"]),
         launched_at=_time(record.get("launched_at")),
         started_at=_time(record.get("started_at")),
         ended_at=_time(record.get("ended_at")),
@@ -387,7 +402,7 @@ def _encode_state(state: State) -> dict[str, Json]:
 
 
 def _decode_state(status: Status, record: Mapping[str, Any]) -> State:
-    since = from_micros(record["since"])
+    since = _moment(record["since"])
     match status:
         case Status.NEW:
             return New(
