@@ -108,7 +108,8 @@ class _Reader:
         if value is None:
             return default
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self.wrong(field, f"expected {expected}, got {_described(value)}")
+            got = _kind(value) if field in _UNQUOTED else _described(value)
+            self.wrong(field, f"expected {expected}, got {got}")
             return default
         return value
 
@@ -143,9 +144,25 @@ class _Reader:
                 self.wrong(str(field), f"unknown field{hint}")
 
 
+# What may be a secret is not quoted in a message.
+_UNQUOTED = frozenset({"hyperparameters", "environment", "arguments", "tags", "sagemaker"})
+
+
+def _kind(value: object) -> str:
+    kinds: dict[type, str] = _KINDS | {int: "a number", float: "a number"}
+    return kinds.get(type(value), type(value).__name__)
+
+
+_KINDS: dict[type, str] = {
+    dict: "a table",
+    list: "a list",
+    str: "a string",
+    bool: "true or false",
+}
+
+
 def _described(value: object) -> str:
-    kinds = {dict: "a table", list: "a list", str: "a string", bool: "true or false"}
-    kind = kinds.get(type(value))
+    kind = _KINDS.get(type(value))
     shown = repr(value)
     shown = shown if len(shown) <= 40 else shown[:39] + "…"
     return f"{kind} ({shown})" if kind else shown
@@ -321,7 +338,10 @@ def _texts(read: _Reader, field: str) -> dict[str, str]:
         if isinstance(value, str) and "\x00" not in value:
             result[str(key)] = value
         else:
-            read.wrong(f"{field}.{key}", f"expected a string, got {_described(value)}")
+            got = _kind(value) if field in _UNQUOTED else _described(value)
+            if isinstance(value, str):
+                got = "one with a NUL character"
+            read.wrong(f"{field}.{key}", f"expected a string, got {got}")
     return result
 
 

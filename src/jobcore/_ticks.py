@@ -34,7 +34,15 @@ from ._events import (
     TrainingMissing,
     TrainingSeen,
 )
-from ._failures import Evidence, Failure, FailureClass, Rule, Scope, classify
+from ._failures import (
+    REASON_CHARS_MAX,
+    Evidence,
+    Failure,
+    FailureClass,
+    Rule,
+    Scope,
+    classify,
+)
 from ._limits import Limits
 from ._messages import message_for
 from ._model import (
@@ -69,6 +77,7 @@ from ._ports import (
     Unavailable,
 )
 from ._rules import DEFAULT_RULES
+from ._secrets import secret_values, without_secrets
 from ._transitions import (
     Announce,
     LaunchTraining,
@@ -241,7 +250,7 @@ class _Pass:
 
     def trouble(self, job_id: str, what: object) -> None:
         self.report.troubles += 1
-        self.settings.on_trouble(job_id, f"{type(what).__name__}: {what}")
+        self.settings.on_trouble(job_id, without_secrets(f"{type(what).__name__}: {what}"))
 
     def read(self, job_ids: Sequence[str]) -> dict[str, Job]:
         """Read jobs, in the order asked for; a record that cannot be read is reported and left out."""
@@ -315,7 +324,16 @@ def _is_ours(training: Training, job: Job) -> bool:
     )
 
 
-def _events_of(training: Training, placement: Placement, rules: Sequence[Rule]) -> list[Event]:
+def _classified(evidence: Evidence, spec: Spec, rules: Sequence[Rule]) -> Failure:
+    """Classify what the trainer says of a job; what is kept of its words is without the job's secrets."""
+    failure = classify(evidence, rules)
+    text = without_secrets(evidence.text, secret_values(spec))[:REASON_CHARS_MAX]
+    return failure if text == failure.text else replace(failure, text=text)
+
+
+def _events_of(
+    training: Training, job: Job, placement: Placement, rules: Sequence[Rule]
+) -> list[Event]:
     """Turn what the trainer says of a training of ours into facts."""
     number = training.attempt
     assert number is not None  # it is ours
@@ -325,7 +343,7 @@ def _events_of(training: Training, placement: Placement, rules: Sequence[Rule]) 
             evidence = training.evidence or Evidence(
                 where="describe", status=str(training.state), text=""
             )
-            failure = classify(evidence, rules)
+            failure = _classified(evidence, job.spec, rules)
         return [
             TrainingEnded(
                 attempt=number,
@@ -558,7 +576,8 @@ def _read_reply(
             return [LaunchAccepted(attempt=effect.attempt, placement=effect.placement)]
         case LaunchResult.REFUSED:
             run.report.refused += 1
-            failure = _failure(reply, run.settings.rules)
+            evidence = reply.evidence or Evidence(where="create")
+            failure = _classified(evidence, job.spec, run.settings.rules)
             return [LaunchRefused(attempt=effect.attempt, failure=failure)]
         case LaunchResult.EXISTS:
             try:
@@ -568,6 +587,7 @@ def _read_reply(
                 return []
         case LaunchResult.UNCLEAR:
             what = reply.evidence.text if reply.evidence is not None else "no answer"
+            what = without_secrets(what, secret_values(job.spec))
             run.trouble(job.job_id, Unavailable(f"launch of {effect.name}: {what}"))
             return []
 
@@ -582,11 +602,7 @@ def _adopt(run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining) -> Se
         reason = f"the training name {effect.name} is taken by {whose}"
         return [NameTaken(attempt=effect.attempt, reason=reason)]
     run.report.launched += 1
-    return _events_of(training, effect.placement, run.settings.rules)
-
-
-def _failure(reply: LaunchReply, rules: Sequence[Rule]) -> Failure:
-    return classify(reply.evidence or Evidence(where="create"), rules)
+    return _events_of(training, job, effect.placement, run.settings.rules)
 
 
 def _stop_if_unwanted(run: _Pass, trainer: Trainer, job: Job, events: Sequence[Event]) -> None:
@@ -746,7 +762,7 @@ def _observe(run: _Pass, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
             if training is None:
                 events.append(TrainingMissing(attempt=attempt.number))
             elif _is_ours(training, job):
-                events += _events_of(training, attempt.placement, run.settings.rules)[-1:]
+                events += _events_of(training, job, attempt.placement, run.settings.rules)[-1:]
                 learned.note_look(job, attempt.placement, events[0])
         todo.append((job, [*events, TimePassed()]))
     after = run.apply(todo)

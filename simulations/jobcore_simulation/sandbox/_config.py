@@ -187,6 +187,7 @@ def script_from(document: Mapping[str, Any]) -> Script:
     }
     if isinstance(settings.get("refusal"), Mapping):
         settings["refusal"] = Refusal(**settings["refusal"])
+        check_kinds(settings["refusal"])
     try:
         made = Script(**settings)
         check_kinds(made)

@@ -371,7 +371,12 @@ def details(job: jobcore.Job) -> dict[str, Any]:
             for a in attempts
         ],
         "timeline": [
-            {"at": _at(m.at), "status": str(m.status), "attempt": m.attempt, "note": m.note}
+            {
+                "at": _at(m.at),
+                "status": str(m.status),
+                "attempt": m.attempt,
+                "note": jobcore.without_secrets(m.note),
+            }
             for m in job.timeline
         ],
     }
@@ -384,5 +389,5 @@ def _failure(failure: jobcore.Failure | None) -> dict[str, str] | None:
         "class": str(failure.failure_class),
         "retry": str(failure.retryable),
         "rule": failure.rule,
-        "text": failure.text,
+        "text": jobcore.without_secrets(failure.text),
     }
