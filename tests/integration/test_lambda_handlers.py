@@ -620,3 +620,18 @@ def test_hyperparameters_that_nest_too_deeply_are_a_bad_request(wired):
         http("POST", "/jobs", {"jobs": [{**JOB, "hyperparameters": {"x": deep}}]})
     )
     assert (status, answer["error"]["code"]) == (400, "invalid")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"limit": text} for text in ("1_0", " 10", "+5", "\u0661", "0", "501", "1e2", "", "9" * 5000)]
+    + [
+        {field: text}
+        for field in ("group", "name")
+        for text in ("", "x" * 129, "a b", "\x00", "\u00e9")
+    ],
+)
+def test_a_query_that_cannot_match_is_a_bad_request(wired, monkeypatch, query):
+    monkeypatch.setattr(wired.store, "find", None)  # the store is not asked
+    status, answer = call(http("GET", "/jobs", query=query))
+    assert (status, answer["error"]["code"]) == (400, "invalid")
