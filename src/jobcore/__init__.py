@@ -152,6 +152,8 @@ _HOMES = {
     "expand_sweep": "_jobfile",
     "explain": "_planner",
     "from_micros": "_codec",
+    "group_and_owner": "_breaker",
+    "group_key": "_breaker",
     "hash_fraction": "_names",
     "is_job_id": "_names",
     "is_paused": "_breaker",

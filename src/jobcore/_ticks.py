@@ -18,7 +18,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
-from ._breaker import End, count_ends, is_paused, judge, paused, pausing
+from ._breaker import (
+    End,
+    count_ends,
+    group_and_owner,
+    group_key,
+    is_paused,
+    judge,
+    paused,
+    pausing,
+)
 from ._capacity import ALL_POOLS, LATE, FactKind, PoolFact, PoolState, serve
 from ._codec import spec_hash
 from ._events import (
@@ -433,15 +442,19 @@ def _serve(run: _Pass, snapshot: Snapshot, launching: Sequence[Job]) -> None:
 def _pause_groups(run: _Pass, snapshot: Snapshot) -> bool:
     """Hold the waiting jobs of groups that the breaker has paused; one of each group tells its owner."""
     held = False
-    for group, reason in pausing(snapshot.pools.get(ALL_POOLS)).items():
+    for key, reason in pausing(snapshot.pools.get(ALL_POOLS)).items():
+        group, owner = group_and_owner(key)
         hold = HoldRequested(by="jobcore", reason=reason, code=HoldCode.GROUP)
         known = run.store.find(
-            JobQuery(group=group, statuses=frozenset({Status.HELD}), limit=1000)
+            JobQuery(group=group, owner=owner, statuses=frozenset({Status.HELD}), limit=1000)
         ).jobs
         told = any(is_paused(job) for job in known)
         while run.settings.go_on():
             query = JobQuery(
-                group=group, statuses=frozenset({Status.NEW}), limit=min(run.settings.page, 1000)
+                group=group,
+                owner=owner,
+                statuses=frozenset({Status.NEW}),
+                limit=min(run.settings.page, 1000),
             )
             jobs = run.store.find(query).jobs
             after = run.apply(
@@ -454,7 +467,7 @@ def _pause_groups(run: _Pass, snapshot: Snapshot) -> bool:
                 # Of those that are left none can be held (others change them): the rest is launched.
                 state = run.store.pools().get(ALL_POOLS)
                 if state is not None:
-                    run.store.save_pool(paused(state, group))
+                    run.store.save_pool(paused(state, key))
                 break
     return held
 
@@ -778,7 +791,10 @@ def _judge_groups(run: _Pass, before: Mapping[str, Job], after: Sequence[Job]) -
     """Count how jobs of groups have ended, and pause a group whose jobs all fail alike."""
     first = run.settings.limits.group_breaker
     ends: list[End] = [
-        (job.spec.group, job.state.failure if isinstance(job.state, Failed) else None)
+        (
+            group_key(job.spec.group, job.spec.owner),
+            job.state.failure if isinstance(job.state, Failed) else None,
+        )
         for job in after
         if job.spec.group is not None
         and isinstance(job.state, Failed | Completed)
@@ -789,8 +805,9 @@ def _judge_groups(run: _Pass, before: Mapping[str, Job], after: Sequence[Job]) -
     for _ in range(3):  # lost to another tick: it has written other ends
         state = run.store.pools().get(ALL_POOLS) or PoolState(name=ALL_POOLS)
         counted, judged = count_ends(state, ends, first=first, now=run.now)
-        for group in judged:
-            counted = judge(counted, group, run.store.counts(group=group))
+        for key in judged:
+            group, owner = group_and_owner(key)
+            counted = judge(counted, key, run.store.counts(group=group, owner=owner))
         if counted is state or run.store.save_pool(counted):
             return
 
