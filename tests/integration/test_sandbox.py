@@ -27,7 +27,7 @@ from jobcore_simulation.sandbox import SandboxConfig, Server, parse_pool, serve
 from jobcore_simulation.sandbox._config import load_config
 from jobcore_simulation.sandbox._limits import Bucket
 from jobcore_simulation.sandbox._service import OPERATIONS
-from jobcore_simulation.sandbox._validation import matches
+from jobcore_simulation.sandbox._validation import Malformed, matches
 
 CPU = "us-east-1/ml.m5.large/on-demand"
 SPOT = "us-east-1/ml.g5.xlarge/spot"
@@ -648,6 +648,20 @@ def test_controls_refuse_nonsense(server: Server, path: str, document: Any) -> N
     with pytest.raises(urllib.error.HTTPError, match="400") as error:
         control(server, path, document)
     assert json.load(error.value)["error"]
+    error.value.close()
+
+
+@pytest.mark.parametrize("depth", [400, 900, 100_000])
+def test_a_request_that_nests_too_deeply_is_malformed(server: Server, depth: int) -> None:
+    inner = '{"SubExpressions": [' * depth + "]}" * depth
+    body = f'{{"Resource": "TrainingJob", "SearchExpression": {inner}}}'.encode()
+    with pytest.raises(Malformed):
+        server.answer("SageMaker.Search", AUTHORIZATION, body)
+    deep: Any = {}
+    for _ in range(min(depth, 400)):
+        deep = {"where": deep}
+    with pytest.raises(urllib.error.HTTPError, match="400") as error:
+        control(server, "script", deep)
     error.value.close()
 
 
