@@ -7,7 +7,8 @@ with the caller that the Authorization header names.
 
 Checked of every answer: no status of 500 or above, only declared statuses, the declared content
 type and schema; what the description forbids is refused; without a caller nothing is answered.
-Besides: every other method on every path is 404, as it is at API Gateway.
+Besides: every other method on every path is 404, as it is at API Gateway. The sandbox's server,
+whose protocol is SageMaker's and has no such description, gets raw requests over a socket.
 """
 
 from __future__ import annotations
@@ -231,6 +232,89 @@ def _other_methods(gateway: Gateway) -> list[str]:
     return wrong
 
 
+def sandbox(examples: int) -> tuple[int, list[str]]:
+    """
+    Send the sandbox's server raw requests over a socket: well formed ones, and changed bytes.
+
+    Each gets a status below 500 (and JSON, if it was undamaged), or, where it is no HTTP, a refusal and the end of the
+    connection; and afterwards the server still answers.
+    """
+    from random import Random
+
+    from jobcore_simulation.sandbox import SandboxConfig, serve
+
+    random = Random(1)
+    answers: Counter[int] = Counter()
+    wrong: list[str] = []
+    with serve(SandboxConfig(manual=True, start=0.0)) as server:
+        for _ in range(examples):
+            raw, damaged = _raw(random, server.port)
+            status, body = _exchange(server.port, raw)
+            answers[status] += 1
+            if status >= 500 and status not in (501, 505):  # no such method, no such HTTP version
+                wrong.append(f"sandbox: {status} to {raw[:300]!r}")
+            if body and not damaged and status < 500:  # else more answers may follow the first
+                try:
+                    json.loads(body)
+                except ValueError:
+                    wrong.append(f"sandbox: no JSON in the answer to {raw[:300]!r}")
+        status, _ = _exchange(server.port, _request(server.port, "GET", "/_sandbox/state", b"", []))
+        if status != 200:
+            wrong.append(f"sandbox: {status} to a good request after all these")
+    print("sandbox: " + ", ".join(f"{s or 'closed'}: {n:,}" for s, n in sorted(answers.items())))
+    return sum(answers.values()), wrong
+
+
+_SIGNED = "Authorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/sagemaker/aws4_request"
+
+
+def _raw(random: Any, port: int) -> tuple[bytes, bool]:
+    """Make the bytes of one request; every second one is damaged somewhere, and says so."""
+    operation = random.choice(("ListTrainingJobs", "Search", "DescribeTrainingJob", "X", ""))
+    body = random.choice(
+        (b"{}", b"", b"[]", b"{", b"\xff", b'{"TrainingJobName": "a"}', b"[" * 5000)
+    )
+    method = random.choice(("POST", "POST", "GET", "DELETE", "PUT", "HEAD"))
+    path = random.choice(("/", "/_sandbox/state", "/_sandbox/script", "/_sandbox/x", "/x", "/%00"))
+    headers = [f"X-Amz-Target: SageMaker.{operation}", _SIGNED]
+    if random.random() < 0.2:
+        headers.append("Origin: http://evil.example")
+    raw = bytearray(_request(port, method, path, body, headers))
+    damaged = random.random() < 0.5
+    for _ in range(random.randint(1, 6) if damaged else 0):
+        raw[random.randrange(len(raw))] = random.randrange(256)
+    return bytes(raw), damaged
+
+
+def _request(port: int, method: str, path: str, body: bytes, headers: list[str]) -> bytes:
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        *headers,
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def _exchange(port: int, raw: bytes) -> tuple[int, bytes]:
+    """Send a request and read its answer; status 0 for a connection that ends without one."""
+    import socket
+
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(raw)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        try:
+            while part := connection.recv(65536):
+                answer += part
+        except ConnectionResetError:
+            pass
+    head, _, body = answer.partition(b"\r\n\r\n")
+    words = head.split(b" ", 2)
+    return (int(words[1]) if len(words) > 1 and words[1].isdigit() else 0), body
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m proof.endpoints", description=__doc__)
     parser.add_argument(
@@ -244,6 +328,8 @@ def main() -> int:
         return 2
     begun = time.process_time()
     total, found = run(options.examples)
+    asked, wrong = sandbox(10 * options.examples)
+    total, found = total + asked, found + wrong
     for text in found:
         print(f"WRONG  {text}\n")
     print(f"{total:,} requests, {len(found)} findings, {time.process_time() - begun:.0f} s CPU")
