@@ -26,8 +26,8 @@ MEMORY_MB = 2048
 INSTRUMENTED = ("jobcore", "jobcore_aws", "jobcore_cli", "jobcore_lambda", "jobcore_local",
                 "jobcore_memory", "jobcore_simulation", "jobcore_sqlite")  # fmt: skip
 MISSING = """\
-atheris is not installed here, and nothing was fuzzed: it has wheels for CPython 3.11 to 3.13 on
-Linux (x86-64) and macOS. Install it with: python -m pip install atheris
+atheris is not installed here, and nothing was fuzzed: it has wheels for CPython on
+Linux (x86-64). Install it with: python -m pip install atheris
 The same targets run without it, on a fixed set of inputs: python -m pytest tests/unit/test_fuzz.py"""
 
 
