@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._ports import *
     from ._retry import *
     from ._rules import *
+    from ._secrets import *
     from ._ticks import *
     from ._transitions import *
 
@@ -151,9 +152,12 @@ _HOMES = {
     "expand_sweep": "_jobfile",
     "explain": "_planner",
     "from_micros": "_codec",
+    "group_and_owner": "_breaker",
+    "group_key": "_breaker",
     "hash_fraction": "_names",
     "is_job_id": "_names",
     "is_paused": "_breaker",
+    "is_secret_name": "_secrets",
     "job_id_from_bytes": "_names",
     "job_id_from_token": "_names",
     "judge": "_breaker",
@@ -177,6 +181,7 @@ _HOMES = {
     "quota_room": "_capacity",
     "reap_tick": "_ticks",
     "retry": "_retry",
+    "secret_values": "_secrets",
     "serve": "_capacity",
     "served": "_capacity",
     "snapshot_of": "_ticks",
@@ -189,6 +194,8 @@ _HOMES = {
     "violations": "_invariants",
     "waiting_of": "_planner",
     "wake_at": "_transitions",
+    "without_secrets": "_secrets",
+    "without_secrets_in": "_secrets",
 }
 
 __all__ = list(_HOMES)

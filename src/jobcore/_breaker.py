@@ -24,14 +24,35 @@ from ._capacity import PoolState
 from ._failures import Failure, Retryable
 from ._model import Held, HoldCode, Job, Status
 
-__all__ = ["End", "cause_of", "count_ends", "is_paused", "judge", "paused", "pausing"]
+__all__ = [
+    "End",
+    "cause_of",
+    "count_ends",
+    "group_and_owner",
+    "group_key",
+    "is_paused",
+    "judge",
+    "paused",
+    "pausing",
+]
 
-#: How a job of a group ended: the group, and the failure, or None for a completed one.
+#: How a job of a group ended: the group (see `group_key`), and the failure, or None for a completed one.
 End: TypeAlias = tuple[str, Failure | None]
 
 _FORGOTTEN = timedelta(days=1)
 _GROUPS_MAX = 200  # the record has to stay small
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+|/\S+|'[^']*'|\"[^\"]*\"")
+
+
+def group_key(group: str, owner: str) -> str:
+    """Name an owner's group: two people may call theirs the same, and neither holds the other's jobs."""
+    return f"{group}\n{owner}"
+
+
+def group_and_owner(key: str) -> tuple[str, str | None]:
+    """Read a group's name and its owner back; None for the owner in what an older release noted."""
+    group, line, owner = key.partition("\n")
+    return group, owner if line else None
 
 
 def cause_of(failure: Failure) -> str:
@@ -109,11 +130,11 @@ def is_paused(job: Job) -> bool:
 
 
 def pausing(state: PoolState | None) -> Mapping[str, str]:
-    """Name the groups whose waiting jobs are to be held, with the reason for people."""
+    """Name the groups (see `group_key`) whose waiting jobs are to be held, with the reason for people."""
     if state is None or not state.groups:
         return {}
     return {
-        name: f"the first {tally['failed']} jobs of group {name!r} that ended failed alike, and "
+        name: f"the first {tally['failed']} jobs of group {group_and_owner(name)[0]!r} that ended failed alike, and "
         f"none completed ({tally['why']}); the jobs of the group that wait are held"
         for name, tally in state.groups.items()
         if tally.get("pausing")

@@ -40,6 +40,7 @@ from ._model import (
     StopRequest,
     digest,
 )
+from ._names import ATTEMPTS_MAX
 
 __all__ = [
     "SCHEMA",
@@ -56,6 +57,7 @@ SCHEMA = 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MICROS_MAX = 10**17
 
 
 def to_micros(at: datetime) -> int:
@@ -73,7 +75,7 @@ def _micros(at: datetime | None) -> int | None:
 
 
 def _time(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
+    return None if micros is None else _moment(micros)
 
 
 def _span(delta: timedelta | None) -> int | None:
@@ -81,7 +83,62 @@ def _span(delta: timedelta | None) -> int | None:
 
 
 def _delta(micros: int | None) -> timedelta | None:
-    return None if micros is None else timedelta(microseconds=micros)
+    return None if micros is None else _duration(micros)
+
+
+def _moment(micros: int) -> datetime:
+    return from_micros(_bounded(micros))
+
+
+def _duration(micros: int) -> timedelta:
+    return timedelta(microseconds=_bounded(micros))
+
+
+def _bounded(micros: int) -> int:
+    """Refuse what is so far away that a duration added to it has no date."""
+    if abs(_whole(micros)) > _MICROS_MAX:
+        msg = f"{micros} microseconds are more than three thousand years"
+        raise ValueError(msg)
+    return micros
+
+
+# What a record holds must be of the right kind: a job that is read is a job that can be worked on.
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        msg = f"expected a text, got {type(value).__name__}"
+        raise TypeError(msg)
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        msg = f"expected a whole number, got {type(value).__name__}"
+        raise TypeError(msg)
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        msg = f"expected true or false, got {type(value).__name__}"
+        raise TypeError(msg)
+    return value
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        msg = f"expected a table, got {type(value).__name__}"
+        raise TypeError(msg)
+    return value
+
+
+def _number(value: Any) -> int:
+    """Read an attempt's number: one that can be part of a training's name."""
+    if not 1 <= _whole(value) <= ATTEMPTS_MAX:
+        msg = f"attempt {value} is outside 1..{ATTEMPTS_MAX}"
+        raise ValueError(msg)
+    return int(value)
 
 
 # --- spec -------------------------------------------------------------------------------
@@ -131,19 +188,21 @@ def decode_spec(document: Mapping[str, Any]) -> Spec:
     retry = document.get("retry")
     clocks = document.get("clocks")
     return Spec(
-        name=document["name"],
-        owner=document["owner"],
-        placements=tuple(Placement(pool, count) for pool, count in document["placements"]),
-        args=document["JobArgs"],
-        share=document.get("share", ""),
-        group=document.get("group"),
-        priority=document.get("priority", 0),
+        name=_text(document["name"]),
+        owner=_text(document["owner"]),
+        placements=tuple(
+            Placement(_text(pool), _whole(count)) for pool, count in document["placements"]
+        ),
+        args=_table(document["JobArgs"]),
+        share=_text(document.get("share", "")),
+        group=None if document.get("group") is None else _text(document["group"]),
+        priority=_whole(document.get("priority", 0)),
         retry=_DEFAULT_RETRY
         if retry is None
         else RetryPolicy(
-            budgets={FailureClass(name): count for name, count in retry["budgets"].items()},
-            backoff=timedelta(microseconds=retry["backoff"]),
-            backoff_max=timedelta(microseconds=retry["backoff_max"]),
+            budgets={FailureClass(name): _whole(count) for name, count in retry["budgets"].items()},
+            backoff=_duration(retry["backoff"]),
+            backoff_max=_duration(retry["backoff_max"]),
         ),
         clocks=_DEFAULT_CLOCKS
         if clocks is None
@@ -152,7 +211,7 @@ def decode_spec(document: Mapping[str, Any]) -> Spec:
             run_at_most=_delta(clocks["run_at_most"]),
             finish_by=_time(clocks["finish_by"]),
         ),
-        tags=document.get("tags", {}),
+        tags={name: _text(value) for name, value in document.get("tags", {}).items()},
     )
 
 
@@ -229,21 +288,26 @@ def decode_job(record: Mapping[str, Any], spec: Spec, *, version: int) -> Job:
         job_id=record["JobId"],
         spec=spec,
         state=_decode_state(Status(record["JobStatus"]), record["state"]),
-        submitted_at=from_micros(record["submitted_at"]),
-        waiting_since=from_micros(record["waiting_since"]),
+        submitted_at=_moment(record["submitted_at"]),
+        waiting_since=_moment(record["waiting_since"]),
         version=version,
-        charges={FailureClass(n): c for n, c in record.get("charges", {}).items()},
+        charges={FailureClass(n): _whole(c) for n, c in record.get("charges", {}).items()},
         attempts=tuple(_decode_attempt(a) for a in record.get("attempts", ())),
         timeline=tuple(
-            Mark(at=from_micros(at), status=Status(status), attempt=attempt, note=note)
+            Mark(at=_moment(at), status=Status(status), attempt=_whole(attempt), note=_text(note))
             for at, status, attempt, note in record["timeline"]
         ),
         outbox=tuple(
-            OutboxEntry(event_id=event_id, status=Status(status), at=from_micros(at), reason=reason)
+            OutboxEntry(
+                event_id=_text(event_id),
+                status=Status(status),
+                at=_moment(at),
+                reason=_text(reason),
+            )
             for event_id, status, at, reason in record.get("outbox", ())
         ),
-        stop=None if stop is None else StopRequest(at=from_micros(stop[0]), by=stop[1]),
-        hold_next=record.get("hold_next", False),
+        stop=None if stop is None else StopRequest(at=_moment(stop[0]), by=_text(stop[1])),
+        hold_next=_flag(record.get("hold_next", False)),
         extra={name: value for name, value in record.items() if name not in _KNOWN},
     )
 
@@ -266,8 +330,8 @@ def _decode_failure(value: Any) -> Failure | None:
         failure_class=FailureClass(name),
         scope=Scope(scope),
         retryable=Retryable(retryable),
-        rule=rule,
-        text=text,
+        rule=_text(rule),
+        text=_text(text),
     )
 
 
@@ -292,9 +356,9 @@ def _encode_attempt(attempt: Attempt) -> dict[str, Json]:
 def _decode_attempt(record: Mapping[str, Any]) -> Attempt:
     outcome = record.get("outcome")
     return Attempt(
-        number=record["n"],
-        placement=Placement(record["pool"], record["count"]),
-        launching_at=from_micros(record["launching_at"]),
+        number=_number(record["n"]),
+        placement=Placement(_text(record["pool"]), _whole(record["count"])),
+        launching_at=_moment(record["launching_at"]),
         launched_at=_time(record.get("launched_at")),
         started_at=_time(record.get("started_at")),
         ended_at=_time(record.get("ended_at")),
@@ -338,12 +402,12 @@ def _encode_state(state: State) -> dict[str, Json]:
 
 
 def _decode_state(status: Status, record: Mapping[str, Any]) -> State:
-    since = from_micros(record["since"])
+    since = _moment(record["since"])
     match status:
         case Status.NEW:
             return New(
                 since=since,
-                attempt=record["attempt"],
+                attempt=_number(record["attempt"]),
                 not_before=_time(record.get("not_before")),
                 after=_decode_failure(record.get("after")),
             )
@@ -354,7 +418,7 @@ def _decode_state(status: Status, record: Mapping[str, Any]) -> State:
             return kind(
                 since=since,
                 attempt=_decode_attempt(record["attempt"]),
-                detail=record.get("detail", ""),
+                detail=_text(record.get("detail", "")),
                 missing_since=_time(record.get("missing_since")),
             )
         case Status.STOPPING:
@@ -362,15 +426,15 @@ def _decode_state(status: Status, record: Mapping[str, Any]) -> State:
                 since=since,
                 attempt=_decode_attempt(record["attempt"]),
                 cause=StopCause(record["cause"]),
-                known=record["known"],
+                known=_flag(record["known"]),
                 missing_since=_time(record.get("missing_since")),
             )
         case Status.HELD:
             return Held(
                 since=since,
-                attempt=record["attempt"],
+                attempt=_number(record["attempt"]),
                 code=HoldCode(record["code"]),
-                reason=record["reason"],
+                reason=_text(record["reason"]),
             )
         case Status.FAILED:
             failure = _decode_failure(record["failure"])

@@ -34,6 +34,8 @@ __all__ = [
 
 SPEC_BYTES_MAX = 350_000  # DynamoDB refuses items over 400 KB
 SWEEP_JOBS_MAX = 10_000
+DURATION_DAYS_MAX = 10_000
+DEPTH_MAX = 50  # of tables and lists in a job file; what reads it later recurses
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +74,18 @@ def parse_duration(value: object) -> timedelta:
     Read a duration: a number of seconds, or text such as ``"90s"``, ``"1h30m"``, ``"2d"``.
 
     Raises:
-        ValueError: it is neither; the message says what is expected.
+        ValueError: it is neither, or longer than 10,000 days; the message says what is expected.
     """
-    try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return timedelta(seconds=value)
-        if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
-            parts = re.findall(r"([0-9.]+)([smhdw])", value)
-            return timedelta(seconds=sum(float(n) * _UNITS[unit] for n, unit in parts))
-    except (OverflowError, ValueError):
-        pass
+    seconds = math.inf
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    elif isinstance(value, str) and _DURATION.fullmatch(value.strip()):
+        parts = re.findall(r"([0-9.]+)([smhdw])", value)
+        seconds = sum(float(n) * _UNITS[unit] for n, unit in parts)
+    if (
+        abs(seconds) <= DURATION_DAYS_MAX * 86400
+    ):  # what is longer ends after the last date there is
+        return timedelta(seconds=seconds)
     msg = f'expected a duration such as "90s", "1h30m" or "2d", got {value!r}'
     raise ValueError(msg)
 
@@ -104,7 +108,8 @@ class _Reader:
         if value is None:
             return default
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self.wrong(field, f"expected {expected}, got {_described(value)}")
+            got = _kind(value) if field in _UNQUOTED else _described(value)
+            self.wrong(field, f"expected {expected}, got {got}")
             return default
         return value
 
@@ -139,9 +144,25 @@ class _Reader:
                 self.wrong(str(field), f"unknown field{hint}")
 
 
+# What may be a secret is not quoted in a message.
+_UNQUOTED = frozenset({"hyperparameters", "environment", "arguments", "tags", "sagemaker"})
+
+
+def _kind(value: object) -> str:
+    kinds: dict[type, str] = _KINDS | {int: "a number", float: "a number"}
+    return kinds.get(type(value), type(value).__name__)
+
+
+_KINDS: dict[type, str] = {
+    dict: "a table",
+    list: "a list",
+    str: "a string",
+    bool: "true or false",
+}
+
+
 def _described(value: object) -> str:
-    kinds = {dict: "a table", list: "a list", str: "a string", bool: "true or false"}
-    kind = kinds.get(type(value))
+    kind = _KINDS.get(type(value))
     shown = repr(value)
     shown = shown if len(shown) <= 40 else shown[:39] + "…"
     return f"{kind} ({shown})" if kind else shown
@@ -184,6 +205,8 @@ def parse_job(document: object, *, owner: str, group: str | None = None) -> Spec
     if not isinstance(document, Mapping):
         problem = Problem("job file", f"expected a table of fields, got {_described(document)}")
         raise InvalidJob([problem])
+    if too_much := _unreadable(document):
+        raise InvalidJob([too_much])
     problems: list[Problem] = []
     read = _Reader(document, problems)
     args = _read_args(read)
@@ -217,6 +240,35 @@ def parse_job(document: object, *, owner: str, group: str | None = None) -> Spec
     return spec
 
 
+def _unreadable(document: Mapping[str, Any]) -> Problem | None:
+    """
+    Find the field that nests too deeply, or holds more values than a job may have bytes.
+
+    YAML's aliases can make a table that holds itself, or a few lines that hold millions of values.
+    The sweep is left out: `expand_sweep` has limits of its own.
+    """
+    for field, value in document.items():
+        if field == "sweep":
+            continue
+        seen = 0
+        level: list[object] = [value]
+        for _ in range(DEPTH_MAX):
+            inner = itertools.chain.from_iterable(
+                value.values() if isinstance(value, Mapping) else value
+                for value in level
+                if isinstance(value, Mapping | list)
+            )
+            level = list(itertools.islice(inner, SPEC_BYTES_MAX + 1))
+            seen += len(level)
+            if not level:
+                break
+            if seen > SPEC_BYTES_MAX:
+                return Problem(str(field), f"more than {SPEC_BYTES_MAX:,} values")
+        else:
+            return Problem(str(field), f"nested more than {DEPTH_MAX} levels deep")
+    return None
+
+
 def _default_name(args: Mapping[str, Json]) -> str:
     script = args.get("script")
     stem = str(script).rsplit("/", 1)[-1].rsplit(".", 1)[0] if script else ""
@@ -232,9 +284,7 @@ def _read_args(read: _Reader) -> dict[str, Json]:
     if "script" not in args and "image" not in args and "script" not in read.data:
         read.wrong("script", 'missing; name the training script, such as script = "train.py"')
     hyperparameters = read.table("hyperparameters")
-    for key, value in hyperparameters.items():
-        if not _is_json(value):
-            read.wrong(f"hyperparameters.{key}", f"not JSON data: {_described(value)}")
+    _check_json(read, "hyperparameters", hyperparameters)
     if hyperparameters:
         args["hyperparameters"] = dict(hyperparameters)
     for field in ("channels", "environment"):
@@ -253,9 +303,19 @@ def _read_args(read: _Reader) -> dict[str, Json]:
     if volume:
         args["volume_gb"] = volume
     sagemaker = read.table("sagemaker")
+    _check_json(read, "sagemaker", sagemaker)
     if sagemaker:
         args["sagemaker"] = dict(sagemaker)
     return args
+
+
+def _check_json(read: _Reader, field: str, table: Mapping[str, Any]) -> None:
+    """Refuse what TOML and YAML know and JSON does not: dates, sets, infinity, keys that are no text."""
+    for key, value in table.items():
+        if not isinstance(key, str):
+            read.wrong(f"{field}.{key}", "the name is not a text; put it in quotation marks")
+        elif not _is_json(value):
+            read.wrong(f"{field}.{key}", "not JSON data: only texts, numbers, lists and tables are")
 
 
 def _is_json(value: object) -> bool:
@@ -278,7 +338,10 @@ def _texts(read: _Reader, field: str) -> dict[str, str]:
         if isinstance(value, str) and "\x00" not in value:
             result[str(key)] = value
         else:
-            read.wrong(f"{field}.{key}", f"expected a string, got {_described(value)}")
+            got = _kind(value) if field in _UNQUOTED else _described(value)
+            if isinstance(value, str):
+                got = "one with a NUL character"
+            read.wrong(f"{field}.{key}", f"expected a string, got {got}")
     return result
 
 
@@ -355,6 +418,9 @@ def _read_clocks(read: _Reader) -> Clocks:
         finish_by = None
     if finish_by is not None and finish_by.tzinfo is None:
         inner.wrong("finish_by", "give the time zone too, such as 2026-12-01T08:00:00+01:00")
+        finish_by = None
+    if finish_by is not None and not 1970 <= finish_by.year < 3000:
+        inner.wrong("finish_by", f"expected a time between 1970 and 3000, got {finish_by}")
         finish_by = None
     inner.unknown_fields()
     for field, value in (("wait_at_most", wait), ("run_at_most", run)):

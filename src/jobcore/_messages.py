@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ._model import Held, HoldCode, Job, Json, OutboxEntry, Status
+from ._secrets import secret_values, without_secrets
 
 __all__ = ["Message", "message_for"]
 
@@ -39,9 +40,11 @@ def message_for(job: Job, entry: OutboxEntry) -> Message:
     """Write the message that *entry* of the job's outbox stands for: a pure function, so it can be repeated."""
     failure = getattr(job.state, "failure", None) if job.status == entry.status else None
     attempts = job.attempts[-1].number if job.attempts else 0
+    # The reason may be of an older release, or what a person wrote.
+    reason = without_secrets(entry.reason, secret_values(job.spec))
     lines = [f"Job {job.spec.name} ({job.job_id}) is {entry.status}."]
-    if entry.reason:
-        lines += ["", f"Why: {entry.reason}"]
+    if reason:
+        lines += ["", f"Why: {reason}"]
     lines += ["", f"Attempts: {attempts}   Submitted: {job.submitted_at:%Y-%m-%d %H:%M:%S %Z}"]
     if job.charges:
         used = ", ".join(f"{name} {count}" for name, count in sorted(job.charges.items()))
@@ -68,7 +71,7 @@ def message_for(job: Job, entry: OutboxEntry) -> Message:
             "status": str(entry.status),
             "at": entry.at.isoformat(),
             "attempts": attempts,
-            "reason": entry.reason,
+            "reason": reason,
             "class": str(failure.failure_class) if failure is not None else None,
         },
     )

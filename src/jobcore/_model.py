@@ -198,13 +198,13 @@ class Spec:
     name: str
     owner: str
     placements: tuple[Placement, ...]
-    args: Mapping[str, Json] = field(default_factory=dict)
+    args: Mapping[str, Json] = field(default_factory=dict, repr=False)  # holds secrets
     share: str = ""
     group: str | None = None
     priority: int = 0
     retry: RetryPolicy = RetryPolicy()
     clocks: Clocks = Clocks()
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
     digest: str | None = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

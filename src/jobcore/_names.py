@@ -27,7 +27,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _JOB_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 # SageMaker: TrainingJobName is 1-63 of [a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}; we use 3 + 26 + 1 + <= 9.
 _TRAINING_NAME = re.compile(r"jc-([0-9a-hjkmnp-tv-z]{26})-([1-9][0-9]{0,8})")
-_ATTEMPTS_MAX = 999_999_999
+ATTEMPTS_MAX = 999_999_999
 
 
 class TrainingName(NamedTuple):
@@ -82,8 +82,8 @@ def training_name(job_id: str, attempt: int) -> str:
     if not is_job_id(job_id):
         msg = f"job_id: {job_id!r} is not a job id (26 characters of 0-9 a-z without i, l, o, u)"
         raise ValueError(msg)
-    if not 1 <= attempt <= _ATTEMPTS_MAX:
-        msg = f"attempt: {attempt} is outside 1..{_ATTEMPTS_MAX}"
+    if not 1 <= attempt <= ATTEMPTS_MAX:
+        msg = f"attempt: {attempt} is outside 1..{ATTEMPTS_MAX}"
         raise ValueError(msg)
     return f"jc-{job_id}-{attempt}"
 

@@ -240,11 +240,11 @@ class LaunchRequest:
     attempt: int
     spec_hash: str
     placement: Placement
-    args: Mapping[str, Json]
+    args: Mapping[str, Json] = field(repr=False)  # holds secrets
     run_at_most: timedelta | None = None
     owner: str = ""
     group: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
     to_stop: bool = False
 
 

@@ -18,7 +18,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
-from ._breaker import End, count_ends, is_paused, judge, paused, pausing
+from ._breaker import (
+    End,
+    count_ends,
+    group_and_owner,
+    group_key,
+    is_paused,
+    judge,
+    paused,
+    pausing,
+)
 from ._capacity import ALL_POOLS, LATE, FactKind, PoolFact, PoolState, serve
 from ._codec import spec_hash
 from ._events import (
@@ -34,7 +43,15 @@ from ._events import (
     TrainingMissing,
     TrainingSeen,
 )
-from ._failures import Evidence, Failure, FailureClass, Rule, Scope, classify
+from ._failures import (
+    REASON_CHARS_MAX,
+    Evidence,
+    Failure,
+    FailureClass,
+    Rule,
+    Scope,
+    classify,
+)
 from ._limits import Limits
 from ._messages import message_for
 from ._model import (
@@ -69,6 +86,7 @@ from ._ports import (
     Unavailable,
 )
 from ._rules import DEFAULT_RULES
+from ._secrets import secret_values, without_secrets
 from ._transitions import (
     Announce,
     LaunchTraining,
@@ -241,7 +259,7 @@ class _Pass:
 
     def trouble(self, job_id: str, what: object) -> None:
         self.report.troubles += 1
-        self.settings.on_trouble(job_id, f"{type(what).__name__}: {what}")
+        self.settings.on_trouble(job_id, without_secrets(f"{type(what).__name__}: {what}"))
 
     def read(self, job_ids: Sequence[str]) -> dict[str, Job]:
         """Read jobs, in the order asked for; a record that cannot be read is reported and left out."""
@@ -315,7 +333,16 @@ def _is_ours(training: Training, job: Job) -> bool:
     )
 
 
-def _events_of(training: Training, placement: Placement, rules: Sequence[Rule]) -> list[Event]:
+def _classified(evidence: Evidence, spec: Spec, rules: Sequence[Rule]) -> Failure:
+    """Classify what the trainer says of a job; what is kept of its words is without the job's secrets."""
+    failure = classify(evidence, rules)
+    text = without_secrets(evidence.text, secret_values(spec))[:REASON_CHARS_MAX]
+    return failure if text == failure.text else replace(failure, text=text)
+
+
+def _events_of(
+    training: Training, job: Job, placement: Placement, rules: Sequence[Rule]
+) -> list[Event]:
     """Turn what the trainer says of a training of ours into facts."""
     number = training.attempt
     assert number is not None  # it is ours
@@ -325,7 +352,7 @@ def _events_of(training: Training, placement: Placement, rules: Sequence[Rule]) 
             evidence = training.evidence or Evidence(
                 where="describe", status=str(training.state), text=""
             )
-            failure = classify(evidence, rules)
+            failure = _classified(evidence, job.spec, rules)
         return [
             TrainingEnded(
                 attempt=number,
@@ -418,15 +445,19 @@ def _serve(run: _Pass, snapshot: Snapshot, launching: Sequence[Job]) -> None:
 def _pause_groups(run: _Pass, snapshot: Snapshot) -> bool:
     """Hold the waiting jobs of groups that the breaker has paused; one of each group tells its owner."""
     held = False
-    for group, reason in pausing(snapshot.pools.get(ALL_POOLS)).items():
+    for key, reason in pausing(snapshot.pools.get(ALL_POOLS)).items():
+        group, owner = group_and_owner(key)
         hold = HoldRequested(by="jobcore", reason=reason, code=HoldCode.GROUP)
         known = run.store.find(
-            JobQuery(group=group, statuses=frozenset({Status.HELD}), limit=1000)
+            JobQuery(group=group, owner=owner, statuses=frozenset({Status.HELD}), limit=1000)
         ).jobs
         told = any(is_paused(job) for job in known)
         while run.settings.go_on():
             query = JobQuery(
-                group=group, statuses=frozenset({Status.NEW}), limit=min(run.settings.page, 1000)
+                group=group,
+                owner=owner,
+                statuses=frozenset({Status.NEW}),
+                limit=min(run.settings.page, 1000),
             )
             jobs = run.store.find(query).jobs
             after = run.apply(
@@ -439,7 +470,7 @@ def _pause_groups(run: _Pass, snapshot: Snapshot) -> bool:
                 # Of those that are left none can be held (others change them): the rest is launched.
                 state = run.store.pools().get(ALL_POOLS)
                 if state is not None:
-                    run.store.save_pool(paused(state, group))
+                    run.store.save_pool(paused(state, key))
                 break
     return held
 
@@ -561,7 +592,8 @@ def _read_reply(
             return [LaunchAccepted(attempt=effect.attempt, placement=effect.placement)]
         case LaunchResult.REFUSED:
             run.report.refused += 1
-            failure = _failure(reply, run.settings.rules)
+            evidence = reply.evidence or Evidence(where="create")
+            failure = _classified(evidence, job.spec, run.settings.rules)
             return [LaunchRefused(attempt=effect.attempt, failure=failure)]
         case LaunchResult.EXISTS:
             try:
@@ -571,6 +603,7 @@ def _read_reply(
                 return []
         case LaunchResult.UNCLEAR:
             what = reply.evidence.text if reply.evidence is not None else "no answer"
+            what = without_secrets(what, secret_values(job.spec))
             run.trouble(job.job_id, Unavailable(f"launch of {effect.name}: {what}"))
             return []
 
@@ -585,11 +618,7 @@ def _adopt(run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining) -> Se
         reason = f"the training name {effect.name} is taken by {whose}"
         return [NameTaken(attempt=effect.attempt, reason=reason)]
     run.report.launched += 1
-    return _events_of(training, effect.placement, run.settings.rules)
-
-
-def _failure(reply: LaunchReply, rules: Sequence[Rule]) -> Failure:
-    return classify(reply.evidence or Evidence(where="create"), rules)
+    return _events_of(training, job, effect.placement, run.settings.rules)
 
 
 def _stop_if_unwanted(run: _Pass, trainer: Trainer, job: Job, events: Sequence[Event]) -> None:
@@ -749,7 +778,7 @@ def _observe(run: _Pass, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
             if training is None:
                 events.append(TrainingMissing(attempt=attempt.number))
             elif _is_ours(training, job):
-                events += _events_of(training, attempt.placement, run.settings.rules)[-1:]
+                events += _events_of(training, job, attempt.placement, run.settings.rules)[-1:]
                 learned.note_look(job, attempt.placement, events[0])
         todo.append((job, [*events, TimePassed()]))
     after = run.apply(todo)
@@ -765,7 +794,10 @@ def _judge_groups(run: _Pass, before: Mapping[str, Job], after: Sequence[Job]) -
     """Count how jobs of groups have ended, and pause a group whose jobs all fail alike."""
     first = run.settings.limits.group_breaker
     ends: list[End] = [
-        (job.spec.group, job.state.failure if isinstance(job.state, Failed) else None)
+        (
+            group_key(job.spec.group, job.spec.owner),
+            job.state.failure if isinstance(job.state, Failed) else None,
+        )
         for job in after
         if job.spec.group is not None
         and isinstance(job.state, Failed | Completed)
@@ -776,8 +808,9 @@ def _judge_groups(run: _Pass, before: Mapping[str, Job], after: Sequence[Job]) -
     for _ in range(3):  # lost to another tick: it has written other ends
         state = run.store.pools().get(ALL_POOLS) or PoolState(name=ALL_POOLS)
         counted, judged = count_ends(state, ends, first=first, now=run.now)
-        for group in judged:
-            counted = judge(counted, group, run.store.counts(group=group))
+        for key in judged:
+            group, owner = group_and_owner(key)
+            counted = judge(counted, key, run.store.counts(group=group, owner=owner))
         if counted is state or run.store.save_pool(counted):
             return
 

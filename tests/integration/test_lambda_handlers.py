@@ -595,3 +595,43 @@ def test_of_a_strangers_error_only_the_type_is_logged():
     (line,) = lines(out.getvalue())
     assert line["error"] == "ParamValidationError"
     assert SECRET not in out.getvalue()
+
+
+@pytest.mark.parametrize("body", ["=", "a", "/w==", "\u00e9", "AAA"])
+def test_a_body_that_is_no_base64_is_a_bad_request(wired, body):
+    event = http("POST", "/jobs", raw=body) | {"isBase64Encoded": True}
+    status, answer = call(event)
+    assert (status, answer["error"]["code"]) == (400, "no_json")
+
+
+@pytest.mark.parametrize(
+    "clocks", [{"wait_at_most": "10000000d"}, {"finish_by": "9999-12-31T23:59:59-23:00"}]
+)
+def test_times_after_the_last_date_are_a_bad_request(wired, clocks):
+    status, answer = call(http("POST", "/jobs", {"jobs": [{**JOB, "clocks": clocks}]}))
+    assert (status, answer["error"]["code"]) == (400, "invalid")
+
+
+def test_hyperparameters_that_nest_too_deeply_are_a_bad_request(wired):
+    deep: object = 1
+    for _ in range(700):
+        deep = [deep]
+    status, answer = call(
+        http("POST", "/jobs", {"jobs": [{**JOB, "hyperparameters": {"x": deep}}]})
+    )
+    assert (status, answer["error"]["code"]) == (400, "invalid")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"limit": text} for text in ("1_0", " 10", "+5", "\u0661", "0", "501", "1e2", "", "9" * 5000)]
+    + [
+        {field: text}
+        for field in ("group", "name")
+        for text in ("", "x" * 129, "a b", "\x00", "\u00e9")
+    ],
+)
+def test_a_query_that_cannot_match_is_a_bad_request(wired, monkeypatch, query):
+    monkeypatch.setattr(wired.store, "find", None)  # the store is not asked
+    status, answer = call(http("GET", "/jobs", query=query))
+    assert (status, answer["error"]["code"]) == (400, "invalid")

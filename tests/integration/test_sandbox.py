@@ -27,7 +27,7 @@ from jobcore_simulation.sandbox import SandboxConfig, Server, parse_pool, serve
 from jobcore_simulation.sandbox._config import load_config
 from jobcore_simulation.sandbox._limits import Bucket
 from jobcore_simulation.sandbox._service import OPERATIONS
-from jobcore_simulation.sandbox._validation import matches
+from jobcore_simulation.sandbox._validation import Malformed, matches
 
 CPU = "us-east-1/ml.m5.large/on-demand"
 SPOT = "us-east-1/ml.g5.xlarge/spot"
@@ -50,6 +50,9 @@ def client_of(server: Server, *, timeout: float = 10, region: str = "us-east-1")
             connect_timeout=3,
         ),
     )
+
+
+AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=x/20250101/us-east-1/sagemaker/aws4_request"
 
 
 def request(name: str = "a", **changes: Any) -> dict[str, Any]:
@@ -624,6 +627,18 @@ def test_a_scripted_refusal_is_an_answer_of_the_service(server: Server, client: 
         ("pools", {"nonsense": {}}),
         ("pools", {"ml.m5.large": {"capacity": "many"}}),
         ("advance", {"seconds": -1}),
+        ("advance", {"seconds": 1e300}),
+        ("advance", {"seconds": "nan"}),
+        ("faults", {"kind": "throttle", "operation": 1}),
+        ("faults", {"kind": "throttle", "times": "all"}),
+        ("script", {"name": 1}),
+        ("script", {"training": [1]}),
+        ("script", {"training": 1e300}),
+        ("script", {"where": {"Tags.k": 1}}),
+        ("script", {"failures": "x"}),
+        ("pools", {"ml.m5.large": 3}),
+        ("pools", {"ml.m5.large": {"quota": "x"}}),
+        ("settings", {"rates": []}),
         ("advance", []),
         ("settings", {"rates": {"Search": 0}}),
         ("settings", {"nonsense": 1}),
@@ -634,6 +649,30 @@ def test_controls_refuse_nonsense(server: Server, path: str, document: Any) -> N
         control(server, path, document)
     assert json.load(error.value)["error"]
     error.value.close()
+
+
+@pytest.mark.parametrize("depth", [400, 900, 100_000])
+def test_a_request_that_nests_too_deeply_is_malformed(server: Server, depth: int) -> None:
+    inner = '{"SubExpressions": [' * depth + "]}" * depth
+    body = f'{{"Resource": "TrainingJob", "SearchExpression": {inner}}}'.encode()
+    with pytest.raises(Malformed):
+        server.answer("SageMaker.Search", AUTHORIZATION, body)
+    deep: Any = {}
+    for _ in range(min(depth, 400)):
+        deep = {"where": deep}
+    with pytest.raises(urllib.error.HTTPError, match="400") as error:
+        control(server, "script", deep)
+    error.value.close()
+
+
+def test_members_that_are_null_are_members_not_given(server: Server) -> None:
+    server.answer("SageMaker.CreateTrainingJob", AUTHORIZATION, json.dumps(request()).encode())
+    for operation, body in (
+        ("ListTrainingJobs", {"SortBy": None, "SortOrder": None, "MaxResults": None, "NextToken": None}),
+        ("Search", {"Resource": "TrainingJob", "SearchExpression": None, "SortBy": None}),
+        ("CreateTrainingJob", request("b", Tags=None, HyperParameters=None, InputDataConfig=None)),
+    ):  # fmt: skip
+        assert server.answer(f"SageMaker.{operation}", AUTHORIZATION, json.dumps(body).encode())
 
 
 def test_the_state_can_be_seen(server: Server, client: Client) -> None:

@@ -143,3 +143,24 @@ def test_classify_answers_line_by_line(
     assert (first["class"], third["class"]) == ("throttle", "algorithm")
     assert "line 2" in second["error"]
     assert "line 2" in err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'source_dir = "{"x" * 300}"',
+        'source_dir = "~nobody-of-that-name/x"',
+        f'[channels]\ntrain = "~nobody-of-that-name/{"x" * 300}"',
+        "[hyperparameters]\nx = " + "[" * 300 + "]" * 300,
+        "[sagemaker]\nx = 2026-01-01",
+    ],
+)
+def test_a_job_file_that_cannot_be_one_gets_one_line(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.py").write_text("")
+    (tmp_path / "job.toml").write_text(f'script = "train.py"\n{line}\n')
+    assert main(["submit", str(tmp_path / "job.toml")]) == 2
+    told = capsys.readouterr()
+    assert "Traceback" not in told.err
+    assert told.err.strip()

@@ -166,3 +166,41 @@ def test_the_worst_record_of_plain_text_stays_below_32_kilobytes():
 def test_a_young_job_takes_less_than_a_kilobyte():
     job = after(make_job(), decided(), accepted(), TrainingSeen(attempt=1, running=True))
     assert len(json.dumps(encode_job(job))) < 1000
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", 5), ("name", None), ("owner", ["ada"]), ("share", 1), ("group", 7), ("priority", "3"),
+        ("priority", 1.5), ("placements", [["a", "1"]]), ("placements", [[1, 1]]), ("placements", [["a", True]]),
+        ("clocks", {"wait_at_most": 10**18, "run_at_most": None, "finish_by": None}),
+        ("retry", {"budgets": {}, "backoff": 1, "backoff_max": 10**18}),
+        ("JobArgs", []), ("JobArgs", "x"), ("tags", {"a": 1}), ("tags", []),
+    ],
+)  # fmt: skip
+def test_a_spec_whose_fields_are_of_another_kind_is_not_read(field, value):
+    document = encode_spec(make_job().spec) | {field: value}
+    with pytest.raises((AttributeError, KeyError, TypeError, ValueError)):
+        decode_spec(document)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("charges", {"oom": "1"}), ("timeline", [[0, "New", "1", ""]]), ("timeline", [[0, "New", 1, None]]),
+        ("outbox", [[1, "Failed", 0, ""]]), ("outbox", [["e", "Failed", 0, 5]]), ("stop", [0, 7]),
+        ("waiting_since", 2 * 10**17), ("submitted_at", "0"),
+        ("hold_next", "yes"), ("hold_next", 1), ("state", {"since": 0, "attempt": {"n": 1}}),
+        ("state", {"since": 0, "attempt": 0}), ("state", {"since": 0, "attempt": 10**10}),
+        ("state", {"since": 0, "attempt": True}),
+        ("state", {"since": 0, "attempt": 1, "after": ["oom", "job", "no", "rule", None]}),
+        ("attempts", [{"n": -1, "pool": "a", "count": 1, "launching_at": 0}]),
+        ("attempts", [{"n": 1, "pool": 1, "count": 1, "launching_at": 0}]),
+        ("attempts", [{"n": 1, "pool": "a", "count": "1", "launching_at": 0}]),
+    ],
+)  # fmt: skip
+def test_a_record_whose_fields_are_of_another_kind_is_not_read(field, value):
+    job = make_job()
+    record = encode_job(job) | {field: value}
+    with pytest.raises((AttributeError, KeyError, TypeError, ValueError)):
+        decode_job(record, job.spec, version=1)

@@ -12,6 +12,7 @@ from jobcore import (
     FailureClass,
     InvalidJob,
     Placement,
+    Problem,
     expand_sweep,
     parse_duration,
     parse_job,
@@ -37,6 +38,13 @@ WRONG = [
     ({"script": "a.py", "hyperparameters": []}, "hyperparameters"),
     ({"script": "a.py", "hyperparameters": {"x": {1, 2}}}, "hyperparameters.x"),
     ({"script": "a.py", "hyperparameters": {"x": float("nan")}}, "hyperparameters.x"),
+    ({"script": "a.py", "hyperparameters": {1: 2}}, "hyperparameters.1"),
+    ({"script": "a.py", "sagemaker": {"x": datetime(2026, 1, 1, tzinfo=UTC)}}, "sagemaker.x"),
+    ({"script": "a.py", "sagemaker": {"x": [{1: 2}]}}, "sagemaker.x"),
+    ({"script": "a.py", "clocks": {"wait_at_most": "10000000d"}}, "clocks.wait_at_most"),
+    ({"script": "a.py", "clocks": {"run_at_most": 1e300}}, "clocks.run_at_most"),
+    ({"script": "a.py", "retry": {"backoff": "9" * 400 + "s"}}, "retry.backoff"),
+    ({"script": "a.py", "clocks": {"finish_by": "9999-12-31T23:59:59-23:00"}}, "clocks.finish_by"),
     ({"script": "a.py", "hyperparameters": {"x": LONG}}, "hyperparameters.x"),
     ({"script": "a.py", "hyperparameters": {"n" * 300: 1}}, "hyperparameters." + "n" * 40),
     ({"script": "a.py", "hyperparameters": {f"h{i}": i for i in range(101)}}, "hyperparameters"),
@@ -209,3 +217,44 @@ def test_a_bad_sweep_is_named(grid: dict, points: list, field: str) -> None:
     with pytest.raises(InvalidJob) as caught:
         expand_sweep(grid, points)
     assert field in {problem.field for problem in caught.value.problems}
+
+
+def problems_of(document: object) -> list[Problem]:
+    with pytest.raises(InvalidJob) as caught:
+        parse_job(document, owner="ada")
+    return list(caught.value.problems)
+
+
+def nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "field", ["hyperparameters", "sagemaker", "arguments", "name", "pools", "x"]
+)
+def test_what_nests_too_deeply_is_a_problem_and_no_recursion(field):
+    document = {"script": "train.py", field: {"x": nested(900)}}
+    problems = problems_of(document)
+    assert [p.field for p in problems] == [field]
+    assert "50 levels" in problems[0].message
+
+
+def test_a_table_that_holds_itself_is_a_problem():
+    table: dict[str, object] = {}
+    table["x"] = table
+    assert "levels deep" in str(problems_of({"script": "t.py", "hyperparameters": table})[0])
+
+
+def test_a_few_lines_that_hold_millions_of_values_are_a_problem():
+    value: object = "lol"
+    for _ in range(12):
+        value = [value] * 9
+    problems = problems_of({"script": "t.py", "hyperparameters": {"x": value}})
+    assert "more than 350,000 values" in str(problems[0])
+
+
+def test_what_nests_as_deeply_as_allowed_is_taken():
+    assert parse_job({"script": "t.py", "hyperparameters": {"x": nested(48)}}, owner="ada")

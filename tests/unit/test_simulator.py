@@ -34,7 +34,7 @@ from jobcore_simulation.simulator import (
 )
 from jobcore_simulation.simulator._report import page, table
 from jobcore_simulation.simulator._run import jain
-from jobcore_simulation.simulator._traces import capacity_from, scenario_from
+from jobcore_simulation.simulator._traces import capacity_from, scenario_from, work_from
 from jobcore_sqlite import SqliteStore
 
 POOL = "eu-west-1/ml.g5.xlarge/on-demand"
@@ -316,3 +316,72 @@ def test_the_page_is_self_contained_and_escapes_names():
 def test_the_table_fits_eighty_columns():
     text = table(compare([SMALL, SPOT], policies=["jobcore", "failover"]))
     assert max(map(len, text.splitlines())) <= 80
+
+
+# --- what is no scenario and no trace ---------------------------------------------------
+
+_POOL = 'name = "a"\ncapacity = 2\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("=", ""),
+        ("pool = 3", ""),
+        ("pool = [3]", ""),
+        ("[[pool]]\nname = 5", "name"),
+        ('[[pool]]\nname = "a"\ncapacity = "many"', "capacity"),
+        ('[[pool]]\nname = "a"\ncapacity = [[0, nan]]', "capacity"),
+        ('[[pool]]\nname = "a"\nflips = [0.0, 0.0]', "flips"),
+        ('[[pool]]\nname = "a"\nrepeat = 1e-9', "repeat"),
+        ('[[pool]]\nname = "a"\nquota = inf', "quota"),
+        (f"jobs = 3\n[[pool]]\n{_POOL}", ""),
+        (f'[jobs]\ncount = "x"\n[[pool]]\n{_POOL}', "jobs"),
+        (f'[jobs]\npools = ["b"]\n[[pool]]\n{_POOL}', "jobs.pools"),
+        (f"[jobs]\nsizes = {{x = 1}}\n[[pool]]\n{_POOL}", ""),
+        (f"[jobs]\nsizes = {{1 = 0.0}}\n[[pool]]\n{_POOL}", "sizes"),
+        (f'outage = [{{port = "store"}}]\n[[pool]]\n{_POOL}', ""),
+        (f'outage = [{{port = "store", begins = "x", ends = 1}}]\n[[pool]]\n{_POOL}', ""),
+        (f"clock_jump = []\n[[pool]]\n{_POOL}", ""),
+        (f"horizon = inf\n[[pool]]\n{_POOL}", "horizon"),
+        (f"[provider]\nrate = 0\n[[pool]]\n{_POOL}", "rate"),
+        ("title = " + "[" * 2000, ""),
+    ],
+)
+def test_what_is_no_scenario_is_refused_with_its_name_and_field(text, field):
+    with pytest.raises(ValueError, match=f"^scenario mine: .*{field}"):
+        parse(text, "mine")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe",
+        b"a,b\n1,2\n",
+        b"trace_id,t_s,available\n",
+        b"trace_id,t_s,available\na,1\n",
+        b"trace_id,t_s,available\na,nan,1\n",
+        b"trace_id,t_s,available\na,0,1e3\n",
+        b"trace_id,t_s,available\n" + b"a" * 200_000 + b",0,1\n",
+        b'{"metadata": {"gap_seconds": 1e999}, "data": [1]}',
+        b'{"metadata": {"gap_seconds": 1}, "data": [Infinity]}',
+        b'{"metadata": [], "data": [1]}',
+        b'{"a":' * 100_000,
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "json", "csv.gz"])
+def test_what_is_no_trace_is_refused_with_the_file(tmp_path, content, ending):
+    path = tmp_path / f"trace.{ending}"
+    path.write_bytes(gzip.compress(content)[:-9] if ending == "csv.gz" else content)
+    with pytest.raises(ValueError, match=r"trace\."):
+        capacity_from(path)
+    with pytest.raises(ValueError, match=r"trace\."):
+        work_from(path)
+
+
+def test_a_workload_with_what_is_no_number_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "work.csv"
+    path.write_text("submit_s,duration_s,gpus\n0,60,8\n1,x,8\n")
+    with pytest.raises(ValueError, match="line 3"):
+        work_from(path)

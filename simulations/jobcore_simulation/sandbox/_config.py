@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from jobcore_simulation._kinds import check_kinds
 from jobcore_simulation._pools import MARKETS, PoolConfig, Shortage
 from jobcore_simulation._training import Refusal, Script
 
@@ -155,6 +156,9 @@ def pool_from(document: Mapping[str, Any]) -> PoolConfig:
     Raises:
         ValueError: it has an unknown key, or a value that makes no sense.
     """
+    if not isinstance(document, Mapping):
+        msg = f"pool: expected a table, got {document!r:.60}"
+        raise ValueError(msg)
     _refuse_unknown(document, {f.name for f in fields(PoolConfig)}, "pool")
     settings = dict(document)
     capacity = settings.get("capacity")
@@ -165,7 +169,9 @@ def pool_from(document: Mapping[str, Any]) -> PoolConfig:
         raise ValueError(msg)
     if settings.get("shortage") is not None:
         settings["shortage"] = Shortage(settings["shortage"])
-    return PoolConfig(**settings)
+    made = PoolConfig(**settings)
+    check_kinds(made)
+    return made
 
 
 def script_from(document: Mapping[str, Any]) -> Script:
@@ -181,8 +187,11 @@ def script_from(document: Mapping[str, Any]) -> Script:
     }
     if isinstance(settings.get("refusal"), Mapping):
         settings["refusal"] = Refusal(**settings["refusal"])
+        check_kinds(settings["refusal"])
     try:
-        return Script(**settings)
+        made = Script(**settings)
+        check_kinds(made)
+        return made
     except TypeError as error:
         msg = f"script: {error}"
         raise ValueError(msg) from None
@@ -191,6 +200,9 @@ def script_from(document: Mapping[str, Any]) -> Script:
 def rates_from(document: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """Read rates: calls per second, or ``[calls per second, burst]``."""
     rates = {}
+    if not isinstance(document, Mapping):
+        msg = f"rates: expected a table, got {document!r:.60}"
+        raise TypeError(msg)
     for operation, rate in document.items():
         per_second, burst = rate if isinstance(rate, list | tuple) else (rate, max(1.0, rate))
         if not per_second > 0 or not burst >= 1:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Control", "NotFound"]
 
 
+_SECONDS_MAX = 10 * 366 * 86400  # ten years at once; a clock beyond the year 9999 has no dates
+
+
 class NotFound(LookupError):  # noqa: N818  (an answer)
     """There is no such control."""
 
@@ -104,7 +107,11 @@ class Control:
             at = self._server.service.next_event_at()
             self._server.advance(max(0.0, (at or 0.0) - self._server.clock.now()))
         else:
-            self._server.advance(float(document["seconds"]))
+            seconds = float(document["seconds"])
+            if not 0 <= seconds <= _SECONDS_MAX:
+                msg = f"seconds: expected 0 to {_SECONDS_MAX:,}, got {seconds}"
+                raise ValueError(msg)
+            self._server.advance(seconds)
         return self._state(None)
 
     def _script(self, document: Any) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
+from jobcore_simulation._kinds import check_kinds
+
 __all__ = ["Bucket", "Fault", "FaultKind", "fault_from"]
 
 
@@ -106,4 +108,6 @@ def fault_from(document: Mapping[str, Any]) -> Fault:
         raise ValueError(msg)
     settings = dict(document)
     settings["kind"] = FaultKind(settings.get("kind", "missing"))
-    return Fault(**settings)
+    made = Fault(**settings)
+    check_kinds(made)
+    return made

@@ -35,6 +35,7 @@ _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([a-z]{2}(?:-[a-z]+)+-\d)/sagemaker
 _HOSTS = ("127.0.0.1", "localhost")
 _INTERNAL = "The request processing has failed because of an unknown error, exception or failure."
 _NO_JSON = "The request body is not a JSON object"
+_TOO_DEEP = "The request body is nested too deeply"
 _AMZ_JSON = "application/x-amz-json-1.1"
 
 
@@ -173,7 +174,7 @@ class Server:
             )
         try:
             request = json.loads(body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Malformed(_NO_JSON) from None
         if not isinstance(request, dict):
             raise Malformed(_NO_JSON)
@@ -211,7 +212,10 @@ class Server:
                 allowed = bucket.take(self.clock.real())
             if not allowed:
                 raise _throttled()
-        answer = self.service.call(operation, region, request)
+        try:
+            answer = self.service.call(operation, region, request)
+        except RecursionError:
+            raise Malformed(_TOO_DEEP) from None
         self._wake.set()
         if fault is not None:
             self._strike_after(fault)
@@ -361,7 +365,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer = json.dumps(reply).encode()
         except NotFound as error:
             status, answer = 404, json.dumps({"error": str(error)}).encode()
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             status, answer = 400, json.dumps({"error": str(error)}).encode()
         self._send(status, answer, "application/json")
 

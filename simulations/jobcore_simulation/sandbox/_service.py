@@ -150,6 +150,7 @@ class Service:
         """
         if problems := self._validators[operation].problems(request):
             raise Refused(INVALID, refusal(problems))
+        request = _without_nulls(request)  # a member that is null is one that is not given
         if operation == "CreateTrainingJob":
             check_create(request)
         with self.lock:
@@ -270,6 +271,12 @@ class Service:
         for key in request["TagKeys"]:
             tags.pop(key, None)
         return {}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _found(here: _Region, request: Document) -> Training:

@@ -11,6 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from jobcore_simulation._kinds import check_kinds
+
 from ._engine import seconds
 
 __all__ = ["Outage", "PoolSpec", "Provider", "Scenario", "Task", "Work", "builtin", "load", "parse"]
@@ -244,10 +246,18 @@ def parse(text: str, name: str) -> Scenario:
         ValueError: it is not TOML, or a field is unknown or of the wrong kind.
     """
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        msg = f"scenario {name}: {error}"
+        return _parsed(text, name)
+    except ValueError as error:
+        said = str(error)
+        msg = said if said.startswith(f"scenario {name}: ") else f"scenario {name}: {said}"
         raise ValueError(msg) from None
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
+        msg = f"scenario {name}: a value of the wrong kind: {type(error).__name__}: {error}"
+        raise ValueError(msg) from None
+
+
+def _parsed(text: str, name: str) -> Scenario:
+    table = tomllib.loads(text)
     known = {"title", "jobs", "pool", "provider", "outage", "clock_jump", "horizon"}
     if unknown := set(table) - known:
         msg = f"scenario {name}: {min(unknown)}: unknown field; known: {', '.join(sorted(known))}"
@@ -271,7 +281,7 @@ def parse(text: str, name: str) -> Scenario:
             msg = f"scenario {name}: outage.port: expected store, trainer or notifier, got {outage.port!r}"
             raise ValueError(msg)
     jump = table.get("clock_jump")
-    return Scenario(
+    made = Scenario(
         name=name,
         title=str(table.get("title", "")),
         work=_make(Work, work, "jobs", name),
@@ -281,6 +291,56 @@ def parse(text: str, name: str) -> Scenario:
         clock_jump=None if jump is None else (float(jump[0]), float(jump[1])),
         horizon=float(table.get("horizon", 30 * 86400.0)),
     )
+    _check(made)
+    return made
+
+
+def _check(scenario: Scenario) -> None:
+    """Refuse what would end a simulation midway, or never."""
+    names = {pool.name for pool in scenario.pools}
+    work = scenario.work
+    numbers = [scenario.horizon, *(scenario.clock_jump or ())]
+    checks = (
+        (all(map(math.isfinite, numbers)), "horizon, clock_jump", "expected numbers"),
+        (set(work.pools) <= names, "jobs.pools", f"expected some of {', '.join(sorted(names))}"),
+        (
+            work.jobs >= 0 and work.shares >= 1,
+            "jobs",
+            "expected 0 or more jobs of at least 1 share",
+        ),
+        (bool(work.sizes) and sum(work.sizes.values()) > 0, "jobs.sizes", "expected at least one"),
+        (min(work.sizes, default=0) >= 1, "jobs.sizes", "expected at least 1 instance"),
+        (min(work.sizes.values(), default=0) >= 0, "jobs.sizes", "expected weights of 0 or more"),
+        (
+            work.run[0] > 0 <= work.run[1],
+            "jobs.run",
+            "expected a median of more than 0, and a sigma",
+        ),
+        (
+            all(pool.capacity for pool in scenario.pools),
+            "pool.capacity",
+            "expected at least one step",
+        ),
+        (
+            all(pool.flips is None or min(pool.flips) >= 1 for pool in scenario.pools),
+            "pool.flips",
+            "expected seconds, at least 1",
+        ),
+        (
+            all(not pool.repeat or pool.repeat >= 1 for pool in scenario.pools),
+            "pool.repeat",
+            "expected 0, or seconds, at least 1",
+        ),
+        (
+            scenario.provider.rate > 0 < scenario.provider.burst,
+            "provider.rate",
+            "expected more than 0",
+        ),
+    )
+    for holds, field_, wanted in checks:
+        if not holds:
+            msg = f"{field_}: {wanted}"
+            raise ValueError(msg)
 
 
 def _make(kind: Any, table: Mapping[str, Any], where: str, scenario: str) -> Any:
@@ -295,7 +355,9 @@ def _make(kind: Any, table: Mapping[str, Any], where: str, scenario: str) -> Any
     if kind is PoolSpec and isinstance(values.get("capacity"), int):
         values["capacity"] = ((0.0, values["capacity"]),)
     try:
-        return kind(**values)
+        made = kind(**values)
+        check_kinds(made)
+        return made
     except (TypeError, ValueError) as error:
         msg = f"scenario {scenario}: {where}: {error}"
         raise ValueError(msg) from None

@@ -6,21 +6,51 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ._scenario import PoolSpec, Provider, Scenario, Task
 
 __all__ = ["capacity_from", "scenario_from", "work_from"]
 
+_WRONG = (ArithmeticError, KeyError, RecursionError, TypeError, ValueError)
+_SECONDS_MAX = 1e10  # what is larger, infinite or no number has no date
+
 
 def _text(path: Path) -> str:
     try:
         raw = path.read_bytes()
         return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         msg = f"{path}: cannot be read: {error}"
         raise ValueError(msg) from None
+
+
+def _rows(path: Path, text: str, columns: set[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Read a CSV with at least these columns: each row, and the line that it ends in."""
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        if not columns <= set(rows.fieldnames or ()):
+            wanted = ", ".join(sorted(columns))
+            msg = f"{path}: expected the columns {wanted}, got {rows.fieldnames!r:.200}"
+            raise ValueError(msg)
+        for row in rows:
+            if not all(isinstance(row[name], str) for name in columns):
+                msg = f"{path}: line {rows.line_num}: too few columns"
+                raise ValueError(msg)
+            yield rows.line_num, row
+    except csv.Error as error:
+        msg = f"{path}: line {rows.line_num}: {error}"
+        raise ValueError(msg) from None
+
+
+def _finite(value: object) -> float:
+    number = float(value)  # type: ignore[arg-type]
+    if not abs(number) <= _SECONDS_MAX:
+        msg = f"{number} is no time"
+        raise ValueError(msg)
+    return number
 
 
 def capacity_from(path: Path, pattern: str = "") -> dict[str, list[tuple[float, int]]]:
@@ -41,25 +71,21 @@ def capacity_from(path: Path, pattern: str = "") -> dict[str, list[tuple[float, 
     if text.lstrip().startswith("{"):
         try:
             document = json.loads(text)
-            gap = float(document["metadata"]["gap_seconds"])
+            gap = _finite(document["metadata"]["gap_seconds"])
             steps: list[tuple[float, int]] = []
             for number, available in enumerate(document["data"]):
                 if not steps or steps[-1][1] != int(available):
                     steps.append((number * gap, int(available)))
             traces[path.name.split(".")[0]] = steps
-        except (ValueError, KeyError, TypeError) as error:
+        except _WRONG as error:
             msg = f"{path}: expected metadata.gap_seconds and data: {type(error).__name__}: {error}"
             raise ValueError(msg) from None
     else:
-        rows = csv.DictReader(io.StringIO(text))
-        if not {"trace_id", "t_s", "available"} <= set(rows.fieldnames or ()):
-            msg = f"{path}: expected the columns trace_id,t_s,available, got {rows.fieldnames}"
-            raise ValueError(msg)
-        for row in rows:
+        for line, row in _rows(path, text, {"trace_id", "t_s", "available"}):
             try:
-                step = float(row["t_s"]), int(row["available"])
-            except (TypeError, ValueError):
-                msg = f"{path}: line {rows.line_num}: t_s and available must be numbers"
+                step = _finite(row["t_s"]), int(row["available"])
+            except _WRONG:
+                msg = f"{path}: line {line}: t_s and available must be numbers"
                 raise ValueError(msg) from None
             traces.setdefault(row["trace_id"], []).append(step)
     found = {name: sorted(steps) for name, steps in traces.items() if pattern in name and steps}
@@ -76,15 +102,17 @@ def work_from(path: Path, source: str = "") -> Sequence[Mapping[str, str]]:
     Raises:
         ValueError: the file is no such CSV, or has no usable row.
     """
-    rows = csv.DictReader(io.StringIO(_text(path)))
-    if not {"submit_s", "duration_s"} <= set(rows.fieldnames or ()):
-        msg = f"{path}: expected the columns submit_s and duration_s, got {rows.fieldnames}"
-        raise ValueError(msg)
-    found = [
-        row
-        for row in rows
-        if row["submit_s"] and row["duration_s"] and source in row.get("source", source)
-    ]
+    found = []
+    for line, row in _rows(path, _text(path), {"submit_s", "duration_s"}):
+        if not (row["submit_s"] and row["duration_s"] and source in (row.get("source") or source)):
+            continue
+        try:
+            for field in ("submit_s", "duration_s", "gpus"):
+                _finite(row.get(field) or 0)
+        except _WRONG:
+            msg = f"{path}: line {line}: submit_s, duration_s and gpus must be numbers"
+            raise ValueError(msg) from None
+        found.append(row)
     if not found:
         msg = f"{path}: no row with submit_s and duration_s"
         raise ValueError(msg)

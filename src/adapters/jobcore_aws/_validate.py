@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jobcore import LaunchRequest, Spec, job_id_from_bytes, training_name
+from jobcore import LaunchRequest, Spec, job_id_from_bytes, training_name, without_secrets
 
 from ._pools import is_accelerated
 from ._request import BadRequest, build_request
@@ -193,7 +193,8 @@ def _measured(path: str, value: Any, shape: Shape) -> Iterator[tuple[str, str]]:
     if shape.type_name != "string":
         return
     enumeration = limits.get("enum")
-    shown = "the value" if path.startswith(_SECRET) else f"{value!r:.80}"
+    is_secret = path.startswith(_SECRET) or without_secrets(value) != value
+    shown = "the value" if is_secret else f"{value!r:.80}"
     if enumeration and value not in enumeration:
         known = f"one of {', '.join(enumeration)}" if len(enumeration) <= 8 else "a known one"
         yield path, f"{shown} is not {known}"

@@ -160,11 +160,11 @@ def _interpreter(script: str, args: Mapping[str, Any]) -> list[str]:
 
 
 def _channel(name: str, where: str) -> Path:
-    path = Path(where.removeprefix("file://")).expanduser()
-    if not path.exists():
+    path = os.path.expanduser(where.removeprefix("file://"))  # unlike Path's, it never raises
+    if not os.path.exists(path):  # nor does this, whatever characters there are
         msg = f"channels.{name}: {where} does not exist on this machine"
         raise BadInput(msg)
-    return path.resolve()
+    return Path(path).resolve()
 
 
 def _mapping(args: Mapping[str, Any], field: str) -> Mapping[str, Any]:

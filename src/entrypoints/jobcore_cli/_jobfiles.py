@@ -66,6 +66,15 @@ def localise(document: dict[str, Any], path: Path) -> dict[str, Any]:
     Raises:
         CliError: the script or its folder does not exist.
     """
+    try:
+        return _localised(document, path)
+    except (OSError, RuntimeError) as error:  # a name that is too long; ``~somebody`` unknown here
+        reason = error.strerror if isinstance(error, OSError) else error
+        msg = f"{path}: source_dir, script or channels: {reason}"
+        raise CliError(msg) from None
+
+
+def _localised(document: dict[str, Any], path: Path) -> dict[str, Any]:
     result = dict(document)
     base = path.absolute().parent
     source = result.get("source_dir", ".")

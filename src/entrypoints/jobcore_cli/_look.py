@@ -137,7 +137,7 @@ def show_command(session: Session, /, jobs: Sequence[str]) -> int:
         if number:
             print()
         for line in _shown(session, job):
-            print(clip(plain(line), width()))
+            print(clip(plain(jobcore.without_secrets(line)), width()))
     return 0
 
 
@@ -173,10 +173,13 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
         ("priority", str(spec.priority) if spec.priority else None),
         ("submitted", f"{moment(job.submitted_at)}  ({ago(now - job.submitted_at)} ago)"),
         ("reason", why.sentence if why is not None else f"jobcore why {job.job_id[:8]} tells"),
-        ("tags", ", ".join(f"{k}={v}" for k, v in spec.tags.items()) or None),
+        (
+            "tags",
+            ", ".join(f"{k}={v}" for k, v in jobcore.without_secrets_in(spec.tags).items()) or None,
+        ),
     ]
     lines += [f"  {name:<11} {value}" for name, value in facts if value]
-    parameters = spec.args.get("hyperparameters")
+    parameters = jobcore.without_secrets_in(spec.args).get("hyperparameters")
     if isinstance(parameters, dict) and parameters:
         lines += ["", "Hyperparameters"]
         lines += [f"  {name} = {value}" for name, value in parameters.items()]
@@ -239,7 +242,7 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
                 "id": job.job_id,
                 "status": str(job.status),
                 "code": str(why.code),
-                "sentence": why.sentence,
+                "sentence": jobcore.without_secrets(why.sentence),
                 "help": why.help,
                 "until": why.until,
             }
@@ -249,7 +252,7 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
         return 0
     for job, why in answers:
         lines = [f"{job.job_id[:8]}  {job.spec.name}  {job.status}  ({why.code})"]
-        lines.append(f"  {why.sentence}")
+        lines.append(f"  {jobcore.without_secrets(why.sentence)}")
         if why.until is not None:
             lines.append(f"  until {moment(why.until)}")
         if why.help:

@@ -216,7 +216,7 @@ class Manager:
                 attempt=job.attempt_number,
                 before=str(change.before),
                 after=str(job.status),
-                reason=plain(change.note),
+                reason=plain(jobcore.without_secrets(change.note)),
             )
 
     def _trouble(self, job_id: str, what: str) -> None:

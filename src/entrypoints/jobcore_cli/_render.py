@@ -94,7 +94,7 @@ def reason(job: jobcore.Job) -> str:
     if isinstance(state, jobcore.Failed):
         return f"{state.failure.failure_class}: {headline(state.failure)}"
     if isinstance(state, jobcore.Held):
-        return f"{state.code}: {state.reason}"
+        return f"{state.code}: {jobcore.without_secrets(state.reason)}"
     if isinstance(state, jobcore.New) and state.after is not None:
         return f"retry after {state.after.failure_class}"
     if isinstance(state, jobcore.Launched):
@@ -108,7 +108,7 @@ def reason(job: jobcore.Job) -> str:
 
 def headline(failure: jobcore.Failure) -> str:
     """Give a failure's message without what every one of its kind begins with."""
-    text = failure.headline
+    text = jobcore.without_secrets(failure.headline)
     if 'ErrorMessage "' in text:
         text = text.split('ErrorMessage "', 1)[1].rsplit('"', 1)[0]
     return text
@@ -195,7 +195,7 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
             "scope": found.scope,
             "retry": found.retryable,
             "rule": found.rule,
-            "text": found.text,
+            "text": jobcore.without_secrets(found.text),
         }
 
     attempts = (*job.attempts, *([job.current] if job.current else []))
@@ -215,8 +215,8 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
         "reason": reason(job) or None,
         "failure": failure(state.failure) if isinstance(state, jobcore.Failed) else None,
         "pools": [{"pool": p.pool, "count": p.count} for p in job.spec.placements],
-        "args": without_secrets(job.spec.args),
-        "tags": dict(job.spec.tags),
+        "args": jobcore.without_secrets_in(job.spec.args),
+        "tags": jobcore.without_secrets_in(job.spec.tags),
         "charges": {str(name): count for name, count in job.charges.items()},
         "attempts": [
             {
@@ -234,20 +234,17 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
             for a in attempts
         ],
         "timeline": [
-            {"at": at(m.at), "status": str(m.status), "attempt": m.attempt, "note": m.note}
+            {
+                "at": at(m.at),
+                "status": str(m.status),
+                "attempt": m.attempt,
+                "note": jobcore.without_secrets(m.note),
+            }
             for m in job.timeline
         ],
         "messages_owed": [entry.event_id for entry in job.outbox],
         "version": job.version,
     }
-
-
-def without_secrets(args: Mapping[str, jobcore.Json]) -> dict[str, jobcore.Json]:
-    """Give a job's arguments with the values of its environment hidden: tokens live there."""
-    environment = args.get("environment")
-    if not isinstance(environment, dict):
-        return dict(args)
-    return {**args, "environment": dict.fromkeys(environment, "***")}
 
 
 def print_json(document: object) -> None:

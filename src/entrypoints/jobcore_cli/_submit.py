@@ -17,7 +17,7 @@ import jobcore
 from ._app import common
 from ._errors import CONFLICT, CliError
 from ._jobfiles import localise, read_document
-from ._render import print_json, without_secrets
+from ._render import print_json
 from ._session import Session
 
 _Document = dict[str, Any]
@@ -325,14 +325,18 @@ def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> No
 def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> None:
     if session.as_json:
         specs = [
-            {**jobcore.encode_spec(job.spec), "JobArgs": without_secrets(job.spec.args)}
+            {
+                **jobcore.encode_spec(job.spec),
+                "JobArgs": jobcore.without_secrets_in(job.spec.args),
+                "tags": jobcore.without_secrets_in(job.spec.tags),
+            }
             for job in jobs
         ]
         print_json({"dry_run": True, "jobs": specs})
         return
     shown = jobs[:20]
     for job in shown:
-        values = job.spec.args.get("hyperparameters", {})
+        values = jobcore.without_secrets_in(job.spec.args).get("hyperparameters", {})
         print(f"would submit {job.spec.name}  {json.dumps(values)}")
     if len(jobs) > len(shown):
         print(f"... and {len(jobs) - len(shown)} more")

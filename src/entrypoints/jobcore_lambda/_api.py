@@ -26,7 +26,8 @@ PROBLEMS_MAX = 50
 REASON_CHARS_MAX = 200
 
 _ARN = re.compile(r"arn:[a-z-]+:(?:iam|sts)::([0-9]{12}):([!-~]{1,220})")
-_SHARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,127}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,127}")  # of jobs, groups and shares
+_LIMIT = re.compile(r"[0-9]{1,3}")
 
 
 class ApiError(Exception):
@@ -89,7 +90,7 @@ def owner_of(iam: object, *, account: str = "") -> str:
 
 def _share_of(owner: str) -> str:
     name = owner.rsplit("/", 1)[-1]
-    return name if _SHARE.fullmatch(name) else "other"
+    return name if _NAME.fullmatch(name) else "other"
 
 
 # --- reading requests -------------------------------------------------------------------
@@ -252,12 +253,17 @@ def list_jobs(wired: Wiring, owner: str, query: Mapping[str, str]) -> dict[str, 
     try:
         words = [word for word in query.get("status", "").split(",") if word]
         statuses = frozenset(jobcore.Status(word) for word in words)
-        limit = int(query.get("limit", "100"))
+        limit = int(query.get("limit", "100")) if _LIMIT.fullmatch(query.get("limit", "100")) else 0
     except ValueError:
-        message = f"status, limit: expected any of {', '.join(jobcore.Status)}, and a number"
+        message = f"status: expected any of {', '.join(jobcore.Status)}"
         raise ApiError(400, "invalid", message) from None
     if not 1 <= limit <= JOBS_MAX:
         raise ApiError(400, "invalid", f"limit: expected 1 to {JOBS_MAX}")
+    for field in ("group", "name"):  # what cannot be one is not asked of the store
+        if field in query and not _NAME.fullmatch(query[field]):
+            raise ApiError(
+                400, "invalid", f"{field}: expected 1-128 letters, digits or . _ = , + @ -"
+            )
     try:
         page = wired.store.find(
             jobcore.JobQuery(
@@ -371,7 +377,12 @@ def details(job: jobcore.Job) -> dict[str, Any]:
             for a in attempts
         ],
         "timeline": [
-            {"at": _at(m.at), "status": str(m.status), "attempt": m.attempt, "note": m.note}
+            {
+                "at": _at(m.at),
+                "status": str(m.status),
+                "attempt": m.attempt,
+                "note": jobcore.without_secrets(m.note),
+            }
             for m in job.timeline
         ],
     }
@@ -384,5 +395,5 @@ def _failure(failure: jobcore.Failure | None) -> dict[str, str] | None:
         "class": str(failure.failure_class),
         "retry": str(failure.retryable),
         "rule": failure.rule,
-        "text": failure.text,
+        "text": jobcore.without_secrets(failure.text),
     }

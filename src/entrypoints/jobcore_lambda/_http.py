@@ -71,11 +71,11 @@ def _guarded(work: Callable[[str], Mapping[str, Any]], *, status: int = 200) -> 
 
 
 def _body() -> Mapping[str, Any]:
-    event = _app.current_event
     try:
-        return _api.read_json(event.decoded_body)
-    except UnicodeDecodeError:
+        body = _app.current_event.decoded_body
+    except ValueError:  # no base64, or no UTF-8
         raise _api.ApiError(400, "no_json", "the body is not UTF-8") from None
+    return _api.read_json(body)
 
 
 @_app.post("/jobs")

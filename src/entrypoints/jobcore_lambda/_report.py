@@ -37,7 +37,9 @@ _SECRETS = re.compile(
 
 def scrubbed(text: str) -> str:
     """Cut *text* to a line, with everything that looks like a credential taken out."""
-    return _SECRETS.sub("***", " ".join(text.split()))[:TEXT_CHARS_MAX]
+    from jobcore import without_secrets
+
+    return _SECRETS.sub("***", without_secrets(" ".join(text.split())))[:TEXT_CHARS_MAX]
 
 
 class Context(Protocol):

@@ -37,7 +37,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     for record in event.get("Records") or []:
         try:
             sequence, job_id, entered, owes = _facts(record)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             report.trouble("", f"{type(error).__name__}: ")
             report.count("PoisonRecords")
             continue
