@@ -357,11 +357,12 @@ def _read_clocks(read: _Reader) -> Clocks:
         inner.wrong("finish_by", "give the time zone too, such as 2026-12-01T08:00:00+01:00")
         finish_by = None
     inner.unknown_fields()
-    for field, value in (("wait_at_most", wait), ("run_at_most", run)):
-        if value is not None and value <= timedelta(0):
-            inner.wrong(field, "expected more than 0")
-            return Clocks()
-    return Clocks(wait_at_most=wait, run_at_most=run, finish_by=finish_by)
+    try:
+        return Clocks(wait_at_most=wait, run_at_most=run, finish_by=finish_by)
+    except ValueError as error:
+        field, _, message = str(error).partition(": ")
+        inner.wrong(field, message)
+        return Clocks()
 
 
 # --- limits -----------------------------------------------------------------------------
