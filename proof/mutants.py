@@ -124,6 +124,8 @@ def _is_worth_changing(node: ast.stmt) -> bool:
                 return False
             if isinstance(node.value, ast.BinOp) and isinstance(node.value.op, ast.BitOr):
                 return False  # a union of types
+            if isinstance(node.value, ast.Subscript):
+                return False  # as well
             return name != "__all__" and "TypeVar" not in ast.unparse(node.value or node.target)
         case _:
             return True
@@ -347,10 +349,10 @@ def _of(node: ast.AST) -> Iterator[Change]:  # noqa: C901
             yield lambda n: n.left
             yield lambda n: n.right
         case ast.BinOp(op=op) if type(op) in _COMPUTED:
-            yield _set(lambda n, o=_COMPUTED[type(op)]: setattr(n, "op", o()))
+            yield _set(lambda n, o=op: setattr(n, "op", _COMPUTED[type(o)]()))
         case ast.AugAssign(op=op):
             if type(op) in _COMPUTED:
-                yield _set(lambda n, o=_COMPUTED[type(op)]: setattr(n, "op", o()))
+                yield _set(lambda n, o=op: setattr(n, "op", _COMPUTED[type(o)]()))
             yield lambda n: ast.Pass()
         case ast.Constant():
             yield from _of_constant(node)

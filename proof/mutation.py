@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import builtins
-import contextlib
 import dataclasses
 import enum
 import gc
@@ -28,7 +26,6 @@ import importlib.abc
 import importlib.util
 import json
 import os
-import re
 import resource
 import select
 import signal
@@ -37,7 +34,7 @@ import time
 import tomllib
 import types
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +158,7 @@ def _fails(item: pytest.Item) -> bool:
 # --- putting a mutant into the loaded modules -------------------------------------------------
 
 
-class NeedsLoading(Exception):
+class NeedsLoadingError(Exception):
     """The mutant can only be had by loading the module anew."""
 
 
@@ -183,7 +180,7 @@ def _code_named(code: types.CodeType, names: Sequence[str]) -> types.CodeType:
 
 
 def apply(mutant: Mutant) -> None:
-    """Put the wrong code in; raise `NeedsLoading` where that cannot be done."""
+    """Put the wrong code in; raise `NeedsLoadingError` where that cannot be done."""
     module = sys.modules[f"jobcore.{mutant.module}"]
     tree = ast.fix_missing_locations(ast.Module([mutant.tree], []))
     names = mutant.owner.split(".")
@@ -206,7 +203,7 @@ def apply(mutant: Mutant) -> None:
         case ast.Assign() | ast.AnnAssign():
             _assign_anew(mutant, module)
         case _:
-            raise NeedsLoading
+            raise NeedsLoadingError
     for value in vars(module).values():
         if hasattr(value, "cache_clear"):
             value.cache_clear()
@@ -234,17 +231,17 @@ def _apply_to_class(
     """Change the default of a dataclass's field; it lives on in the constructor."""
     assert isinstance(mutant.tree, ast.ClassDef)
     if issubclass(cls, enum.Enum) or len(names) < 2:
-        raise NeedsLoading
+        raise NeedsLoadingError
     for node in mutant.tree.body:
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == names[1]:
             break
     else:
-        raise NeedsLoading
+        raise NeedsLoadingError
     if node.value is None or "ClassVar" in ast.unparse(node.annotation):
-        raise NeedsLoading
+        raise NeedsLoadingError
     value = _value(node.value, module)
     if isinstance(value, dataclasses.Field):
-        raise NeedsLoading
+        raise NeedsLoadingError
     made = cls.__init__
     if made.__kwdefaults__ and names[1] in made.__kwdefaults__:
         made.__kwdefaults__ = {**made.__kwdefaults__, names[1]: value}
@@ -255,7 +252,7 @@ def _apply_to_class(
         defaults[offset] = value
         made.__defaults__ = tuple(defaults)
     else:
-        raise NeedsLoading
+        raise NeedsLoadingError
 
 
 def _assign_anew(mutant: Mutant, module: types.ModuleType) -> None:
@@ -346,7 +343,7 @@ def _in_child(
     if not load:
         try:
             apply(mutant)
-        except NeedsLoading:
+        except NeedsLoadingError:
             load = True
         except Exception:
             os.write(say, b"(loading)")
