@@ -134,7 +134,7 @@ class _Reader:
     def unknown_fields(self) -> None:
         for field in self.data:
             if field not in self.known:
-                near = _nearest(str(field), self.known)
+                near = _nearest(str(field), set(map(str, self.known)))
                 hint = f"; did you mean {near!r}?" if near else f"; known: {_listed(self.known)}"
                 self.wrong(str(field), f"unknown field{hint}")
 
@@ -220,7 +220,8 @@ def parse_job(document: object, *, owner: str, group: str | None = None) -> Spec
 def _default_name(args: Mapping[str, Json]) -> str:
     script = args.get("script")
     stem = str(script).rsplit("/", 1)[-1].rsplit(".", 1)[0] if script else ""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "job"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("-._")[:128]
+    return name.rstrip("-.") or "job"
 
 
 def _read_args(read: _Reader) -> dict[str, Json]:

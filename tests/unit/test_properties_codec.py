@@ -204,9 +204,7 @@ def test_a_spec_is_stored_so():
 def test_a_job_is_stored_so():
     assert encode_job(JOB) == json.loads(JOB_STORED)
     assert decode_job(json.loads(JOB_STORED), SPEC, version=7) == JOB
-    bare = replace(
-        JOB, charges={}, attempts=(), outbox=(), stop=None, hold_next=False, version=0
-    )
+    bare = replace(JOB, charges={}, attempts=(), outbox=(), stop=None, hold_next=False, version=0)
     left_out = {"charges", "attempts", "outbox", "stop", "hold_next"}
     assert encode_job(JOB).keys() - encode_job(bare).keys() == left_out
     assert decode_job(encode_job(bare), SPEC, version=0) == bare
