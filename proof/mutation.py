@@ -119,21 +119,22 @@ def _first_run(session: pytest.Session) -> Baseline:
 
 def _measured(items: Sequence[pytest.Item]) -> dict[str, Any]:
     seconds: dict[str, float] = {}
-    lines: dict[str, dict[str, list[int]]] = {}
+    measure = coverage.Coverage(data_file=None, include=[f"{CORE}/*"], config_file=False)
+    measure.set_option("run:disable_warnings", ["no-data-collected", "already-imported"])
+    measure.start()
     for item in items:
-        measure = coverage.Coverage(data_file=None, include=[f"{CORE}/*"], config_file=False)
-        measure.set_option("run:disable_warnings", ["no-data-collected", "already-imported"])
+        measure.switch_context(item.nodeid)
         began = time.process_time()
-        measure.start()
-        failed = _fails(item)
-        measure.stop()
-        seconds[item.nodeid] = time.process_time() - began
-        if failed:
+        if _fails(item):
             sys.exit(f"{item.nodeid} fails without any change; mend that first")
-        data = measure.get_data()
-        lines[item.nodeid] = {
-            Path(file).stem: sorted(data.lines(file) or ()) for file in data.measured_files()
-        }
+        seconds[item.nodeid] = time.process_time() - began
+    measure.stop()
+    lines: dict[str, dict[str, list[int]]] = {test: {} for test in seconds}
+    data = measure.get_data()
+    for file in data.measured_files():
+        for line, tests in data.contexts_by_lineno(file).items():
+            for test in set(tests) & lines.keys():
+                lines[test].setdefault(Path(file).stem, []).append(line)
     return {"seconds": seconds, "lines": lines}
 
 

@@ -133,8 +133,10 @@ STATES = [
     (New(since=SINCE), f'{{{SAID}, "attempt": 1}}'),
     (
         New(since=SINCE, attempt=3, not_before=T0 + 10 * MICRO, after=FAILURE),
-        f'{{{SAID}, "attempt": 3, "not_before": 1767225600000010,'
-        ' "after": ["oom", "pool", "limited", "r", "t"]}',
+        (
+            f'{{{SAID}, "attempt": 3, "not_before": 1767225600000010,'
+            ' "after": ["oom", "pool", "limited", "r", "t"]}'
+        ),
     ),
     (Launching(since=SINCE, attempt=BARE), f'{{{SAID}, "attempt": {BARE_STORED}}}'),
     (Launched(since=SINCE, attempt=BARE), f'{{{SAID}, "attempt": {BARE_STORED}}}'),
@@ -159,8 +161,10 @@ STATES = [
             known=True,
             missing_since=GONE,
         ),
-        f'{{{SAID}, "attempt": {FULL_STORED}, "cause": "finish_by", "known": true,'
-        ' "missing_since": 1767225600000011}',
+        (
+            f'{{{SAID}, "attempt": {FULL_STORED}, "cause": "finish_by", "known": true,'
+            ' "missing_since": 1767225600000011}'
+        ),
     ),
     (
         Held(since=SINCE, attempt=3, code=HoldCode.GROUP, reason="why"),

@@ -36,29 +36,39 @@ WHOLE = [
     ),
     (
         [decided(), FULL, decided(), LATE, decided(), accepted(), ended(failure=FINAL)],
-        f"Job train ({ID}) is Failed.\n\nWhy: bad_input: it broke\n\n"
-        f"Attempts: 1   {SAID}\nRetried after: capacity 1, throttle 1\n\n"
-        f"Next: jobcore logs {ID}, then jobcore retry {ID}\n",
+        (
+            f"Job train ({ID}) is Failed.\n\nWhy: bad_input: it broke\n\n"
+            f"Attempts: 1   {SAID}\nRetried after: capacity 1, throttle 1\n\n"
+            f"Next: jobcore logs {ID}, then jobcore retry {ID}\n"
+        ),
     ),
     (
         [StopRequested(by="bob")],
-        f"Job train ({ID}) is Stopped.\n\nWhy: stopped by bob; no training existed\n\n"
-        f"Attempts: 0   {SAID}\n\nNext: jobcore retry {ID}\n",
+        (
+            f"Job train ({ID}) is Stopped.\n\nWhy: stopped by bob; no training existed\n\n"
+            f"Attempts: 0   {SAID}\n\nNext: jobcore retry {ID}\n"
+        ),
     ),
     (
         [decided(), NameTaken(attempt=1, reason="a stranger's")],
-        f"Job train ({ID}) is Held.\n\nWhy: a stranger's\n\n"
-        f"Attempts: 0   {SAID}\n\nNext: jobcore why {ID}, then jobcore release {ID}\n",
+        (
+            f"Job train ({ID}) is Held.\n\nWhy: a stranger's\n\n"
+            f"Attempts: 0   {SAID}\n\nNext: jobcore why {ID}, then jobcore release {ID}\n"
+        ),
     ),
     (
         [TOLD],
-        f"Job train ({ID}) is Held.\n\nWhy: alike\n\nAttempts: 0   {SAID}\n\n"
-        "Next: jobcore list --group g, then jobcore release --group g\n",
+        (
+            f"Job train ({ID}) is Held.\n\nWhy: alike\n\nAttempts: 0   {SAID}\n\n"
+            "Next: jobcore list --group g, then jobcore release --group g\n"
+        ),
     ),
     (  # it was released meanwhile: what helps is what is so now
         [TOLD, ReleaseRequested(by="ada")],
-        f"Job train ({ID}) is Held.\n\nWhy: alike\n\nAttempts: 0   {SAID}\n\n"
-        f"Next: jobcore why {ID}, then jobcore release {ID}\n",
+        (
+            f"Job train ({ID}) is Held.\n\nWhy: alike\n\nAttempts: 0   {SAID}\n\n"
+            f"Next: jobcore why {ID}, then jobcore release {ID}\n"
+        ),
     ),
 ]
 

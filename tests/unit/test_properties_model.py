@@ -180,12 +180,15 @@ def test_evolve_does_what_replace_does(value, other):
     for field in dataclasses.fields(value):
         if field.init:
             change = {field.name: getattr(other, field.name)}
+            told = ""
             try:
                 expected = replace(value, **change)
             except ValueError as error:
+                told = str(error)
+            if told:
                 with pytest.raises(ValueError, match="expected") as caught:
                     evolve(value, **change)
-                assert str(caught.value) == str(error)
+                assert str(caught.value) == told
                 continue
             made = evolve(value, **change)
             assert made == expected
