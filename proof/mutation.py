@@ -71,6 +71,7 @@ LEFT_OUT = ("test_simulated_histories", "doctor_reads_all_jobs")
 CASES_MAX = 20  # of one slow test with many parameters, evenly spread
 CPU_LEAST = 3.0  # seconds that a test may take with a mutant, at least; or this many times longer:
 CPU_TIMES = 6
+LOADED_CPU = 60.0  # seconds for the tests of a module that is loaded anew
 KILLED, SURVIVED, SLOW = "killed", "survived", "too slow"
 
 
@@ -306,6 +307,15 @@ class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(ast.fix_missing_locations(tree), str(self.path), "exec"), vars(module))
 
 
+def _files_for(mutant: Mutant, items: Sequence[pytest.Item]) -> list[str]:
+    """Choose test files for a module that is loaded anew: its own, or those that are likely."""
+    files = dict.fromkeys(item.nodeid.partition("::")[0] for item in items)
+    name = mutant.module.strip("_")
+    own = [f for f in files if f.endswith((f"test_{name}.py", f"properties_{name}.py"))]
+    stored = [f for f in files if f.endswith(("properties_codec.py", "properties_model.py"))]
+    return list(dict.fromkeys((*own, *stored))) or list(files)[:4]
+
+
 def _run_loaded(mutant: Mutant, files: Sequence[str]) -> bool:
     """Load everything of ours anew, with the mutant, and run whole files; True if a test fails."""
     ours = [
@@ -350,10 +360,9 @@ def _in_child(
             os.write(say, b"(loading)")
             os._exit(1)
     if load:
-        files = list(dict.fromkeys(item.nodeid.partition("::")[0] for item in items))
-        limit(20.0)
+        limit(LOADED_CPU / CPU_TIMES)
         try:
-            failed = _run_loaded(mutant, files)
+            failed = _run_loaded(mutant, _files_for(mutant, items))
         except BaseException:
             failed = True
         os.write(say, b"(loaded anew)" if failed else b"")
