@@ -395,10 +395,12 @@ class Result:
 class Runner:
     """A pytest plugin that runs mutants in place of the tests."""
 
-    def __init__(self, wanted: Sequence[Mutant], workers: int, budget: float) -> None:
+    def __init__(self, wanted: Sequence[Mutant], arguments: argparse.Namespace) -> None:
         self.wanted = wanted
-        self.budget = budget
-        self.workers = workers
+        self.only: str = arguments.only
+        self.budget: float = arguments.budget
+        self.workers: int = arguments.workers
+        self.save: Path | None = arguments.save
         self.results: list[Result] = []
 
     def pytest_collection(self) -> None:
@@ -411,7 +413,11 @@ class Runner:
         hypothesis.settings.load_profile("mutation")
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [i for i in items if not any(name in i.nodeid for name in LEFT_OUT)]
+        items[:] = [
+            item
+            for item in items
+            if self.only in item.nodeid and not any(name in item.nodeid for name in LEFT_OUT)
+        ]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
@@ -463,6 +469,8 @@ class Runner:
         choose.learn(mutant, by)
         result = Result(mutant, verdict, by, usage.ru_utime + usage.ru_stime)
         self.results.append(result)
+        if len(self.results) % 50 == 0:
+            self.save_survivors()
         if len(self.results) % 250 == 0:
             left = sum(r.verdict == SURVIVED for r in self.results)
             cpu = sum(r.cpu for r in self.results)
@@ -470,6 +478,13 @@ class Runner:
                 f"{len(self.results)} of {len(self.wanted)}, {left} survived, {cpu:.0f} s of CPU",
                 flush=True,
             )
+
+    def save_survivors(self) -> None:
+        """Write which mutants are not known to be killed, to go on with later."""
+        if self.save is not None:
+            killed = {r.mutant.key for r in self.results if r.verdict != SURVIVED}
+            left = [m.key for m in self.wanted if m.key not in killed]
+            self.save.write_text(json.dumps(left))
 
 
 class _Chooser:
@@ -525,8 +540,7 @@ class _Chooser:
 
         def rank(test: str) -> tuple[int, int, float]:
             seconds = self.base.seconds[test]
-            likely = 0.2 if coarse[test] else 1.0
-            return (-finer[test], -fine[test], seconds * likely)
+            return (-finer[test], -fine[test], seconds / (1 + coarse[test]))
 
         chosen: list[pytest.Item] = []
         spent = 0.0
@@ -610,6 +624,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--budget", type=float, default=1e9, help="seconds of tests for a mutant, likely ones first"
     )
+    parser.add_argument("--only", default="", help="tests with this in their name")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--at-least", type=float, default=0.0, help="fail below this rate, in %%")
     parser.add_argument("--slowest", type=int, default=0, help="list so many that took longest")
@@ -639,9 +654,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = _chosen(arguments)
     known = _equivalent()
     asked = [mutant for mutant in wanted if mutant.key not in known]
-    runner = Runner(asked, arguments.workers, arguments.budget)
+    runner = Runner(asked, arguments)
     began = time.monotonic()
     code = pytest.main([*_OPTIONS, *TESTS], plugins=[runner, VERDICT])
+    runner.save_survivors()
     if code not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
         print(f"pytest ended with {code}")
         return 2
@@ -689,8 +705,6 @@ def _report(
         for key in known:
             if key[0] in modules and key not in keys:
                 print(f"equivalent.toml names what is no mutant any more: {key}")
-    if arguments.save:
-        arguments.save.write_text(json.dumps([r.mutant.key for r in survived]))
     tried = total["killed"] + total["survived"]
     return 100 * total["killed"] / tried if tried else 100.0
 
