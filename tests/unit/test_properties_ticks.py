@@ -12,6 +12,7 @@ from jobcore import (
     ALL_POOLS,
     DEFAULT_SCHEDULER,
     Added,
+    Change,
     Clocks,
     CorruptRecord,
     Evidence,
@@ -32,7 +33,9 @@ from jobcore import (
     Status,
     StopRequested,
     Tick,
+    TimePassed,
     Training,
+    TrainingEnded,
     TrainingSeen,
     TrainingState,
     Unavailable,
@@ -632,6 +635,22 @@ def test_a_look_moves_the_job_and_a_second_one_writes_nothing():
     assert (report.looked_at, report.changed) == (1, 1)
     again = world.monitor()
     assert (again.looked_at, again.changed, world.get()) == (1, 0, job)
+
+
+def test_a_change_names_the_event_that_made_it():
+    """The log's reason and failure class are made of it; the look at the clocks comes after each."""
+    evidence = Evidence(where="describe", status="Failed", text="AlgorithmError: boom, exit code: 1")
+    world = World()
+    looked_at(world, world.training(state=TrainingState.FAILED, evidence=evidence))
+    event = world.changes[-1].event
+    assert isinstance(event, TrainingEnded)
+    assert event.failure.failure_class is FailureClass.ALGORITHM
+    world = World(jobs=[make_job(clocks=Clocks(finish_by=T0 + MINUTE))])
+    looked_at(world, world.training())
+    assert world.states() == ["Stopping"]
+    assert isinstance(world.changes[-1].event, TimePassed), "the last that changed something"
+    no_line = replace(world.get(), timeline=())
+    assert Change(job=no_line, before=Status.NEW, event=TimePassed()).note == ""
 
 
 @pytest.mark.parametrize("state", [TrainingState.FAILED, TrainingState.STOPPED])
