@@ -21,6 +21,7 @@ from jobcore import (
     HoldCode,
     HoldRequested,
     LaunchAccepted,
+    LaunchRefused,
     LaunchReply,
     LaunchRequest,
     LaunchResult,
@@ -28,6 +29,9 @@ from jobcore import (
     Placement,
     PoolState,
     ReleaseRequested,
+    Retryable,
+    Rule,
+    Scope,
     Settings,
     Spec,
     Status,
@@ -270,7 +274,9 @@ def test_a_launch_asks_for_what_the_spec_says():
     assert [c.job.version for c in world.changes] == [1, 2], "as saved"
 
 
-@pytest.mark.parametrize(("together", "calls"), [(1, [1, 1, 1]), (2, [2, 1]), (9, [3])])
+@pytest.mark.parametrize(
+    ("together", "calls"), [(0, [1, 1, 1]), (1, [1, 1, 1]), (2, [2, 1]), (9, [3])]
+)
 def test_so_many_launches_are_under_way_at_once(together, calls):
     world = World(3, launches_together=together)
     assert world.launch().launched == 3
@@ -334,6 +340,7 @@ def test_a_training_that_exists_and_is_over_ends_the_job():
     world.launch()
     (attempt,) = world.get().attempts
     assert (attempt.started_at, attempt.ended_at) == (T0 - MINUTE, T0)
+    assert attempt.failure is None
     assert world.states() == ["Completed"]
 
 
@@ -412,6 +419,7 @@ def test_a_jobs_own_refusal_says_nothing_of_the_next():
     world.launch()
     assert len(world.trainer.asked) == 3
     assert world.states() == ["Failed", "Launched", "Launched"]
+    assert world.trainer.stopped == []
     assert world.store.pools()["a"].refused_at is None
     alone = World()
     alone.trainer.replies[alone.names[0]] = LaunchReply(LaunchResult.REFUSED, WRONG)
@@ -443,11 +451,11 @@ def test_one_launch_that_raises_does_not_keep_the_others_from_theirs():
 
 
 def test_where_there_is_no_time_nothing_more_is_asked():
-    times = iter([True, True, False])
-    world = World(3, go_on=lambda: next(times))
+    times = iter([True, True, False])  # and it is not asked again
+    world = World(5, go_on=lambda: next(times))
     world.launch()
     assert len(world.trainer.asked) == 2
-    assert sorted(world.states()) == ["Launched", "Launched", "Launching"]
+    assert sorted(world.states()) == ["Launched"] * 2 + ["Launching"] * 3
 
 
 def test_without_the_trainers_pools_nothing_is_planned():
@@ -639,7 +647,9 @@ def test_a_look_moves_the_job_and_a_second_one_writes_nothing():
 
 def test_a_change_names_the_event_that_made_it():
     """The log's reason and failure class are made of it; the look at the clocks comes after each."""
-    evidence = Evidence(where="describe", status="Failed", text="AlgorithmError: boom, exit code: 1")
+    evidence = Evidence(
+        where="describe", status="Failed", text="AlgorithmError: boom, exit code: 1"
+    )
     world = World()
     looked_at(world, world.training(state=TrainingState.FAILED, evidence=evidence))
     event = world.changes[-1].event
@@ -734,7 +744,8 @@ def test_pages_follow_each_other_and_begin_elsewhere_each_minute():
 
 
 def test_where_there_is_no_time_one_page_is_looked_at():
-    world = World(5, page=2, go_on=lambda: False)
+    times = iter([False])
+    world = World(5, page=2, go_on=lambda: next(times))
     for number in range(5):
         world.put(number, decided(), accepted())
     assert world.monitor().looked_at == 2
@@ -901,3 +912,362 @@ def test_each_tick_takes_up_what_is_due_for_it():
     world.put(1, STOP)
     due = {tick: [d.job_id for d in world.store.due(tick, before=T0, limit=9)] for tick in Tick}
     assert due == {Tick.LAUNCH: [world.ids[0]], Tick.MONITOR: [], Tick.NOTIFY: [world.ids[1]]}
+
+
+# --- what is not done: reads and writes that nothing calls for -----------------------------------
+
+
+class Counting(MemoryStore):
+    """Notes each call, and may hand out a list of waiting jobs that is old by now."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.old, self.lost_pools = [], None, 0
+
+    def get(self, job_ids):
+        self.calls.append("get")
+        return super().get(job_ids)
+
+    def save(self, jobs):
+        self.calls.append("save")
+        return super().save(jobs)
+
+    def usage(self):
+        self.calls.append("usage")
+        return super().usage()
+
+    def pools(self):
+        self.calls.append("pools")
+        return super().pools()
+
+    def due(self, tick, *, before, limit):
+        self.calls.append(f"due {limit}")
+        return super().due(tick, before=before, limit=limit)
+
+    def find(self, query):
+        self.calls.append(f"find {query.limit}")
+        return super().find(query)
+
+    def waiting(self, *, now, depth):
+        return super().waiting(now=now, depth=depth) if self.old is None else self.old
+
+    def save_pool(self, state):
+        self.calls.append("save_pool")
+        if self.lost_pools:
+            self.lost_pools -= 1
+            return False
+        return super().save_pool(state)
+
+
+def counted(world):
+    world.store.__class__ = Counting
+    world.store.old, world.store.lost_pools, world.store.calls = None, 0, []
+    return world.store.calls
+
+
+def test_a_tick_with_nothing_to_do_reads_no_job_and_writes_nothing():
+    world = World(0)
+    calls = counted(world)
+    world.launch()
+    world.monitor()
+    notify(world, RecordingNotifier())
+    assert calls == ["due 1000", "usage", "pools", "due 100000", "due 1000"]
+
+
+def test_a_look_at_what_has_not_changed_reads_the_job_and_writes_nothing():
+    world = World()
+    world.put(0, decided(), accepted(), replace(RUN, detail="x"))
+    world.trainer.trainings[world.names[0]] = world.training(detail="x")
+    calls = counted(world)
+    world.monitor()
+    assert calls == ["due 100000", "get"]
+
+
+def test_a_launch_that_teaches_nothing_reads_the_pools_and_no_usage_again():
+    world = World(capacity={"a": 4})
+    calls = counted(world)
+    world.launch()
+    assert calls == ["due 1000", "usage", "pools", "get", "save", "save", "pools"]
+
+
+def test_a_plan_of_an_old_list_begins_nothing_that_another_tick_has_begun():
+    world = World(2)
+    counted(world)
+    world.store.old = world.store.waiting(now=T0, depth=9)
+    world.put(0, decided())
+    world.put(1, STOP)
+    report = world.launch()
+    assert (report.launched, world.trainer.asked, report.changed) == (0, [], 0)
+    assert world.states() == ["Launching", "Stopped"]
+    assert ALL_POOLS not in world.store.pools()
+
+
+def test_a_job_that_is_gone_meanwhile_is_left_as_it_was_known():
+    world = World()
+    world.put(0, decided(), accepted())
+    world.trainer.trainings[world.names[0]] = world.training()
+    real, counts = world.store.get, iter(range(9))
+    world.store.get = lambda ids: real(ids) if next(counts) == 0 else {}
+    world.store.save = lambda jobs: [None] * len(jobs)
+    report = world.monitor()
+    assert (report.changed, report.troubles) == (0, 0)
+
+
+# --- messages that are owed while a training runs --------------------------------------------------
+
+
+def owing(world):
+    """A job with a message of an earlier hold that has not been published yet."""
+    world.put(0, HoldRequested(by="x", tell=True), ReleaseRequested(by="x"))
+
+
+def test_a_message_that_is_owed_does_not_disturb_launch_and_look():
+    world, notifier = World(), RecordingNotifier()
+    owing(world)
+    world.put(0, decided())
+    world.clock.advance(MINUTE)
+    assert world.launch().launched == 1
+    world.trainer.trainings[world.names[0]] = world.training()
+    report = world.monitor()
+    assert (report.changed, world.states(), report.troubles) == (1, ["InProgress"], 0)
+    report = notify(world, notifier)
+    assert (report.published, report.troubles) == (1, 0)
+    world.put(0, STOP)
+    owed_still = World()
+    owing(owed_still)
+    owed_still.put(0, decided(), STOP)
+    report = notify(owed_still, notifier)
+    assert (report.published, report.troubles, report.looked_at) == (1, 0, 1)
+
+
+# --- answers that carry little --------------------------------------------------------------------
+
+
+def test_a_refusal_without_evidence_is_one_at_create():
+    only = Rule(name="mine", failure_class=FailureClass.BAD_INPUT, where="create")
+    world = World(rules=(only,))
+    world.trainer.replies[world.names[0]] = LaunchReply(LaunchResult.REFUSED)
+    world.launch()
+    assert world.get().state.failure.rule == "mine"
+
+
+@pytest.mark.parametrize("state", [TrainingState.FAILED, TrainingState.STOPPED])
+def test_an_end_without_evidence_is_judged_by_its_status(state):
+    rules = (
+        Rule(
+            name="mine",
+            failure_class=FailureClass.BAD_INPUT,
+            where="describe",
+            statuses=(state.value,),
+            pattern="$",
+        ),
+    )
+    world = World(rules=rules)
+    looked_at(world, world.training(state=state, ended_at=T0 + SECOND))
+    (attempt,) = world.get().attempts
+    assert (attempt.failure.rule, attempt.ended_at) == ("mine", T0 + SECOND)
+
+
+def test_what_is_found_under_the_name_is_adopted_even_if_the_job_was_refused_meanwhile():
+    world = World()
+
+    class Refused(Scripted):
+        def describe(self, names):
+            failure = make_failure(FailureClass.CAPACITY, Retryable.YES)
+            world.put(0, LaunchRefused(attempt=1, failure=failure))
+            return super().describe(names)
+
+    world.trainer = Refused()
+    world.trainer.replies[world.names[0]] = LaunchReply(LaunchResult.EXISTS)
+    world.trainer.trainings[world.names[0]] = world.training(started_at=T0)
+    world.launch()
+    assert (world.states(), world.get().attempt_number) == (["InProgress"], 1)
+
+
+def test_two_at_once_of_which_one_raises_are_asked_one_by_one():
+    world = World(2, launches_together=2)
+    world.trainer.broken[world.names[1]] = ValueError("poisoned")
+    assert world.launch().launched == 1
+
+
+# --- more of what the pools are taught -------------------------------------------------------------
+
+
+def test_a_jobs_own_refusal_teaches_nothing():
+    world = World(scheduler=Planned())
+    world.pool()
+    world.trainer.replies[world.names[0]] = LaunchReply(LaunchResult.REFUSED, WRONG)
+    world.launch()
+    assert taught(world) == []
+
+
+def test_what_is_adopted_was_accepted():
+    world = World(scheduler=Planned())
+    world.trainer.replies[world.names[0]] = LaunchReply(LaunchResult.EXISTS)
+    world.trainer.trainings[world.names[0]] = world.training()
+    world.launch()
+    ((_, facts, _),) = taught(world)
+    assert [(kind, bet) for kind, _, bet, _, _ in facts] == [(FactKind.ACCEPTED, True)]
+
+
+@pytest.mark.parametrize(
+    ("failure_class", "kind"),
+    [
+        ("capacity", FactKind.LOST),
+        ("quota", FactKind.LOST),
+        ("spot_interrupted", FactKind.LOST),
+        ("throttle", FactKind.ENDED),
+        ("algorithm", FactKind.ENDED),
+    ],
+)
+def test_what_kind_of_end_is_a_loss(failure_class, kind):
+    rules = (Rule(name="all", failure_class=FailureClass(failure_class), scope=Scope.POOL),)
+    world = World(scheduler=Planned(), rules=rules)
+    looked_at(world, world.training(state=TrainingState.FAILED))
+    ((_, facts, _),) = taught(world)
+    assert [one[0] for one in facts] == [kind]
+
+
+def test_a_loss_makes_a_pool_known_and_an_end_does_not():
+    for failure_class, known in ((FailureClass.CAPACITY, True), (FailureClass.ALGORITHM, False)):
+        rules = (Rule(name="all", failure_class=failure_class, scope=Scope.POOL),)
+        world = World(scheduler=Planned(), rules=rules)
+        world.put(0, decided(), accepted())
+        world.trainer.trainings[world.names[0]] = world.training(state=TrainingState.FAILED)
+        world.monitor()
+        assert bool(taught(world)) == known
+
+
+def test_a_training_that_runs_is_not_pending_however_long():
+    world = World(scheduler=Planned())
+    looked_at(world, world.training(), RUN)
+    world.clock.advance(9 * MINUTE)
+    world.monitor()
+    assert taught(world) == []
+
+
+def test_a_fact_is_dated_by_its_launch():
+    world = World(scheduler=Planned())
+    world.put(0, decided())
+    world.clock.advance(MINUTE)
+    world.put(0, accepted())
+    world.trainer.trainings[world.names[0]] = world.training()
+    world.pool()
+    world.monitor()
+    ((_, facts, _),) = taught(world)
+    assert facts == [(FactKind.STARTED, 1, False, False, T0)]
+
+
+def test_each_pool_is_taught_its_own_facts_and_use_and_a_pool_that_teaches_nothing_is_left():
+    jobs = [make_job(str(n), placements=(Placement("ab"[n % 2], n + 1),)) for n in range(4)]
+    world = World(jobs=jobs, scheduler=Planned())
+    for number, job in enumerate(jobs):
+        place = job.spec.placements[0]
+        world.put(number, replace(decided(), placement=place), accepted())
+        world.trainer.trainings[world.names[number]] = world.training(number)
+    world.pool("b")
+    world.monitor()
+    ((name, facts, known),) = taught(world)
+    assert (name, sorted(one[1] for one in facts)) == ("b", [2, 4])
+    assert (known["in_flight"], known["running"]) == (6, 6)
+    assert world.store.pools()["b"].version == 1, "nothing was learned, so nothing is saved"
+
+
+def test_one_fact_that_makes_a_pool_known_brings_the_others_along():
+    world = World(2, capacity={"a": None})
+
+    class OneBet(Planned):
+        @staticmethod
+        def plan(snapshot, limits, *, now):
+            decided = DEFAULT_SCHEDULER.plan(snapshot, limits, now=now)
+            first, *rest = decided.launches
+            return replace(decided, launches=(first, *(replace(one, bet=False) for one in rest)))
+
+    world.settings = replace(world.settings, scheduler=OneBet())
+    world.launch()
+    ((_, facts, _),) = taught(world)
+    assert [bet for _, _, bet, _, _ in facts] == [True, False]
+
+
+def test_what_a_share_was_given_adds_up():
+    jobs = [make_job("0", share="x"), make_job("1", share="y"), make_job("2", share="y")]
+    world = World(jobs=jobs, limits=Limits(launches_max=1))
+    for _ in range(3):
+        world.launch()
+    assert sum(world.store.pools()[ALL_POOLS].served.values()) == 3
+
+
+# --- groups ------------------------------------------------------------------------------------------
+
+
+def pausing_world(*groups, **settings):
+    jobs = [make_job(str(n), group=group) for n, group in enumerate(groups)]
+    world = World(jobs=jobs, **settings)
+    tally = {
+        "cause": "x",
+        "failed": 5,
+        "why": "KeyError",
+        "at": int(T0.timestamp()),
+        "pausing": True,
+    }
+    world.pool(ALL_POOLS, groups={group: tally for group in groups if group not in (None, "ok")})
+    return world
+
+
+def told(world):
+    return [len(world.get(n).outbox) for n in range(len(world.ids))]
+
+
+def test_of_each_paused_group_one_job_tells_and_the_others_are_launched():
+    world = pausing_world("g", "h", "ok", None, "g")
+    report = world.launch()
+    assert world.states() == ["Held", "Held", "Launched", "Launched", "Held"]
+    assert sorted(told(world)) == [0, 0, 0, 1, 1]
+    assert told(world)[1] == 1
+    assert report.launched == 2
+    assert {world.get(n).state.code for n in (0, 1, 4)} == {HoldCode.GROUP}
+    assert not any(t.get("pausing") for t in world.store.pools()[ALL_POOLS].groups.values())
+
+
+def test_a_pause_asks_for_pages_that_a_store_can_give():
+    world = pausing_world("g", page=2000)
+    calls = counted(world)
+    world.launch()
+    assert {one for one in calls if one.startswith("find")} == {"find 1000"}
+    small = pausing_world("g", page=7)
+    calls = counted(small)
+    small.launch()
+    assert [one for one in calls if one.startswith("find")] == ["find 1000", "find 7", "find 7"]
+
+
+def test_a_pause_that_takes_all_the_time_ends_the_tick():
+    times = iter([True, True, False])
+    world = pausing_world("g", "ok", go_on=lambda: next(times))
+    report = world.launch()
+    assert (report.launched, report.changed, world.states()) == (0, 1, ["Held", "New"])
+
+
+def ended_world(outcome=TrainingState.FAILED, losses=0, first=1, group="g"):
+    rules = (Rule(name="bug", failure_class=FailureClass.ALGORITHM),)
+    world = World(jobs=[make_job(group=group)], rules=rules, limits=Limits(group_breaker=first))
+    world.put(0, decided(), accepted())
+    world.trainer.trainings[world.names[0]] = world.training(state=outcome)
+    calls = counted(world)
+    world.store.lost_pools = losses
+    world.monitor()
+    saved = world.store.pools().get(ALL_POOLS)
+    return saved and saved.groups, calls.count("save_pool")
+
+
+def test_an_end_is_counted_again_when_another_tick_was_faster_up_to_three_times():
+    for losses, noted, saves in ((0, True, 1), (2, True, 3), (3, False, 3)):
+        groups, calls = ended_world(losses=losses)
+        assert (bool(groups), calls) == (noted, saves)
+
+
+def test_ends_that_say_nothing_of_a_group_cost_no_write():
+    assert ended_world(TrainingState.COMPLETED) == (None, 0)
+    assert ended_world(first=0) == (None, 0)
+    assert ended_world(group=None) == (None, 0)
+    groups, _ = ended_world()
+    assert groups["g"]["pausing"], "the first of its group, and it was to be one"
