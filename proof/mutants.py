@@ -2,8 +2,8 @@
 Small wrong changes of the core's code, one at a time: what `proof.mutation` runs the tests against.
 
 A mutant is a change of one node of a module's syntax tree. Left alone are: texts for people (a
-string with a space in it, f-strings), docstrings, annotations, asserts (they state what the types
-cannot, and check no input), decorators, protocols, `__all__` and what only a type checker sees.
+string with a space in it, f-strings), docstrings, annotations, asserts and zip's ``strict`` (they
+state what the types cannot, and check no input), decorators, protocols, `__all__` and what only a type checker sees.
 """
 
 from __future__ import annotations
@@ -281,6 +281,8 @@ def _changes(node: ast.AST, path: Path) -> Found:
         elif isinstance(value, list):
             yield from _of_list(node, field, value, path)
             for index, item in enumerate(value):
+                if isinstance(item, ast.keyword) and item.arg == "strict":
+                    continue  # zip's: an assert by another name
                 if isinstance(item, ast.AST) and not _is_docstring(node, field, index, item):
                     yield from _changes(item, (*path, (field, index)))
 
@@ -320,7 +322,7 @@ def _of_list(node: ast.AST, field: str, items: list[ast.AST], path: Path) -> Fou
                     yield (*path, (field, index)), take_out
         case ast.Call(), "keywords":
             for index, item in enumerate(items):
-                if isinstance(item, ast.keyword) and item.arg is not None:
+                if isinstance(item, ast.keyword) and item.arg not in (None, "strict"):
                     yield (*path, (field, index)), take_out
         case ast.Match(), "cases" if len(items) > 1:
             for index in range(len(items)):

@@ -312,8 +312,8 @@ def _files_for(mutant: Mutant, items: Sequence[pytest.Item]) -> list[str]:
     files = dict.fromkeys(item.nodeid.partition("::")[0] for item in items)
     name = mutant.module.strip("_")
     own = [f for f in files if f.endswith((f"test_{name}.py", f"properties_{name}.py"))]
-    stored = [f for f in files if f.endswith(("properties_codec.py", "properties_model.py"))]
-    return list(dict.fromkeys((*own, *stored))) or list(files)[:4]
+    shared = ["tests/unit/test_properties_codec.py", "tests/unit/test_properties_model.py"]
+    return list(dict.fromkeys((*own, *shared))) if own else [*list(files)[:4], *shared]
 
 
 def _run_loaded(mutant: Mutant, files: Sequence[str]) -> bool:

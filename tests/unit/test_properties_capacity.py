@@ -220,6 +220,12 @@ def test_listening_is_at_the_old_level_as_far_as_it_is_trusted():
     assert may(replace(dry, level=15), waiting=0) == Allowance(15, 1, oversize=True)
 
 
+def test_bets_that_are_answered_are_no_slots():
+    assert may(replace(POOL, bets=3), in_flight=10, running=10).reuse == 0
+    assert may(replace(POOL, bets=3, heard=True), in_flight=10, running=10).reuse == 0
+    assert may(replace(POOL, bets=3), in_flight=12, running=9).reuse == 1
+
+
 def test_an_end_or_a_start_confirms_the_level():
     later = T0 + 9 * MINUTE
     for kind in (FactKind.ENDED, FactKind.STARTED):
@@ -279,6 +285,7 @@ def test_launches_from_before_the_last_refusal_are_no_news():
         old = fact(kind, launched_at=T0, failure=failure)
         after = learn(dry, old, in_flight=5, running=5, now=T0 + LATE + TICK)
         assert (after.level, after.refused_at) == (10, T0)
+        assert after.growth == (0 if failure else 4), "its round is refused all the same"
         new = fact(kind, launched_at=T0 + TICK, failure=failure)
         after = learn(dry, new, in_flight=5, running=5, now=T0 + LATE + 2 * TICK)
         assert after.level == 5

@@ -88,6 +88,10 @@ def test_a_wrapper_may_tell_the_code_and_what_it_wraps_may_tell_a_better_one():
     assert codes(inner + BOTO.format("MyCode"))
     assert codes(BOTO.format("MyCode") + ", Failed. Reason: x")
     assert codes("Failed. Reason: " + BOTO.format("MyCode"))
+    assert codes(inner + JAVA.format("MyCode"))
+    assert codes(inner + "MyCode: slow down")
+    none = replace(CODED, codes=("",))
+    assert classify(Evidence(where="create", text="x"), (none,)).rule == "no rule matched"
     vague = replace(CODED, codes=("ClientError",))
     assert classify(Evidence(where="create", text=inner + "x"), (vague,)).rule == "coded"
 
@@ -235,6 +239,15 @@ def test_a_failure_is_what_its_rule_says_and_what_was_written(text, kind, scope,
     )
 
 
+@pytest.mark.parametrize(("length", "kept"), [(1023, 1023), (1024, 1024), (1025, 1024)])
+def test_a_failure_keeps_1024_characters(length, kept):
+    assert len(classify(Evidence(where="x", text="x" * length), ()).text) == kept
+
+
+def test_all_quotation_marks_are_alike():
+    assert normalise("\u2018a\u2019 \u201cb\u201d \u00b4c\u00b4") == "'a' \"b\" 'c'"
+
+
 @pytest.mark.parametrize("field", ["status", "secondary_status"])
 def test_either_status_may_be_the_one(field):
     rule = replace(CODED, codes=(), statuses=("Failed", "Gone"))
@@ -284,6 +297,7 @@ def test_every_field_of_a_rule_is_read():
         ),
     )
     assert [rule.name for rule in parse_rules([entry, {**entry, "name": "b"}])] == ["a", "b"]
+    assert parse_rules([{**entry, "where": "describe"}])[0].where == "describe"
 
 
 BAD = [

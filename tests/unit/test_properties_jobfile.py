@@ -324,7 +324,7 @@ def test_a_word_that_is_near_nothing_is_told_all_that_is_known():
 @pytest.mark.parametrize(
     ("word", "near"),
     [("shar", "share"), ("sh", None), ("arguements", "arguments"), ("rol", "role"),
-     ("ooool", "pool"), ("pol", "pool"), ("gorup", "group"), ("tgs", "tags"), ("tagsabc", None)],
+     ("ooool", "pool"), ("pol", "pool"), ("gorup", "group"), ("tgs", "tags"), ("tagsabc", None), ("naaame", "name"), ("argumts", "arguments"), ("argmts", None)],
 )  # fmt: skip
 def test_two_letters_off_is_near(word, near):
     ((_, message),) = told(**{word: 1})
@@ -335,6 +335,8 @@ def test_two_letters_off_is_near(word, near):
 
 def test_what_is_shown_is_short():
     ((_, message),) = told(name=["x" * 60])
+    assert message == "expected a string, got a list (['" + "x" * 37 + "…)"
+    ((_, message),) = told(name=["x" * 37])
     assert message == "expected a string, got a list (['" + "x" * 37 + "…)"
     ((_, message),) = told(name=["x" * 36])
     assert message == "expected a string, got a list (['" + "x" * 36 + "'])"
@@ -390,6 +392,7 @@ def test_a_sweep_has_every_combination_once_and_each_point(grid, points):
 def test_a_sweep_of_10_000_jobs_is_the_largest():
     assert len(expand_sweep({"a": list(range(100)), "b": (*range(100),)})) == 10_000
     assert len(expand_sweep({"a": list(range(9_999))}, [{"b": 1}])) == 10_000
+    assert len(expand_sweep({}, [{"b": 1}] * 10_000)) == 10_000
     with pytest.raises(InvalidJob, match=r"^sweep: 10,001 jobs; at most 10,000 in one sweep$"):
         expand_sweep({"a": list(range(10_000))}, [{"b": 1}])
 

@@ -109,6 +109,14 @@ def test_the_attributes_and_the_data_are_for_programs():
     }
 
 
+def test_an_older_message_is_not_given_the_class_of_a_later_failure():
+    job = after(make_job(), TOLD, ReleaseRequested(by="a"), decided(), accepted())
+    job = after(job, ended(failure=FINAL))
+    held, failed = (message_for(job, entry) for entry in job.outbox)
+    assert "class" not in held.attributes
+    assert failed.attributes["class"] == "bad_input"
+
+
 def test_what_is_not_so_is_not_said():
     job = after(make_job(), decided(), accepted(), ended(outcome=Status.COMPLETED))
     message = message_for(job, job.outbox[0])
@@ -121,6 +129,7 @@ def test_what_is_not_so_is_not_said():
 def test_the_last_attempt_counts_and_not_how_many_are_kept():
     job = after(make_job(), decided(), accepted(), ended(), ReleaseRequested(by="a"))
     job = after(job, decided(2), accepted(2), ended(2, outcome=Status.COMPLETED))
+    assert "Attempts: 2 " in message_for(job, job.outbox[0]).body
     job = replace(job, attempts=job.attempts[1:])
     assert "Attempts: 2 " in message_for(job, job.outbox[0]).body
 

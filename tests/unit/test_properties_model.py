@@ -24,22 +24,38 @@ from core_strategies import (
     times,
 )
 from jobcore import (
+    Added,
     Attempt,
     Clocks,
+    Explanation,
+    FactKind,
     FailureClass,
     HoldRequested,
+    JobQuery,
     Launched,
+    LaunchReply,
+    LaunchRequest,
+    LaunchResult,
     Limits,
     New,
+    Page,
     Placement,
+    Plan,
     PoolState,
     RetryPolicy,
     Settings,
+    Snapshot,
     Spec,
     Status,
     StopRequested,
+    Tick,
+    Training,
     TrainingEnded,
     TrainingSeen,
+    TrainingState,
+    Usage,
+    WaitCode,
+    Waiting,
     evolve,
     new_job,
 )
@@ -122,6 +138,49 @@ def test_nothing_is_known_of_a_pool_at_first():
     assert (state.served, state.groups, state.served_at) == ({}, {}, None)
     times = {f.name for f in dataclasses.fields(PoolState) if "datetime" in str(f.type)}
     assert set(PoolState.TIMES) == times, "a store turns these, and only these, into numbers"
+
+
+def test_the_words_that_programs_see():
+    assert [kind.value for kind in FactKind] == [
+        "accepted", "started", "pending", "ended", "refused", "lost",
+    ]  # fmt: skip
+    assert [code.value for code in WaitCode] == [
+        "Next", "Behind", "BackingOff", "PoolFull", "PoolClosed", "Probing", "PoolTooSmall",
+        "PoolUnknown", "QuotaFull", "PoolLimit", "ShareLimit", "Held", "Launching", "Running",
+        "Stopping", "Over",
+    ]  # fmt: skip
+    assert [tick.value for tick in Tick] == ["launch", "monitor", "notify"]
+    assert [added.value for added in Added] == ["created", "duplicate", "clash"]
+    assert [result.value for result in LaunchResult] == ["accepted", "exists", "refused", "unclear"]
+    assert [state.value for state in TrainingState] == [
+        "Pending", "Running", "Stopping", "Completed", "Failed", "Stopped",
+    ]  # fmt: skip
+    over = {TrainingState.COMPLETED, TrainingState.FAILED, TrainingState.STOPPED}
+    assert {state for state in TrainingState if state.is_terminal} == over
+
+
+def test_what_a_port_is_asked_by_default():
+    query = JobQuery()
+    assert (query.statuses, query.cursor, query.limit) == (frozenset(), None, 100)
+    assert (query.owner, query.group, query.name, query.id_prefix) == (None,) * 4
+    assert Page(jobs=()).cursor is None
+    assert LaunchReply(LaunchResult.ACCEPTED).evidence is None
+    training = Training(name="n", state=TrainingState.RUNNING)
+    assert (training.job_id, training.attempt, training.spec_hash) == (None,) * 3
+    assert (training.started_at, training.ended_at, training.evidence) == (None,) * 3
+    assert training.detail == ""
+    place = Placement("a")
+    request = LaunchRequest(
+        name="n", job_id="j", attempt=1, spec_hash="h", placement=place, args={}
+    )
+    assert (request.run_at_most, request.owner, request.group) == (None, "", None)
+    assert (request.tags, request.to_stop) == ({}, False)
+    snapshot = Snapshot(waiting=())
+    assert (snapshot.usage, snapshot.capacity, snapshot.pools) == ((), {}, {})
+    waiting = Waiting("j", 0, "s", (place,), T0)
+    assert (waiting.attempt, Usage("a", "s", 1).running, Plan(()).wake_at) == (1, 0, None)
+    why = Explanation(code=WaitCode.OVER, sentence="s")
+    assert (why.help, why.until) == ("", None)
 
 
 def test_what_runs_has_its_slots():
@@ -207,6 +266,15 @@ def test_evolve_knows_its_fields():
         evolve(make_job(), colour="red")
     with pytest.raises(TypeError):
         evolve(3, real=4)
+    with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
+        evolve(Placement("a"), count=0)
+
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Wide(Placement):
+        width: int = 1
+
+    with pytest.raises(TypeError, match="Wide is no dataclass with slots"):
+        evolve(Wide("a"), width=2)
 
     @dataclasses.dataclass
     class Loose:
