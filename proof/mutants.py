@@ -405,7 +405,8 @@ def _of_constant(node: ast.Constant) -> Iterator[Change]:
         yield _set(lambda n: setattr(n, "value", n.value - 1))
     elif isinstance(value, float):
         yield _set(lambda n: setattr(n, "value", n.value * 2 + 0.1))
-        yield _set(lambda n: setattr(n, "value", n.value / 2))
+        if value:
+            yield _set(lambda n: setattr(n, "value", n.value / 2))
     elif isinstance(value, str) and " " not in value:
         yield _set(lambda n: setattr(n, "value", "XX" + n.value))
 

@@ -532,15 +532,16 @@ class _Chooser:
             tests = {t for t in self.items if self.base.lines[t].get(mutant.module)}
         if not mutant.in_function or not tests:
             name = mutant.module.strip("_")
-            own = {t for t in self.items if f"test_{name}" in t or f"properties_{name}" in t}
-            tests |= own
+            tests |= {t for t in self.items if f"test_{name}" in t or f"properties_{name}" in t}
+        own = (f"test_{mutant.module.strip('_')}.", f"properties_{mutant.module.strip('_')}.")
         finer = self.killers[mutant.module, mutant.region]
         fine = self.killers[mutant.module, mutant.owner]
         coarse = self.killers[mutant.module, ""]
 
         def rank(test: str) -> tuple[int, int, float]:
             seconds = self.base.seconds[test]
-            return (-finer[test], -fine[test], seconds / (1 + coarse[test]))
+            likely = 1 + coarse[test] + 10 * any(name in test for name in own)
+            return (-finer[test], -fine[test], seconds / likely)
 
         chosen: list[pytest.Item] = []
         spent = 0.0

@@ -7,13 +7,15 @@ sets is foretold: times, holds and releases, the three clocks, the outbox, budge
 
 from __future__ import annotations
 
+import copy
 from datetime import timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from core_strategies import POOLS, T0, failures, retry_policies, saved, times
+from core_strategies import POOLS, T0, failures, make_failure, retry_policies, saved, times
 from jobcore import (
     Announce,
     Clocks,
@@ -31,6 +33,8 @@ from jobcore import (
     ObserveTraining,
     Placement,
     ReleaseRequested,
+    Retryable,
+    RetryPolicy,
     Spec,
     Status,
     StopCause,
@@ -65,7 +69,8 @@ class Model:
         self.job = job  # for `retry` alone, which has tests of its own
         self.clocks = job.spec.clocks
         self.attempt = 1
-        self.charges, self.outbox, self.ended, self.marks = {}, [], [], 1
+        self.charges, self.outbox, self.ended = {}, [], []
+        self.marks, self.marked = 1, 1
         self.waiting_since, self.hold_next, self.stop = T0, False, None
         self.status = Status.NEW
         self.since = T0
@@ -80,6 +85,7 @@ class Model:
         self.clear(keep)
         self.status, self.since = status, now
         self.marks += 1
+        self.marked = self.attempt
         for name, value in more.items():
             setattr(self, name, value)
         return True
@@ -90,11 +96,13 @@ class Model:
             event_id += f"/{self.job.version}"
         self.outbox.append((event_id, status, reason))
 
-    def end(self, status, now, reason=None, attempt=None):
-        self.attempt = attempt or self.attempt
+    def end(self, status, now, reason=None):
         self.tell(status, reason)
         self.hold_next = False
-        return self.move(status, now)
+        self.move(status, now)
+        # A job that is over speaks of its last attempt; the one that was to come never was.
+        self.attempt = self.ended[-1]["number"] if self.ended else 1
+        return True
 
     def hold(self, now, code, why, *, tell):
         if tell:
@@ -299,7 +307,119 @@ until = st.none() | st.integers(1, 4000).map(lambda s: timedelta(seconds=s))
 short = st.text("ab \n", max_size=4)
 
 
-class LifeAsTold(RuleBasedStateMachine):
+class Twins:
+    """A job and its model, to which the same happens."""
+
+    def begin(self, spec):
+        self.job = new_job(job_id_from_token("ada", "1"), spec, now=T0)
+        self.model = Model(self.job)
+        self.now = T0
+
+    def take(self, event) -> bool:
+        after = step(self.job, event, now=self.now)
+        # A stale number is never news.
+        number = getattr(event, "attempt", self.model.attempt)
+        expected = number == self.model.attempt and ANSWERS[type(event)](
+            self.model, event, self.now
+        )
+        assert after.changed == expected, (event, after.ignored, after.refused)
+        if after.changed:
+            self.job = saved(after.job)
+            self.model.job = self.job
+        return after.changed
+
+    def check(self):
+        self.state_is_as_foretold()
+        self.remembers_what_was()
+        self.tells_what_is_owed()
+        self.is_due_when_it_is()
+        self.says_how_it_ended()
+
+    def state_is_as_foretold(self):
+        job, model = self.job, self.model
+        state = job.state
+        assert job.status is model.status
+        assert state.since == model.since
+        assert job.attempt_number == model.attempt
+        assert (job.charges, job.hold_next) == (model.charges, model.hold_next)
+        assert job.waiting_since == model.waiting_since
+        assert (job.stop and (job.stop.at, job.stop.by)) == model.stop
+        for name in ("not_before", "detail", "missing_since", "known", "cause", "code"):
+            assert getattr(state, name, None) == getattr(model, name), name
+        if job.status is Status.HELD:
+            assert state.reason == model.why
+        if job.current is not None:
+            current = job.current
+            assert current.placement == model.pool
+            for name in ("launching_at", "launched_at", "started_at"):
+                assert getattr(current, name) == getattr(model, name), name
+            assert (current.ended_at, current.outcome, current.failure) == (None, None, None)
+
+    def remembers_what_was(self):
+        job, model = self.job, self.model
+        kept = [
+            {
+                "number": one.number,
+                "pool": one.placement,
+                "launching_at": one.launching_at,
+                "launched_at": one.launched_at,
+                "started_at": one.started_at,
+                "ended_at": one.ended_at,
+                "outcome": one.outcome,
+            }
+            for one in job.attempts
+        ]
+        assert kept == model.ended[-20:]
+        assert all(
+            (one.failure is None) == (one.outcome is Status.COMPLETED) for one in job.attempts
+        )
+        assert len(job.timeline) == min(model.marks, 60)
+        last = job.timeline[-1]
+        assert (last.at, last.status, last.attempt) == (model.since, model.status, model.marked)
+
+    def tells_what_is_owed(self):
+        job, model = self.job, self.model
+        assert [(one.event_id, one.status) for one in job.outbox] == [
+            one[:2] for one in model.outbox
+        ]
+        for one, (_, _, reason) in zip(job.outbox, model.outbox, strict=True):
+            assert reason is None or one.reason == reason
+        told = [Announce(entry) for entry in job.outbox]
+        name = job.training_name
+        expected = []
+        to_stop = model.status is Status.STOPPING
+        if model.status is Status.LAUNCHING or (to_stop and not model.known):
+            expected = [LaunchTraining(name, model.attempt, model.pool, to_stop)]
+        elif to_stop:
+            expected = [StopTraining(name, model.attempt), ObserveTraining(name, model.attempt)]
+        elif model.status in TRAINS:
+            expected = [ObserveTraining(name, model.attempt)]
+        assert list(owed(job)) == expected + told
+
+    def is_due_when_it_is(self):
+        job, model = self.job, self.model
+        launch = any(isinstance(effect, LaunchTraining) for effect in owed(job))
+        look = any(isinstance(effect, ObserveTraining) for effect in owed(job))
+        deadline = min((at for at, _ in model.deadlines()), default=None)
+        assert due_at(job, Tick.LAUNCH) == (model.since if launch else None)
+        assert due_at(job, Tick.NOTIFY) == (job.outbox[0].at if job.outbox else None)
+        waits = deadline if model.status in WAITING else None
+        assert due_at(job, Tick.MONITOR) == (model.since if look else waits)
+        times = [at for at in (deadline, model.not_before) if at is not None]
+        assert wake_at(job) == min(times, default=None)
+
+    def says_how_it_ended(self):
+        job = self.job
+        if job.status is Status.FAILED:
+            clock = job.state.failure.failure_class is FailureClass.TIMEOUT
+            if clock and job.state.failure.rule.startswith("clock "):
+                assert job.state.failure.rule.removeprefix("clock ") in list(StopCause)
+                assert job.outbox == () or job.state.failure.text[:200] == job.outbox[-1].reason
+        if job.status is Status.STOPPED:
+            assert "stopped by" in job.timeline[-1].note
+
+
+class LifeAsTold(Twins, RuleBasedStateMachine):
     @initialize(
         retry=retry_policies, wait=until, run=until, finish=until, patience=st.integers(0, 20)
     )
@@ -308,9 +428,7 @@ class LifeAsTold(RuleBasedStateMachine):
             wait_at_most=wait, run_at_most=run, finish_by=None if finish is None else T0 + finish
         )
         spec = Spec(name="n", owner="ada", placements=(Placement("a"),), retry=retry, clocks=clocks)
-        self.job = new_job(job_id_from_token("ada", "1"), spec, now=T0)
-        self.model = Model(self.job)
-        self.now = T0
+        self.begin(spec)
         self.patience = patience
 
     def happens(self, event):
@@ -318,15 +436,7 @@ class LifeAsTold(RuleBasedStateMachine):
         if after.changed and after.job.status.is_terminal and self.patience > 0:
             self.patience -= 1  # most facts end a job: let it live for a while
             return
-        number = getattr(event, "attempt", self.model.attempt)
-        # Seen before the step: a stale number is never news.
-        expected = number == self.model.attempt and ANSWERS[type(event)](
-            self.model, event, self.now
-        )
-        assert after.changed == expected, (event, after.ignored, after.refused)
-        if after.changed:
-            self.job = saved(after.job)
-            self.model.job = self.job
+        self.take(event)
 
     @rule(seconds=st.integers(-60, 900))
     def time_goes(self, seconds):
@@ -399,92 +509,94 @@ class LifeAsTold(RuleBasedStateMachine):
 
     @invariant()
     def is_as_foretold(self):
-        job, model = self.job, self.model
-        state = job.state
-        assert job.status is model.status
-        assert state.since == model.since
-        assert job.attempt_number == model.attempt
-        assert (job.charges, job.hold_next) == (model.charges, model.hold_next)
-        assert job.waiting_since == model.waiting_since
-        assert (job.stop and (job.stop.at, job.stop.by)) == model.stop
-        for name in ("not_before", "detail", "missing_since", "known", "cause", "code"):
-            assert getattr(state, name, None) == getattr(model, name), name
-        if job.status is Status.HELD:
-            assert state.reason == model.why
-        if job.current is not None:
-            current = job.current
-            assert current.placement == model.pool
-            for name in ("launching_at", "launched_at", "started_at"):
-                assert getattr(current, name) == getattr(model, name), name
-            assert (current.ended_at, current.outcome, current.failure) == (None, None, None)
-
-    @invariant()
-    def remembers_what_was(self):
-        job, model = self.job, self.model
-        kept = [
-            {
-                "number": one.number,
-                "pool": one.placement,
-                "launching_at": one.launching_at,
-                "launched_at": one.launched_at,
-                "started_at": one.started_at,
-                "ended_at": one.ended_at,
-                "outcome": one.outcome,
-            }
-            for one in job.attempts
-        ]
-        assert kept == model.ended[-20:]
-        assert all(
-            (one.failure is None) == (one.outcome is Status.COMPLETED) for one in job.attempts
-        )
-        assert len(job.timeline) == min(model.marks, 60)
-        last = job.timeline[-1]
-        assert (last.at, last.status, last.attempt) == (model.since, model.status, model.attempt)
-
-    @invariant()
-    def tells_what_is_owed(self):
-        job, model = self.job, self.model
-        assert [(one.event_id, one.status) for one in job.outbox] == [
-            one[:2] for one in model.outbox
-        ]
-        for one, (_, _, reason) in zip(job.outbox, model.outbox, strict=True):
-            assert reason is None or one.reason == reason
-        told = [Announce(entry) for entry in job.outbox]
-        name = job.training_name
-        expected = []
-        to_stop = model.status is Status.STOPPING
-        if model.status is Status.LAUNCHING or (to_stop and not model.known):
-            expected = [LaunchTraining(name, model.attempt, model.pool, to_stop)]
-        elif to_stop:
-            expected = [StopTraining(name, model.attempt), ObserveTraining(name, model.attempt)]
-        elif model.status in TRAINS:
-            expected = [ObserveTraining(name, model.attempt)]
-        assert list(owed(job)) == expected + told
-
-    @invariant()
-    def is_due_when_it_is(self):
-        job, model = self.job, self.model
-        launch = any(isinstance(effect, LaunchTraining) for effect in owed(job))
-        look = any(isinstance(effect, ObserveTraining) for effect in owed(job))
-        deadline = min((at for at, _ in model.deadlines()), default=None)
-        assert due_at(job, Tick.LAUNCH) == (model.since if launch else None)
-        assert due_at(job, Tick.NOTIFY) == (job.outbox[0].at if job.outbox else None)
-        waits = deadline if model.status in WAITING else None
-        assert due_at(job, Tick.MONITOR) == (model.since if look else waits)
-        times = [at for at in (deadline, model.not_before) if at is not None]
-        assert wake_at(job) == min(times, default=None)
-
-    @invariant()
-    def says_how_it_ended(self):
-        job = self.job
-        if job.status is Status.FAILED:
-            clock = job.state.failure.failure_class is FailureClass.TIMEOUT
-            if clock and job.state.failure.rule.startswith("clock "):
-                assert job.state.failure.rule.removeprefix("clock ") in list(StopCause)
-                assert job.outbox == () or job.state.failure.text[:200] == job.outbox[-1].reason
-        if job.status is Status.STOPPED:
-            assert "stopped by" in job.timeline[-1].note
+        self.check()
 
 
 LifeAsTold.TestCase.settings = settings(max_examples=80, stateful_step_count=40)
 TestLifeAsTold = LifeAsTold.TestCase
+
+
+# --- every fact in every situation ------------------------------------------------------------------
+
+MICRO, MINUTE, HOUR = timedelta.resolution, timedelta(minutes=1), timedelta(hours=1)
+FULL = make_failure(FailureClass.CAPACITY, Retryable.YES)
+FINAL = make_failure(FailureClass.BAD_INPUT, Retryable.NO)
+TOO_BIG = make_failure(FailureClass.QUOTA, Retryable.NO)
+BUG = make_failure(FailureClass.ALGORITHM)
+
+
+def facts(n):
+    """List what can happen to a job at attempt *n*, each in the variants that matter."""
+    place = Placement("b", 2)
+    early = T0 - MINUTE
+    yield LaunchDecided(attempt=n, placement=place)
+    yield LaunchAccepted(attempt=n, placement=place)
+    for failure in (FULL, FINAL, TOO_BIG):
+        yield LaunchRefused(attempt=n, failure=failure)
+    yield NameTaken(attempt=n, reason="a stranger's")
+    for running in (True, False):
+        for detail, at in (("", None), ("x", early)):
+            yield TrainingSeen(attempt=n, running=running, detail=detail, started_at=at)
+    for failure, at, to in ((BUG, None, None), (FINAL, early, T0), (TOO_BIG, None, T0)):
+        more = {"failure": failure, "started_at": at, "ended_at": to}
+        yield TrainingEnded(attempt=n, outcome=Status.FAILED, **more)
+    yield TrainingEnded(attempt=n, outcome=Status.STOPPED, failure=BUG)
+    yield TrainingEnded(attempt=n, outcome=Status.COMPLETED, started_at=early)
+    yield TrainingMissing(attempt=n)
+    yield StopRequested(by="ada")
+    yield HoldRequested(by="ada")
+    yield HoldRequested(by="jobcore", reason="why", code=HoldCode.GROUP, tell=True)
+    yield ReleaseRequested(by="ada")
+    yield TimePassed()
+    yield MessagePublished(event_id="another")
+
+
+def situation(twins):
+    """Reduce a job to what tells its situation from another."""
+    job = twins.job
+    state, current = job.state, job.current
+    fields = [getattr(state, name, None) for name in ("known", "cause", "code")]
+    flags = [getattr(state, name, None) is None for name in ("missing_since", "not_before")]
+    begun = None if current is None else (current.launched_at is None, current.started_at is None)
+    return (
+        job.status, min(job.attempt_number, 3), *fields, *flags, begun, job.hold_next,
+        job.stop is None, len(job.outbox) > 0, bool(job.attempts),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "clocks",
+    [
+        Clocks(),
+        Clocks(wait_at_most=HOUR, run_at_most=2 * HOUR),
+        Clocks(finish_by=T0 + HOUR, run_at_most=MINUTE),
+    ],
+)
+def test_every_fact_in_every_situation_is_as_foretold(clocks):
+    retry = RetryPolicy(budgets={FailureClass.ALGORITHM: 2}, backoff=MINUTE)
+    first = Twins()
+    first.begin(
+        Spec(name="n", owner="ada", placements=(Placement("a"),), retry=retry, clocks=clocks)
+    )
+    seen, todo = {situation(first)}, [first]
+    while todo:
+        before = todo.pop(0)
+        sent = [MessagePublished(event_id=e.event_id) for e in before.job.outbox]
+        alarm = wake_at(before.job)
+        soon = before.now + MINUTE
+        times = {soon, soon + 2 * MINUTE} | ({alarm, alarm - MICRO} if alarm else set())
+        for event in (*facts(before.job.attempt_number), *sent):
+            for now in sorted(at for at in times if at >= before.now):
+                after = copy.copy(before)
+                after.model = copy.copy(before.model)
+                for name in ("charges", "outbox", "ended"):
+                    setattr(after.model, name, copy.copy(getattr(before.model, name)))
+                after.now = now
+                if not after.take(event):
+                    continue
+                after.check()
+                if situation(after) not in seen:
+                    seen.add(situation(after))
+                    todo.append(after)
+    assert {one[0] for one in seen} == set(Status)
+    assert len(seen) > 100
