@@ -375,6 +375,23 @@ def test_reuse_first_and_bets_beyond_it_as_far_as_they_go():
     assert bets == [True, True], "half of the first is reuse"
 
 
+def test_each_launch_uses_up_one_slot_of_what_is_allowed():
+    level = {"a": PoolState(name="a", level=2, level_at=T0, growth=3, rounds=1)}
+    jobs = [waiting(n) for n in range(9)]
+    bets = [launch.bet for launch in planned(jobs, pools=level).launches]
+    assert bets == [False, False, True, True, True]
+    closed = {"a": replace(CLOSED, level=1, level_at=T0)}
+    after_one = planned(jobs, pools=closed)
+    assert (len(after_one.launches), after_one.wake_at) == (1, T0 + MINUTE)
+
+
+def test_a_share_that_uses_nothing_may_use_all_of_its_limit():
+    assert why(limits=Limits(share_default=2)).code is WaitCode.NEXT
+    told = why(limits=Limits(share_default=1))
+    assert told.code is WaitCode.SHARE_LIMIT
+    assert told.sentence == "share 'ada' uses 0 of the 1 slots that it may use"
+
+
 def test_one_job_larger_than_the_bet_may_be_it():
     dry = {"a": PoolState(name="a", growth=1, rounds=4)}
     jobs = [waiting(n, Placement("a", 5)) for n in range(3)]
