@@ -101,3 +101,4 @@ def test_any_text_is_a_token_or_a_part():
 def test_the_formats_are_stored_and_so_may_never_change():
     assert job_id_from_bytes(bytes(range(16))) == "00041061050r3gg28a1c60t3gf"
     assert job_id_from_token("ada", "1") == "45g62yqzzk6ye5gx074ya0gngj"
+    assert hash_fraction("a", 1) == 0.651759068399256

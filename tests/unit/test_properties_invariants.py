@@ -126,6 +126,10 @@ BROKEN = {
         replace(DONE, attempts=(FIRST, SECOND), timeline=DONE.timeline[-1:]),
         ["S6"],
     ),
+    "an attempt that only waited": (
+        replace(NEW, state=New(since=T0, attempt=2), attempts=(FIRST,)),
+        ["S6"],
+    ),
     "an attempt that nobody meant": (
         replace(DONE, attempts=(*MANY[:2], replace(SECOND, number=3))),
         ["S6"],
