@@ -20,7 +20,8 @@ def evolve(value: T, /, **changes: Any) -> T:
     ``__post_init__`` checks is checked.
 
     Raises:
-        TypeError: *value* is no dataclass with slots, or has no field of such a name.
+        TypeError: *value* is no dataclass with slots, has no field of such a name, or has a
+            field that is not the constructor's (a spec's digest would be that of the old one).
     """
     cls: Any = type(value)
     copies, setters, check = _slots_of(cls)
@@ -48,6 +49,9 @@ def _slots_of(
     slots = {field.name: cls.__dict__.get(field.name) for field in fields(cls)}
     if None in slots.values() or not hasattr(cls, "__slots__"):
         msg = f"{cls.__name__} is no dataclass with slots"
+        raise TypeError(msg)
+    if not all(field.init for field in fields(cls)):
+        msg = f"{cls.__name__} has a field that is not the constructor's; use dataclasses.replace"
         raise TypeError(msg)
     copies = tuple((slot.__get__, slot.__set__) for slot in slots.values())
     setters = {name: slot.__set__ for name, slot in slots.items()}

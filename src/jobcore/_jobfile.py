@@ -139,7 +139,7 @@ class _Reader:
     def unknown_fields(self) -> None:
         for field in self.data:
             if field not in self.known:
-                near = _nearest(str(field), self.known)
+                near = _nearest(str(field), set(map(str, self.known)))
                 hint = f"; did you mean {near!r}?" if near else f"; known: {_listed(self.known)}"
                 self.wrong(str(field), f"unknown field{hint}")
 
@@ -272,7 +272,8 @@ def _unreadable(document: Mapping[str, Any]) -> Problem | None:
 def _default_name(args: Mapping[str, Json]) -> str:
     script = args.get("script")
     stem = str(script).rsplit("/", 1)[-1].rsplit(".", 1)[0] if script else ""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "job"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("-._")[:128]
+    return name.rstrip("-.") or "job"
 
 
 def _read_args(read: _Reader) -> dict[str, Json]:
@@ -423,11 +424,12 @@ def _read_clocks(read: _Reader) -> Clocks:
         inner.wrong("finish_by", f"expected a time between 1970 and 3000, got {finish_by}")
         finish_by = None
     inner.unknown_fields()
-    for field, value in (("wait_at_most", wait), ("run_at_most", run)):
-        if value is not None and value <= timedelta(0):
-            inner.wrong(field, "expected more than 0")
-            return Clocks()
-    return Clocks(wait_at_most=wait, run_at_most=run, finish_by=finish_by)
+    try:
+        return Clocks(wait_at_most=wait, run_at_most=run, finish_by=finish_by)
+    except ValueError as error:
+        field, _, message = str(error).partition(": ")
+        inner.wrong(field, message)
+        return Clocks()
 
 
 # --- limits -----------------------------------------------------------------------------

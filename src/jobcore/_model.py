@@ -50,6 +50,8 @@ Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Js
 
 ATTEMPTS_KEPT_MAX = 20  # older ended attempts are dropped; their number stays countable
 TIMELINE_KEPT_MAX = 60
+#: Longer waits are refused: a deadline has to be a date, or the job could not be looked at any more.
+WAIT_MAX = timedelta(days=3650)
 
 
 class Status(StrEnum):
@@ -155,6 +157,10 @@ class RetryPolicy:
         _require(
             self.backoff_max >= self.backoff, "retry.backoff_max: expected at least retry.backoff"
         )
+        _require(
+            self.backoff_max <= WAIT_MAX,
+            f"retry.backoff_max: expected at most {WAIT_MAX.days} days",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +183,9 @@ class Clocks:
         for name in ("wait_at_most", "run_at_most"):
             value = getattr(self, name)
             _require(value is None or value > timedelta(0), f"{name}: expected more than 0")
+            _require(
+                value is None or value <= WAIT_MAX, f"{name}: expected at most {WAIT_MAX.days} days"
+            )
         _require_aware("finish_by", self.finish_by)
 
 

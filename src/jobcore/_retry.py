@@ -101,6 +101,7 @@ def retry(job: Job, failure: Failure, *, now: datetime) -> RetryDecision:
 
 def _delay(job: Job, doublings: int) -> timedelta:
     policy = job.spec.retry
-    wait = min(policy.backoff * (1 << min(doublings, 20)), policy.backoff_max)
+    # 18: any backoff that is allowed can be doubled so often and is a timedelta still.
+    wait = min(policy.backoff * (1 << min(doublings, 18)), policy.backoff_max)
     # Jitter only shortens, so that backoff_max is what it says; each step is still longer than the last.
     return wait * (0.75 + 0.25 * hash_fraction(job.job_id, job.attempt_number))

@@ -114,7 +114,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change of a job, as it was saved; what a log line is made of."""
+    """One change of a job, as it was saved, and the (last) event that made it; what a log line is made of."""
 
     job: Job
     before: Status
@@ -283,46 +283,50 @@ class _Pass:
         again, one job at a time. Returns the jobs as they are stored now, in order.
         """
         after: list[Job] = []
-        dirty: list[tuple[int, Job, Sequence[Event]]] = []
+        dirty: list[tuple[int, Job, Sequence[Event], Event]] = []
         for job, events in todo:
-            moved = self._stepped(job, events)
-            if moved is not job:
-                dirty.append((len(after), job, events))
+            moved, event = self._stepped(job, events)
+            if event is not None:
+                dirty.append((len(after), job, events, event))
             after.append(moved)
         if not dirty:
             return after
-        saved = self.store.save([after[index] for index, _, _ in dirty])
-        for (index, before, events), stored in zip(dirty, saved, strict=True):
+        saved = self.store.save([after[index] for index, *_ in dirty])
+        for (index, before, events, event), stored in zip(dirty, saved, strict=True):
             if stored is None:
                 after[index] = self._again(before, events)
             else:
                 after[index] = stored
-                self._changed(before, stored, events)
+                self._changed(before, stored, event)
         return after
 
-    def _stepped(self, job: Job, events: Sequence[Event]) -> Job:
+    def _stepped(self, job: Job, events: Sequence[Event]) -> tuple[Job, Event | None]:
+        """Apply events; give the last one that changed the job as well."""
+        changed_by: Event | None = None
         for event in events:
-            job = step(job, event, now=self.now).job
-        return job
+            done = step(job, event, now=self.now)
+            if done.changed:
+                job, changed_by = done.job, event
+        return job, changed_by
 
     def _again(self, stale: Job, events: Sequence[Event]) -> Job:
         for _ in range(5):
             fresh = self.read([stale.job_id]).get(stale.job_id)
             if fresh is None:
                 return stale
-            moved = self._stepped(fresh, events)
-            if moved is fresh:
+            moved, event = self._stepped(fresh, events)
+            if event is None:
                 return fresh
             (saved,) = self.store.save([moved])
             if saved is not None:
-                self._changed(fresh, saved, events)
+                self._changed(fresh, saved, event)
                 return saved
         self.trouble(stale.job_id, Unavailable("it kept changing; left for the next tick"))
         return stale
 
-    def _changed(self, before: Job, job: Job, events: Sequence[Event]) -> None:
+    def _changed(self, before: Job, job: Job, event: Event) -> None:
         self.report.changed += 1
-        self.settings.on_change(Change(job=job, before=before.status, event=events[-1]))
+        self.settings.on_change(Change(job=job, before=before.status, event=event))
 
 
 def _is_ours(training: Training, job: Job) -> bool:

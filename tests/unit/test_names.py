@@ -87,6 +87,18 @@ def test_a_hash_fraction_is_a_fraction_and_never_changes(parts):
     assert hash_fraction(*parts) == hash_fraction(*parts)
 
 
+def test_the_last_attempt_that_has_a_name():
+    job_id = job_id_from_bytes(bytes(16))
+    assert parse_training_name(training_name(job_id, 999_999_999)).attempt == 999_999_999
+
+
+def test_any_text_is_a_token_or_a_part():
+    lone = "\ud800"  # what a file name may decode to
+    assert is_job_id(job_id_from_token(lone, lone))
+    assert 0 <= hash_fraction(lone) < 1
+
+
 def test_the_formats_are_stored_and_so_may_never_change():
     assert job_id_from_bytes(bytes(range(16))) == "00041061050r3gg28a1c60t3gf"
     assert job_id_from_token("ada", "1") == "45g62yqzzk6ye5gx074ya0gngj"
+    assert hash_fraction("a", 1) == 0.651759068399256

@@ -1,0 +1,290 @@
+"""What the values are by default, where their bounds are, and that `evolve` is `replace`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core_strategies import (
+    T0,
+    accepted,
+    after,
+    clocks,
+    decided,
+    ended,
+    failures,
+    make_job,
+    placements,
+    retry_policies,
+    times,
+)
+from jobcore import (
+    Added,
+    Attempt,
+    Clocks,
+    Explanation,
+    FactKind,
+    FailureClass,
+    HoldRequested,
+    JobQuery,
+    Launched,
+    LaunchReply,
+    LaunchRequest,
+    LaunchResult,
+    Limits,
+    New,
+    Page,
+    Placement,
+    Plan,
+    PoolState,
+    RetryPolicy,
+    Settings,
+    Snapshot,
+    Spec,
+    Status,
+    StopRequested,
+    Tick,
+    Training,
+    TrainingEnded,
+    TrainingSeen,
+    TrainingState,
+    Usage,
+    WaitCode,
+    Waiting,
+    evolve,
+    new_job,
+)
+
+NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001
+DAY = timedelta(days=1)
+
+
+def test_bounds_are_inclusive():
+    assert Placement("a", 1).count == Placement("a").count == 1
+    assert RetryPolicy(budgets={FailureClass.OOM: 0}).budgets == {FailureClass.OOM: 0}
+    assert RetryPolicy(backoff=timedelta(0)).backoff == timedelta(0)
+    assert RetryPolicy(backoff=DAY, backoff_max=DAY).backoff_max == DAY
+    assert RetryPolicy(backoff_max=3650 * DAY).backoff_max == 3650 * DAY
+    assert Clocks(wait_at_most=timedelta.resolution, run_at_most=3650 * DAY).finish_by is None
+    assert Clocks(finish_by=T0).finish_by == T0
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Placement("a", 0), "count: expected at least 1, got 0"),
+        (lambda: RetryPolicy(budgets={FailureClass.OOM: -1}), "retry.oom: expected 0 or more"),
+        (lambda: RetryPolicy(backoff=-timedelta.resolution), "retry.backoff: expected 0 or more"),
+        (
+            lambda: RetryPolicy(backoff=DAY, backoff_max=DAY - timedelta.resolution),
+            "retry.backoff_max: expected at least retry.backoff",
+        ),
+        (lambda: Clocks(wait_at_most=timedelta(0)), "wait_at_most: expected more than 0"),
+        (lambda: Clocks(run_at_most=timedelta(0)), "run_at_most: expected more than 0"),
+        (lambda: Clocks(finish_by=NAIVE), "finish_by: expected an aware"),
+        (lambda: Clocks(run_at_most=3650 * DAY + timedelta.resolution), "run_at_most: expected"),
+    ],
+)
+def test_what_is_beyond_a_bound_is_refused_by_name(make, said):
+    with pytest.raises(ValueError, match=f"^{said}"):
+        make()
+
+
+def test_what_is_so_unless_said_otherwise():
+    spec = Spec(name="n", owner="o", placements=(Placement("a"),))
+    assert (spec.share, spec.group, spec.priority) == ("o", None, 0)
+    assert (spec.args, spec.tags, spec.digest) == ({}, {}, None)
+    assert (spec.retry, spec.clocks) == (RetryPolicy(), Clocks())
+    assert Clocks() == Clocks(wait_at_most=None, run_at_most=None, finish_by=None)
+    assert New(since=T0) == New(since=T0, attempt=1, not_before=None, after=None)
+    job = new_job(make_job().job_id, spec, now=T0)
+    assert (job.version, job.stop, job.hold_next) == (0, None, False)
+    assert (job.charges, job.attempts, job.outbox, job.extra) == ({}, (), (), {})
+    assert (job.state, job.submitted_at, job.waiting_since) == (New(since=T0), T0, T0)
+    (mark,) = job.timeline
+    assert (mark.at, mark.status, mark.attempt, mark.note) == (T0, Status.NEW, 1, "submitted")
+
+
+def test_the_limits_that_an_operator_has_without_setting_any():
+    limits = Limits()
+    assert (limits.pools, limits.shares, limits.share_weights) == ({}, {}, {})
+    assert (limits.share_default, limits.aging) == (None, timedelta(hours=6))
+    assert (limits.group_breaker, limits.launches_max) == (5, 100)
+    assert (limits.pool_backoff.seconds, limits.pool_backoff_max.seconds) == (15, 300)
+    assert limits.share_limit("x") is None
+    some = Limits(shares={"x": 0}, share_default=3)
+    assert (some.share_limit("x"), some.share_limit("y")) == (0, 3)
+
+
+def test_the_settings_of_a_tick_that_has_none():
+    plain = Settings()
+    assert (plain.launch_lease.seconds, plain.page, plain.launches_together) == (60, 1000, 1)
+    assert plain.go_on()
+    assert plain.limits == Limits()
+
+
+def test_nothing_is_known_of_a_pool_at_first():
+    state = PoolState(name="a")
+    zero = ("version", "level", "before", "bets", "rounds", "refusals", "external")
+    assert [getattr(state, name) for name in zero] == [0] * len(zero)
+    none = ("level_at", "growth", "bet_at", "refused_at", "closed_until", "limit", "limit_at")
+    assert [getattr(state, name) for name in none] == [None] * len(none)
+    assert (state.fade, state.shrunk, state.heard, state.because) == (1.0, False, False, "")
+    assert (state.served, state.groups, state.served_at) == ({}, {}, None)
+    times = {f.name for f in dataclasses.fields(PoolState) if "datetime" in str(f.type)}
+    assert set(PoolState.TIMES) == times, "a store turns these, and only these, into numbers"
+
+
+def test_the_words_that_programs_see():
+    assert [kind.value for kind in FactKind] == [
+        "accepted", "started", "pending", "ended", "refused", "lost",
+    ]  # fmt: skip
+    assert [code.value for code in WaitCode] == [
+        "Next", "Behind", "BackingOff", "PoolFull", "PoolClosed", "Probing", "PoolTooSmall",
+        "PoolUnknown", "QuotaFull", "PoolLimit", "ShareLimit", "Held", "Launching", "Running",
+        "Stopping", "Over",
+    ]  # fmt: skip
+    assert [tick.value for tick in Tick] == ["launch", "monitor", "notify"]
+    assert [added.value for added in Added] == ["created", "duplicate", "clash"]
+    assert [result.value for result in LaunchResult] == ["accepted", "exists", "refused", "unclear"]
+    assert [state.value for state in TrainingState] == [
+        "Pending", "Running", "Stopping", "Completed", "Failed", "Stopped",
+    ]  # fmt: skip
+    over = {TrainingState.COMPLETED, TrainingState.FAILED, TrainingState.STOPPED}
+    assert {state for state in TrainingState if state.is_terminal} == over
+
+
+def test_what_a_port_is_asked_by_default():
+    query = JobQuery()
+    assert (query.statuses, query.cursor, query.limit) == (frozenset(), None, 100)
+    assert (query.owner, query.group, query.name, query.id_prefix) == (None,) * 4
+    assert Page(jobs=()).cursor is None
+    assert LaunchReply(LaunchResult.ACCEPTED).evidence is None
+    training = Training(name="n", state=TrainingState.RUNNING)
+    assert (training.job_id, training.attempt, training.spec_hash) == (None,) * 3
+    assert (training.started_at, training.ended_at, training.evidence) == (None,) * 3
+    assert training.detail == ""
+    place = Placement("a")
+    request = LaunchRequest(
+        name="n", job_id="j", attempt=1, spec_hash="h", placement=place, args={}
+    )
+    assert (request.run_at_most, request.owner, request.group) == (None, "", None)
+    assert (request.tags, request.to_stop) == ({}, False)
+    snapshot = Snapshot(waiting=())
+    assert (snapshot.usage, snapshot.capacity, snapshot.pools) == ((), {}, {})
+    waiting = Waiting("j", 0, "s", (place,), T0)
+    assert (waiting.attempt, Usage("a", "s", 1).running, Plan(()).wake_at) == (1, 0, None)
+    why = Explanation(code=WaitCode.OVER, sentence="s")
+    assert (why.help, why.until) == ("", None)
+
+
+def test_what_runs_has_its_slots():
+    assert {s for s in Status if s.runs} == {Status.IN_PROGRESS, Status.STOPPING}
+    active = {Status.LAUNCHING, Status.LAUNCHED, Status.IN_PROGRESS, Status.STOPPING}
+    assert {s for s in Status if s.is_active} == active
+
+
+def test_the_number_that_a_state_speaks_of():
+    again = after(make_job(), decided(), accepted(), ended())
+    third = after(again, decided(2), accepted(2), ended(2, outcome=Status.COMPLETED), now=T0 + DAY)
+    assert (third.attempt_number, third.current) == (2, None)
+    held = after(again, HoldRequested(by="ada"))
+    assert (held.attempt_number, held.current, held.training_name[-2:]) == (2, None, "-2")
+    assert after(again, StopRequested(by="ada")).attempt_number == 1, "the last that there was"
+    assert again.status is Status.NEW
+
+
+def test_an_end_needs_its_reason_and_only_an_end_is_one():
+    done = TrainingEnded(attempt=1, outcome=Status.COMPLETED)
+    assert (done.failure, done.started_at, done.ended_at) == (None, None, None)
+    for outcome in (Status.FAILED, Status.STOPPED):
+        with pytest.raises(ValueError, match="needs its reason"):
+            TrainingEnded(attempt=1, outcome=outcome)
+    for outcome in set(Status) - {Status.COMPLETED, Status.FAILED, Status.STOPPED}:
+        with pytest.raises(ValueError, match="is not the end"):
+            TrainingEnded(attempt=1, outcome=outcome, failure=None)
+
+
+# --- evolve -----------------------------------------------------------------------------
+
+attempts = st.builds(
+    Attempt,
+    number=st.integers(1, 9),
+    placement=placements,
+    launching_at=times,
+    started_at=st.none() | times,
+    failure=st.none() | failures,
+)
+values = st.one_of(
+    attempts,
+    clocks,
+    retry_policies,
+    st.builds(Launched, since=times, attempt=attempts, detail=st.text(max_size=3)),
+    st.builds(TrainingSeen, attempt=st.integers(1, 3), running=st.booleans()),
+)
+
+
+@given(values, values)
+def test_evolve_does_what_replace_does(value, other):
+    """Any of its fields may be taken from another value of the type."""
+    assert evolve(value) == value
+    assert evolve(value) is not value
+    if type(other) is not type(value):
+        return
+    for field in dataclasses.fields(value):
+        if field.init:
+            change = {field.name: getattr(other, field.name)}
+            told = ""
+            try:
+                expected = replace(value, **change)
+            except ValueError as error:
+                told = str(error)
+            if told:
+                with pytest.raises(ValueError, match="expected") as caught:
+                    evolve(value, **change)
+                assert str(caught.value) == told
+                continue
+            made = evolve(value, **change)
+            assert made == expected
+            assert type(made) is type(value)
+            assert hash(type(made)) == hash(type(expected))
+
+
+def test_evolve_leaves_the_old_value_alone():
+    job = make_job()
+    evolve(job, version=9, hold_next=True)
+    assert (job.version, job.hold_next) == (0, False)
+
+
+def test_evolve_knows_its_fields():
+    with pytest.raises(TypeError, match="Job has no field 'colour'"):
+        evolve(make_job(), colour="red")
+    with pytest.raises(TypeError):
+        evolve(3, real=4)
+    with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
+        evolve(Placement("a"), count=0)
+
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Wide(Placement):
+        width: int = 1
+
+    with pytest.raises(TypeError, match="Wide is no dataclass with slots"):
+        evolve(Wide("a"), width=2)
+
+    @dataclasses.dataclass
+    class Loose:
+        x: int = 0
+
+    with pytest.raises(TypeError, match="Loose is no dataclass with slots"):
+        evolve(Loose(), x=1)
+
+
+def test_evolve_refuses_what_has_a_field_of_its_own():
+    """A spec remembers its hash: a copy with other arguments would still have the old one."""
+    with pytest.raises(TypeError, match=r"use dataclasses\.replace"):
+        evolve(make_job().spec, name="another")

@@ -1,0 +1,280 @@
+"""What a step keeps short, what it says, and when the ticks are due: to the character and the instant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core_strategies import T0, accepted, after, decided, ended, events, make_failure, make_job
+from jobcore import (
+    EVENT_TYPES,
+    TRANSITIONS,
+    Clocks,
+    FailureClass,
+    Go,
+    HoldRequested,
+    LaunchRefused,
+    Mark,
+    MessagePublished,
+    NameTaken,
+    Refuse,
+    ReleaseRequested,
+    Retryable,
+    RetryPolicy,
+    Status,
+    StopRequested,
+    Tick,
+    TimePassed,
+    TrainingMissing,
+    TrainingSeen,
+    due_at,
+    owed,
+    step,
+    wake_at,
+)
+
+MICRO, MINUTE, HOUR = timedelta.resolution, timedelta(minutes=1), timedelta(hours=1)
+RUNS = TrainingSeen(attempt=1, running=True)
+STOP, RELEASE, LATE = StopRequested(by="ada"), ReleaseRequested(by="ada"), TimePassed()
+FINAL = make_failure(FailureClass.BAD_INPUT, Retryable.NO)
+TOO_BIG = make_failure(FailureClass.QUOTA, Retryable.NO)
+LONG = "x" * 201
+
+
+def timed(**clocks):
+    return make_job(clocks=Clocks(**clocks))
+
+
+def note(job):
+    return job.timeline[-1].note
+
+
+@given(st.lists(events(st.integers(1, 3)), max_size=12))
+def test_a_step_is_a_function_and_says_why_it_changes_nothing(happened):
+    job = make_job()
+    for event in happened:
+        one, other = step(job, event, now=T0), step(job, event, now=T0)
+        assert one == other
+        assert one.changed == (one.job is not job)
+        if not one.changed:
+            assert (one.ignored is None) != (one.refused is None)
+        cell = TRANSITIONS[job.status][type(event)]
+        assert (one.refused is not None) == isinstance(cell, Refuse)
+        assert isinstance(cell, Go) or not one.changed
+        job = one.job
+
+
+def test_what_is_refused_is_no_change():
+    over = after(make_job(), STOP)
+    refused = step(over, RELEASE, now=T0)
+    assert (refused.changed, refused.ignored) == (False, None)
+    assert all(type(event) in TRANSITIONS[over.status] for event in (STOP, RELEASE))
+    assert set(TRANSITIONS[over.status]) == set(EVENT_TYPES)
+
+
+# --- what is kept short -----------------------------------------------------------------------
+
+
+def test_texts_of_people_are_cut_at_200_characters():
+    held = after(make_job(), HoldRequested(by="x", reason=LONG, tell=True))
+    assert (held.state.reason, held.outbox[0].reason) == ("x" * 200, "x" * 200)
+    assert len(note(held)) == 200
+    assert after(make_job(), HoldRequested(by="x", reason="y" * 200)).state.reason == "y" * 200
+    taken = after(make_job(), decided(), NameTaken(attempt=1, reason=LONG))
+    assert taken.state.reason == "x" * 200
+    for job in (make_job(), after(make_job(), decided())):
+        assert after(job, StopRequested(by=LONG)).stop.by == "x" * 200
+    stopping = after(timed(finish_by=T0), decided(), LATE)
+    assert after(stopping, StopRequested(by=LONG)).stop.by == "x" * 200
+    stopped = after(make_job(), StopRequested(by=LONG))
+    assert len(stopped.outbox[0].reason) == 200
+
+
+@pytest.mark.parametrize(("length", "kept"), [(200, 200), (201, 200)])
+def test_only_the_last_failures_text_is_kept_whole(length, kept):
+    job = make_job(retry=RetryPolicy(budgets={FailureClass.ALGORITHM: 9}))
+    text = "a " * (length // 2) + "b" * (length % 2)
+    first = after(job, decided(), accepted(), ended(failure=make_failure(text=text)))
+    assert first.attempts[0].failure.text == text
+    again = after(first, RELEASE, decided(2), accepted(2), ended(2))
+    shortened = again.attempts[0].failure.text
+    assert shortened == (text if length == 200 else again.attempts[0].failure.headline)
+    assert len(shortened) == kept
+    assert again.attempts[1].failure.text == "it broke"
+    done = after(again, RELEASE, decided(3), accepted(3), ended(3, outcome=Status.COMPLETED))
+    assert [a.failure is None for a in done.attempts] == [False, False, True]
+
+
+def test_a_timeline_keeps_its_first_5_and_its_last_55():
+    marks = tuple(Mark(at=T0, status=Status.NEW, attempt=n, note="") for n in range(59))
+    job = after(replace(make_job(), timeline=marks), decided())
+    assert [m.attempt for m in job.timeline] == [*range(59), 1]
+    job = after(job, accepted())
+    assert [m.attempt for m in job.timeline] == [0, 1, 2, 3, 4, *range(6, 59), 1, 1]
+
+
+def test_twenty_ended_attempts_are_kept():
+    old = after(make_job(), decided(), accepted(), ended()).attempts[0]
+    kept = tuple(replace(old, number=n) for n in range(1, 21))
+    job = after(replace(make_job(), attempts=kept[:19]), decided(), accepted(), ended())
+    assert len(job.attempts) == 20
+    job = after(replace(make_job(), attempts=kept), decided(), accepted(), ended())
+    assert [a.number for a in job.attempts] == [*range(2, 21), 1]
+
+
+# --- what is said ----------------------------------------------------------------------------------
+
+
+def test_why_it_moved_is_told():
+    launching = after(make_job(), decided())
+    running = after(launching, accepted(), replace(RUNS, detail="Training"))
+    assert [m.note for m in running.timeline] == ["submitted", "pool a", "", "Training"]
+    assert note(after(make_job(), accepted())) == "adopted: another tick had launched it"
+    assert note(after(make_job(), HoldRequested(by="bob"))) == "user: held by bob"
+    held = after(make_job(), HoldRequested(by="bob", reason="why not"))
+    assert note(held) == "user: why not"
+    assert note(after(held, ReleaseRequested(by="eve"))) == "released by eve"
+    assert note(after(running, STOP)) == "asked for by ada"
+    assert note(after(running, STOP, ended())) == "stopped by ada; training Failed"
+    assert note(after(launching, STOP, LaunchRefused(attempt=1, failure=FINAL))) == (
+        "stopped by ada; no training existed"
+    )
+    assert note(after(make_job(), STOP)) == "stopped by ada; no training existed"
+    backs_off = after(running, ended())
+    assert note(backs_off) == "algorithm: it broke"
+    assert note(after(backs_off, ReleaseRequested(by="eve"))) == "back-off ended by eve"
+    assert note(after(running, HoldRequested(by="x"), ended())) == (
+        "user: asked for while a training ran"
+    )
+    gone = after(running, TrainingMissing(attempt=1))
+    gone = after(gone, TrainingMissing(attempt=1), now=T0 + 2 * MINUTE)
+    assert "launched again under the same name" in note(gone)
+
+
+@pytest.mark.parametrize(
+    ("clocks", "said"),
+    [
+        ({"wait_at_most": HOUR}, "waited longer than wait_at_most (1:00:00)"),
+        ({"finish_by": T0}, "not finished by finish_by (2026-01-01 00:00:00+00:00)"),
+    ],
+)
+def test_a_clock_that_ends_a_job_is_told(clocks, said):
+    job = after(timed(**clocks), LATE, now=T0 + HOUR)
+    failure = job.state.failure
+    (clock,) = clocks
+    assert (failure.text, failure.rule) == (said, f"clock {clock}")
+    assert (failure.failure_class, failure.retryable) == (FailureClass.TIMEOUT, Retryable.NO)
+    assert (job.outbox[0].reason, note(job), failure.scope) == (said, said, "job")
+
+
+def test_a_clock_that_stops_a_training_is_told():
+    job = after(timed(run_at_most=HOUR), decided(), accepted(), RUNS)
+    job = after(job, LATE, now=T0 + HOUR + 5 * MINUTE)
+    assert note(job) == "clock run_at_most ran out"
+    assert note(after(job, ended())) == "ran longer than run_at_most (1:00:00)"
+
+
+def test_why_nothing_changed_is_told():
+    def why(job, event, now=T0):
+        return step(job, event, now=now).ignored
+
+    launching = after(make_job(), decided())
+    launched = after(launching, accepted())
+    missing = after(launched, TrainingMissing(attempt=1))
+    assert "not for long enough" in why(missing, TrainingMissing(attempt=1))
+    assert why(after(launching, STOP), TrainingMissing(attempt=1)) == "not created yet"
+    assert why(after(launched, STOP), STOP) == "it is being stopped already"
+    assert why(after(launched, STOP), accepted()) == "the training is known already"
+    late = LaunchRefused(attempt=1, failure=FINAL)
+    assert why(after(launched, STOP), late) == "the training is known; the refusal is late"
+    assert why(launched, RELEASE) == "it is not held"
+    hold = HoldRequested(by="x")
+    assert "already" in why(after(launched, hold), hold)
+    assert why(launched, MessagePublished(event_id="x")) == "the message was published already"
+    assert why(launched, TrainingSeen(attempt=1, running=False)) == "nothing new"
+    assert why(launched, decided(2)) == "about attempt 2; the job is at 1"
+
+
+# --- messages and times ------------------------------------------------------------------------------
+
+
+def test_each_hold_has_its_own_message_and_each_end_one():
+    told = HoldRequested(by="x", tell=True)
+    job = after(make_job(), told, RELEASE, told, STOP)
+    prefix = f"{job.job_id}/1"
+    assert [entry.event_id for entry in job.outbox] == [
+        f"{prefix}/Held/0",
+        f"{prefix}/Held/2",
+        f"{prefix}/Stopped",
+    ]
+    assert [entry.status for entry in job.outbox] == [Status.HELD, Status.HELD, Status.STOPPED]
+
+
+def test_the_notifier_is_due_for_the_oldest_message():
+    held = after(make_job(), decided(), LaunchRefused(attempt=1, failure=TOO_BIG))
+    job = after(held, STOP, now=T0 + HOUR)
+    assert due_at(job, Tick.NOTIFY) == T0
+    assert [effect.entry.at for effect in owed(job)] == [T0, T0 + HOUR]
+    sent = after(job, MessagePublished(event_id=job.outbox[0].event_id))
+    assert due_at(sent, Tick.NOTIFY) == T0 + HOUR
+
+
+def test_a_message_is_owed_whatever_else_is():
+    held = after(make_job(), decided(), LaunchRefused(attempt=1, failure=TOO_BIG), RELEASE)
+    launching = after(held, decided())
+    launched = after(launching, accepted())
+    for job in (held, launching, launched, after(launched, STOP), after(launching, STOP)):
+        assert owed(job)[-1].entry is job.outbox[0]
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_the_run_clock_counts_from_what_the_trainer_says(running):
+    job = after(timed(run_at_most=HOUR), decided(), accepted())
+    if not running:
+        assert wake_at(job) is None
+        return
+    job = after(job, replace(RUNS, started_at=T0 - 10 * MINUTE))
+    at = T0 + HOUR - 5 * MINUTE
+    assert wake_at(job) == at
+    assert not step(job, LATE, now=at - MICRO).changed
+    assert step(job, LATE, now=at).changed
+    blind = replace(job, state=replace(job.state, attempt=replace(job.current, started_at=None)))
+    assert wake_at(blind) == T0 + HOUR + 5 * MINUTE, "or since it was seen to run"
+
+
+def test_the_first_of_the_clocks_counts():
+    both = timed(wait_at_most=HOUR, finish_by=T0 + MINUTE)
+    assert wake_at(both) == due_at(both, Tick.MONITOR) == T0 + MINUTE
+    later = timed(wait_at_most=MINUTE, finish_by=T0 + HOUR)
+    assert after(later, LATE, now=T0 + HOUR).state.failure.rule == "clock wait_at_most"
+    held = after(later, HoldRequested(by="ada"))
+    assert wake_at(held) == due_at(held, Tick.MONITOR) == T0 + HOUR, "a hold does not wait"
+    launched = after(later, decided(), accepted())
+    assert wake_at(launched) == T0 + MINUTE
+    running = after(launched, RUNS)
+    assert wake_at(running) == T0 + HOUR
+    for over in (after(running, STOP), after(running, ended(outcome=Status.COMPLETED))):
+        assert wake_at(over) is None
+    for over in (after(running, ended(failure=FINAL)), after(later, STOP)):
+        assert wake_at(over) is None
+
+
+def test_a_back_off_ends_to_the_instant():
+    job = after(make_job(), decided(), accepted(), RUNS, ended())
+    at = job.state.not_before
+    assert not step(job, decided(2), now=at - MICRO).changed
+    assert step(job, decided(2), now=at).changed
+    assert step(job, RELEASE, now=at - MICRO).changed
+    assert not step(job, RELEASE, now=at).changed
+    assert not step(make_job(), RELEASE, now=T0).changed
+    released = after(job, RELEASE, now=T0 + MICRO)
+    assert (released.state.since, released.state.not_before) == (T0 + MICRO, None)
+    assert released.state.after == job.state.after
+    soon = replace(job, spec=replace(job.spec, clocks=Clocks(finish_by=at + HOUR)))
+    assert wake_at(soon) == at
+    early = replace(job, spec=replace(job.spec, clocks=Clocks(finish_by=at - MICRO)))
+    assert wake_at(early) == at - MICRO
