@@ -161,6 +161,23 @@ def test_a_stop_that_meets_launching_uses_the_name_up() -> None:
     assert world.trainer._describe(job.training_name).state is TrainingState.STOPPED
 
 
+def test_a_throttled_launch_does_not_use_a_name_up() -> None:
+    """The create before may have been applied: who is asked too fast has not looked at the name."""
+    world = World()
+    job = world.store.get(world.ids[:1])[world.ids[0]]
+    decided = jobcore.LaunchDecided(attempt=1, placement=job.spec.placements[0])
+    world.store.save([jobcore.step(job, decided, now=NOW).job])
+    jobcore.ask(job.job_id, jobcore.StopRequested(by="t"), store=world.store, now=NOW)
+    throttled = Evidence(where="create", error_code="ThrottlingException", text="Rate exceeded")
+    world.trainer.trouble = [throttled]
+    jobcore.launch_tick(world.store, world.trainer, world.clock, SETTINGS)
+    assert not world.trainer.trouble
+    assert world.store.get(world.ids)[job.job_id].status is Status.STOPPING
+    jobs = world.run()
+    assert jobs[job.job_id].status is Status.STOPPED
+    assert world.trainer._describe(job.training_name).state is TrainingState.STOPPED
+
+
 def test_a_stranger_under_our_name_is_left_alone_and_the_job_held() -> None:
     world = World()
     job = world.store.get(world.ids[:1])[world.ids[0]]
