@@ -145,6 +145,9 @@ _LEVEL_BELIEVED = timedelta(minutes=10)
 _MEMORY_HALF_LIFE = timedelta(minutes=30)
 #: A launch that does not run after this long counts as refused, to learn from before the error comes.
 LATE = timedelta(minutes=5)
+# A provider gives up, or gives, within minutes. What is asked for longer may be a job that no
+# provider ever answers for, and others must not wait for it.
+_UNANSWERED = timedelta(hours=1)
 _FADE = 0.7
 _TREBLE = 2  # a started bet adds twice itself to the next
 _BET_FIRST = 32
@@ -207,9 +210,17 @@ def allowance(
     growth = _BET_FIRST if state.growth is None else max(state.growth, _canaries(waiting))
     target = max(level, math.ceil(memory)) + growth
     more = max(0, target - max(level + bets, in_flight))
+    if more == 0 and in_flight > running and _is_unanswered(state, now):
+        more = _canaries(waiting)
     # Or large jobs would wait for bets that only small ones can make.
     turn = state.rounds % _OVERSIZE_EVERY == 0 or in_flight <= running
     return Allowance(reuse, more, oversize=more > 0 and turn)
+
+
+def _is_unanswered(state: PoolState, now: datetime) -> bool:
+    """Say whether what is asked for has had no answer for so long that it stands in nobody's way."""
+    times = [at for at in (state.bet_at, state.refused_at, state.level_at) if at is not None]
+    return bool(times) and now - max(times) > _UNANSWERED
 
 
 def _level_of(state: PoolState, in_flight: int, running: int, now: datetime) -> tuple[int, float]:
