@@ -210,10 +210,11 @@ def allowance(
     growth = _BET_FIRST if state.growth is None else max(state.growth, _canaries(waiting))
     target = max(level, math.ceil(memory)) + growth
     more = max(0, target - max(level + bets, in_flight))
-    if more == 0 and in_flight > running and _is_unanswered(state, now):
+    unanswered = in_flight > running and _is_unanswered(state, now)
+    if more == 0 and unanswered:
         more = _canaries(waiting)
     # Or large jobs would wait for bets that only small ones can make.
-    turn = state.rounds % _OVERSIZE_EVERY == 0 or in_flight <= running
+    turn = state.rounds % _OVERSIZE_EVERY == 0 or in_flight <= running or unanswered
     return Allowance(reuse, more, oversize=more > 0 and turn)
 
 

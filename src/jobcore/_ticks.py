@@ -377,8 +377,8 @@ def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setti
     run = _Pass(store, settings, clock.now())
     begun = store.due(Tick.LAUNCH, before=run.now - settings.launch_lease, limit=settings.page)
     if begun:
-        jobs = run.read([due.job_id for due in begun])
-        late = run.apply((job, [TimePassed()]) for job in jobs.values())
+        found = run.read([due.job_id for due in begun])
+        late = run.apply((job, [TimePassed()]) for job in found.values())
         _perform(run, trainer, late)
     try:
         snapshot = snapshot_of(store, trainer, now=run.now, limits=settings.limits)
