@@ -59,7 +59,10 @@ def tallies(first: int, seeds: int, processes: int) -> Iterator[tuple[Tally, flo
     work = partial(_chunk, last=last)
     if processes == 1:
         _begin()
-        yield from map(work, starts)
+        try:
+            yield from map(work, starts)
+        finally:
+            gc.enable()
         return
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     with context.Pool(processes, initializer=_begin) as pool:

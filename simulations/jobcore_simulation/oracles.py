@@ -50,15 +50,16 @@ L5      No job waits where its pool has had room for long; what others  the driv
 ======  ============================================================  ===========================
 
 The drivers are `jobcore_simulation.swarm` (drawn worlds, faults at each port) and
-`jobcore_simulation.simulator` (`watch` a `Simulation`).
+`jobcore_simulation.simulator` (with a `Watch` for its ``check``).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobcore import (
     Added,
@@ -93,7 +94,10 @@ from jobcore import (
     violations,
 )
 
-__all__ = ["FORGOTTEN_AFTER", "Oracle"]
+if TYPE_CHECKING:
+    from jobcore_simulation.simulator import Simulation
+
+__all__ = ["FORGOTTEN_AFTER", "Broken", "Oracle", "Watch"]
 
 #: What others use of a quota is believed for so long after it was said.
 FORGOTTEN_AFTER = timedelta(minutes=2)
@@ -445,6 +449,49 @@ def _same(before: Job, job: Job) -> bool:
         and job.waiting_since == before.waiting_since
         and job.extra == before.extra
     )
+
+
+class Broken(AssertionError):  # noqa: N818  (what a test sees)
+    """An invariant does not hold."""
+
+
+class Watch:
+    """
+    The ``check`` of a `Simulation`: all invariants at each port call, the indexes after each tick.
+
+    Raises:
+        Broken: when called, and something was found.
+    """
+
+    def __init__(self) -> None:
+        """Watch nothing yet; the simulation attaches it."""
+        self.oracle = Oracle(lambda name: None)
+
+    def attach(self, simulation: Simulation) -> None:
+        """Watch the ports of *simulation*, below its outages."""
+        fleet, oracle = simulation.fleet, self.oracle
+        oracle.truth = fleet.truth
+        simulation.store = simulation._port("store", oracle.store(simulation.base))
+        simulation.notifier = simulation._port("notifier", oracle.notifier(simulation.mailbox))
+        simulation.trainer = oracle.trainer(fleet)
+        scheduler = oracle.scheduler(simulation.settings.scheduler)
+        simulation.settings = replace(simulation.settings, scheduler=scheduler)
+
+    def __call__(self, simulation: Simulation) -> None:
+        """Look after a tick."""
+        self.oracle.check_store(simulation.base, simulation.now())
+        self.raise_found()
+
+    def end(self, simulation: Simulation) -> None:
+        """Look at the end of a run."""
+        self.oracle.check_end(simulation.fleet.running(), frozenset())
+        self.raise_found()
+
+    def raise_found(self) -> None:
+        """Raise what was found, if anything was."""
+        for violation in self.oracle.found:
+            msg = f"{violation.code} {violation.job_id}: {violation.said}"
+            raise Broken(msg)
 
 
 class _Watched:
