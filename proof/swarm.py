@@ -36,6 +36,7 @@ _CHUNK = 250
 #: From here on a cell that was never reached says that the swarm has lost its way there.
 _REACHES_ALL = 30_000
 _MUTANT_SEEDS = 20_000
+_SAID_EVERY = 30.0
 _YEAR = 365 * 86400.0
 
 
@@ -159,10 +160,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.replay is not None:
         adapters = given.adapters or adapters_of(given.replay)
         return replay(Case(given.replay, adapters, given.steps, given.jobs, given.faults))
-    began, cpu, total = time.perf_counter(), 0.0, Tally()
+    began = said = time.perf_counter()
+    cpu, total = 0.0, Tally()
     for tally, took in tallies(given.first, given.seeds, given.processes):
         total.add(tally)
         cpu += took
+        if time.perf_counter() - said > _SAID_EVERY:
+            said = time.perf_counter()
+            print(f"{total.seeds:,} seeds, {total.calls:,} port calls", file=sys.stderr, flush=True)
         if total.bad:
             break
     report(total, time.perf_counter() - began, cpu)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import pytest
+from proof import swarm
+from proof._swarm_mutants import MUTANTS
 
 from jobcore_simulation.swarm import (
     CELLS,
@@ -17,8 +19,6 @@ from jobcore_simulation.swarm import (
     run_seeds,
     shrink,
 )
-from proof import swarm
-from proof._swarm_mutants import MUTANTS
 
 
 def test_nothing_is_found_in_two_hundred_seeds() -> None:
