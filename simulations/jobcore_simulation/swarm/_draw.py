@@ -60,6 +60,7 @@ CELLS: frozenset[tuple[str, str]] = frozenset(
 ) | frozenset(("world", kind) for kind in WORLD)
 
 _RATES = (0.01, 0.03, 0.08, 0.2)
+_RATES_OF_LAUNCHES = (0.05, 0.15, 0.4)  # of the few calls that matter most
 _POOLS = ("a", "b", "c")
 _SECOND = timedelta(seconds=1)
 _RETRIES = (
@@ -126,6 +127,8 @@ class Config:
         rates: how often each fault of calls that is on strikes, per call.
         world: the faults of the world that are on.
         healing: what becomes of trainings after the faults: "complete", "fail", "forever".
+        switch: how likely a port call gives others a turn.
+        newest: whether the actor that began last goes first, so that others sleep for long.
         poison: a job that cannot be read ("corrupt") or makes the trainer raise ("raises").
     """
 
@@ -142,6 +145,7 @@ class Config:
     steps: int = 60
     actors: int = 3
     switch: float = 1.0
+    newest: bool = False
     asks: float = 0.1
     fates: str = "mixed"
     healing: str = "complete"
@@ -166,7 +170,9 @@ class Config:
             for n, s in enumerate(self.specs)
         )
         world = f"{sorted(self.world)}, poison {self.poison}, bad {self.bad}"
-        turns = f"{self.steps} steps, {self.actors} actors, switch {self.switch}"
+        turns = (
+            f"{self.steps} steps, {self.actors} actors, switch {self.switch}, newest {self.newest}"
+        )
         ticks = f"lease {self.lease}, together {self.together}, page {self.page}"
         return [
             f"seed {self.seed}: {len(self.specs)} jobs ({jobs}), adapters {self.adapters}",
@@ -203,7 +209,11 @@ def draw(seed: int, adapters: str = "tiny") -> Config:
     told = chance() < 0.3
     pools_drawn = [PoolDraw(name, integer(1, 4), integer(1, 4), told) for name in names]
     on = among((0.0, 0.15, 0.3, 0.3, 0.6))
-    rates = {kind: among(_RATES) for kind in KINDS if chance() < on}
+    rates = {
+        kind: among(_RATES_OF_LAUNCHES if KINDS[kind][0] == "launch" else _RATES)
+        for kind in KINDS
+        if chance() < on
+    }
     world = frozenset(kind for kind in WORLD if chance() < 0.25)
     poison = None
     if jobs > 1 and ("corrupt" in world or "raises" in world):
@@ -224,9 +234,10 @@ def draw(seed: int, adapters: str = "tiny") -> Config:
         page=among((1000, 1000, 2)),
         together=among((1, 1, 1, 3)),
         uses_up=chance() < 0.5,
-        steps=integer(20, 110),
+        steps=integer(20, 150),
         actors=integer(2, 5),
         switch=among((1.0, 0.5, 0.2, 0.1)),
+        newest=chance() < 0.4,
         asks=among((0.0, 0.1, 0.3)),
         fates="buggy" if grouped and chance() < 0.7 else "mixed",
         healing=among(("complete", "complete", "fail", "forever")),

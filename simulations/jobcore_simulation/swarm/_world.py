@@ -55,6 +55,7 @@ _SECOND = timedelta(seconds=1)
 _ROUND = timedelta(seconds=61)
 _IDLE = timedelta(minutes=5)
 _CALLS_PER_JOB_MAX = 30
+_NEWEST = 0.85
 _FATES = {
     "mixed": ("completed", "completed", "completed", "bug", "internal", "interrupted", "short"),
     "buggy": ("completed", "bug", "bug", "bug", "bug", "bug", "internal", "interrupted"),
@@ -214,7 +215,9 @@ class World:
         for _ in range(self.steps):
             luck = chance()
             if actors and (luck < 0.56 or len(actors) >= config.actors):
-                self._resume(int(chance() * len(actors)))
+                count = len(actors)
+                newest = config.newest and chance() < _NEWEST
+                self._resume(count - 1 if newest else int(chance() * count))
             elif luck < 0.78:
                 self._begin()
             else:
@@ -273,7 +276,9 @@ class World:
             self._actors.append((actor, port))
 
     def _asking(self, port: Port) -> partial[Any]:
-        job_id = self.random.choice(IDS[: len(self.config.specs)])
+        active = [job.job_id for job in self.oracle.jobs.values() if job.status.is_active]
+        among = active if active and self.chance() < 0.6 else IDS[: len(self.config.specs)]
+        job_id = self.random.choice(among)
         luck = self.chance()
         event: Event
         if luck < 0.35:
