@@ -24,6 +24,7 @@ from jobcore_simulation.swarm import (
     ROUNDS_MAX,
     WORLD,
     Case,
+    Result,
     Tally,
     adapters_of,
     draw,
@@ -97,14 +98,18 @@ def report(total: Tally, wall: float, cpu: float) -> None:
     print(f"digest {total.digest & 0xFFFFFFFFFFFFFFFF:016x}")
 
 
-def explain(case: Case) -> None:
+def explain(bad: Result) -> None:
     """Say what a bad seed has done, and how little of it is needed."""
-    found = run_case(case).found
-    print(f"\nFAILED {found[0].code}: {found[0].said} (job {found[0].job_id or '-'})")
+    found = bad.found[0]
+    case = Case(bad.seed, adapters_of(bad.seed))
+    print(f"\nFAILED {found.code}: {found.said} (job {found.job_id or '-'})")
     for line in draw(case.seed, case.adapters).lines():
         print(f"  {line}")
     print(f"  replay:   python -m proof.swarm {case.options}")
-    print(f"  smallest: python -m proof.swarm {shrink(case).options}")
+    if run_case(case).found:
+        print(f"  smallest: python -m proof.swarm {shrink(case).options}")
+    else:
+        print("  it does not fail again: something in it is not decided by the seed")
 
 
 def replay(case: Case) -> int:
@@ -172,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             break
     report(total, time.perf_counter() - began, cpu)
     for bad in total.bad[:3]:
-        explain(Case(bad.seed, adapters_of(bad.seed)))
+        explain(bad)
     if total.bad:
         return 1
     missing = total.missing()

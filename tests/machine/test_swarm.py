@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from random import Random
 
 import pytest
 from proof import swarm
@@ -13,6 +14,7 @@ from jobcore_simulation.swarm import (
     CELLS,
     Case,
     Tally,
+    _world,
     adapters_of,
     draw,
     run_case,
@@ -50,6 +52,22 @@ def test_a_seed_is_the_same_run_twice_and_another_one_is_another(adapters) -> No
     assert len(records[0]) > 20
     assert records[0] == records[1]
     assert records[0] != records[2]
+
+
+def test_a_seed_that_is_another_run_the_second_time_is_a_failure(monkeypatch) -> None:
+    monkeypatch.setattr(_world, "Random", _Drifting)
+    (bad,) = run_seeds([0]).bad
+    assert bad.found[-1].code == "D1"
+
+
+class _Drifting(Random):
+    """A source of chance that somebody forgot to seed."""
+
+    made = 0
+
+    def __init__(self, seed):
+        _Drifting.made += 1
+        super().__init__(seed + _Drifting.made)
 
 
 def test_a_record_changes_nothing() -> None:

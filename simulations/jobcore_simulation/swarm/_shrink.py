@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from jobcore import Status
+from jobcore import Status, Violation
 from jobcore_sqlite import SqliteStore
 
 from ._draw import CELLS, draw
@@ -19,6 +19,7 @@ __all__ = ["Case", "Tally", "adapters_of", "run_case", "run_seeds", "shrink"]
 
 _MEMORY_EVERY = 64
 _SQLITE_EVERY = 1024
+_TWICE_EVERY = 256  # is run again, and must be the same run
 
 
 def adapters_of(seed: int) -> str:
@@ -143,7 +144,10 @@ def run_seeds(seeds: Iterable[int], *, stop_at: int = 10) -> Tally:
     tally = Tally()
     for seed in seeds:
         adapters = adapters_of(seed)
-        tally.note(run_case(Case(seed, adapters)), adapters)
+        result = run_case(Case(seed, adapters))
+        if seed % _TWICE_EVERY == 0 and run_case(Case(seed, adapters)).digest != result.digest:
+            result.found.append(Violation("D1", "", "the same seed is another run the second time"))
+        tally.note(result, adapters)
         if len(tally.bad) >= stop_at:
             break
     return tally

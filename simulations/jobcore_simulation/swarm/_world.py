@@ -54,7 +54,7 @@ _STRANGER = jobcore.job_id_from_token("a stranger", "1")
 _SECOND = timedelta(seconds=1)
 _ROUND = timedelta(seconds=61)
 _IDLE = timedelta(minutes=5)
-_CALLS_PER_JOB_MAX = 30
+_CALLS_PER_JOB_MAX = 20
 _NEWEST = 0.85
 _FATES = {
     "mixed": ("completed", "completed", "completed", "bug", "internal", "interrupted", "short"),
