@@ -332,7 +332,7 @@ class Oracle:
             times[place.pool] += 1
             given[waiting[launch.job_id].share] += place.count
             if launch.bet:
-                self._rotates(snapshot, waiting[launch.job_id], place.pool, plan, now)
+                self._rotates(snapshot, limits, waiting[launch.job_id], place.pool, plan, now)
         for share, count in given.items():
             allowed = limits.share_limit(share)
             if allowed is not None and shares[share] + count > allowed:
@@ -354,7 +354,13 @@ class Oracle:
                 self.fail("S17", "", said)
 
     def _rotates(
-        self, snapshot: Snapshot, job: Waiting, pool: str, plan: Plan, now: datetime
+        self,
+        snapshot: Snapshot,
+        limits: Limits,
+        job: Waiting,
+        pool: str,
+        plan: Plan,
+        now: datetime,
     ) -> None:
         """Judge the bets whose alternatives nothing but the shortage speaks against."""
         mine = snapshot.pools.get(pool)
@@ -369,6 +375,7 @@ class Oracle:
                 or state.bet_at >= mine.bet_at
                 or place.pool in in_plan
                 or state.limit is not None
+                or place.pool in limits.pools
                 or snapshot.capacity.get(place.pool, 0) is not None
             ):
                 continue
