@@ -92,7 +92,8 @@ def report(total: Tally, wall: float, cpu: float) -> None:
     if rounds:
         print(
             f"rounds until all was over, after the last fault: half {rounds[len(rounds) // 2]}, "
-            f"99 % {rounds[len(rounds) * 99 // 100]}, most {rounds[-1]} of {ROUNDS_MAX} allowed; "
+            f"99 % {rounds[len(rounds) * 99 // 100]}, most {rounds[-1]} of {ROUNDS_MAX} allowed "
+            f"(seed {total.slowest[1]}); "
             f"port calls of a tick, per job and one: at most {total.calls_max}"
         )
     print(f"digest {total.digest & 0xFFFFFFFFFFFFFFFF:016x}")

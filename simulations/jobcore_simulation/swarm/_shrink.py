@@ -78,6 +78,7 @@ class Tally:
     seconds: float = 0.0
     digest: int = 0
     calls_max: int = 0
+    slowest: tuple[int, int] = (0, 0)  # rounds, and the seed that took them
     rounds: Counter[int] = field(default_factory=Counter)
     cells: Counter[tuple[str, str]] = field(default_factory=Counter)
     edges: Counter[tuple[Status, Status]] = field(default_factory=Counter)
@@ -94,6 +95,7 @@ class Tally:
         self.digest ^= hash((result.seed, result.digest))  # of ints: the same everywhere
         self.calls_max = max(self.calls_max, result.calls_max)
         self.rounds[result.rounds] += 1
+        self.slowest = max(self.slowest, (result.rounds, result.seed))
         self.cells.update(result.cells)
         self.edges.update(result.edges)
         self.ends.update(result.ends)
@@ -109,6 +111,7 @@ class Tally:
         self.seconds += other.seconds
         self.digest ^= other.digest
         self.calls_max = max(self.calls_max, other.calls_max)
+        self.slowest = max(self.slowest, other.slowest)
         for mine, theirs in (
             (self.rounds, other.rounds),
             (self.cells, other.cells),

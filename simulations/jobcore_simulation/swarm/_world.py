@@ -54,6 +54,7 @@ _STRANGER = jobcore.job_id_from_token("a stranger", "1")
 _SECOND = timedelta(seconds=1)
 _ROUND = timedelta(seconds=61)
 _IDLE = timedelta(minutes=5)
+_UNANSWERED = timedelta(minutes=65)
 _CALLS_PER_JOB_MAX = 20
 _NEWEST = 0.85
 _FATES = {
@@ -541,7 +542,9 @@ class World:
                 return
             if self._is_over():
                 break
-            self.now += _ROUND if changed else _IDLE
+            # Behind a launch that nobody answers a pool that was short gives one launch an hour.
+            idle = _IDLE if self.raises is None else _UNANSWERED
+            self.now += _ROUND if changed else idle
         oracle.check_end(self.base_trainer.running(), self.poisoned)
         oracle.check_store(self.base, self.now)
 
