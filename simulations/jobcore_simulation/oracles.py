@@ -23,7 +23,10 @@ S8      Nothing is told that the store does not say.                  each publi
 S9      A stop request is never taken back.                           each write
 S10     No launch is begun after a stop was recorded.                 each write
 S11     No write without a change.                                    each write
-S12     No end is written while the attempt's training is alive.      each write (asks the world)
+S12     No end is written while the attempt's training is alive,       each write (asks the world)
+        but for one that an overlapping tick has created since the
+        writer's own launch was refused (that tick, or the reaper,
+        stops it).
 S13     Stopped, and Stopping for a user, only if a stop was asked.    `violations`
 S14     A healthy training is stopped only if its job is Stopping,     each stop
         over, or past that attempt.
@@ -133,6 +136,11 @@ class Oracle:
         self.created: dict[str, LaunchRequest] = {}
         self.names: dict[str, list[str]] = {}  # of the trainings created, by job
         self.ended: set[str] = set()  # names whose end, or whose other owner, a tick was told
+        self.creates = 0
+        self.born: dict[str, int] = {}  # how many creates there had been, by name
+        #: What the one who writes has asked to be launched, and how many creates there had been then:
+        #: a training that another tick has created since is the other tick's to stop.
+        self.asked: Mapping[str, int] = {}
 
     # --- the ports, watched ---------------------------------------------------------------
 
@@ -240,6 +248,11 @@ class Oracle:
             self.fail("S7", job.job_id, f"it is {job.status}, and owes {entries}")
         training = self.truth(name)
         alive = training is not None and not training.state.is_terminal
+        known = before.status is not Status.LAUNCHING and getattr(before.state, "known", True)
+        # A refusal by a full pool is the answer to the launches of the plan that were not made, too.
+        since = self.asked.get(name, max(self.asked.values(), default=self.creates))
+        if not known and self.born.get(name, 0) > since:
+            training, alive = None, False  # it came after the answer that is written now
         if before.status.is_active and alive and name in self.created:
             self.fail("S12", job.job_id, f"it is {job.status} while {name} is alive")
         if job.status is Status.COMPLETED and not (
@@ -267,6 +280,8 @@ class Oracle:
                 if training is not None and not training.state.is_terminal:
                     self.fail("S1", job_id, f"{other} and {name} are both alive")
         self.created[name] = request
+        self.creates += 1
+        self.born[name] = self.creates
         if name not in names:
             names.append(name)
 
