@@ -292,7 +292,11 @@ class _Pass:
             fresh = self.read([stale.job_id]).get(stale.job_id)
             if fresh is None:
                 return stale
-            moved = self._stepped(fresh, events)
+            facts = events
+            if fresh.status is not stale.status:
+                # A launch that met Launching was refused; since then a stop wants the name used up.
+                facts = [event for event in events if not isinstance(event, LaunchRefused)]
+            moved = self._stepped(fresh, facts)
             if moved is fresh:
                 return fresh
             (saved,) = self.store.save([moved])
