@@ -132,7 +132,8 @@ class World:
         self.wanted = {
             IDS[n]: spec for n, spec in enumerate(config.specs) if jobs is None or n in jobs
         }
-        self.corrupt = self.raises = None
+        self.corrupt: str | None = None
+        self.raises: str | None = None
         self.poisoned: frozenset[str] = frozenset()
         if config.poison is not None and IDS[config.poison[1]] in self.wanted:
             kind, number = config.poison
