@@ -157,6 +157,9 @@ _MEMORY_HALF_LIFE = timedelta(minutes=30)
 LATE = timedelta(minutes=5)
 # A minute more, so that whoever looks each minute has seen what is late.
 _CERTAIN = LATE + timedelta(minutes=1)
+# A provider gives up, or gives, within minutes. What is asked for longer may be a job that no
+# provider ever answers for, and others must not wait for it.
+_UNANSWERED = timedelta(hours=1)
 _FADE = 0.7
 _TREBLE = 2  # a started bet adds twice itself to the next
 _BET_FIRST = 32
@@ -221,9 +224,18 @@ def allowance(
     growth = _BET_FIRST if state.growth is None else max(state.growth, _canaries(waiting))
     target = max(level, math.ceil(memory)) + growth
     more = max(0, target - max(level + bets, in_flight))
+    unanswered = in_flight > running and _is_unanswered(state, now)
+    if more == 0 and unanswered:
+        more = _canaries(waiting)
     # Or large jobs would wait for bets that only small ones can make.
-    turn = state.rounds % _OVERSIZE_EVERY == 0 or in_flight <= running
+    turn = state.rounds % _OVERSIZE_EVERY == 0 or in_flight <= running or unanswered
     return Allowance(reuse, more, oversize=more > 0 and turn)
+
+
+def _is_unanswered(state: PoolState, now: datetime) -> bool:
+    """Say whether what is asked for has had no answer for so long that it stands in nobody's way."""
+    times = [at for at in (state.bet_at, state.refused_at, state.level_at) if at is not None]
+    return bool(times) and now - max(times) > _UNANSWERED
 
 
 def _level_of(state: PoolState, in_flight: int, running: int, now: datetime) -> tuple[int, float]:

@@ -67,7 +67,7 @@ from ._model import (
     new_job,
 )
 from ._names import parse_training_name, training_name
-from ._planner import DEFAULT_SCHEDULER, Launch, Scheduler, Snapshot
+from ._planner import DEFAULT_SCHEDULER, Launch, Plan, Scheduler, Snapshot
 from ._ports import (
     Added,
     Clock,
@@ -314,7 +314,11 @@ class _Pass:
             fresh = self.read([stale.job_id]).get(stale.job_id)
             if fresh is None:
                 return stale
-            moved, event = self._stepped(fresh, events)
+            facts = events
+            if fresh.status is not stale.status:
+                # A launch that met Launching was refused; since then a stop wants the name used up.
+                facts = [event for event in events if not isinstance(event, LaunchRefused)]
+            moved, event = self._stepped(fresh, facts)
             if event is None:
                 return fresh
             (saved,) = self.store.save([moved])
@@ -408,8 +412,8 @@ def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setti
     run = _Pass(store, settings, clock.now())
     begun = store.due(Tick.LAUNCH, before=run.now - settings.launch_lease, limit=settings.page)
     if begun:
-        jobs = run.read([due.job_id for due in begun])
-        late = run.apply((job, [TimePassed()]) for job in jobs.values())
+        found = run.read([due.job_id for due in begun])
+        late = run.apply((job, [TimePassed()]) for job in found.values())
         _perform(run, trainer, late)
     try:
         snapshot = snapshot_of(store, trainer, now=run.now, limits=settings.limits)
@@ -420,10 +424,10 @@ def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setti
         if not settings.go_on():
             return run.report
         snapshot = snapshot_of(store, trainer, now=run.now, limits=settings.limits)
-    decided = settings.scheduler.plan(snapshot, settings.limits, now=run.now)
+    decided, jobs = _decide(run, snapshot)
     run.report.wake_at = decided.wake_at
     if decided.launches:
-        launching = _begin(run, decided.launches)
+        launching = _begin(run, decided.launches, jobs)
         bets = frozenset(launch.job_id for launch in decided.launches if launch.bet)
         _perform(run, trainer, launching, bets=bets)
         _serve(run, snapshot, launching)
@@ -479,9 +483,23 @@ def _pause_groups(run: _Pass, snapshot: Snapshot) -> bool:
     return held
 
 
-def _begin(run: _Pass, launches: Sequence[Launch]) -> list[Job]:
+def _decide(run: _Pass, snapshot: Snapshot) -> tuple[Plan, Mapping[str, Job]]:
+    """Plan, and read the jobs of the plan; those that cannot be read take no room from the others."""
+    unread: set[str] = set()
+    while True:
+        decided = run.settings.scheduler.plan(snapshot, run.settings.limits, now=run.now)
+        wanted = [launch.job_id for launch in decided.launches]
+        jobs = run.read([job_id for job_id in wanted if job_id not in unread])
+        missing = {job_id for job_id in wanted if job_id not in jobs}
+        if missing <= unread or not run.settings.go_on():  # what was left out is not planned again
+            return decided, jobs
+        unread |= missing
+        waiting = [job for job in snapshot.waiting if job.job_id not in unread]
+        snapshot = replace(snapshot, waiting=waiting)
+
+
+def _begin(run: _Pass, launches: Sequence[Launch], jobs: Mapping[str, Job]) -> list[Job]:
     """Save the intent of each launch; give back the jobs that are ours to launch now."""
-    jobs = run.read([launch.job_id for launch in launches])
     todo: list[tuple[Job, Sequence[Event]]] = []
     for launch in launches:
         job = jobs.get(launch.job_id)

@@ -340,6 +340,8 @@ def _nothing_to_stop(
 ) -> Job | str:
     if state.known:
         return "the training is known; the refusal is late"
+    if isinstance(event, LaunchRefused) and event.failure.failure_class is FailureClass.THROTTLE:
+        return "asked too fast, which says nothing of the name; it is asked again"
     return _stopped(job, state, now, "no training existed")
 
 

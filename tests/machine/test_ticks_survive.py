@@ -161,6 +161,52 @@ def test_a_stop_that_meets_launching_uses_the_name_up() -> None:
     assert world.trainer._describe(job.training_name).state is TrainingState.STOPPED
 
 
+def test_a_throttled_launch_does_not_use_a_name_up() -> None:
+    """The create before may have been applied: who is asked too fast has not looked at the name."""
+    world = World()
+    job = world.store.get(world.ids[:1])[world.ids[0]]
+    decided = jobcore.LaunchDecided(attempt=1, placement=job.spec.placements[0])
+    world.store.save([jobcore.step(job, decided, now=NOW).job])
+    jobcore.ask(job.job_id, jobcore.StopRequested(by="t"), store=world.store, now=NOW)
+    throttled = Evidence(where="create", error_code="ThrottlingException", text="Rate exceeded")
+    world.trainer.trouble = [throttled]
+    jobcore.launch_tick(world.store, world.trainer, world.clock, SETTINGS)
+    assert not world.trainer.trouble
+    assert world.store.get(world.ids)[job.job_id].status is Status.STOPPING
+    jobs = world.run()
+    assert jobs[job.job_id].status is Status.STOPPED
+    assert world.trainer._describe(job.training_name).state is TrainingState.STOPPED
+
+
+def test_a_refusal_from_before_a_stop_does_not_use_a_name_up() -> None:
+    """While the refusal is on its way the job is stopped, and another tick may launch it to use its name up."""
+    world = World()
+    job = world.store.get(world.ids[:1])[world.ids[0]]
+    full = Evidence(where="create", error_code="CapacityError", text="CapacityError: none left")
+    world.trainer.trouble = [full]
+
+    class Late:
+        """The second write of the tick comes after the user's stop."""
+
+        saves = 0
+
+        def __getattr__(self, name):
+            return getattr(world.store, name)
+
+        def save(self, jobs):
+            self.saves += 1
+            if self.saves == 2:
+                stop = jobcore.StopRequested(by="t")
+                jobcore.ask(job.job_id, stop, store=world.store, now=NOW)
+            return world.store.save(jobs)
+
+    jobcore.launch_tick(Late(), world.trainer, world.clock, SETTINGS)
+    assert world.store.get(world.ids)[job.job_id].status is Status.STOPPING
+    jobs = world.run()
+    assert jobs[job.job_id].status is Status.STOPPED
+    assert world.trainer._describe(job.training_name).state is TrainingState.STOPPED
+
+
 def test_a_stranger_under_our_name_is_left_alone_and_the_job_held() -> None:
     world = World()
     job = world.store.get(world.ids[:1])[world.ids[0]]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from jobcore import Status
 from jobcore_memory import MemoryStore
+from jobcore_simulation.oracles import Watch
 from jobcore_simulation.simulator import (
     POLICIES,
     Engine,
@@ -146,6 +147,14 @@ def sound(simulation: Simulation) -> None:
         assert pool.quota is None or pool.charged <= pool.quota
 
 
+class Sound(Watch):
+    """All invariants at every port call, and after each tick what the world can tell besides."""
+
+    def __call__(self, simulation):
+        super().__call__(simulation)
+        sound(simulation)
+
+
 def outage(port, begins, ends):
     return f'[[outage]]\nport = "{port}"\nbegins = {begins}\nends = {ends}\n'
 
@@ -169,8 +178,10 @@ def test_whatever_happens_nothing_is_lost_or_doubled(seed, capacity, quota, size
         pools=[PoolSpec(name=POOL, capacity=(*steps, (9000.0, 6)), quota=quota)],
         outages=outages,
     )
-    run = Simulation(scenario, str(seed), check=sound)
+    watch = Sound()
+    run = Simulation(scenario, str(seed), check=watch)
     outcome = run.run()
+    watch.end(run)
     assert outcome.completed
     assert sum(outcome.statuses.values()) == 12
     assert outcome.messages == 12

@@ -24,8 +24,10 @@ from jobcore import (
     Status,
     Tick,
     TickReport,
+    Trainer,
     Unavailable,
 )
+from jobcore_simulation.oracles import Watch
 
 from ._engine import Engine, Log, seconds, to_time
 from ._scenario import Outage, Scenario, Task
@@ -170,6 +172,7 @@ class Simulation:
         self.mailbox = _Mailbox()
         self.fleet = Fleet(self.engine, scenario, seed, self._changed)
         self.store = self._port("store", self.base)
+        self.trainer: Trainer = self.fleet
         self.notifier = self._port("notifier", self.mailbox)
         self.settings = Settings(
             # Who keeps a timer for each job is shown the whole queue; the heads are enough else.
@@ -196,6 +199,8 @@ class Simulation:
         self._sample_every = seconds(sample_every)
         self._submitted: dict[str, Task] = {}
         self._asked: dict[str, int] = {}  # slots that a share's unfinished jobs ask for
+        if isinstance(check, Watch):
+            check.attach(self)
 
     def now(self) -> datetime:
         """Tell the time as the ticks see it (the `jobcore.Clock` port)."""
@@ -270,7 +275,7 @@ class Simulation:
     def _hear(self, _: object) -> None:
         named, self._hinted = list(self._hinted), {}
         self._look_at = -1
-        report = self._tick(jobcore.monitor_tick, _Hints(self.store, named), self.fleet)
+        report = self._tick(jobcore.monitor_tick, _Hints(self.store, named), self.trainer)
         if report is None or report.troubles:
             self._missed = True
         if report is None:
@@ -290,7 +295,7 @@ class Simulation:
             if known:
                 return
             store = _Hints(self.store, late)
-        report = self._tick(jobcore.monitor_tick, store, self.fleet)
+        report = self._tick(jobcore.monitor_tick, store, self.trainer)
         self._missed = report is None or report.troubles > 0
         if report is not None and report.changed:
             self._soon_launch(0)
@@ -308,7 +313,7 @@ class Simulation:
 
     def _launch(self, _: object) -> None:
         self._launch_at = -1
-        report = self._tick(jobcore.launch_tick, self.store, self.fleet)
+        report = self._tick(jobcore.launch_tick, self.store, self.trainer)
         if report is None:
             return
         provider = self.scenario.provider

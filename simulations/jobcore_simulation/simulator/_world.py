@@ -173,6 +173,10 @@ class Fleet:
         self.describes += len(names)
         return {name: _view(self.runs.get(name)) for name in names}
 
+    def truth(self, name: str) -> Training | None:
+        """Tell how a training is, whoever is away."""
+        return _view(self.runs.get(name))
+
     def stop(self, name: str) -> None:
         """Stop a training at once."""
         self._reachable()

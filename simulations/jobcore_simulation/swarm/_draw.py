@@ -1,0 +1,248 @@
+"""What a seed stands for: jobs, pools, actors, and which faults are on, how often, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from random import Random
+
+import jobcore
+from jobcore import Clocks, FailureClass, Limits, Placement, RetryPolicy, Spec
+
+__all__ = ["CELLS", "EPOCH", "IDS", "KINDS", "WORLD", "Config", "Faults", "PoolDraw", "draw"]
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+IDS: Sequence[str] = tuple(jobcore.job_id_from_token("swarm", str(n)) for n in range(8))
+
+_READS = ("get", "due", "waiting", "usage", "find", "counts", "pools")
+_INDEXES = ("due", "waiting", "usage", "find", "counts")
+_WRITES = ("add", "save", "save_pool")
+_ALL = (
+    *_READS,
+    *_WRITES,
+    "launch",
+    "describe",
+    "stop",
+    "capacity",
+    "running",
+    "publish",
+)
+
+#: The faults of calls: what each does, and the calls that it can hit.
+KINDS: Mapping[str, Sequence[str]] = {
+    "lost": _ALL,  # not applied, and Unavailable
+    "unknown": (*_WRITES, "launch", "stop", "publish"),  # applied, and Unavailable
+    "partial": ("add", "save"),  # some of it applied, and Unavailable
+    "own": ("save", "save_pool"),  # applied, and answered as a conflict (a retry inside an SDK)
+    "stale": (*_INDEXES, "describe"),  # rows of earlier, rows missing; a training not seen yet
+    "crash": _ALL,  # the process dies before the call
+    "crash_after": (*_WRITES, "launch", "stop", "publish"),  # and after it
+    "throttled": ("launch",),
+    "quota": ("launch",),
+    "short": ("launch",),
+    "unclear": ("launch",),  # not applied, and nobody knows
+    "unclear_applied": ("launch",),
+    "late": ("launch", "stop"),  # not applied yet: lands any time later, or never
+    "exists": ("launch",),  # applied, and answered as if it had been there
+    "absent": ("describe",),  # some names could not be read
+    "cut": ("running",),  # the list breaks off
+}
+#: The faults of the world.
+WORLD = (
+    "interrupted", "vanished", "jumped", "skewed", "hinted", "stranger", "bad", "corrupt",
+    "raises", "moved_quota", "others", "hurried", "landed", "resubmitted",
+)  # fmt: skip
+#: Every (call, fault) that a run of enough seeds must have reached.
+CELLS: frozenset[tuple[str, str]] = frozenset(
+    (call, kind) for kind, calls in KINDS.items() for call in calls
+) | frozenset(("world", kind) for kind in WORLD)
+
+_RATES = (0.01, 0.03, 0.08, 0.2)
+_RATES_OF_LAUNCHES = (0.05, 0.15, 0.4)  # of the few calls that matter most
+_POOLS = ("a", "b", "c")
+_SECOND = timedelta(seconds=1)
+_RETRIES = (
+    RetryPolicy(),
+    RetryPolicy(
+        budgets={FailureClass.SERVICE_INTERNAL: 1, FailureClass.SPOT_INTERRUPTED: 1},
+        backoff=5 * _SECOND,
+        backoff_max=20 * _SECOND,
+    ),
+    RetryPolicy(
+        budgets={
+            FailureClass.ALGORITHM: 1,
+            FailureClass.SERVICE_INTERNAL: 0,
+            FailureClass.SPOT_INTERRUPTED: 2,
+        },
+        backoff=timedelta(0),
+        backoff_max=timedelta(0),
+    ),
+)
+_CLOCKS = (
+    Clocks(),
+    Clocks(),
+    Clocks(wait_at_most=timedelta(minutes=10)),
+    Clocks(run_at_most=timedelta(minutes=30)),
+    Clocks(finish_by=EPOCH + timedelta(minutes=25)),
+    Clocks(wait_at_most=timedelta(hours=2), run_at_most=timedelta(hours=1)),
+)
+
+
+@lru_cache(maxsize=4096)  # a spec's hash is worth keeping
+def _spec(
+    number: int, pools: tuple[str, ...], count: int, retry: int, clocks: int, *, grouped: bool
+) -> Spec:
+    return Spec(
+        name=f"job-{number}",
+        owner="ab"[number % 2],
+        placements=tuple(Placement(pool, count) for pool in pools),
+        group="sweep" if grouped else None,
+        priority=number % 3 // 2,
+        retry=_RETRIES[retry],
+        clocks=_CLOCKS[clocks],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PoolDraw:
+    """A pool: instances, quota, and whether the trainer tells its size."""
+
+    name: str
+    capacity: int
+    quota: int
+    told: bool
+
+
+Faults = Mapping[str, Sequence[tuple[float, str]]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Config:
+    """
+    All that is decided before a run begins.
+
+    Args:
+        rates: how often each fault of calls that is on strikes, per call.
+        world: the faults of the world that are on.
+        healing: what becomes of trainings after the faults: "complete", "fail", "forever".
+        switch: how likely a port call gives others a turn.
+        newest: whether the actor that began last goes first, so that others sleep for long.
+        poison: a job that cannot be read ("corrupt") or makes the trainer raise ("raises").
+    """
+
+    seed: int
+    specs: Sequence[Spec]
+    pools: Sequence[PoolDraw]
+    rates: Mapping[str, float] = field(default_factory=dict)
+    world: frozenset[str] = frozenset()
+    limits: Limits = Limits()
+    lease: timedelta = 60 * _SECOND
+    page: int = 1000
+    together: int = 1
+    uses_up: bool = False
+    steps: int = 60
+    actors: int = 3
+    switch: float = 1.0
+    newest: bool = False
+    asks: float = 0.1
+    fates: str = "mixed"
+    healing: str = "complete"
+    poison: tuple[str, int] | None = None
+    bad: int | None = None
+    stranger: int | None = None
+    adapters: str = "tiny"
+
+    def faults(self) -> Faults:
+        """Give the faults of each call as (cumulated rate, kind)."""
+        rows: dict[str, list[tuple[float, str]]] = {}
+        for kind, rate in self.rates.items():
+            for call in KINDS[kind]:
+                row = rows.setdefault(call, [])
+                row.append(((row[-1][0] if row else 0.0) + rate, kind))
+        return rows
+
+    def lines(self) -> list[str]:
+        """Say it for people."""
+        jobs = ", ".join(
+            f"{n}: {'/'.join(p.pool for p in s.placements)} x{s.placements[0].count}"
+            for n, s in enumerate(self.specs)
+        )
+        world = f"{sorted(self.world)}, poison {self.poison}, bad {self.bad}"
+        turns = (
+            f"{self.steps} steps, {self.actors} actors, switch {self.switch}, newest {self.newest}"
+        )
+        ticks = f"lease {self.lease}, together {self.together}, page {self.page}"
+        return [
+            f"seed {self.seed}: {len(self.specs)} jobs ({jobs}), adapters {self.adapters}",
+            f"pools: {', '.join(map(str, self.pools))}",
+            f"faults of calls: {dict(self.rates)}",
+            f"faults of the world: {world}, stranger {self.stranger}",
+            f"{turns}, {ticks}, asks {self.asks}, fates {self.fates}, healing {self.healing}",
+            f"limits: {self.limits}",
+        ]
+
+
+def draw(seed: int, adapters: str = "tiny") -> Config:
+    """Draw a configuration: the same for the same seed, for ever."""
+    random = Random(seed)  # noqa: S311  (a simulation, not a secret)
+    chance, among, integer = random.random, random.choice, random.randint
+    names = _POOLS[: among((1, 1, 2, 2, 3))]
+    grouped = chance() < 0.4
+    jobs = among((1, 1, 1, 2, 2, 3, 3, 4, 6, 8))
+    clocks_on = chance() < 0.4
+    specs = []
+    for number in range(jobs):
+        turn = integer(0, len(names) - 1)
+        pools = (*names[turn:], *names[:turn])[: integer(1, len(names))]
+        specs.append(
+            _spec(
+                number,
+                pools,
+                among((1, 1, 1, 2)),
+                integer(0, len(_RETRIES) - 1),
+                integer(0, len(_CLOCKS) - 1) if clocks_on else 0,
+                grouped=grouped and chance() < 0.8,
+            )
+        )
+    told = chance() < 0.3
+    pools_drawn = [PoolDraw(name, integer(1, 4), integer(1, 4), told) for name in names]
+    on = among((0.0, 0.15, 0.3, 0.3, 0.6))
+    rates = {
+        kind: among(_RATES_OF_LAUNCHES if KINDS[kind][0] == "launch" else _RATES)
+        for kind in KINDS
+        if chance() < on
+    }
+    world = frozenset(kind for kind in WORLD if chance() < 0.25)
+    poison = None
+    if jobs > 1 and ("corrupt" in world or "raises" in world):
+        poison = ("corrupt" if "corrupt" in world else "raises", integer(0, jobs - 1))
+    limited = poison is None and chance() < 0.2
+    return Config(
+        seed=seed,
+        specs=specs,
+        pools=pools_drawn,
+        rates=rates,
+        world=world,
+        limits=Limits(
+            pools={names[0]: integer(2, 3)} if limited else {},
+            share_default=integer(2, 4) if limited else None,
+            group_breaker=among((1, 1, 2, 5)) if grouped else 5,
+        ),
+        lease=among((timedelta(0), timedelta(0), 60 * _SECOND)),
+        page=among((1000, 1000, 2)),
+        together=among((1, 1, 1, 3)),
+        uses_up=chance() < 0.5,
+        steps=integer(20, 150),
+        actors=integer(2, 5),
+        switch=among((1.0, 0.5, 0.2, 0.1)),
+        newest=chance() < 0.4,
+        asks=among((0.0, 0.1, 0.3)),
+        fates="buggy" if grouped and chance() < 0.7 else "mixed",
+        healing=among(("complete", "complete", "fail", "forever")),
+        poison=poison,
+        bad=integer(0, jobs - 1) if "bad" in world else None,
+        stranger=integer(0, jobs - 1) if "stranger" in world else None,
+        adapters=adapters,
+    )

@@ -1,0 +1,222 @@
+"""A trainer as small as can be: names, four answers, and trainings that move when they are told to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from jobcore import (
+    DEFAULT_RULES,
+    Evidence,
+    LaunchReply,
+    LaunchRequest,
+    LaunchResult,
+    Rule,
+    Training,
+    TrainingState,
+    classify,
+)
+from jobcore_simulation._texts import CAPACITY_ERROR, MESSAGES, over_limit
+
+__all__ = ["FATES", "RULES", "SHORT", "THROTTLED", "Pool", "TinyTrainer", "over_quota"]
+
+PENDING, RUNNING, STOPPING = TrainingState.PENDING, TrainingState.RUNNING, TrainingState.STOPPING
+COMPLETED, FAILED, STOPPED = TrainingState.COMPLETED, TrainingState.FAILED, TrainingState.STOPPED
+
+_ACCEPTED = LaunchReply(LaunchResult.ACCEPTED)
+_EXISTS = LaunchReply(LaunchResult.EXISTS)
+
+
+def _describe(status: str, secondary: str, text: str) -> Evidence:
+    return Evidence(where="describe", status=status, secondary_status=secondary, text=text)
+
+
+#: How a training can end: the state, and what the service says of it.
+FATES: Mapping[str, tuple[TrainingState, Evidence | None]] = {
+    "completed": (COMPLETED, None),
+    "bug": (FAILED, _describe("Failed", "Failed", "AlgorithmError: KeyError: 'x', exit code: 1")),
+    "internal": (
+        FAILED,
+        _describe(
+            "Failed",
+            "Failed",
+            "InternalServerError: We encountered an internal error. Please try again.",
+        ),
+    ),
+    "interrupted": (STOPPED, _describe("Stopped", "Interrupted", MESSAGES["Interrupted"])),
+    "short": (FAILED, _describe("Failed", "Failed", CAPACITY_ERROR)),
+    "stopped": (STOPPED, _describe("Stopped", "Stopped", "")),
+}
+THROTTLED = Evidence(
+    where="create", error_code="ThrottlingException", text="ThrottlingException: Rate exceeded"
+)
+SHORT = Evidence(where="create", error_code="CapacityError", text=CAPACITY_ERROR)
+BAD = Evidence(
+    where="create",
+    error_code="ValidationException",
+    text="1 validation error detected: Value 'x' at 'roleArn' failed to satisfy constraint",
+)
+
+
+def over_quota(pool: str, limit: int, used: int, count: int) -> Evidence:
+    """Say that the quota of *pool* is full, as the service does."""
+    refusal = over_limit(f"{pool} for training job usage", limit, used, count)
+    return Evidence(where="create", error_code=refusal.code, text=refusal.text)
+
+
+def _rules() -> tuple[Rule, ...]:
+    """
+    Take of the shipped rules those that match what is said here, in their order.
+
+    Of a hundred rules all but eight never match; a run would do little but look at them.
+    """
+    said = [evidence for _, evidence in FATES.values() if evidence is not None]
+    said += [THROTTLED, SHORT, BAD, over_quota("a", 2, 2, 1), over_quota("a", 1, 0, 2)]
+    names = {classify(evidence, DEFAULT_RULES).rule for evidence in said}
+    rules = tuple(rule for rule in DEFAULT_RULES if rule.name in names)
+    assert all(classify(e, rules) == classify(e, DEFAULT_RULES) for e in said)
+    return rules
+
+
+RULES = _rules()
+
+
+class Pool:
+    """A pool of the world: what it has, what the account may use, and what others use of that."""
+
+    __slots__ = ("capacity", "charged", "name", "others", "quota", "told", "used")
+
+    def __init__(self, name: str, *, capacity: int, quota: int, told: bool) -> None:
+        """Set up; *told*: the size is no secret, and it is the quota."""
+        self.name, self.capacity, self.quota, self.told = name, capacity, quota, told
+        self.others = self.used = self.charged = 0
+
+
+class _Run:
+    __slots__ = ("ended_at", "evidence", "pool", "request", "started_at", "state", "view")
+
+    def __init__(self, request: LaunchRequest, pool: Pool) -> None:
+        self.request, self.pool = request, pool
+        self.state = PENDING
+        self.started_at: datetime | None = None
+        self.ended_at: datetime | None = None
+        self.evidence: Evidence | None = None
+        self.view: Training | None = None
+
+
+class TinyTrainer:
+    """
+    A `jobcore.Trainer`; nothing moves in it but by `begin`, `end` and `stop`.
+
+    Args:
+        uses_up: whether a name that is only to be used up is recorded as stopped at once.
+        bad: jobs whose request the service refuses as malformed, each time.
+    """
+
+    def __init__(self, pools: Mapping[str, Pool], *, uses_up: bool, bad: frozenset[str]) -> None:
+        """Begin with no training."""
+        self.pools = pools
+        self.uses_up = uses_up
+        self.bad = bad
+        self.runs: dict[str, _Run] = {}
+        self.alive: dict[str, _Run] = {}
+
+    # --- the port -----------------------------------------------------------------------------
+
+    def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
+        """Create trainings."""
+        return [self._create(request) for request in requests]
+
+    def _create(self, request: LaunchRequest) -> LaunchReply:
+        if request.name in self.runs:
+            return _EXISTS
+        if request.job_id in self.bad:
+            return LaunchReply(LaunchResult.REFUSED, BAD)
+        pool = self.pools[request.placement.pool]
+        count = request.placement.count
+        if request.to_stop and self.uses_up:
+            run = self.runs[request.name] = _Run(request, pool)
+            run.state, run.evidence = FATES["stopped"]
+            return _ACCEPTED
+        used = pool.charged + pool.others
+        if used + count > pool.quota:
+            return LaunchReply(LaunchResult.REFUSED, over_quota(pool.name, pool.quota, used, count))
+        pool.charged += count
+        self.runs[request.name] = self.alive[request.name] = _Run(request, pool)
+        return _ACCEPTED
+
+    def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
+        """Read trainings."""
+        return {name: self.truth(name) for name in names}
+
+    def truth(self, name: str) -> Training | None:
+        """Tell how a training is."""
+        run = self.runs.get(name)
+        if run is None:
+            return None
+        if run.view is None:
+            request = run.request
+            run.view = Training(
+                name=name,
+                state=run.state,
+                job_id=request.job_id,
+                attempt=request.attempt,
+                spec_hash=request.spec_hash,
+                detail=run.state.value,
+                started_at=run.started_at,
+                ended_at=run.ended_at,
+                evidence=run.evidence,
+            )
+        return run.view
+
+    def stop(self, name: str) -> None:
+        """Ask a training to stop; it does so later."""
+        run = self.alive.get(name)
+        if run is not None and run.state is not STOPPING:
+            run.state = STOPPING
+            run.view = None
+
+    def capacity(self) -> Mapping[str, int | None]:
+        """Name the pools."""
+        return {pool.name: pool.quota if pool.told else None for pool in self.pools.values()}
+
+    def running(self) -> Iterable[Training]:
+        """Walk what is not over."""
+        return [view for name in self.alive if (view := self.truth(name)) is not None]
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    def begin(self, name: str, now: datetime) -> bool:
+        """Let a training that waits run, if its pool has the instances."""
+        run = self.alive[name]
+        count = run.request.placement.count
+        if run.state is not PENDING or run.pool.used + count > run.pool.capacity:
+            return False
+        run.pool.used += count
+        run.state, run.started_at, run.view = RUNNING, now, None
+        return True
+
+    def end(self, name: str, fate: str, now: datetime) -> None:
+        """Let a training end."""
+        run = self._free(name)
+        run.state, run.evidence = FATES[fate]
+        run.ended_at, run.view = now, None
+
+    def vanish(self, name: str) -> None:
+        """Lose a training, and its name with it."""
+        if name in self.alive:
+            self._free(name)
+        del self.runs[name]
+
+    def strange(self, request: LaunchRequest) -> None:
+        """Let somebody else have a training under this name; it needs nothing of ours."""
+        run = self.runs[request.name] = _Run(request, Pool("", capacity=0, quota=0, told=False))
+        run.state, run.view = RUNNING, None
+
+    def _free(self, name: str) -> _Run:
+        run = self.alive.pop(name)
+        count = run.request.placement.count
+        run.pool.charged -= count
+        if run.started_at is not None:
+            run.pool.used -= count
+        return run
