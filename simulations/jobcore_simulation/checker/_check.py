@@ -1,0 +1,414 @@
+"""Breadth-first over all interleavings: a state is one number, a level is one sorted array."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ._actors import IDLE, Actors
+from ._heal import Healer
+from ._scope import Scope
+from ._world import Worlds
+
+__all__ = ["Checker", "Found", "Report"]
+
+States: TypeAlias = npt.NDArray[np.uint64]
+
+PROGRAMS_OF = {
+    "launch": ("launch",),
+    "monitor": ("monitor",),
+    "reap": ("reap",),
+    "notify": ("notify",),
+}
+FAULT_BITS = 3
+CHUNK = 1 << 19
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A violation: what is wrong, and the shortest way to it."""
+
+    wrong: str
+    steps: tuple[tuple[str, str, str], ...] = ()
+    environment: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What was explored, in numbers."""
+
+    scope: Scope
+    states: int = 0
+    transitions: int = 0
+    depth: int = 0
+    worlds: int = 0
+    nodes: int = 0
+    runs: int = 0
+    rounds: int = 0
+    seconds: float = 0.0
+    exhausted: bool = False
+    found: Found | None = None
+    cells: dict[str, int] = field(default_factory=dict)
+
+
+class _Column:
+    """A growing array."""
+
+    def __init__(self, kind: type[np.generic], first: list[int]) -> None:
+        self.array: npt.NDArray[Any] = np.array(first, kind)
+        self.size = len(first)
+
+    def extend(self, values: list[int]) -> None:
+        size = self.size + len(values)
+        if size > len(self.array):
+            grown = np.zeros(max(1024, 2 * size), self.array.dtype)
+            grown[: self.size] = self.array[: self.size]
+            self.array = grown
+        self.array[self.size : size] = values
+        self.size = size
+
+
+class _Table:
+    """The transitions of one kind of actor, by (world, node): rows of one long list."""
+
+    def __init__(self, expand: Callable[[int, int], Iterator[tuple[int, int, int, int]]]) -> None:
+        self.expand = expand
+        self.rows: npt.NDArray[np.int32] = np.zeros((1024, 64), np.int32)
+        self.starts = _Column(np.int64, [0, 0])  # row 0: not expanded yet
+        self.node, self.world = _Column(np.int32, []), _Column(np.int32, [])
+        self.cost, self.label = _Column(np.int8, []), _Column(np.int32, [])
+
+    def look(self, worlds: npt.NDArray[Any], nodes: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+        """Give the rows of these pairs; what is not known yet is found out."""
+        w, n = int(worlds.max()) + 1, int(nodes.max()) + 1
+        have = self.rows.shape
+        if w > have[0] or n > have[1]:
+            shape = (max(have[0], 1 << (w - 1).bit_length()), max(have[1], 1 << (n - 1).bit_length()))
+            grown = np.zeros(shape, np.int32)
+            grown[: have[0], : have[1]] = self.rows
+            self.rows = grown
+        rows = self.rows[worlds, nodes]
+        missing = np.flatnonzero(rows == 0)
+        if missing.size:
+            self._find_out(worlds[missing], nodes[missing])
+            rows = self.rows[worlds, nodes]
+        return rows
+
+    def _find_out(self, worlds: npt.NDArray[Any], nodes: npt.NDArray[Any]) -> None:
+        width = self.rows.shape[1]
+        keys = worlds.astype(np.int64) * width + nodes.astype(np.int64)
+        keys.sort()
+        keys = keys[np.concatenate(([True], keys[1:] != keys[:-1]))]
+        row, end = self.starts.size - 1, self.node.size
+        rows: list[int] = []
+        starts: list[int] = []
+        found: list[tuple[int, int, int, int]] = []
+        for key in keys.tolist():
+            world, node = divmod(key, width)
+            found += self.expand(node, world)
+            rows.append(row + len(rows))
+            starts.append(end + len(found))
+        self.rows.reshape(-1)[keys] = rows
+        self.starts.extend(starts)
+        if found:
+            for column, values in zip(
+                (self.node, self.world, self.cost, self.label), zip(*found, strict=True), strict=True
+            ):
+                column.extend(list(values))
+
+
+class Checker:
+    """One exploration of one scope."""
+
+    def __init__(self, scope: Scope, *, keep_levels: bool = True) -> None:
+        self.scope = scope
+        self.worlds = Worlds(scope)
+        self.kinds = scope.slot_kinds
+        self.actors = {
+            kind: Actors(
+                self.worlds,
+                [f"ask {what}" for what in dict.fromkeys(scope.people)]
+                if kind == "user"
+                else PROGRAMS_OF[kind],
+            )
+            for kind in dict.fromkeys(self.kinds)
+        }
+        self.healer = Healer(self.worlds)
+        self.labels: dict[tuple[str, ...], int] = {}
+        self.label_names: list[tuple[str, ...]] = []
+        self.tables = {kind: _Table(self._expander(kind)) for kind in self.actors}
+        self.tables["happens"] = _Table(self._happens)
+        self.label_counts = np.zeros(1 << 12, np.int64)
+        self.levels: list[States] = []
+        self.keep_levels = keep_levels
+        self.checked: npt.NDArray[np.bool_] = np.zeros(1024, np.bool_)  # worlds reached, and healed
+        bits = {"launch": 12, "monitor": 11, "reap": 8, "notify": 8, "user": 8}
+        # From the low end: faults left, the actors, the world.
+        self.shifts: list[int] = []
+        at = FAULT_BITS
+        for kind in self.kinds:
+            self.shifts.append(at)
+            at += bits[kind]
+        self.bits = [bits[kind] for kind in self.kinds]
+        self.world_shift = at
+        self.world_max = 1 << (64 - at)
+
+    # --- transitions ---
+
+    def _label(self, cells: tuple[str, ...]) -> int:
+        number = self.labels.get(cells)
+        if number is None:
+            number = self.labels[cells] = len(self.label_names)
+            self.label_names.append(cells)
+        return number
+
+    def _happens(self, node: int, world: int) -> Iterator[tuple[int, int, int, int]]:
+        if self.worlds.bad[world]:
+            return
+        for what, cost, after in self.worlds.happenings(world):
+            if after != world:
+                yield IDLE, after, cost, self._label((f"happens: {what}",))
+
+    def _expander(self, kind: str) -> Callable[[int, int], Iterator[tuple[int, int, int, int]]]:
+        actors, worlds = self.actors[kind], self.worlds
+
+        def expand(place: int, world: int) -> Iterator[tuple[int, int, int, int]]:
+            node = actors.places[place]
+            if worlds.bad[world]:
+                return
+            best: dict[tuple[int, int], tuple[int, set[str]]] = {}
+            if node != IDLE:
+                self._moves(actors, node, world, 0, (), best)
+                best.setdefault((IDLE, world), (1, {f"{actors.nodes[node].program}: dies"}))
+            else:
+                for program, root in actors.roots.items():
+                    begun: int | None = world
+                    if kind == "user":
+                        begun = worlds.asked(world, program.removeprefix("ask "))
+                    if begun is None:
+                        continue
+                    for first, cost, cells in actors.settled(root):
+                        if first != IDLE:
+                            self._moves(actors, first, begun, cost, cells, best)
+            best.pop((node, world), None)
+            for (after, then), (cost, names) in best.items():
+                yield actors.place(after), then, cost, self._label(tuple(sorted(names)))
+
+        return expand
+
+    def _moves(
+        self,
+        actors: Actors,
+        number: int,
+        world: int,
+        cost: int,
+        cells: tuple[str, ...],
+        best: dict[tuple[int, int], tuple[int, set[str]]],
+    ) -> None:
+        node = actors.nodes[number]
+        if node.raised or node.call is None:
+            bad = self.worlds.intern(self.worlds.worlds[world]._replace(bad=node.raised))
+            best[IDLE, bad] = (0, {f"{node.program}: raises"})
+            return
+        site = f"{node.program}: {node.site}: {node.call[0]}"
+        for what, more, reply, then in self.worlds.outcomes(node.call, world):
+            for after, yet, further in actors.settled(actors.child(number, reply)):
+                total = cost + more + yet
+                known = best.get((after, then))
+                if known is None or total < known[0]:
+                    best[after, then] = (total, {f"{site}: {what}", *cells, *further})
+                elif total == known[0]:
+                    known[1].update((f"{site}: {what}", *cells, *further))
+
+    # --- levels ---
+
+    def _field(self, states: States, slot: int) -> npt.NDArray[np.int64]:
+        mask = np.uint64((1 << self.bits[slot]) - 1)
+        return ((states >> np.uint64(self.shifts[slot])) & mask).astype(np.int64)
+
+    def _world_of(self, states: States) -> npt.NDArray[np.int64]:
+        return (states >> np.uint64(self.world_shift)).astype(np.int64)
+
+    def successors(self, states: States) -> Iterator[tuple[str, States, npt.NDArray[Any], npt.NDArray[Any]]]:
+        """Give, for each actor, all states that follow, the index of the one before, and the labels."""
+        worlds = self._world_of(states)
+        faults = (states & np.uint64((1 << FAULT_BITS) - 1)).astype(np.int8)
+        zeros = np.zeros(len(states), np.int64)
+        for slot, kind in [*enumerate(self.kinds), (-1, "happens")]:
+            nodes = zeros if slot < 0 else self._field(states, slot)
+            table = self.tables[kind]
+            rows = table.look(worlds, nodes)
+            starts = table.starts.array
+            first = starts[rows]
+            counts = starts[rows + 1] - first
+            total = int(counts.sum())
+            if not total:
+                continue
+            source = np.repeat(np.arange(len(states)), counts)
+            ends = np.cumsum(counts)
+            at = np.arange(total) + np.repeat(first - (ends - counts), counts)
+            cost = table.cost.array[at]
+            may = cost <= faults[source]
+            source, at, cost = source[may], at[may], cost[may]
+            then = table.world.array[at].astype(np.uint64)
+            if len(self.worlds.worlds) > self.world_max:
+                msg = f"{self.scope.name}: more worlds than {self.world_max}"
+                raise OverflowError(msg)
+            old = states[source]
+            keep = np.uint64((1 << self.world_shift) - 1)
+            if slot >= 0:
+                keep &= ~np.uint64(((1 << self.bits[slot]) - 1) << self.shifts[slot])
+            new = (old & keep) | (then << np.uint64(self.world_shift))
+            if slot >= 0:
+                node = table.node.array[at]
+                if len(self.actors[kind].places) > 1 << self.bits[slot]:
+                    msg = f"{self.scope.name}: more than {1 << self.bits[slot]} nodes of {kind}"
+                    raise OverflowError(msg)
+                new |= node.astype(np.uint64) << np.uint64(self.shifts[slot])
+            new -= cost.astype(np.uint64)
+            yield kind, self._sorted_alike(new), source, table.label.array[at]
+
+    def _sorted_alike(self, states: States) -> States:
+        """Order actors of one kind by their nodes: they are interchangeable."""
+        for kind in ("launch", "monitor", "reap", "notify"):
+            slots = [slot for slot, of in enumerate(self.kinds) if of == kind]
+            if len(slots) == 2:
+                a, b = slots
+                x, y = self._field(states, a), self._field(states, b)
+                swap = ((x ^ y) * (x > y)).astype(np.uint64)
+                states = states ^ (swap << np.uint64(self.shifts[a])) ^ (swap << np.uint64(self.shifts[b]))
+            elif len(slots) > 2:
+                raise ValueError("at most two actors of a kind")
+        return states
+
+    def run(
+        self,
+        *,
+        seconds: float = 3600.0,
+        states_max: int = 1 << 40,
+        progress: Callable[[Report], None] | None = None,
+    ) -> Report:
+        """Explore until everything was seen, something is wrong, or a bound is reached."""
+        began = time.process_time()
+        report = Report(scope=self.scope)
+        start = (self.worlds.start << self.world_shift) | self.scope.faults
+        frontier: States = np.array([start], np.uint64)
+        seen: list[States] = []
+        while frontier.size:
+            report.states += len(frontier)
+            if self.keep_levels:
+                self.levels.append(frontier)
+            report.found = self._look_at(frontier, report)
+            report.seconds = time.process_time() - began
+            if progress is not None:
+                progress(report)
+            if report.found is not None:
+                break
+            if report.seconds > seconds or report.states > states_max:
+                break
+            _merge(seen, frontier)
+            frontier = self._next(frontier, seen, report)
+            report.depth += bool(frontier.size)
+        else:
+            report.exhausted = True
+        report.worlds = int(self.checked.sum())
+        report.nodes = sum(len(actors.nodes) for actors in self.actors.values())
+        report.runs = sum(actors.runs for actors in self.actors.values()) + self.healer.runs
+        for number, names in enumerate(self.label_names):
+            for name in names:
+                report.cells[name] = report.cells.get(name, 0) + int(self.label_counts[number])
+        report.seconds = time.process_time() - began
+        return report
+
+    def _next(self, frontier: States, seen: list[States], report: Report) -> States:
+        parts: list[States] = []
+        for start in range(0, len(frontier), CHUNK):
+            chunk = frontier[start : start + CHUNK]
+            new: list[States] = []
+            for _, states, _, labels in self.successors(chunk):
+                report.transitions += len(states)
+                counts = np.bincount(labels)
+                if len(counts) > len(self.label_counts):
+                    more = np.zeros(2 * len(counts), np.int64)
+                    more[: len(self.label_counts)] = self.label_counts
+                    self.label_counts = more
+                self.label_counts[: len(counts)] += counts
+                new.append(states)
+            if new:
+                parts.append(_fresh(_unique(np.concatenate(new)), seen))
+        if not parts:
+            return np.zeros(0, np.uint64)
+        return parts[0] if len(parts) == 1 else _unique(np.concatenate(parts))
+
+    # --- what must be so ---
+
+    def _look_at(self, frontier: States, report: Report) -> Found | None:
+        worlds = self._world_of(frontier)
+        known = len(self.worlds.worlds)
+        if known > len(self.checked):
+            grown = np.zeros(2 * known, np.bool_)
+            grown[: len(self.checked)] = self.checked
+            self.checked = grown
+        fresh = worlds[~self.checked[worlds]]
+        if not fresh.size:
+            return None
+        fresh = np.unique(fresh)
+        self.checked[fresh] = True
+        for world in fresh.tolist():
+            if self.worlds.bad[world]:
+                return self._found(frontier, world, self.worlds.worlds[world].bad, "")
+        for world in fresh.tolist():
+            rounds, wrong, environment = self.healer.heal(world)
+            report.rounds = max(report.rounds, rounds)
+            if wrong:
+                return self._found(frontier, world, wrong, environment)
+        return None
+
+    def _found(self, frontier: States, world: int, wrong: str, environment: str) -> Found:
+        if not self.keep_levels:
+            return Found(wrong=wrong, environment=environment)
+        target = frontier[self._world_of(frontier) == world][0]
+        steps: list[tuple[str, str, str]] = []
+        for level in reversed(self.levels[:-1]):
+            target, step = self._before(level, target)
+            steps.append(step)
+        return Found(wrong=wrong, environment=environment, steps=tuple(reversed(steps)))
+
+    def _before(self, level: States, target: np.uint64) -> tuple[np.uint64, tuple[str, str, str]]:
+        for start in range(0, len(level), CHUNK):
+            chunk = level[start : start + CHUNK]
+            for kind, states, source, labels in self.successors(chunk):
+                hits = np.flatnonzero(states == target)
+                if hits.size:
+                    names = self.label_names[int(labels[hits[0]])]
+                    return chunk[source[hits[0]]], (kind, "", " & ".join(names))
+        raise AssertionError("a state without a way to it")
+
+
+def _unique(states: States) -> States:
+    states.sort()
+    if not states.size:
+        return states
+    return states[np.concatenate(([True], states[1:] != states[:-1]))]
+
+
+def _fresh(states: States, seen: list[States]) -> States:
+    """Leave out what was seen; both are sorted."""
+    for known in seen:
+        at = np.searchsorted(known, states)
+        at[at == len(known)] = 0
+        states = states[known[at] != states]
+    return states
+
+
+def _merge(seen: list[States], new: States) -> None:
+    """Keep few sorted runs, each at least twice as long as the next."""
+    while seen and len(seen[-1]) < 2 * len(new):
+        new = np.concatenate([seen.pop(), new])
+        new.sort(kind="stable")
+    seen.append(new)
