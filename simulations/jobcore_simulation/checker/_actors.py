@@ -129,7 +129,7 @@ class _Ports:
         - After the last stop of a pass nothing follows. The reaper knows what was listed.
         """
         method = call[0]
-        if site.endswith("_again") and method == "get":
+        if "_again" in frames and method == "get":
             again = frames["_again"].f_locals
             known = (str(again["events"]), again["_"] if self.worlds.scope.tries else 0)
             if "_begin" in frames:

@@ -143,11 +143,15 @@ class Checker:
         self.label_names: list[tuple[str, ...]] = []
         self.tables = {kind: _Table(self._expander(kind)) for kind in self.actors}
         self.tables["happens"] = _Table(self._happens)
+        self.versions: npt.NDArray[np.int64] = np.zeros(0, np.int64)  # of the job, by world
+        # By place: the version over which it is about to save, and its place if that is lost.
+        self.save_of = {kind: _Column(np.int64, []) for kind in self.actors}
+        self.conflict_of = {kind: _Column(np.int64, []) for kind in self.actors}
         self.label_counts = np.zeros(1 << 12, np.int64)
         self.levels: list[States] = []
         self.keep_levels = keep_levels
         self.checked: npt.NDArray[np.bool_] = np.zeros(1024, np.bool_)  # worlds reached, and healed
-        bits = {"launch": 12, "monitor": 11, "reap": 8, "notify": 8, "user": 8}
+        bits = {"launch": 12, "monitor": 11, "reap": 4, "notify": 8, "user": 7}
         # From the low end: faults left, the actors, the world.
         self.shifts: list[int] = []
         at = FAULT_BITS
@@ -273,6 +277,44 @@ class Checker:
             new -= cost.astype(np.uint64)
             yield kind, self._sorted_alike(new), source, table.label.array[at]
 
+    def _settle(self, states: States) -> States:
+        """
+        Let saves that have lost already be answered: versions only grow, so the answer is known.
+
+        (Only one job: a save of several is not lost as a whole.) What is there afterwards is sorted.
+        """
+        if self.scope.jobs > 1 or not self.scope.merge:
+            return states
+        self._note_versions()
+        now = self.versions[self._world_of(states)]
+        for slot, kind in enumerate(self.kinds):
+            places = self._field(states, slot)
+            lost = np.flatnonzero(self.save_of[kind].array[places] < now)
+            if lost.size:
+                after = self.conflict_of[kind].array[places[lost]].astype(np.uint64)
+                mask = ~np.uint64(((1 << self.bits[slot]) - 1) << self.shifts[slot])
+                states[lost] = (states[lost] & mask) | (after << np.uint64(self.shifts[slot]))
+        return _unique(self._sorted_alike(states))
+
+    def _note_versions(self) -> None:
+        worlds = self.worlds
+        if len(worlds.worlds) > len(self.versions):
+            more = [worlds.jobs[w.jobs[0]].version for w in worlds.worlds[len(self.versions) :]]
+            self.versions = np.concatenate([self.versions, np.array(more, np.int64)])
+        for kind, actors in self.actors.items():
+            while self.save_of[kind].size < len(actors.places):
+                number = actors.places[self.save_of[kind].size]
+                node = actors.nodes[number]
+                version, place = 1 << 30, 0
+                if node.call is not None and node.call[0] == "save":
+                    lost = actors.child(number, ("saved", ((0, None),)))
+                    ((after, cost, _), *others) = actors.settled(lost)
+                    if not others and not cost:
+                        version = worlds.jobs[node.call[1][0][1]].version
+                        place = actors.place(after)
+                self.save_of[kind].extend([version])
+                self.conflict_of[kind].extend([place])
+
     def _sorted_alike(self, states: States) -> States:
         """Order actors of one kind by their nodes: they are interchangeable."""
         for kind in ("launch", "monitor", "reap", "notify"):
@@ -340,10 +382,10 @@ class Checker:
                 self.label_counts[: len(counts)] += counts
                 new.append(states)
             if new:
-                parts.append(_fresh(_unique(np.concatenate(new)), seen))
+                parts.append(_fresh(_best(self._settle(_unique(np.concatenate(new)))), seen))
         if not parts:
             return np.zeros(0, np.uint64)
-        return parts[0] if len(parts) == 1 else _unique(np.concatenate(parts))
+        return parts[0] if len(parts) == 1 else _best(_unique(np.concatenate(parts)))
 
     # --- what must be so ---
 
@@ -397,12 +439,22 @@ def _unique(states: States) -> States:
     return states[np.concatenate(([True], states[1:] != states[:-1]))]
 
 
+def _best(states: States) -> States:
+    """Of states that differ in the faults left alone, keep the one with most: it can do what they can."""
+    if not states.size:
+        return states
+    rest = states >> np.uint64(FAULT_BITS)
+    return states[np.concatenate((rest[1:] != rest[:-1], [True]))]
+
+
 def _fresh(states: States, seen: list[States]) -> States:
-    """Leave out what was seen; both are sorted."""
+    """Leave out what was seen, with as many faults left or more; both are sorted."""
+    bits = np.uint64(FAULT_BITS)
     for known in seen:
         at = np.searchsorted(known, states)
-        at[at == len(known)] = 0
-        states = states[known[at] != states]
+        at[at == len(known)] = 0  # the smallest; of the same rest only if it is itself as large
+        same = (known[at] >> bits == states >> bits) & (known[at] >= states)
+        states = states[~same]
     return states
 
 
