@@ -97,8 +97,12 @@ class Suspend(BaseException):
 class _Ports:
     """Store, trainer, notifier and clock in one, which answer from a list and then suspend."""
 
-    def __init__(self, worlds: Worlds, replies: Sequence[Reply]) -> None:
+    def __init__(
+        self, worlds: Worlds, replies: Sequence[Reply], failing: tuple[str, str] | None = None
+    ) -> None:
         self.worlds = worlds
+        self.failing = failing
+        self.asides: list[tuple[str, str]] = []  # calls answered on the spot since the last reply
         self.replies = replies
         self.at = 0
         self.seen: dict[int, Job] = {}  # by job, as the tick last saw it
@@ -109,11 +113,24 @@ class _Ports:
             raise Suspend(call, site, self._known(call, site, frames))
         reply = self.replies[self.at]
         self.at += 1
+        self.asides.clear()
         if reply == UNAVAILABLE:
             raise Unavailable("no answer")
         if reply[0] == "raises":
             raise ValueError("poisoned")
         return reply
+
+    def _aside(self, method: str) -> None:
+        """Answer a call whose answer is always the same, and would be the same to anybody."""
+        if self.at == len(self.replies):
+            site, _ = _site()
+            self.asides.append((site, method))
+            if self.failing == (site, method):
+                raise Unavailable("no answer")
+
+    @property
+    def _logged(self) -> bool:
+        return self.at < len(self.replies)
 
     def _known(self, call: Call, site: str, frames: Mapping[str, FrameType]) -> Any:
         """
@@ -150,6 +167,8 @@ class _Ports:
     # --- clock ---
 
     def now(self) -> datetime:
+        if not self.worlds.scope.time:
+            return LATER
         (_, now) = self._answer("now")
         return LATER if now == "later" else JUST_NOW
 
@@ -167,9 +186,10 @@ class _Ports:
         return job
 
     def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
-        raw = tuple(
-            (self.worlds.number_of[job.job_id], self.worlds.intern_job(job)) for job in jobs
-        )
+        raw: Any = ()
+        if not self._logged:
+            number_of, intern = self.worlds.number_of, self.worlds.intern_job
+            raw = tuple((number_of[job.job_id], intern(job)) for job in jobs)
         (_, reply) = self._answer("save", raw)
         return [None if number is None else self._see(j, number) for j, number in reply]
 
@@ -186,15 +206,18 @@ class _Ports:
         ]
 
     def usage(self) -> Sequence[Usage]:
+        if self.worlds.scope.jobs == 1:
+            self._aside("usage")
+            return []
         (_, slots, running) = self._answer("usage")
         return [Usage(POOL, "ada", slots, running)] if slots else []
 
     def pools(self) -> Mapping[str, PoolState]:
-        self._answer("pools")
+        self._aside("pools")
         return {}
 
     def save_pool(self, state: PoolState) -> bool:
-        self._answer("save_pool")
+        self._aside("save_pool")
         return False
 
     # --- trainer ---
@@ -244,7 +267,7 @@ class _Ports:
         self._answer("stop", *self._number(name))
 
     def capacity(self) -> Mapping[str, int | None]:
-        self._answer("capacity")
+        self._aside("capacity")
         return {POOL: self.worlds.scope.slots}
 
     def running(self) -> Iterable[Training]:
@@ -332,13 +355,14 @@ class Actors:
         self._settled: dict[int, list[tuple[int, int, tuple[str, ...]]]] = {}
         self._alike: dict[tuple[Any, ...], int] = {}
         self.merge = worlds.scope.merge and worlds.scope.jobs == 1
+        self.probed: set[tuple[str, str, str]] = set()
         self.runs = 0  # of real code
         self.programs = tuple(programs)
         self.roots = {program: self._made(Node(program, ())) for program in self.programs}
 
-    def _made(self, node: Node) -> int:
+    def _run(self, node: Node, failing: tuple[str, str] | None = None) -> _Ports:
         self.runs += 1
-        ports = _Ports(self.worlds, node.replies)
+        ports = _Ports(self.worlds, node.replies, failing)
         try:
             if len(node.replies) > CALLS_MAX:
                 node.raised = f"L2: a {node.program} tick makes more than {CALLS_MAX} port calls"
@@ -350,6 +374,12 @@ class Actors:
             pass  # the tick has ended early, as it says it may
         except Exception as error:
             node.raised = f"a {node.program} tick raises {type(error).__name__}: {error}"
+        return ports
+
+    def _made(self, node: Node) -> int:
+        ports = self._run(node)
+        for aside in ports.asides:
+            self._probe(node, aside)
         if node.call is None and not node.raised and ports.at == len(node.replies):
             return IDLE
         if node.known is None or not self.merge:
@@ -361,6 +391,20 @@ class Actors:
             self.nodes.append(node)
             found = self._alike[key] = len(self.nodes) - 1
         return found
+
+    def _probe(self, node: Node, aside: tuple[str, str]) -> None:
+        """
+        See once what becomes of a tick whose call, answered on the spot, has no answer.
+
+        It ends, as if it had died: which it may do everywhere else as well.
+        """
+        if (node.program, *aside) in self.probed:
+            return
+        self.probed.add((node.program, *aside))
+        probe = Node(node.program, node.replies)
+        self._run(probe, aside)
+        if probe.raised or probe.call is not None:
+            node.raised = probe.raised or f"a {node.program} tick goes on without {aside[1]}"
 
     def place(self, number: int) -> int:
         """Number the nodes at which an actor may be found waiting, without gaps."""
@@ -422,16 +466,10 @@ class Actors:
             times = ("later", "just now") if self.worlds.scope.time else ("later",)
             return [(time, 0, ("now", time)) for time in times]
         lost = ("unavailable", 1, UNAVAILABLE)
-        if method in ("pools", "capacity"):
-            return [("ok", 0, ("ok",)), lost]
-        if method == "save_pool":
-            return [("lost to another", 0, ("ok",)), lost]
         if not single:
             return None
         if method == "due":
             return [("row", 0, ("rows", (0,))), ("no row", 0, ("rows", ())), lost]
-        if method == "usage":
-            return [("ok", 0, ("usage", 0, 0)), lost]
         if method == "waiting":
             numbers = range(1, self.worlds.scope.attempts_max + 1 + self.worlds.scope.stranger)
             rows = [(f"attempt {n}", 0, ("rows", ((0, n),))) for n in numbers]

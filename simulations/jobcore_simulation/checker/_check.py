@@ -25,7 +25,7 @@ PROGRAMS_OF = {
     "reap": ("reap",),
     "notify": ("notify",),
 }
-FAULT_BITS = 3
+FAULT_BITS = 2
 CHUNK = 1 << 19
 
 
@@ -151,7 +151,7 @@ class Checker:
         self.levels: list[States] = []
         self.keep_levels = keep_levels
         self.checked: npt.NDArray[np.bool_] = np.zeros(1024, np.bool_)  # worlds reached, and healed
-        bits = {"launch": 12, "monitor": 11, "reap": 4, "notify": 8, "user": 7}
+        bits = {"launch": 12, "monitor": 11, "reap": 4, "notify": 8, "user": 8}
         # From the low end: faults left, the actors, the world.
         self.shifts: list[int] = []
         at = FAULT_BITS

@@ -116,8 +116,6 @@ class Healer:
             method = node.call[0]
             if method == "now":
                 reply = ("now", "later")
-            elif method in ("pools", "capacity", "save_pool"):
-                reply = ("ok",)
             elif method in ("due", "waiting", "usage"):
                 reply = self.worlds.truth(node.call, world)
             else:
