@@ -440,12 +440,9 @@ class Actors:
         node = self.nodes[number]
         if number == IDLE or node.raised or node.call is None:
             return [(number, 0, ())]
-        if node.call[0] == "waiting" and any(reply[0] == "jobs" for reply in node.replies):
-            # Nothing is carried over from the launches that were finished to the plan: a tick
-            # that finds none to finish does the same. (`Scope`s with several jobs are not cut.)
-            if self.worlds.scope.jobs == 1:
-                return [(IDLE, 0, ())]
-        choices = self._choices(node)
+        if self.is_cut(number):
+            return [(IDLE, 0, ())]
+        choices = self.choices(node)
         if choices is None:
             return [(number, 0, ())]
         best: dict[int, tuple[int, set[str]]] = {}
@@ -459,7 +456,23 @@ class Actors:
                     known[1].update((cell, *cells))
         return [(after, cost, tuple(sorted(cells))) for after, (cost, cells) in best.items()]
 
-    def _choices(self, node: Node) -> list[tuple[str, int, Reply]] | None:
+    def is_cut(self, number: int) -> bool:
+        """
+        Tell whether a tick may as well end here, because another does the same from here on.
+
+        A launch tick that has finished old launches and now plans carries nothing over: one that
+        has found none to finish goes on alike. (Where there are several jobs, it is not cut.)
+        """
+        node = self.nodes[number]
+        return (
+            self.merge
+            and node.call is not None
+            and node.call[0] == "waiting"
+            and any(reply[0] == "jobs" for reply in node.replies)
+        )
+
+    def choices(self, node: Node) -> list[tuple[str, int, Reply]] | None:
+        """List the answers to a call that says nothing of the world; None for other calls."""
         assert node.call is not None
         method, single = node.call[0], self.worlds.scope.jobs == 1
         if method == "now":

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ._actors import IDLE, Actors
 from ._heal import Healer
+from ._replay import Step, paths, programs_of
 from ._scope import Scope
 from ._world import Worlds
 
@@ -19,12 +20,6 @@ __all__ = ["Checker", "Found", "Report"]
 
 States: TypeAlias = npt.NDArray[np.uint64]
 
-PROGRAMS_OF = {
-    "launch": ("launch",),
-    "monitor": ("monitor",),
-    "reap": ("reap",),
-    "notify": ("notify",),
-}
 FAULT_BITS = 2
 CHUNK = 1 << 19
 
@@ -34,7 +29,7 @@ class Found:
     """A violation: what is wrong, and the shortest way to it."""
 
     wrong: str
-    steps: tuple[tuple[str, str, str], ...] = ()
+    steps: tuple[Step, ...] = ()
     environment: str = ""
 
 
@@ -132,9 +127,7 @@ class Checker:
         self.actors = {
             kind: Actors(
                 self.worlds,
-                [f"ask {what}" for what in dict.fromkeys(scope.people)]
-                if kind == "user"
-                else PROGRAMS_OF[kind],
+                programs_of(scope, kind),
             )
             for kind in dict.fromkeys(self.kinds)
         }
@@ -151,7 +144,7 @@ class Checker:
         self.levels: list[States] = []
         self.keep_levels = keep_levels
         self.checked: npt.NDArray[np.bool_] = np.zeros(1024, np.bool_)  # worlds reached, and healed
-        bits = {"launch": 12, "monitor": 11, "reap": 4, "notify": 8, "user": 8}
+        bits = {"launch": 12, "monitor": 11, "reap": 4, "notify": 10, "user": 8, **scope.bits}
         # From the low end: faults left, the actors, the world.
         self.shifts: list[int] = []
         at = FAULT_BITS
@@ -283,6 +276,9 @@ class Checker:
 
         (Only one job: a save of several is not lost as a whole.) What is there afterwards is sorted.
         """
+        return _unique(self._answered(states))
+
+    def _answered(self, states: States) -> States:
         if self.scope.jobs > 1 or not self.scope.merge:
             return states
         self._note_versions()
@@ -294,7 +290,7 @@ class Checker:
                 after = self.conflict_of[kind].array[places[lost]].astype(np.uint64)
                 mask = ~np.uint64(((1 << self.bits[slot]) - 1) << self.shifts[slot])
                 states[lost] = (states[lost] & mask) | (after << np.uint64(self.shifts[slot]))
-        return _unique(self._sorted_alike(states))
+        return self._sorted_alike(states)
 
     def _note_versions(self) -> None:
         worlds = self.worlds
@@ -414,22 +410,88 @@ class Checker:
     def _found(self, frontier: States, world: int, wrong: str, environment: str) -> Found:
         if not self.keep_levels:
             return Found(wrong=wrong, environment=environment)
-        target = frontier[self._world_of(frontier) == world][0]
-        steps: list[tuple[str, str, str]] = []
+        way = [frontier[self._world_of(frontier) == world][0]]
         for level in reversed(self.levels[:-1]):
-            target, step = self._before(level, target)
-            steps.append(step)
-        return Found(wrong=wrong, environment=environment, steps=tuple(reversed(steps)))
+            way.append(self._before(level, way[-1]))
+        return Found(wrong=wrong, environment=environment, steps=tuple(self._steps(way[::-1])))
 
-    def _before(self, level: States, target: np.uint64) -> tuple[np.uint64, tuple[str, str, str]]:
+    def _before(self, level: States, target: np.uint64) -> np.uint64:
         for start in range(0, len(level), CHUNK):
             chunk = level[start : start + CHUNK]
-            for kind, states, source, labels in self.successors(chunk):
-                hits = np.flatnonzero(states == target)
+            for _, states, source, _ in self.successors(chunk):
+                hits = np.flatnonzero(self._answered(states) == target)
                 if hits.size:
-                    names = self.label_names[int(labels[hits[0]])]
-                    return chunk[source[hits[0]]], (kind, "", " & ".join(names))
+                    before: np.uint64 = chunk[source[hits[0]]]
+                    return before
         raise AssertionError("a state without a way to it")
+
+    def _steps(self, way: list[np.uint64]) -> Iterator[Step]:
+        """Put a way through the states into words; actors of a kind get a name each."""
+        at = [IDLE] * len(self.kinds)  # nodes
+        missed: list[Step] = [()] * len(self.kinds)  # saves that were answered ahead of their turn
+        world = self.worlds.start
+        for target in way[1:]:
+            step, at, world = self._step_to(target, at, world)
+            slot = -1 if step[0] == "world" else self._names.index(step[0])
+            if slot >= 0:
+                yield (step[0], *missed[slot], *step[1:])
+                missed[slot] = ()
+            else:
+                yield step
+            for other, number in enumerate(at):
+                after = self._lost(self.kinds[other], number, world)
+                if after != number:
+                    at[other] = after
+                    missed[other] = ("save: conflict",)
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"{kind} {self.kinds[: i + 1].count(kind)}" for i, kind in enumerate(self.kinds)]
+
+    def _lost(self, kind: str, number: int, world: int) -> int:
+        actors = self.actors[kind]
+        place = actors.place(number)
+        self._note_versions()
+        if self.scope.merge and self.scope.jobs == 1:
+            if self.save_of[kind].array[place] < self.versions[world]:
+                return actors.places[int(self.conflict_of[kind].array[place])]
+        return number
+
+    def _step_to(
+        self, target: np.uint64, at: list[int], world: int
+    ) -> tuple[Step, list[int], int]:
+        """Find the step from here to a state."""
+        for step, then, after in self._every_step(at, world):
+            packed = np.array([after << self.world_shift], np.uint64)
+            for slot, number in enumerate(then):
+                place = self.actors[self.kinds[slot]].place(number)
+                packed |= np.uint64(place << self.shifts[slot])
+            rest = np.uint64(FAULT_BITS)
+            if self._answered(packed)[0] >> rest == target >> rest:
+                return step, then, after
+        raise AssertionError("a way that cannot be gone")
+
+    def _every_step(self, at: list[int], world: int) -> Iterator[tuple[Step, list[int], int]]:
+        for what, _, after in self.worlds.happenings(world):
+            yield ("world", what), at, after
+        for slot, kind in enumerate(self.kinds):
+            actors, name = self.actors[kind], self._names[slot]
+            if at[slot] != IDLE:
+                yield (name, "dies"), [*at[:slot], IDLE, *at[slot + 1 :]], world
+                starts = [(at[slot], world, ())]
+            elif kind == "user":
+                begun = [(p, self.worlds.asked(world, p[4:])) for p in actors.roots]
+                starts = [(actors.roots[p], w, (p,)) for p, w in begun if w is not None]
+            else:
+                starts = [(root, world, ()) for root in actors.roots.values()]
+            for number, begin, said in starts:
+                for node, after, _, calls in paths(actors, number, begin, said):
+                    if actors.nodes[node].raised:
+                        after = self.worlds.intern(
+                            self.worlds.worlds[after]._replace(bad=actors.nodes[node].raised)
+                        )
+                        node = IDLE
+                    yield (name, *calls), [*at[:slot], node, *at[slot + 1 :]], after
 
 
 def _unique(states: States) -> States:

@@ -35,6 +35,7 @@ class Scope:
         tries: whether a tick's second looks after conflicts are counted (it gives up after five);
             else it looks until it succeeds.
         merge: whether ticks that know the same count as one, however they came to know it.
+        bits: how many bits of a state's number an actor of a kind gets, where not as usual.
         poison: what goes wrong for the first job, always: "record", "launch" or "publish".
     """
 
@@ -63,6 +64,7 @@ class Scope:
     tries: bool = False
     merge: bool = True
     poison: str = ""
+    bits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def attempts_max(self) -> int:
