@@ -3,5 +3,6 @@
 from ._check import Checker, Found, Report
 from ._replay import Broken, Step, as_test, replay
 from ._scope import Scope
+from ._scopes import SCOPES, SIDE_SCOPES
 
-__all__ = ["Broken", "Checker", "Found", "Report", "Scope", "Step", "as_test", "replay"]
+__all__ = ["Broken", "Checker", "Found", "Report", "SCOPES", "SIDE_SCOPES", "Scope", "Step", "as_test", "replay"]

@@ -48,7 +48,7 @@ class Report:
     seconds: float = 0.0
     exhausted: bool = False
     found: Found | None = None
-    cells: dict[str, int] = field(default_factory=dict)
+    cells: set[str] = field(default_factory=set)
 
 
 class _Column:
@@ -77,6 +77,7 @@ class _Table:
         self.starts = _Column(np.int64, [0, 0])  # row 0: not expanded yet
         self.node, self.world = _Column(np.int32, []), _Column(np.int32, [])
         self.cost, self.label = _Column(np.int8, []), _Column(np.int32, [])
+        self.faulty: npt.NDArray[np.bool_] = np.zeros(1024, np.bool_)
 
     def look(self, worlds: npt.NDArray[Any], nodes: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
         """Give the rows of these pairs; what is not known yet is found out."""
@@ -93,6 +94,14 @@ class _Table:
             self._find_out(worlds[missing], nodes[missing])
             rows = self.rows[worlds, nodes]
         return rows
+
+    def note(self, rows: npt.NDArray[np.int32]) -> None:
+        """Note that these rows were met with a fault left."""
+        if self.starts.size > len(self.faulty):
+            grown = np.zeros(2 * self.starts.size, np.bool_)
+            grown[: len(self.faulty)] = self.faulty
+            self.faulty = grown
+        self.faulty[rows] = True
 
     def _find_out(self, worlds: npt.NDArray[Any], nodes: npt.NDArray[Any]) -> None:
         width = self.rows.shape[1]
@@ -115,6 +124,14 @@ class _Table:
                 (self.node, self.world, self.cost, self.label), zip(*found, strict=True), strict=True
             ):
                 column.extend(list(values))
+
+
+#: Where a step leads (node, world): by the faults that it costs, the cells it stands for.
+_Best: TypeAlias = dict[tuple[int, int], dict[int, set[str]]]
+
+
+def _add(best: _Best, node: int, world: int, cost: int, names: set[str]) -> None:
+    best.setdefault((node, world), {}).setdefault(cost, set()).update(names)
 
 
 class Checker:
@@ -140,11 +157,13 @@ class Checker:
         # By place: the version over which it is about to save, and its place if that is lost.
         self.save_of = {kind: _Column(np.int64, []) for kind in self.actors}
         self.conflict_of = {kind: _Column(np.int64, []) for kind in self.actors}
+        self.asides: list[tuple[str, int, int, int, tuple[str, ...]]] = []
+        self.lost_at = {kind: np.zeros(1 << 16, np.bool_) for kind in self.actors}
         self.label_counts = np.zeros(1 << 12, np.int64)
         self.levels: list[States] = []
         self.keep_levels = keep_levels
         self.checked: npt.NDArray[np.bool_] = np.zeros(1024, np.bool_)  # worlds reached, and healed
-        bits = {"launch": 12, "monitor": 11, "reap": 4, "notify": 10, "user": 8, **scope.bits}
+        bits = {"launch": 12, "monitor": 11, "reap": 6, "notify": 10, "user": 8, **scope.bits}
         # From the low end: faults left, the actors, the world.
         self.shifts: list[int] = []
         at = FAULT_BITS
@@ -178,10 +197,11 @@ class Checker:
             node = actors.places[place]
             if worlds.bad[world]:
                 return
-            best: dict[tuple[int, int], tuple[int, set[str]]] = {}
+            best: _Best = {}
             if node != IDLE:
                 self._moves(actors, node, world, 0, (), best)
-                best.setdefault((IDLE, world), (1, {f"{actors.nodes[node].program}: dies"}))
+                dies = {f"{self._site(actors, node)}: dies"}
+                _add(best, IDLE, world, 1, dies)
             else:
                 for program, root in actors.roots.items():
                     begun: int | None = world
@@ -192,11 +212,24 @@ class Checker:
                     for first, cost, cells in actors.settled(root):
                         if first != IDLE:
                             self._moves(actors, first, begun, cost, cells, best)
-            best.pop((node, world), None)
-            for (after, then), (cost, names) in best.items():
-                yield actors.place(after), then, cost, self._label(tuple(sorted(names)))
+                        else:
+                            _add(best, IDLE, world, cost, set(cells))
+            for (after, then), by_cost in best.items():
+                cost = min(by_cost)
+                changes = (after, then) != (node, world)
+                if changes:
+                    yield actors.place(after), then, cost, self._label(tuple(sorted(by_cost[cost])))
+                for more, names in by_cost.items():
+                    if more > cost or not changes:  # leads nowhere else, and counts as a cell
+                        self.asides.append((kind, world, place, more, tuple(names)))
 
         return expand
+
+    @staticmethod
+    def _site(actors: Actors, number: int) -> str:
+        node = actors.nodes[number]
+        assert node.call is not None
+        return f"{node.program}: {node.site}: {node.call[0]}"
 
     def _moves(
         self,
@@ -205,22 +238,17 @@ class Checker:
         world: int,
         cost: int,
         cells: tuple[str, ...],
-        best: dict[tuple[int, int], tuple[int, set[str]]],
+        best: _Best,
     ) -> None:
         node = actors.nodes[number]
         if node.raised or node.call is None:
             bad = self.worlds.intern(self.worlds.worlds[world]._replace(bad=node.raised))
-            best[IDLE, bad] = (0, {f"{node.program}: raises"})
+            _add(best, IDLE, bad, cost, {f"{node.program}: raises"})
             return
-        site = f"{node.program}: {node.site}: {node.call[0]}"
+        site = self._site(actors, number)
         for what, more, reply, then in self.worlds.outcomes(node.call, world):
             for after, yet, further in actors.settled(actors.child(number, reply)):
-                total = cost + more + yet
-                known = best.get((after, then))
-                if known is None or total < known[0]:
-                    best[after, then] = (total, {f"{site}: {what}", *cells, *further})
-                elif total == known[0]:
-                    known[1].update((f"{site}: {what}", *cells, *further))
+                _add(best, after, then, cost + more + yet, {f"{site}: {what}", *cells, *further})
 
     # --- levels ---
 
@@ -240,6 +268,7 @@ class Checker:
             nodes = zeros if slot < 0 else self._field(states, slot)
             table = self.tables[kind]
             rows = table.look(worlds, nodes)
+            table.note(rows[faults > 0])
             starts = table.starts.array
             first = starts[rows]
             counts = starts[rows + 1] - first
@@ -287,6 +316,7 @@ class Checker:
             places = self._field(states, slot)
             lost = np.flatnonzero(self.save_of[kind].array[places] < now)
             if lost.size:
+                self.lost_at[kind][places[lost]] = True
                 after = self.conflict_of[kind].array[places[lost]].astype(np.uint64)
                 mask = ~np.uint64(((1 << self.bits[slot]) - 1) << self.shifts[slot])
                 states[lost] = (states[lost] & mask) | (after << np.uint64(self.shifts[slot]))
@@ -358,8 +388,17 @@ class Checker:
         report.nodes = sum(len(actors.nodes) for actors in self.actors.values())
         report.runs = sum(actors.runs for actors in self.actors.values()) + self.healer.runs
         for number, names in enumerate(self.label_names):
-            for name in names:
-                report.cells[name] = report.cells.get(name, 0) + int(self.label_counts[number])
+            for name in names if self.label_counts[number] else ():
+                report.cells.add(name)
+        for kind, world, place, cost, names in self.asides:
+            table = self.tables[kind]
+            if cost == 0 or (cost == 1 and table.faulty[table.rows[world, place]]):
+                report.cells.update(names)
+        for kind, actors in self.actors.items():
+            for place in np.flatnonzero(self.lost_at[kind]).tolist():
+                report.cells.add(f"{self._site(actors, actors.places[place])}: conflict")
+            for program, site, method in actors.probed:
+                report.cells.update(f"{program}: {site}: {method}: {x}" for x in ("ok", "unavailable"))
         report.seconds = time.process_time() - began
         return report
 

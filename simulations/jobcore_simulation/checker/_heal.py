@@ -56,7 +56,7 @@ class Healer:
         return most, "", ""
 
     def _rounds(self, environment: str, world: int) -> tuple[int, str]:
-        bound = rounds_max(self.worlds.scope.attempts_max)
+        bound = self.worlds.scope.jobs * rounds_max(self.worlds.scope.attempts_max)
         way: list[int] = []
         rounds, wrong = 0, ""
         while True:

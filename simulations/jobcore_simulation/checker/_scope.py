@@ -24,11 +24,13 @@ class Scope:
         spots: spot interruptions in one history.
         refusals: launches refused in one history; *refused_for* names the reasons that occur.
         late: whether a request may take effect any time after its caller has given up.
-        vanish: whether a training may be gone for good, its name free (costs a fault).
+        vanish: whether a live training may be gone for good, its name free (costs a fault).
+            (One that is over keeps its name for ever: `jobcore.Trainer` promises that.)
         elsewhere: whether a training may be stopped by somebody else (costs a fault).
         to_stop_runs: whether the trainer starts what it is asked to start only to be stopped;
             it may also record it as stopped without running it.
         time: whether a tick may find that little time has passed as well as much; else always much.
+        clocks: whether the job has a bound on its wait and its run, shorter than "much".
         stranger: a training of somebody else has the name of the first attempt.
         jobs, slots: with more than one job, the pool has so many slots, and index reads are
             answered as things are (or stale, which costs a fault).
@@ -58,6 +60,7 @@ class Scope:
     elsewhere: bool = False
     to_stop_runs: bool = True
     time: bool = False
+    clocks: bool = False
     stranger: bool = False
     jobs: int = 1
     slots: int = 8

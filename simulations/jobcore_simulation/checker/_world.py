@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jobcore
 from jobcore import (
     TRANSITIONS,
+    Clocks,
     FailureClass,
     Go,
     Job,
@@ -68,7 +69,7 @@ Outcome: TypeAlias = tuple[str, int, Reply, int]
 UNAVAILABLE: Reply = ("unavailable",)
 
 _LIVE = frozenset("PRSX")  # pending, running, stopping; X is a stranger's
-_OVER = frozenset("CFIT")  # completed, failed, interrupted, stopped; in small letters: vanished
+_OVER = frozenset("CFIT")  # completed, failed, interrupted, stopped; "g": gone, and its name is free
 #: The legal changes of status, of the table as it was shipped.
 EDGES = frozenset(
     (source, target)
@@ -180,7 +181,14 @@ class Worlds:
     def _spec(self, number: int) -> Spec:
         zero = timedelta(0)
         policy = RetryPolicy(budgets=dict(self.scope.budgets), backoff=zero, backoff_max=zero)
-        return Spec(name=f"j{number}", owner="ada", placements=(Placement(POOL),), retry=policy)
+        hour = timedelta(hours=1) if self.scope.clocks else None
+        return Spec(
+            name=f"j{number}",
+            owner="ada",
+            placements=(Placement(POOL),),
+            retry=policy,
+            clocks=Clocks(wait_at_most=hour, run_at_most=hour),
+        )
 
     # --- numbers ---
 
@@ -556,8 +564,8 @@ class Worlds:
             if letter in "PR" and scope.elsewhere:
                 gone = world.with_run(j, n, "T")
                 yield f"training {n} is stopped elsewhere", 1, self.intern(gone)
-            if scope.vanish and letter.isupper() and letter != "X":
-                gone = world.with_run(j, n, "g" if letter in _LIVE else letter.lower())
+            if scope.vanish and letter in "PRS":
+                gone = world.with_run(j, n, "g")
                 yield f"training {n} vanishes", 1, self.intern(gone)
         for request in world.late:
             yield from self._lands(world, request)
