@@ -163,7 +163,7 @@ class Checker:
         self.levels: list[States] = []
         self.keep_levels = keep_levels
         self.checked: npt.NDArray[np.bool_] = np.zeros(1024, np.bool_)  # worlds reached, and healed
-        bits = {"launch": 12, "monitor": 11, "reap": 6, "notify": 10, "user": 8, **scope.bits}
+        bits = {"launch": 12, "monitor": 11, "reap": 4, "notify": 10, "user": 8, **scope.bits}
         # From the low end: faults left, the actors, the world.
         self.shifts: list[int] = []
         at = FAULT_BITS

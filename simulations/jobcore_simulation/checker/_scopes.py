@@ -27,16 +27,19 @@ _ALL = (
     Scope(
         name="refused twice",
         launchers=1, reapers=1, people=_STOP, faults=1, refusals=2, refused_for=_ALL_REFUSALS,
+        bits={"monitor": 13, "reap": 7, "user": 10},
     ),
     Scope(
         name="spot", launchers=1, reapers=1, people=_STOP, faults=1, spots=1, budgets=_THREE
     ),
-    Scope(name="people", launchers=2, reapers=1, people=("stop", "hold", "release"), refusals=1),
+    Scope(name="people", launchers=2, reapers=1, people=("stop", "hold", "release"), refusals=1,
+        bits={"launch": 11, "reap": 6, "user": 10}),
     Scope(name="monitors", launchers=1, monitors=2, reapers=1, people=_STOP, faults=2),
     Scope(name="reapers", launchers=1, reapers=2, people=_STOP, faults=1),
     Scope(name="elsewhere", launchers=1, reapers=1, people=_STOP, faults=2, elsewhere=True),
     Scope(name="clocks", launchers=1, reapers=1, people=_STOP, faults=1, time=True, clocks=True),
-    Scope(name="vanish", launchers=1, reapers=1, people=_STOP, faults=2, time=True, vanish=True),
+    Scope(name="vanish", launchers=1, reapers=1, people=_STOP, faults=2, time=True, vanish=True,
+        bits={"monitor": 14, "user": 9}),
     Scope(
         name="stranger", launchers=2, reapers=1, people=("stop", "release"), faults=1, stranger=True
     ),
