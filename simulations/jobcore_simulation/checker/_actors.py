@@ -48,14 +48,13 @@ __all__ = ["IDLE", "Actors", "Node", "Suspend"]
 IDLE = 0
 #: A tick over one job that makes more port calls than this does not end (L2).
 CALLS_MAX = 60
+_NO_ANSWER, _POISONED = "no answer", "poisoned"
 
 _EVIDENCE = {
     "capacity": Evidence(
         where="create", error_code="CapacityError", text="CapacityError: Unable to provision"
     ),
-    "throttle": Evidence(
-        where="create", error_code="ThrottlingException", text="Rate exceeded"
-    ),
+    "throttle": Evidence(where="create", error_code="ThrottlingException", text="Rate exceeded"),
     "invalid": Evidence(
         where="create", error_code="ValidationException", text="1 validation error detected: x"
     ),
@@ -115,9 +114,9 @@ class _Ports:
         self.at += 1
         self.asides.clear()
         if reply == UNAVAILABLE:
-            raise Unavailable("no answer")
+            raise Unavailable(_NO_ANSWER)
         if reply[0] == "raises":
-            raise ValueError("poisoned")
+            raise ValueError(_POISONED)
         return reply
 
     def _aside(self, method: str) -> None:
@@ -126,7 +125,7 @@ class _Ports:
             site, _ = _site()
             self.asides.append((site, method))
             if self.failing == (site, method):
-                raise Unavailable("no answer")
+                raise Unavailable(_NO_ANSWER)
 
     @property
     def _logged(self) -> bool:
@@ -151,7 +150,11 @@ class _Ports:
             known = (str(again["events"]), again["_"] if self.worlds.scope.tries else 0)
             if "_begin" in frames:
                 return (*known, str(frames["_begin"].f_locals["before"].values()))
-            return (*known, str(frames["_perform"].f_locals["bets"])) if "_perform" in frames else known
+            return (
+                (*known, str(frames["_perform"].f_locals["bets"]))
+                if "_perform" in frames
+                else known
+            )
         if site == "ask" and method == "get":
             return 0  # of ten tries; a user who gives up is one who dies
         if method == "launch":
@@ -178,7 +181,7 @@ class _Ports:
         wanted = tuple(self.worlds.number_of[i] for i in job_ids if i in self.worlds.number_of)
         reply = self._answer("get", wanted)
         if reply[0] == "corrupt":
-            raise CorruptRecord(self.worlds.ids[reply[1]], "poisoned")
+            raise CorruptRecord(self.worlds.ids[reply[1]], _POISONED)
         return {self.worlds.ids[j]: self._see(j, job) for j, job in reply[1]}
 
     def _see(self, j: int, number: int) -> Job:
@@ -314,7 +317,9 @@ _ASKS: Mapping[str, jobcore.Event] = {
 
 def _ask(ports: Any, what: str) -> None:
     now = ports.now()
-    ticks.ask(ports.worlds.ids[0], _ASKS[what], store=ports, now=now)
+    done = ticks.ask(ports.worlds.ids[0], _ASKS[what], store=ports, now=now)
+    if what == "stop" and done is not None and not done.job.status.is_terminal:
+        assert done.job.stop is not None, f"L4: a stop is ignored in {done.job.status}"
 
 
 #: What an actor of each kind runs; looked up in the module at each run, so that mutants are run.

@@ -20,7 +20,6 @@ __all__ = ["Checker", "Found", "Report"]
 
 States: TypeAlias = npt.NDArray[np.uint64]
 
-FAULT_BITS = 2
 CHUNK = 1 << 19
 
 
@@ -84,7 +83,10 @@ class _Table:
         w, n = int(worlds.max()) + 1, int(nodes.max()) + 1
         have = self.rows.shape
         if w > have[0] or n > have[1]:
-            shape = (max(have[0], 1 << (w - 1).bit_length()), max(have[1], 1 << (n - 1).bit_length()))
+            shape = (
+                max(have[0], 1 << (w - 1).bit_length()),
+                max(have[1], 1 << (n - 1).bit_length()),
+            )
             grown = np.zeros(shape, np.int32)
             grown[: have[0], : have[1]] = self.rows
             self.rows = grown
@@ -93,7 +95,8 @@ class _Table:
         if missing.size:
             self._find_out(worlds[missing], nodes[missing])
             rows = self.rows[worlds, nodes]
-        return rows
+        found: npt.NDArray[np.int32] = rows
+        return found
 
     def note(self, rows: npt.NDArray[np.int32]) -> None:
         """Note that these rows were met with a fault left."""
@@ -121,7 +124,9 @@ class _Table:
         self.starts.extend(starts)
         if found:
             for column, values in zip(
-                (self.node, self.world, self.cost, self.label), zip(*found, strict=True), strict=True
+                (self.node, self.world, self.cost, self.label),
+                zip(*found, strict=True),
+                strict=True,
             ):
                 column.extend(list(values))
 
@@ -148,6 +153,7 @@ class Checker:
             )
             for kind in dict.fromkeys(self.kinds)
         }
+        self.answers_ahead = scope.merge and scope.jobs == 1 and self.worlds.compare_and_set
         self.healer = Healer(self.worlds)
         self.labels: dict[tuple[str, ...], int] = {}
         self.label_names: list[tuple[str, ...]] = []
@@ -166,7 +172,8 @@ class Checker:
         bits = {"launch": 12, "monitor": 11, "reap": 4, "notify": 10, "user": 8, **scope.bits}
         # From the low end: faults left, the actors, the world.
         self.shifts: list[int] = []
-        at = FAULT_BITS
+        self.fault_bits = max(1, scope.faults.bit_length())
+        at = self.fault_bits
         for kind in self.kinds:
             self.shifts.append(at)
             at += bits[kind]
@@ -259,10 +266,12 @@ class Checker:
     def _world_of(self, states: States) -> npt.NDArray[np.int64]:
         return (states >> np.uint64(self.world_shift)).astype(np.int64)
 
-    def successors(self, states: States) -> Iterator[tuple[str, States, npt.NDArray[Any], npt.NDArray[Any]]]:
+    def successors(
+        self, states: States
+    ) -> Iterator[tuple[str, States, npt.NDArray[Any], npt.NDArray[Any]]]:
         """Give, for each actor, all states that follow, the index of the one before, and the labels."""
         worlds = self._world_of(states)
-        faults = (states & np.uint64((1 << FAULT_BITS) - 1)).astype(np.int8)
+        faults = (states & np.uint64((1 << self.fault_bits) - 1)).astype(np.int8)
         zeros = np.zeros(len(states), np.int64)
         for slot, kind in [*enumerate(self.kinds), (-1, "happens")]:
             nodes = zeros if slot < 0 else self._field(states, slot)
@@ -308,7 +317,7 @@ class Checker:
         return _unique(self._answered(states))
 
     def _answered(self, states: States) -> States:
-        if self.scope.jobs > 1 or not self.scope.merge:
+        if not self.answers_ahead:
             return states
         self._note_versions()
         now = self.versions[self._world_of(states)]
@@ -349,9 +358,14 @@ class Checker:
                 a, b = slots
                 x, y = self._field(states, a), self._field(states, b)
                 swap = ((x ^ y) * (x > y)).astype(np.uint64)
-                states = states ^ (swap << np.uint64(self.shifts[a])) ^ (swap << np.uint64(self.shifts[b]))
+                states = (
+                    states
+                    ^ (swap << np.uint64(self.shifts[a]))
+                    ^ (swap << np.uint64(self.shifts[b]))
+                )
             elif len(slots) > 2:
-                raise ValueError("at most two actors of a kind")
+                msg = f"{len(slots)} actors of kind {kind}; at most two are ordered"
+                raise ValueError(msg)
         return states
 
     def run(
@@ -398,12 +412,15 @@ class Checker:
             for place in np.flatnonzero(self.lost_at[kind]).tolist():
                 report.cells.add(f"{self._site(actors, actors.places[place])}: conflict")
             for program, site, method in actors.probed:
-                report.cells.update(f"{program}: {site}: {method}: {x}" for x in ("ok", "unavailable"))
+                report.cells.update(
+                    f"{program}: {site}: {method}: {x}" for x in ("ok", "unavailable")
+                )
         report.seconds = time.process_time() - began
         return report
 
     def _next(self, frontier: States, seen: list[States], report: Report) -> States:
         parts: list[States] = []
+        bits = self.fault_bits
         for start in range(0, len(frontier), CHUNK):
             chunk = frontier[start : start + CHUNK]
             new: list[States] = []
@@ -417,10 +434,12 @@ class Checker:
                 self.label_counts[: len(counts)] += counts
                 new.append(states)
             if new:
-                parts.append(_fresh(_best(self._settle(_unique(np.concatenate(new)))), seen))
+                parts.append(
+                    _fresh(_best(self._settle(_unique(np.concatenate(new))), bits), seen, bits)
+                )
         if not parts:
             return np.zeros(0, np.uint64)
-        return parts[0] if len(parts) == 1 else _best(_unique(np.concatenate(parts)))
+        return parts[0] if len(parts) == 1 else _best(_unique(np.concatenate(parts)), bits)
 
     # --- what must be so ---
 
@@ -462,7 +481,8 @@ class Checker:
                 if hits.size:
                     before: np.uint64 = chunk[source[hits[0]]]
                     return before
-        raise AssertionError("a state without a way to it")
+        msg = "a state without a way to it"
+        raise AssertionError(msg)
 
     def _steps(self, way: list[np.uint64]) -> Iterator[Step]:
         """Put a way through the states into words; actors of a kind get a name each."""
@@ -491,24 +511,22 @@ class Checker:
         actors = self.actors[kind]
         place = actors.place(number)
         self._note_versions()
-        if self.scope.merge and self.scope.jobs == 1:
-            if self.save_of[kind].array[place] < self.versions[world]:
-                return actors.places[int(self.conflict_of[kind].array[place])]
+        if self.answers_ahead and self.save_of[kind].array[place] < self.versions[world]:
+            return actors.places[int(self.conflict_of[kind].array[place])]
         return number
 
-    def _step_to(
-        self, target: np.uint64, at: list[int], world: int
-    ) -> tuple[Step, list[int], int]:
+    def _step_to(self, target: np.uint64, at: list[int], world: int) -> tuple[Step, list[int], int]:
         """Find the step from here to a state."""
         for step, then, after in self._every_step(at, world):
             packed = np.array([after << self.world_shift], np.uint64)
             for slot, number in enumerate(then):
                 place = self.actors[self.kinds[slot]].place(number)
                 packed |= np.uint64(place << self.shifts[slot])
-            rest = np.uint64(FAULT_BITS)
+            rest = np.uint64(self.fault_bits)
             if self._answered(packed)[0] >> rest == target >> rest:
                 return step, then, after
-        raise AssertionError("a way that cannot be gone")
+        msg = "a way that cannot be gone"
+        raise AssertionError(msg)
 
     def _every_step(self, at: list[int], world: int) -> Iterator[tuple[Step, list[int], int]]:
         for what, _, after in self.worlds.happenings(world):
@@ -517,7 +535,7 @@ class Checker:
             actors, name = self.actors[kind], self._names[slot]
             if at[slot] != IDLE:
                 yield (name, "dies"), [*at[:slot], IDLE, *at[slot + 1 :]], world
-                starts = [(at[slot], world, ())]
+                starts: list[tuple[int, int, Step]] = [(at[slot], world, ())]
             elif kind == "user":
                 begun = [(p, self.worlds.asked(world, p[4:])) for p in actors.roots]
                 starts = [(actors.roots[p], w, (p,)) for p, w in begun if w is not None]
@@ -525,12 +543,10 @@ class Checker:
                 starts = [(root, world, ()) for root in actors.roots.values()]
             for number, begin, said in starts:
                 for node, after, _, calls in paths(actors, number, begin, said):
-                    if actors.nodes[node].raised:
-                        after = self.worlds.intern(
-                            self.worlds.worlds[after]._replace(bad=actors.nodes[node].raised)
-                        )
-                        node = IDLE
-                    yield (name, *calls), [*at[:slot], node, *at[slot + 1 :]], after
+                    bad = actors.nodes[node].raised
+                    then = self.worlds.worlds[after]
+                    end = self.worlds.intern(then._replace(bad=bad)) if bad else after
+                    yield (name, *calls), [*at[:slot], IDLE if bad else node, *at[slot + 1 :]], end
 
 
 def _unique(states: States) -> States:
@@ -540,21 +556,20 @@ def _unique(states: States) -> States:
     return states[np.concatenate(([True], states[1:] != states[:-1]))]
 
 
-def _best(states: States) -> States:
+def _best(states: States, bits: int) -> States:
     """Of states that differ in the faults left alone, keep the one with most: it can do what they can."""
     if not states.size:
         return states
-    rest = states >> np.uint64(FAULT_BITS)
+    rest = states >> np.uint64(bits)
     return states[np.concatenate((rest[1:] != rest[:-1], [True]))]
 
 
-def _fresh(states: States, seen: list[States]) -> States:
+def _fresh(states: States, seen: list[States], bits: int) -> States:
     """Leave out what was seen, with as many faults left or more; both are sorted."""
-    bits = np.uint64(FAULT_BITS)
     for known in seen:
         at = np.searchsorted(known, states)
         at[at == len(known)] = 0  # the smallest; of the same rest only if it is itself as large
-        same = (known[at] >> bits == states >> bits) & (known[at] >= states)
+        same = (known[at] >> np.uint64(bits) == states >> np.uint64(bits)) & (known[at] >= states)
         states = states[~same]
     return states
 

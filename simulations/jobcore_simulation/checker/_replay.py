@@ -26,7 +26,7 @@ Step: TypeAlias = tuple[str, ...]
 PROGRAMS_OF = {"launch": "launch", "monitor": "monitor", "reap": "reap", "notify": "notify"}
 
 
-class Broken(AssertionError):
+class Broken(AssertionError):  # noqa: N818  (says what it is, as a test's failure does)
     """Something is as it must not be."""
 
 
@@ -100,7 +100,7 @@ class _Player:
         self.look()
 
     def _answer(self, who: str, said: str) -> bool:
-        kind = who.split()[0]
+        kind, _, _ = who.partition(" ")
         actors = self.actors[kind]
         number = self.at.get(who, IDLE)
         if number == IDLE:
@@ -163,7 +163,8 @@ def replay(scope: Scope, steps: Sequence[Step]) -> None:
         player.step(who, calls)
     _, wrong, environment = Healer(player.worlds).heal(player.world)
     if wrong:
-        raise Broken(f"{wrong} (when trainings {environment})")
+        msg = f"{wrong} (when trainings {environment})"
+        raise Broken(msg)
 
 
 def as_test(scope: Scope, wrong: str, steps: Sequence[Step], *, name: str = "found") -> str:

@@ -48,9 +48,7 @@ class Scope:
     notifiers: int = 0
     faults: int = 0
     people: tuple[str, ...] = ()
-    budgets: Mapping[FailureClass, int] = field(
-        default_factory=lambda: {FailureClass.ALGORITHM: 1}
-    )
+    budgets: Mapping[FailureClass, int] = field(default_factory=lambda: {FailureClass.ALGORITHM: 1})
     fails: bool = True
     spots: int = 0
     refusals: int = 0

@@ -33,7 +33,7 @@ _ALL = (
         name="spot", launchers=1, reapers=1, people=_STOP, faults=1, spots=1, budgets=_THREE
     ),
     Scope(name="people", launchers=2, reapers=1, people=("stop", "hold", "release"), refusals=1,
-        bits={"launch": 11, "reap": 6, "user": 10}),
+        bits={"launch": 10, "monitor": 10, "reap": 6, "user": 9}),
     Scope(name="monitors", launchers=1, monitors=2, reapers=1, people=_STOP, faults=2),
     Scope(name="reapers", launchers=1, reapers=2, people=_STOP, faults=1),
     Scope(name="elsewhere", launchers=1, reapers=1, people=_STOP, faults=2, elsewhere=True),

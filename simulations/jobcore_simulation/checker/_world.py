@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
@@ -69,7 +69,9 @@ Outcome: TypeAlias = tuple[str, int, Reply, int]
 UNAVAILABLE: Reply = ("unavailable",)
 
 _LIVE = frozenset("PRSX")  # pending, running, stopping; X is a stranger's
-_OVER = frozenset("CFIT")  # completed, failed, interrupted, stopped; "g": gone, and its name is free
+_OVER = frozenset(
+    "CFIT"
+)  # completed, failed, interrupted, stopped; "g": gone, and its name is free
 #: The legal changes of status, of the table as it was shipped.
 EDGES = frozenset(
     (source, target)
@@ -117,7 +119,7 @@ class World(NamedTuple):
         return self._replace(runs=tuple(sorted([*others, (job, attempt, letter)])))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _aged_value(value: Any) -> Any:
     changes = {}
     for field in fields(value):
@@ -134,7 +136,8 @@ def _aged(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_aged(item) for item in value)
     if is_dataclass(value) and not isinstance(value, Spec):
-        return _aged_value(value)
+        aged: Any = _aged_value(value)  # type: ignore[arg-type]
+        return aged
     return value
 
 
@@ -149,6 +152,8 @@ def _key(job: Job) -> tuple[Any, ...]:
 class Worlds:
     """The worlds of a scope, each with a number, and what can happen in each."""
 
+    compare_and_set = True  # a mutant takes it away
+
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.jobs: list[Job] = []
@@ -160,7 +165,6 @@ class Worlds:
         self._outcomes: dict[tuple[Call, int], list[Outcome]] = {}
         self._happenings: dict[int, list[tuple[str, int, int]]] = {}
         self._saved: dict[int, int] = {}
-        self.compare_and_set = True  # mutants take it away
         self.specs = tuple(self._spec(number) for number in range(scope.jobs))
         self.ids = JOB_IDS[: scope.jobs]
         self.number_of = {job_id: number for number, job_id in enumerate(self.ids)}
@@ -220,7 +224,9 @@ class Worlds:
     def intern(self, world: World) -> int:
         """Number a world, and look whether it may be."""
         if world.late:
-            world = world._replace(late=tuple(sorted(filter(lambda r: self._matters(world, r), world.late))))
+            world = world._replace(
+                late=tuple(sorted(filter(lambda r: self._matters(world, r), world.late)))
+            )
         number = self._numbers.get(world)
         if number is None:
             if not world.bad:
@@ -236,7 +242,7 @@ class Worlds:
         """Tell whether a late request can still change anything."""
         match request:
             case ("save", j, raw):
-                return self.jobs[raw].version == self.jobs[world.jobs[j]].version
+                return bool(self.jobs[raw].version == self.jobs[world.jobs[j]].version)
             case ("launch", j, n, _):
                 return world.run(j, n) == "" or world.run(j, n).islower()
             case (_, j, n):
@@ -253,7 +259,10 @@ class Worlds:
             most = self.scope.attempts_max + self.scope.stranger
             if any(n > most for n in numbers):
                 return f"S2: training {max(numbers)} was made, of at most {most}"
-        if self.scope.jobs > 1 and sum(letter in "PRS" for *_, letter in world.runs) > self.scope.slots:
+        if (
+            self.scope.jobs > 1
+            and sum(letter in "PRS" for *_, letter in world.runs) > self.scope.slots
+        ):
             return f"S17: more trainings are live than the pool has slots ({self.scope.slots})"
         return ""
 
@@ -315,9 +324,14 @@ class Worlds:
         known = old in (Status.LAUNCHED, Status.IN_PROGRESS) or (
             isinstance(before.state, Stopping) and before.state.known
         )
-        if new.is_terminal and known and run in _LIVE:
+        if known and run in _LIVE and not new.is_active:
             return f"S12: {new} was written while training {n} is {run}"
-        if new.is_active and run == "X" and new is not Status.LAUNCHING and not self._by_name(after):
+        if (
+            new.is_active
+            and run == "X"
+            and new is not Status.LAUNCHING
+            and not self._by_name(after)
+        ):
             return "S15: a stranger's training was adopted"
         return self._messages(world, before, after) or self._charges(after)
 
@@ -343,7 +357,9 @@ class Worlds:
 
     def _charges(self, job: Job) -> str:
         for kind in (FailureClass.ALGORITHM, FailureClass.SPOT_INTERRUPTED):
-            failed = sum(a.failure is not None and a.failure.failure_class is kind for a in job.attempts)
+            failed = sum(
+                a.failure is not None and a.failure.failure_class is kind for a in job.attempts
+            )
             charged = job.charges.get(kind, 0)
             if not failed - 1 <= charged <= failed:
                 return f"S16: {failed} attempts failed with {kind}, and {charged} were charged"
@@ -370,7 +386,8 @@ class Worlds:
     def _do_save(
         self, world: World, number: int, wanted: tuple[tuple[int, int], ...]
     ) -> Iterator[Outcome]:
-        after, reply = world, []
+        after = world
+        reply: list[tuple[int, int | None]] = []
         for j, raw in wanted:
             stored = self.jobs[world.jobs[j]]
             if self.compare_and_set and stored.version != self.jobs[raw].version:
@@ -395,19 +412,26 @@ class Worlds:
         self, world: World, number: int, wanted: tuple[tuple[int, int, bool, bool], ...]
     ) -> Iterator[Outcome]:
         if len(wanted) > 1:
-            raise AssertionError("launches are made one by one in every scope")
+            msg = "launches are made one by one in every scope"
+            raise AssertionError(msg)
         ((j, n, to_stop, stop_known),) = wanted
         if self.scope.poison == "launch" and j == 0:
             yield "raises", 0, ("raises",), number
             return
         if n > world.intended[j]:
-            yield "ok", 0, ("launched", "accepted"), self._broken(
-                world, f"S6: training {n} is asked for without a stored intent"
+            yield (
+                "ok",
+                0,
+                ("launched", "accepted"),
+                self._broken(world, f"S6: training {n} is asked for without a stored intent"),
             )
             return
         if stop_known and not to_stop:
-            yield "ok", 0, ("launched", "accepted"), self._broken(
-                world, "S10: a training is asked for although a stop is known"
+            yield (
+                "ok",
+                0,
+                ("launched", "accepted"),
+                self._broken(world, "S10: a training is asked for although a stop is known"),
             )
             return
         run = world.run(j, n)
@@ -464,8 +488,11 @@ class Worlds:
         )
         if run == "X" or not wanted:
             whose = "a stranger's" if run == "X" else "a healthy"
-            yield "ok", 0, ("done",), self._broken(
-                world, f"S14: {whose} training is stopped; the job is {job.status}"
+            yield (
+                "ok",
+                0,
+                ("done",),
+                self._broken(world, f"S14: {whose} training is stopped; the job is {job.status}"),
             )
             return
         stopped = self.intern(world.with_run(j, n, "S"))
@@ -493,8 +520,13 @@ class Worlds:
             return
         owed = {entry.event_id for entry in self.jobs[world.jobs[j]].outbox}
         if event_id not in owed and event_id not in world.told:
-            yield "ok", 0, ("done",), self._broken(
-                world, f"S8: {event_id.split('/', 1)[1]} is told, and the store never said so"
+            yield (
+                "ok",
+                0,
+                ("done",),
+                self._broken(
+                    world, f"S8: {event_id.split('/', 1)[1]} is told, and the store never said so"
+                ),
             )
             return
         told = tuple(sorted({*world.told, event_id}))
