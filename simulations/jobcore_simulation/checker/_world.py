@@ -321,6 +321,12 @@ class Worlds:
             return f"S2: attempt {m} of at most {self.scope.attempts_max}"
         if new is Status.COMPLETED and old is not new and run.upper() != "C":
             return f"S5: Completed, and training {n} is {run or 'unused'}"
+        if old is Status.LAUNCHING and new in (Status.NEW, Status.HELD, Status.FAILED):
+            refused = world.left[_REFUSALS] < self.scope.refusals
+            if run not in {"X", *_OVER} and not refused:
+                return f"S5: {new} because of a refusal or an end that never was"
+        if new is Status.FAILED and old is not new and not self._may_fail(world, j):
+            return "S5: Failed, and nothing has"
         known = old in (Status.LAUNCHED, Status.IN_PROGRESS) or (
             isinstance(before.state, Stopping) and before.state.known
         )
@@ -334,6 +340,11 @@ class Worlds:
         ):
             return "S15: a stranger's training was adopted"
         return self._messages(world, before, after) or self._charges(after)
+
+    def _may_fail(self, world: World, j: int) -> bool:
+        refused = world.left[_REFUSALS] < self.scope.refusals
+        ended = any(letter in _OVER and letter != "C" for i, _, letter in world.runs if i == j)
+        return refused or ended or self.scope.clocks or self.scope.stranger
 
     @staticmethod
     def _by_name(job: Job) -> bool:
