@@ -207,8 +207,8 @@ class Checker:
             best: _Best = {}
             if node != IDLE:
                 self._moves(actors, node, world, 0, (), best)
-                dies = {f"{self._site(actors, node)}: dies"}
-                _add(best, IDLE, world, 1, dies)
+                if actors.nodes[node].call is not None:
+                    _add(best, IDLE, world, 1, {f"{self._site(actors, node)}: dies"})
             else:
                 for program, root in actors.roots.items():
                     begun: int | None = world

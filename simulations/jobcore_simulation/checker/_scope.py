@@ -26,6 +26,8 @@ class Scope:
         late: whether a request may take effect any time after its caller has given up.
         vanish: whether a live training may be gone for good, its name free (costs a fault).
             (One that is over keeps its name for ever: `jobcore.Trainer` promises that.)
+        deletes: whether a training that is over may be deleted, and its name free (costs a fault).
+            No trainer may do that; it shows what the promises rest on.
         elsewhere: whether a training may be stopped by somebody else (costs a fault).
         to_stop_runs: whether the trainer starts what it is asked to start only to be stopped;
             it may also record it as stopped without running it.
@@ -55,6 +57,7 @@ class Scope:
     refused_for: tuple[str, ...] = ("capacity",)
     late: bool = True
     vanish: bool = False
+    deletes: bool = False
     elsewhere: bool = False
     to_stop_runs: bool = True
     time: bool = False

@@ -71,7 +71,7 @@ UNAVAILABLE: Reply = ("unavailable",)
 _LIVE = frozenset("PRSX")  # pending, running, stopping; X is a stranger's
 _OVER = frozenset(
     "CFIT"
-)  # completed, failed, interrupted, stopped; "g": gone, and its name is free
+)  # completed, failed, interrupted, stopped; in small letters: gone, and the name is free
 #: The legal changes of status, of the table as it was shipped.
 EDGES = frozenset(
     (source, target)
@@ -323,7 +323,7 @@ class Worlds:
             return f"S5: Completed, and training {n} is {run or 'unused'}"
         if old is Status.LAUNCHING and new in (Status.NEW, Status.HELD, Status.FAILED):
             refused = world.left[_REFUSALS] < self.scope.refusals
-            if run not in {"X", *_OVER} and not refused:
+            if run.upper() not in {"X", *_OVER} and not refused:
                 return f"S5: {new} because of a refusal or an end that never was"
         if new is Status.FAILED and old is not new and not self._may_fail(world, j):
             return "S5: Failed, and nothing has"
@@ -343,7 +343,7 @@ class Worlds:
 
     def _may_fail(self, world: World, j: int) -> bool:
         refused = world.left[_REFUSALS] < self.scope.refusals
-        ended = any(letter in _OVER and letter != "C" for i, _, letter in world.runs if i == j)
+        ended = any(letter.upper() in "FIT" for i, _, letter in world.runs if i == j)
         return refused or ended or self.scope.clocks or self.scope.stranger
 
     @staticmethod
@@ -607,8 +607,8 @@ class Worlds:
             if letter in "PR" and scope.elsewhere:
                 gone = world.with_run(j, n, "T")
                 yield f"training {n} is stopped elsewhere", 1, self.intern(gone)
-            if scope.vanish and letter in "PRS":
-                gone = world.with_run(j, n, "g")
+            if (scope.vanish and letter in "PRS") or (scope.deletes and letter in _OVER):
+                gone = world.with_run(j, n, "g" if letter in "PRS" else letter.lower())
                 yield f"training {n} vanishes", 1, self.intern(gone)
         for request in world.late:
             yield from self._lands(world, request)
