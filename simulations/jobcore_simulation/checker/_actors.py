@@ -145,24 +145,23 @@ class _Ports:
         - After the last stop of a pass nothing follows. The reaper knows what was listed.
         """
         method = call[0]
+        listed: Reply = ()
+        if "reap_tick" in frames and method in ("get", "stop"):
+            listed = next(reply for reply in self.replies if reply[0] == "running")
         if "_again" in frames and method == "get":
             again = frames["_again"].f_locals
-            known = (str(again["events"]), again["_"] if self.worlds.scope.tries else 0)
-            if "_begin" in frames:
-                return (*known, str(frames["_begin"].f_locals["before"].values()))
-            return (
-                (*known, str(frames["_perform"].f_locals["bets"]))
-                if "_perform" in frames
-                else known
-            )
+            tried = again["_"] if self.worlds.scope.tries else 0
+            begun = str(frames["_begin"].f_locals["before"].values()) if "_begin" in frames else ""
+            fresh = frames["_perform"].f_locals["bets"] is None if "_perform" in frames else None
+            return (str(again["events"]), tried, begun, fresh, listed)
+        if listed:
+            return listed
         if site == "ask" and method == "get":
             return 0  # of ten tries; a user who gives up is one who dies
         if method == "launch":
             perform = frames["_perform"].f_locals
             jobs = tuple(map(self.worlds.intern_job, perform["jobs"]))
             return (jobs, perform["bets"] is not None)
-        if "reap_tick" in frames and method in ("get", "stop"):
-            return next(reply for reply in self.replies if reply[0] == "running")
         if method == "stop":
             return ()
         return None
