@@ -1,425 +1,512 @@
 """
-Small wrong changes of the core's code, one at a time: what `proof.mutation` runs the tests against.
+Puts known protocol bugs into the production code, one at a time, and lets the checker find each.
 
-A mutant is a change of one node of a module's syntax tree. Left alone are: texts for people (a
-string with a space in it, f-strings), docstrings, annotations, asserts and zip's ``strict`` (they
-state what the types cannot, and check no input), decorators, protocols, `__all__` and what only a type checker sees.
+    python -m proof.mutants            all of them, a line each
+    python -m proof.mutants NAME ...   those whose names contain one of these
+    python -m proof.mutants --part 2/4 every fourth, from the second
+
+A mutant is a change of a line in a function of the core, of a cell of the table, or of what a port
+does. It must be caught within ten seconds, or be *equivalent*: the promises still hold, and the
+line says why. Fails if a mutant survives, or one that was held equivalent is caught.
 """
 
 from __future__ import annotations
 
-import ast
-import copy
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import contextlib
+import inspect
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import FunctionType, MappingProxyType
+from typing import Any
 
-TEXT_MAX = 88
-_DEEP = 1
+import jobcore
+from jobcore import FailureClass, Status
+from jobcore import _messages as messages
+from jobcore import _retry as retries
+from jobcore import _ticks as ticks
+from jobcore import _transitions as transitions
+from jobcore_simulation.checker import Broken, Checker, Report, Scope, replay
+from jobcore_simulation.checker import _actors as actors
+from jobcore_simulation.checker import _world as world
 
-_COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
-    ast.Lt: (ast.LtE, ast.GtE),
-    ast.LtE: (ast.Lt, ast.Gt),
-    ast.Gt: (ast.GtE, ast.LtE),
-    ast.GtE: (ast.Gt, ast.Lt),
-    ast.Eq: (ast.NotEq,),
-    ast.NotEq: (ast.Eq,),
-    ast.Is: (ast.IsNot,),
-    ast.IsNot: (ast.Is,),
-    ast.In: (ast.NotIn,),
-    ast.NotIn: (ast.In,),
-}
-_COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Div,
-    ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult,
-    ast.Pow: ast.Mult,
-    ast.LShift: ast.RShift,
-    ast.RShift: ast.LShift,
-    ast.BitAnd: ast.BitOr,
-}
-_CALLED = {"min": "max", "max": "min", "any": "all", "all": "any"}
-
-Path = tuple[tuple[str, int | None], ...]
-Change = Callable[[ast.AST], ast.AST | None]  # of a copy of the node; None takes it out
+_THREE = {FailureClass.ALGORITHM: 1, FailureClass.SPOT_INTERRUPTED: 1}
+_STOP = ("stop",)
 
 
-@dataclass(frozen=True)
+def _scope(name: str, **fields: Any) -> Scope:
+    bits = {"launch": 11, "monitor": 11, "reap": 6, "notify": 9, "user": 9}
+    return Scope(name=name, bits={**bits, **fields.pop("bits", {})}, **fields)
+
+
+#: From cheap to dear; a mutant is tried on each until it is caught.
+SCOPES: Mapping[str, Scope] = {
+    scope.name: scope
+    for scope in (
+        _scope("one", people=_STOP, notifiers=1, bits={"launch": 10, "monitor": 10}),
+        _scope("one, 1 fault", people=_STOP, reapers=1, faults=1),
+        _scope("outbox", people=_STOP, notifiers=1, faults=1, bits={"launch": 11, "monitor": 11}),
+        _scope("spot", people=_STOP, spots=1, faults=1, budgets=_THREE),
+        _scope("refused", reapers=1, refusals=1, refused_for=("capacity", "quota"), faults=1),
+        _scope("pair", launchers=2, people=_STOP, bits={"launch": 12, "monitor": 12}),
+        _scope(
+            "pair, refused",
+            launchers=2, people=_STOP, refusals=1, refused_for=("capacity", "invalid", "quota"),
+            bits={"launch": 12, "monitor": 11, "user": 9},
+        ),
+        _scope("monitors", monitors=2, people=_STOP, faults=1, bits={"launch": 11, "monitor": 12}),
+        _scope("people", notifiers=1, people=("stop", "stop", "hold", "release"), bits={"launch": 10, "monitor": 10}),
+        _scope("clocks", people=_STOP, time=True, clocks=True, faults=1),
+        _scope("stranger", stranger=True, people=("release",), reapers=1, faults=1),
+        _scope("poison record", notifiers=1, jobs=2, poison="record", fails=False, bits={"launch": 10}),
+        _scope("poison launch", notifiers=1, jobs=2, poison="launch", fails=False, bits={"launch": 10}),
+        _scope("poison publish", notifiers=1, jobs=2, poison="publish", fails=False, bits={"launch": 10}),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Mutant:
-    """
-    One wrong change.
+    """A bug: its name, how it gets into the code, and why it does no harm if it does none."""
 
-    Args:
-        module: without the package: ``_retry``.
-        owner: the function or class it is in (``Class.method``), or the name assigned to.
-        top: the index of its top-level statement in the module.
-        line, line_end: of the statement that it is in (without the body of a compound one).
-        before, after: the code that is changed.
-        ordinal: counts the same change in the same owner.
-        tree: the changed top-level statement.
-        region: a finer owner, for what is likely to notice.
-    """
-
-    module: str
-    owner: str
-    top: int
-    line: int
-    line_end: int
-    before: str
-    after: str
-    ordinal: int
-    tree: ast.stmt
-    region: str
-    in_function: bool
-
-    @property
-    def key(self) -> tuple[str, str, str, str, int]:
-        """What names the mutant, whatever moves around it."""
-        return (self.module, self.owner, self.before, self.after, self.ordinal)
+    name: str
+    patch: Callable[[], contextlib.AbstractContextManager[None]]
+    equivalent: str = ""
+    scopes: tuple[str, ...] = ()
 
 
-def mutants(module: str, source: str) -> Iterator[Mutant]:
-    """Make every mutant of a module."""
-    tree = ast.parse(source)
-    seen: Counter[tuple[str, str, str]] = Counter()
-    for top, statement in enumerate(tree.body):
-        if not _is_worth_changing(statement):
-            continue
-        for path, change in _changes(statement, ()):
-            changed = _apply(statement, path, change)
-            if changed is None:
-                continue
-            owner, in_function = _owner(statement, path)
-            line, line_end = _lines(statement, path)
-            before, after = _texts(statement, changed, path)
-            seen[owner, before, after] += 1
-            yield Mutant(
-                module=module,
-                owner=owner,
-                top=top,
-                line=line,
-                line_end=line_end,
-                before=before,
-                after=after,
-                ordinal=seen[owner, before, after],
-                tree=changed,
-                region=f"{owner}/{_region(path)}",
-                in_function=in_function,
-            )
+# --- how to put a bug in ---------------------------------------------------------------
 
 
-def _is_worth_changing(node: ast.stmt) -> bool:
-    match node:
-        case ast.Import() | ast.ImportFrom() | ast.Expr():
-            return False
-        case ast.If(test=test):
-            return "TYPE_CHECKING" not in ast.unparse(test)
-        case ast.ClassDef(bases=bases):
-            return all(ast.unparse(base) != "Protocol" for base in bases)
-        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-            if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
-                return False
-            if isinstance(node.value, ast.BinOp) and isinstance(node.value.op, ast.BitOr):
-                return False  # a union of types
-            if isinstance(node.value, ast.Subscript):
-                return False  # as well
-            return name != "__all__" and "TypeVar" not in ast.unparse(node.value or node.target)
-        case _:
-            return True
+def edit(function: Any, *changes: tuple[str, str]) -> Callable[[], Any]:
+    """Change lines of a function; whoever holds the function runs the new ones."""
+
+    @contextlib.contextmanager
+    def patch() -> Iterator[None]:
+        assert isinstance(function, FunctionType)
+        source = textwrap.dedent(inspect.getsource(function))
+        for old, new in changes:
+            assert source.count(old) == 1, (function.__name__, old, source.count(old))
+            source = source.replace(old, new)
+        names = dict(function.__globals__)
+        exec(compile("from __future__ import annotations\n" + source, "<mutant>", "exec"), names)
+        before = function.__code__
+        function.__code__ = names[function.__name__].__code__
+        try:
+            yield
+        finally:
+            function.__code__ = before
+
+    return patch
 
 
-# --- where --------------------------------------------------------------------------------
+def swap(owner: Any, name: str, value: Any) -> Callable[[], Any]:
+    """Put something else in the place of an attribute."""
+
+    @contextlib.contextmanager
+    def patch() -> Iterator[None]:
+        before = getattr(owner, name)
+        setattr(owner, name, value)
+        try:
+            yield
+        finally:
+            setattr(owner, name, before)
+
+    return patch
 
 
-def _walk_path(root: ast.AST, path: Path) -> list[ast.AST]:
-    """List the nodes from the root to the one that *path* names."""
-    nodes = [root]
-    for field, index in path:
-        value = getattr(nodes[-1], field)
-        nodes.append(value if index is None else value[index])
-    return nodes
+def cell(status: Status, event: type, new: transitions.Cell) -> Callable[[], Any]:
+    """Change a cell of the table."""
+    table = {key: dict(row) for key, row in transitions.TRANSITIONS.items()}
+    assert table[status][event] != new
+    table[status][event] = new
+    return swap(transitions, "TRANSITIONS", MappingProxyType(table))
 
 
-def _apply(root: ast.stmt, path: Path, change: Change) -> ast.stmt | None:
-    """Change a copy of the nodes on the path; the rest is shared with the tree as it was."""
-    nodes = [_copied(node) for node in _walk_path(root, path)]
-    new = change(nodes[-1])
-    for (field, index), above in zip(reversed(path), reversed(nodes[:-1]), strict=True):
-        if index is not None and new is None:
-            getattr(above, field).pop(index)
-        elif index is not None:
-            getattr(above, field)[index] = new
-        else:
-            setattr(above, field, new)
-        new = above
-    return new if isinstance(new, ast.stmt) else None
+def ignored(status: Status, event: type) -> Callable[[], Any]:
+    """Let an event that matters change nothing."""
+    assert isinstance(transitions.TRANSITIONS[status][event], transitions.Go)
+    return cell(status, event, transitions.Ignore("a mutant ignores it"))
 
 
-def _copied(node: ast.AST) -> ast.AST:
-    made = copy.copy(node)
-    for field, value in ast.iter_fields(made):
-        if isinstance(value, list):
-            setattr(made, field, list(value))
-    return made
+def go(handler: Callable[..., Any], *to: Status) -> transitions.Cell:
+    """Make a cell that leads somewhere."""
+    return transitions.Go(handler, to)
 
 
-def _owner(root: ast.stmt, path: Path) -> tuple[str, bool]:
-    names: list[str] = []
-    function = False
-    for node in _walk_path(root, path):
-        if isinstance(node, ast.ClassDef):
-            names.append(node.name)
-        elif isinstance(node, ast.FunctionDef):
-            names.append(node.name)
-            function = True
-            break
-        elif isinstance(node, ast.Assign):
-            names.append(ast.unparse(node.targets[0]))
-            break
-        elif isinstance(node, ast.AnnAssign):
-            names.append(ast.unparse(node.target))
-            break
-    return ".".join(names) or "?", function
+# --- handlers of mutants ---------------------------------------------------------------
 
 
-def _region(path: Path) -> str:
-    return ".".join(str(index) for _, index in path[:3] if index is not None)
+def _fails_late(job: Any, state: Any, event: Any, now: Any) -> Any:
+    return transitions._over(job, jobcore.Failed(since=now, failure=event.failure), now, "late")
 
 
-def _lines(root: ast.stmt, path: Path) -> tuple[int, int]:
-    nodes = _walk_path(root, path)
-    for node in reversed(nodes):
-        if isinstance(node, ast.stmt | ast.match_case | ast.excepthandler):
-            first = node.pattern.lineno if isinstance(node, ast.match_case) else node.lineno
-            body = getattr(node, "body", None)
-            last = (node.end_lineno or first) if not isinstance(node, ast.match_case) else first
-            if isinstance(body, list) and body:
-                last = max(first, min(last, body[0].lineno - 1))
-            return first, last
-    return 0, 0
+def _stopped_at_once(job: Any, state: Any, event: Any, now: Any) -> Any:
+    job = transitions.evolve(job, stop=jobcore.StopRequest(at=now, by=event.by))
+    return transitions._over(job, jobcore.Stopped(since=now), now, "stopped")
 
 
-def _short(node: ast.AST) -> str:
-    if isinstance(node, ast.match_case):
-        text = f"case {ast.unparse(node.pattern)}"
-        return text + (f" if {ast.unparse(node.guard)}" if node.guard else "")
-    if isinstance(node, ast.If | ast.While):
-        return f"{type(node).__name__.lower()} {ast.unparse(node.test)}"
-    if isinstance(node, ast.For):
-        return f"for {ast.unparse(node.target)} in {ast.unparse(node.iter)}"
-    return " ".join(ast.unparse(node).split())
+def _held_at_once(job: Any, state: Any, event: Any, now: Any) -> Any:
+    return transitions._held(job, state.attempt.number, jobcore.HoldCode.USER, "held", now)
 
 
-def _is_short(node: ast.expr | ast.stmt) -> bool:
-    lines = (node.end_lineno or 0) - node.lineno
-    return (lines <= 4 or hasattr(node, "body")) and len(_short(node)) <= TEXT_MAX
+def _rescued(bump: int) -> Callable[..., Any]:
+    def handler(job: Any, state: Any, event: Any, now: Any) -> Any:
+        number = state.attempt.number + bump
+        return transitions._moved(job, jobcore.New(since=now, attempt=number), now, "rescued")
+
+    return handler
 
 
-def _texts(before: ast.stmt, after: ast.stmt, path: Path) -> tuple[str, str]:
-    """Write what is changed, with as much around it as fits into a line."""
-    old = _walk_path(before, path)
-    depth = len(old) - 1
-    whole = len(_walk_same(before, after, path)) == len(old)
-    if not whole:
-        depth -= 1
-    if isinstance(old[depth], ast.arguments | ast.keyword | ast.comprehension | ast.cmpop):
-        depth -= 1
-    while depth > 0 and isinstance(old[depth], ast.expr | ast.keyword | ast.comprehension):
-        above = old[depth - 1]
-        if not isinstance(above, ast.expr | ast.stmt) or not _is_short(above):
-            break
-        depth -= 1
-    new = _walk_same(before, after, path[:depth])
-    was, now = old[-1], _walk_same(before, after, path)[-1]
-    if isinstance(was, ast.Dict) and isinstance(now, ast.Dict) and len(was.keys) > len(now.keys):
-        gone = next(i for i, v in enumerate(was.values) if v not in now.values)
-        key = was.keys[gone]
-        return _cut(f"{_short(key) if key else '**'}: {_short(was.values[gone])}"), "(taken out)"
-    old_text, new_text = _short(old[depth]), _short(new[-1])
-    if len(old_text) > TEXT_MAX and not whole:  # something was taken out of a long list
-        return _cut(_short(old[-1])), "(taken out)"
-    return _cut(old_text), _cut(new_text)
-
-
-def _walk_same(before: ast.AST, after: ast.AST, path: Path) -> list[ast.AST]:
-    """Walk the changed tree as far as *path* leads in it."""
-    nodes, old = [after], before
-    for field, index in path:
-        value, was = getattr(nodes[-1], field, None), getattr(old, field)
-        if index is not None:
-            if not isinstance(value, list) or len(value) != len(was):
-                break
-            value, was = value[index], was[index]
-        if not isinstance(value, ast.AST):
-            break
-        nodes.append(value)
-        old = was
-    return nodes
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 2 * TEXT_MAX else text[: 2 * TEXT_MAX - 1] + "…"
-
-
-# --- what ---------------------------------------------------------------------------------
-
-Found = Iterator[tuple[Path, Change]]
-
-
-def _changes(node: ast.AST, path: Path) -> Found:
-    yield from ((path, change) for change in _of(node))
-    for field, value in ast.iter_fields(node):
-        if field in _SKIPPED.get(type(node), ()) or field in ("annotation", "returns"):
-            continue
-        if isinstance(value, ast.AST):
-            yield from _changes(value, (*path, (field, None)))
-        elif field == "keys" and len(path) > _DEEP and not any(f == "body" for f, _ in path):
-            continue  # the field names of the rules: each is checked when the module is loaded
-        elif isinstance(value, list):
-            yield from _of_list(node, field, value, path)
-            for index, item in enumerate(value):
-                if isinstance(item, ast.keyword) and item.arg == "strict":
-                    continue  # zip's: an assert by another name
-                if isinstance(item, ast.AST) and not _is_docstring(node, field, index, item):
-                    yield from _changes(item, (*path, (field, index)))
-
-
-_SKIPPED: dict[type[ast.AST], tuple[str, ...]] = {
-    ast.Assert: ("test", "msg"),
-    ast.JoinedStr: ("values",),
-    ast.FunctionDef: ("decorator_list", "type_params"),
-    ast.ClassDef: ("decorator_list", "bases", "keywords"),
-    ast.Assign: ("targets",),
-    ast.AnnAssign: ("target", "annotation"),
-    ast.For: ("target",),
-    ast.comprehension: ("target",),
-    ast.Attribute: (),
-    ast.ExceptHandler: ("type",),
-    ast.match_case: ("pattern",),
-}
-
-
-def _is_docstring(node: ast.AST, field: str, index: int, item: ast.AST) -> bool:
-    return (
-        field == "body"
-        and index == 0
-        and isinstance(node, ast.FunctionDef | ast.ClassDef)
-        and isinstance(item, ast.Expr)
-        and isinstance(item.value, ast.Constant)
+def _stop_taken_back(job: Any, state: Any, event: Any, now: Any) -> Any:
+    job = transitions.evolve(job, stop=None)
+    return transitions._moved(
+        job, jobcore.Launched(since=now, attempt=state.attempt), now, "released"
     )
 
 
-def _of_list(node: ast.AST, field: str, items: list[ast.AST], path: Path) -> Found:
-    """Take items out of lists."""
-    take_out: Change = lambda _: None  # noqa: E731
-    match node, field:
-        case (ast.Tuple() | ast.List() | ast.Set(), "elts") if len(items) > 1:
-            if isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
-                for index in range(len(items)):
-                    yield (*path, (field, index)), take_out
-        case ast.Call(), "keywords":
-            for index, item in enumerate(items):
-                if isinstance(item, ast.keyword) and item.arg not in (None, "strict"):
-                    yield (*path, (field, index)), take_out
-        case ast.Match(), "cases" if len(items) > 1:
-            for index in range(len(items)):
-                yield (*path, (field, index)), take_out
-        case ast.comprehension(), "ifs":
-            for index in range(len(items)):
-                yield (*path, (field, index)), take_out
+def _launched_again(job: Any, state: Any, event: Any, now: Any) -> Any:
+    attempt = jobcore.Attempt(number=event.attempt, placement=event.placement, launching_at=now)
+    return transitions._moved(job, jobcore.Launching(since=now, attempt=attempt), now, "again")
 
 
-def _of(node: ast.AST) -> Iterator[Change]:  # noqa: C901
-    match node:
-        case ast.Compare(ops=ops):
-            for index, op in enumerate(ops):
-                for other in _COMPARED[type(op)]:
-                    yield _set(lambda n, i=index, o=other: n.ops.__setitem__(i, o()))
-        case ast.BoolOp(op=op, values=values):
-            other_op = ast.Or if isinstance(op, ast.And) else ast.And
-            yield _set(lambda n, o=other_op: setattr(n, "op", o()))
-            for index in range(len(values)):
-                yield lambda n, i=index: _without(n, i)
-        case ast.UnaryOp(op=ast.Not()):
-            yield lambda n: n.operand
-        case ast.UnaryOp(op=ast.USub()):
-            yield lambda n: n.operand
-        case ast.BinOp(op=ast.BitOr()):
-            yield lambda n: n.left
-            yield lambda n: n.right
-        case ast.BinOp(op=op) if type(op) in _COMPUTED:
-            yield _set(lambda n, o=op: setattr(n, "op", _COMPUTED[type(o)]()))
-        case ast.AugAssign(op=op):
-            if type(op) in _COMPUTED:
-                yield _set(lambda n, o=op: setattr(n, "op", _COMPUTED[type(o)]()))
-            yield lambda n: ast.Pass()
-        case ast.Constant():
-            yield from _of_constant(node)
-        case ast.Call(func=ast.Name(id=name)) if name in _CALLED:
-            yield _set(lambda n, o=_CALLED[name]: setattr(n, "func", ast.Name(o, ast.Load())))
-        case ast.Dict(keys=keys):
-            for index in range(len(keys)):
-                yield lambda n, i=index: ast.Dict(
-                    keys=[k for j, k in enumerate(n.keys) if j != i],
-                    values=[v for j, v in enumerate(n.values) if j != i],
+def _over_by_clock(job: Any, state: Any, event: Any, now: Any) -> Any:
+    cause = transitions._clock_run_out(job, now)
+    return "no clock" if cause is None else transitions._timed_out(job, cause, now)
+
+
+def _failed_missing(job: Any, state: Any, event: Any, now: Any) -> Any:
+    failure = jobcore.classify(
+        jobcore.Evidence(where="describe", text="AlgorithmError: gone"), ticks.DEFAULT_RULES
+    )
+    return transitions._after_failure(job, failure, state.attempt.number + 1, now)
+
+
+def _told_before_saved(ports: Any, jobs: Any) -> Any:
+    for job in jobs:
+        if job.status.is_terminal and job.outbox:
+            ports.publish(messages.message_for(job, job.outbox[-1]))
+    return _REAL_SAVE(ports, jobs)
+
+
+_REAL_SAVE = actors._Ports.save
+_S, _E = Status, jobcore
+
+# --- the mutants -----------------------------------------------------------------------
+
+_PASS = ticks._Pass
+_BY_NAME = "the name is the same, so the trainer answers that it exists and the tick adopts it"
+
+MUTANTS: tuple[Mutant, ...] = (
+    # Compare-and-set, and second looks.
+    Mutant("the store writes without compare-and-set", swap(world.Worlds, "compare_and_set", False)),
+    Mutant(
+        "a lost save is written over the winner's",
+        edit(_PASS._again, ("moved = self._stepped(fresh, events)",
+                            "import dataclasses\n        moved = dataclasses.replace(self._stepped(stale, events), version=fresh.version)")),
+    ),
+    Mutant(
+        "a lost save is not looked at again",
+        edit(_PASS.apply, ("self._again(before, events)", "before")),
+        equivalent="what was not saved is seen again at the next tick, and what nobody wants the reaper stops",
+    ),
+    Mutant("facts are not fenced by the attempt's number",
+           edit(transitions.step, ("number is not None and number != job.attempt_number", "False"))),
+    # Launching.
+    Mutant(
+        "effect before intent: launched, then saved",
+        edit(ticks._begin, ("for job in run.apply(todo)", "for job in [run._stepped(*pair) for pair in todo]"),
+             ("and job.version != before[job.job_id].version", "")),
+    ),
+    Mutant("a name of its own for each try (version in the name)",
+           edit(transitions.owed, ("name = training_name(job.job_id, attempt.number)",
+                                   "name = training_name(job.job_id, attempt.number + 10 * job.version)"))),
+    Mutant("a name of its own after each refusal",
+           edit(transitions._refuse_launch, ("state.attempt.number, now", "state.attempt.number + 1, now"))),
+    Mutant(
+        "a name that exists counts as a failure",
+        edit(ticks._read_reply, ("return _adopt(run, trainer, job, effect)",
+                                 "return [LaunchRefused(attempt=effect.attempt, failure=_failure(reply, run.settings.rules))]")),
+    ),
+    Mutant(
+        "a name that exists counts as a hold for a person",
+        edit(ticks._read_reply, ("return _adopt(run, trainer, job, effect)",
+                                 "return [NameTaken(attempt=effect.attempt, reason='taken')]")),
+    ),
+    Mutant(
+        "an unclear launch counts as refused",
+        edit(ticks._read_reply, ('run.trouble(job.job_id, Unavailable(f"launch of {effect.name}: {what}"))\n            return []',
+                                 "return [LaunchRefused(attempt=effect.attempt, failure=_failure(reply, run.settings.rules))]")),
+    ),
+    Mutant(
+        "an unclear launch counts as accepted",
+        edit(ticks._read_reply, ('run.trouble(job.job_id, Unavailable(f"launch of {effect.name}: {what}"))\n            return []',
+                                 "return [LaunchAccepted(attempt=effect.attempt, placement=effect.placement)]")),
+        equivalent="a training that is not there is missed by the monitor and launched again under its name",
+    ),
+    Mutant("a launch that was begun is never finished by another tick",
+           edit(ticks.launch_tick, ("if begun:", "if False:"))),
+    Mutant(
+        "a launch under way is made by every tick that plans it",
+        edit(ticks._begin, ("and job.version != before[job.job_id].version", "")),
+        equivalent=_BY_NAME,
+    ),
+    Mutant("a stranger's training is adopted", swap(ticks, "_is_ours", lambda training, job: True)),
+    Mutant(
+        "a name that exists is adopted without a look",
+        edit(ticks._read_reply, ("return _adopt(run, trainer, job, effect)",
+                                 "return [LaunchAccepted(attempt=effect.attempt, placement=effect.placement)]")),
+    ),
+    Mutant("a launch of a job whose stop is known is an ordinary one",
+           edit(transitions.owed, ("attempt.placement, to_stop=True)", "attempt.placement)"))),
+    Mutant(
+        "a training that nobody wants any more is not stopped by its launcher",
+        edit(ticks._stop_if_unwanted, ("if not accepted or not job.status.is_terminal:", "if True:")),
+        equivalent="the reaper does",
+    ),
+    Mutant(
+        "blind compensation: stopped unless the launch was saved as such",
+        edit(ticks._stop_if_unwanted, ("not job.status.is_terminal", "job.status in ('Launched', 'InProgress')"),
+             ("_stop(run, trainer, job.job_id, training_name(job.job_id, accepted[0].attempt))",
+              "_stop(run, trainer, job.job_id, training_name(job.job_id, 1))")),
+    ),
+    Mutant(
+        "blind compensation: an unclear launch is stopped",
+        edit(ticks._read_reply, ('run.trouble(job.job_id, Unavailable(f"launch of {effect.name}: {what}"))',
+                                 "_stop(run, trainer, job.job_id, effect.name)")),
+    ),
+    # Attempts and budgets.
+    Mutant("no bound on attempts", edit(retries.retry, ("used >= allowed", "False"))),
+    Mutant("budgets in memory: charges are not stored",
+           edit(transitions._after_failure, ("job = evolve(job, charges=charges)", "pass"))),
+    Mutant("charges are stored twice",
+           edit(transitions._after_failure, ("job.charges.get(failure.failure_class, 0) + 1", "job.charges.get(failure.failure_class, 0) + 2"))),
+    Mutant("the next attempt has the same name",
+           edit(transitions._end, ("attempt.number + 1, now", "attempt.number, now"))),
+    Mutant("the next attempt skips a number",
+           edit(transitions._end, ("attempt.number + 1, now", "attempt.number + 2, now"))),
+    Mutant("ended attempts are not kept",
+           edit(transitions._end, ("attempts=(*map(_shortened, job.attempts), attempt)[-ATTEMPTS_KEPT_MAX:]", "attempts=()"))),
+    # Looking.
+    Mutant("not found: a new attempt", cell(_S.LAUNCHED, _E.TrainingMissing, go(_failed_missing, _S.NEW, _S.FAILED))),
+    Mutant("not found while it ran: a new attempt", cell(_S.IN_PROGRESS, _E.TrainingMissing, go(_failed_missing, _S.NEW, _S.FAILED))),
+    Mutant("not found while launching: a new attempt",
+           edit(ticks._adopt, ("return []  # could not be read, or not yet: the next tick asks again",
+                               "return [TrainingEnded(attempt=effect.attempt, outcome=Status.FAILED, failure=classify(Evidence(where='describe', text='AlgorithmError: gone'), run.settings.rules))]"))),
+    Mutant("not found while stopping: stopped",
+           edit(transitions._miss, ("if state.missing_since is None:",
+                                    "if isinstance(state, Stopping):\n        return _stopped(job, state, now, 'gone')\n    if state.missing_since is None:"))),
+    Mutant(
+        "not found once is believed",
+        edit(transitions._miss, ("if state.missing_since is None:", "if False:"),
+             ("if now - state.missing_since < MISSING_BELIEVED_AFTER:", "if False:")),
+        equivalent="the same name again, which cannot run twice; time only saves calls",
+    ),
+    Mutant(
+        "a Describe that fails counts as a failed training",
+        edit(ticks._observe, ('run.trouble("", error)',
+                              "trainings = {n: Training(name=n, state=TrainingState.FAILED, job_id=j.job_id, attempt=j.attempt_number, spec_hash=spec_hash(j.spec)) for n, j in names.items()}")),
+    ),
+    Mutant("a Describe that fails counts as not found",
+           edit(ticks._observe, ('run.trouble("", error)', "trainings = dict.fromkeys(names)")),
+           equivalent="not found is answered by the same name again, never by a new attempt"),
+    Mutant("every look is written down",
+           edit(transitions._see, ("if event.detail == state.detail and state.missing_since is None:", "if False:"))),
+    Mutant("a failed training counts as completed",
+           edit(ticks._events_of, ("outcome=Status(training.state.value)", "outcome=Status.COMPLETED"))),
+    Mutant("a training not yet seen to run counts as completed",
+           edit(transitions._see, ("if event.running and", "if not event.running:\n        return _over(job, Completed(since=now), now, '')\n    if event.running and"))),
+    # Stops.
+    Mutant("STOPPED is written when the stop is asked for", cell(_S.IN_PROGRESS, _E.StopRequested, go(_stopped_at_once, _S.STOPPED))),
+    Mutant("the same, before it runs", cell(_S.LAUNCHED, _E.StopRequested, go(_stopped_at_once, _S.STOPPED))),
+    Mutant("a stop that meets Launching ends the job", cell(_S.LAUNCHING, _E.StopRequested, go(_stopped_at_once, _S.STOPPED))),
+    Mutant("a stop that meets Launching takes the training for known",
+           edit(transitions._stopping, ("known = not isinstance(state, Launching)", "known = True")),
+           equivalent="the monitor misses it, and then its name is used up as by rule B"),
+    Mutant("a spot interruption counts as the user's stop",
+           edit(transitions._after_failure, ("decision = retry(job, failure, now=now)",
+                                             "if failure.failure_class == 'spot_interrupted':\n        return _over(job, Stopped(since=now), now, 'stopped')\n    decision = retry(job, failure, now=now)"))),
+    Mutant("stopped by a clock counts as the user's stop",
+           edit(transitions._stopped, ("if state.cause is StopCause.USER:", "if True:"))),
+    Mutant("a stop request is not recorded", edit(transitions._stop_active, ("job = evolve(job, stop=", "evolve(job, stop="))),
+    Mutant("a stop of a waiting job is not recorded", edit(transitions._stop_waiting, ("job = evolve(job, stop=", "evolve(job, stop="))),
+    Mutant("a release takes a stop back", cell(_S.STOPPING, _E.ReleaseRequested, go(_stop_taken_back, _S.LAUNCHED))),
+    Mutant("a second stop replaces the first",
+           edit(transitions._stop_again, ("if job.stop is not None:", "if False:"),
+                ("event.by[:REASON_KEPT_CHARS_MAX]", "event.by + ' again'"))),
+    Mutant("a stop is sent once, when it is asked for",
+           edit(ticks._observe, ("for job in after:\n", "for job in [a for a in after if a is not jobs[a.job_id]]:\n"))),
+    Mutant("a stop is never sent", edit(ticks._observe, ("if isinstance(effect, StopTraining):", "if False:"))),
+    Mutant("a stop is sent to the last attempt's name as well",
+           edit(ticks._observe, ("if isinstance(effect, StopTraining):", "if isinstance(effect, StopTraining | ObserveTraining):"))),
+    Mutant("seen while stopping: running again",
+           cell(_S.STOPPING, _E.TrainingSeen, go(_rescued(0), _S.NEW))),
+    Mutant("a stop ends a job although its training completed, as Stopped without an attempt",
+           edit(transitions._end, ("if event.outcome is Status.COMPLETED:", "if event.outcome is Status.COMPLETED and not isinstance(state, Stopping):"),
+                ("assert event.failure is not None  # TrainingEnded checks it", "")),
+           equivalent="a stop was asked for and the training is over: Stopped is true as well"),
+    # Ends.
+    Mutant("the end of a completed job is written again", cell(_S.COMPLETED, _E.TrainingEnded, go(_fails_late, _S.FAILED)), scopes=("monitors",)),
+    Mutant("a late refusal fails a completed job", cell(_S.COMPLETED, _E.LaunchRefused, go(_fails_late, _S.FAILED))),
+    Mutant("a late refusal fails a launched job", cell(_S.LAUNCHED, _E.LaunchRefused, go(_fails_late, _S.FAILED))),
+    Mutant("a late refusal takes a launched job back", cell(_S.LAUNCHED, _E.LaunchRefused, go(transitions._refuse_launch, _S.NEW, _S.HELD, _S.FAILED))),
+    Mutant("a late refusal takes a running job back", cell(_S.IN_PROGRESS, _E.LaunchRefused, go(transitions._refuse_launch, _S.NEW, _S.HELD, _S.FAILED))),
+    Mutant("a stale plan launches a stopped job", cell(_S.STOPPED, _E.LaunchDecided, go(_launched_again, _S.LAUNCHING))),
+    Mutant("a stale plan launches a completed job", cell(_S.COMPLETED, _E.LaunchDecided, go(_launched_again, _S.LAUNCHING))),
+    Mutant("a stale plan launches a running job", cell(_S.IN_PROGRESS, _E.LaunchDecided, go(_launched_again, _S.LAUNCHING))),
+    Mutant("a stale plan launches a held job", cell(_S.HELD, _E.LaunchDecided, go(_launched_again, _S.LAUNCHING))),
+    # Rescue by time.
+    Mutant("rescue by time: Launching goes to a new attempt", cell(_S.LAUNCHING, _E.TimePassed, go(_rescued(1), _S.NEW))),
+    Mutant("rescue by time: Launched goes to a new attempt", cell(_S.LAUNCHED, _E.TimePassed, go(_rescued(1), _S.NEW))),
+    Mutant("rescue by time: InProgress goes to a new attempt", cell(_S.IN_PROGRESS, _E.TimePassed, go(_rescued(1), _S.NEW))),
+    Mutant("rescue by time: InProgress goes back", cell(_S.IN_PROGRESS, _E.TimePassed, go(_rescued(0), _S.NEW))),
+    Mutant("a clock ends a running job without a stop", cell(_S.IN_PROGRESS, _E.TimePassed, go(_over_by_clock, _S.FAILED))),
+    Mutant("a clock ends a launched job without a stop", cell(_S.LAUNCHED, _E.TimePassed, go(_over_by_clock, _S.FAILED))),
+    Mutant("a hold ends a running attempt", cell(_S.IN_PROGRESS, _E.HoldRequested, go(_held_at_once, _S.HELD))),
+    # Messages.
+    Mutant("told before it is written", swap(actors._Ports, "save", _told_before_saved)),
+    Mutant("told without an outbox", edit(transitions._over, ("outbox=_announced(job, state.status, now, note)", "outbox=job.outbox"))),
+    Mutant("the outbox is cleared, then told",
+           edit(ticks.notify_tick, ("run.report.looked_at += 1",
+                                    "run.report.looked_at += 1\n        run.apply([(job, [MessagePublished(event_id=entry.event_id) for entry in job.outbox])])"))),
+    Mutant("what could not be told is cleared",
+           edit(ticks.notify_tick, ("run.trouble(job.job_id, error)\n                continue", "run.trouble(job.job_id, error)"))),
+    Mutant("one message clears the whole outbox", edit(transitions._published, ("job, outbox=left", "job, outbox=()"))),
+    Mutant("a message's id is another at each write", edit(transitions._announced, ("if not status.is_terminal:", "if True:"))),
+    Mutant("a message is owed twice", edit(transitions._over, ("outbox=_announced(job, state.status, now, note)", "outbox=_announced(job, state.status, now, note) * 2"))),
+    Mutant("a new message takes the place of those not told yet",
+           edit(transitions._announced, ("return (*job.outbox, OutboxEntry", "return (*job.outbox[:0], OutboxEntry"))),
+    Mutant("a message is never cleared", edit(transitions._published, ("if len(left) == len(job.outbox):", "if True:"))),
+    # The reaper.
+    Mutant("the reaper stops the current attempt as well",
+           edit(ticks.reap_tick, ("name.attempt < job.attempt_number", "name.attempt <= job.attempt_number"))),
+    Mutant("the reaper stops what is not terminal in the store as well",
+           edit(ticks.reap_tick, ("job.status.is_terminal or", "not job.status.is_terminal or"))),
+    Mutant("the reaper does nothing", edit(ticks.reap_tick, ("in trainer.running():", "in ():"))),
+    Mutant("the reaper leaves the trainings of held jobs alone",
+           edit(ticks.reap_tick, ("isinstance(job.state, Held) and", "False and"))),
+    # Indexes.
+    Mutant("a job being stopped is not looked at",
+           edit(transitions.due_at, ("if to_launch or job.status.is_terminal:", "if to_launch or job.status.is_terminal or isinstance(state, Stopping):"))),
+    Mutant("a launch begun is not due again", edit(transitions.due_at, ("return state.since if to_launch else None", "return None"))),
+    Mutant("a stop whose training is not known is not due",
+           edit(transitions.due_at, (" or (isinstance(state, Stopping) and not state.known)", ""))),
+    Mutant("a job that is over is not due for its message",
+           edit(transitions.due_at, ("return job.outbox[0].at if job.outbox else None",
+                                     "return job.outbox[0].at if job.outbox and not job.status.is_terminal else None"))),
+    # One poisoned job blocks the others.
+    Mutant("a record that cannot be read ends the pass", edit(_PASS.read, ("wanted.remove(error.job_id)", "return {}"))),
+    Mutant("a launch that raises ends the pass", edit(ticks._launch, ("if len(asked) > 1:", "if True:\n            raise\n        if len(asked) > 1:"))),
+    Mutant("a message that raises ends the pass", edit(ticks.notify_tick, ("run.trouble(job.job_id, error)\n                continue", "raise"))),
+)  # fmt: skip
+
+
+def cells() -> Iterator[Mutant]:
+    """Make a mutant of each cell that matters to launches, looks, ends and stops: it is ignored."""
+    events = (
+        _E.LaunchDecided, _E.LaunchAccepted, _E.LaunchRefused, _E.NameTaken, _E.TrainingSeen,
+        _E.TrainingEnded, _E.TrainingMissing, _E.StopRequested, _E.MessagePublished,
+    )  # fmt: skip
+    for status, row in transitions.TRANSITIONS.items():
+        for event in events:
+            if isinstance(row[event], transitions.Go):
+                name = f"ignored: {event.__name__} in {status}"
+                yield Mutant(
+                    name, ignored(status, event), EQUIVALENT_CELLS.get((status, event), "")
                 )
-        case ast.If() | ast.IfExp():
-            yield _set(lambda n: setattr(n, "test", ast.Constant(value=True)))
-            yield _set(lambda n: setattr(n, "test", ast.Constant(value=False)))
-        case ast.While():
-            yield _set(lambda n: setattr(n, "test", ast.Constant(value=False)))
-        case ast.For():
-            yield _set(lambda n: setattr(n, "iter", ast.Tuple(elts=[], ctx=ast.Load())))
-        case ast.match_case(guard=guard) if guard is not None:
-            yield _set(lambda n: setattr(n, "guard", None))
-        case ast.ExceptHandler(body=body) if not isinstance(body[0], ast.Raise):
-            yield _set(lambda n: setattr(n, "body", [ast.Raise()]))
-        case ast.Return(value=value) if value is not None:
-            if not (isinstance(value, ast.Constant) and value.value is None):
-                yield _set(lambda n: setattr(n, "value", ast.Constant(value=None)))
-        case ast.Expr(value=ast.Constant()):
-            return
-        case ast.Expr(value=ast.Yield() | ast.YieldFrom()):
-            yield _set(lambda n: setattr(n, "value", ast.Constant(value=None)))
-        case ast.Expr() | ast.Raise() | ast.Delete():
-            yield lambda n: ast.Pass()
-        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
-            yield lambda n: ast.Pass()
-        case ast.Continue():
-            yield lambda n: ast.Pass()
-            yield lambda n: ast.Break()
-        case ast.Break():
-            yield lambda n: ast.Pass()
-            yield lambda n: ast.Continue()
 
 
-def _of_constant(node: ast.Constant) -> Iterator[Change]:
-    value = node.value
-    if isinstance(value, bool):
-        yield _set(lambda n: setattr(n, "value", not n.value))
-    elif isinstance(value, int):
-        yield _set(lambda n: setattr(n, "value", n.value + 1))
-        yield _set(lambda n: setattr(n, "value", n.value - 1))
-    elif isinstance(value, float):
-        yield _set(lambda n: setattr(n, "value", n.value * 2 + 0.1))
-        if value:
-            yield _set(lambda n: setattr(n, "value", n.value / 2))
-    elif isinstance(value, str) and " " not in value:
-        yield _set(lambda n: setattr(n, "value", "XX" + n.value))
+#: Cells that may be ignored without harm to the promises, and why.
+EQUIVALENT_CELLS: Mapping[tuple[Status, type], str] = {}
 
 
-def _set(change: Callable[[ast.AST], object]) -> Change:
-    def changed(node: ast.AST) -> ast.AST:
-        change(node)
-        return node
-
-    return changed
+# --- running them ----------------------------------------------------------------------
 
 
-def _without(node: ast.AST, index: int) -> ast.AST:
-    assert isinstance(node, ast.BoolOp)
-    node.values.pop(index)
-    return node.values[0] if len(node.values) == 1 else node
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a mutant."""
+
+    mutant: Mutant
+    caught_by: str
+    scope: str
+    states: int
+    seconds: float
+    report: Report | None = None
+
+
+def confirmed(report: Report) -> bool:
+    """Play the trace again with nothing merged: a mutant may know more than the real code does."""
+    assert report.found is not None
+    try:
+        replay(replace(report.scope, merge=False), report.found.steps)
+    except Broken:
+        return True
+    return False
+
+
+def hunt(mutant: Mutant, *, seconds: float = 10.0) -> Result:
+    """Explore one scope after the other with the mutant in place, until it is caught."""
+    began = time.process_time()
+    states = 0
+    with mutant.patch():
+        for name, scope in SCOPES.items():
+            if mutant.scopes and name not in mutant.scopes:
+                continue
+            left = seconds - (time.process_time() - began)
+            if left <= 0:
+                break
+            checker = Checker(scope)
+            try:
+                report = checker.run(seconds=min(left, 2.5))
+            except OverflowError:
+                continue  # more than has room; the other scopes are tried
+            states += report.states
+            if report.found is not None and confirmed(report):
+                spent = time.process_time() - began
+                return Result(mutant, report.found.wrong, name, states, spent, report)
+    return Result(mutant, "", "", states, time.process_time() - began)
+
+
+def main(wanted: list[str]) -> int:
+    every = [*MUTANTS, *cells()]
+    if wanted[:1] == ["--part"]:
+        part, _, parts = wanted[1].partition("/")
+        chosen = every[int(part) - 1 :: int(parts)]
+    else:
+        chosen = [m for m in every if not wanted or any(word in m.name for word in wanted)]
+    caught = equivalent = 0
+    wrong: list[str] = []
+    began = time.process_time()
+    for mutant in chosen:
+        # Not caught where nothing is to be caught: a shorter search says as much.
+        result = hunt(mutant, seconds=4.0 if mutant.equivalent else 10.0)
+        if result.caught_by:
+            caught += 1
+            if mutant.equivalent:
+                wrong.append(f"held equivalent, and caught: {mutant.name}")
+            what = f"{result.caught_by.split(':')[0]:8} {result.scope:15}"
+            print(f"{mutant.name:75} {what} {result.states:>9,} {result.seconds:>6.1f}", flush=True)
+            continue
+        if mutant.equivalent:
+            equivalent += 1
+            print(f"{mutant.name:75} equivalent: {mutant.equivalent}", flush=True)
+        else:
+            wrong.append(f"survives: {mutant.name}")
+            print(
+                f"{mutant.name:75} SURVIVES {'':15} {result.states:>9,} {result.seconds:>6.1f}",
+                flush=True,
+            )
+    spent = time.process_time() - began
+    print(
+        f"{len(chosen)} mutants: {caught} caught, {equivalent} equivalent, in {spent:.0f} s of CPU"
+    )
+    for line in wrong:
+        print(line)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -41,7 +41,7 @@ from typing import Any
 import coverage
 import pytest
 
-from proof.mutants import Mutant, mutants
+from proof._code_mutants import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "src" / "jobcore"

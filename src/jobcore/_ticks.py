@@ -57,6 +57,7 @@ from ._messages import message_for
 from ._model import (
     Completed,
     Failed,
+    Held,
     HoldCode,
     InProgress,
     Job,
@@ -882,7 +883,8 @@ def reap_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setting
 
     A training whose job is not in the store is reported and left alone (the store may
     have been restored from a backup). A training of the attempt that its job is at, or
-    is about to launch, is never touched.
+    is about to launch, is never touched; if its job is held, the job adopts it, since
+    nobody else would look at it until a release.
 
     Raises:
         Unavailable: the store could not be read, or the trainer could not list its trainings.
@@ -898,4 +900,12 @@ def reap_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setting
             run.trouble(name.job_id, LookupError(f"training {training.name} has no job here"))
         elif job.status.is_terminal or name.attempt < job.attempt_number:
             _stop(run, trainer, job.job_id, training.name)
+        elif isinstance(job.state, Held) and _is_ours(training, job):
+            # Held because one call was refused, while another for the same name was not. Which
+            # placement that one was for is not known any more.
+            events = _events_of(training, job.spec.placements[0], run.settings.rules)
+            try:
+                run.apply([(job, events)])
+            except Exception as error:  # noqa: BLE001  (a reaper that may not write still stops the others)
+                run.trouble(job.job_id, error)
     return run.report

@@ -226,6 +226,31 @@ def test_a_stranger_under_our_name_is_left_alone_and_the_job_held() -> None:
     assert world.trainer._describe(job.training_name).state is TrainingState.FAILED
 
 
+def test_a_held_job_adopts_the_training_that_another_call_has_made() -> None:
+    """One launch was refused for good and the job held; another, of the same name, was not."""
+    world = World()
+    job = world.store.get(world.ids[:1])[world.ids[0]]
+    hold = jobcore.HoldRequested(by="t")
+    world.store.save([jobcore.step(job, hold, now=NOW).job])
+    request = jobcore.LaunchRequest(
+        name=job.training_name,
+        job_id=job.job_id,
+        attempt=1,
+        spec_hash=jobcore.spec_hash(job.spec),
+        placement=job.spec.placements[0],
+        args={},
+    )
+    world.trainer.launch([request])
+    jobcore.reap_tick(world.store, world.trainer, world.clock, SETTINGS)
+    adopted = world.store.get([job.job_id])[job.job_id]
+    assert adopted.status is Status.IN_PROGRESS or adopted.status is Status.LAUNCHED
+    jobs = world.run()
+    # That attempt fails by its script; the hold stands before the next one.
+    assert jobs[job.job_id].status is Status.HELD
+    assert jobs[job.job_id].attempt_number == 2
+    assert not [t for t in world.trainer.running() if t.job_id == job.job_id]
+
+
 def many_running(count: int) -> tuple[MemoryStore, MemoryTrainer, ManualClock]:
     clock, store = ManualClock(NOW), MemoryStore()
     trainer = MemoryTrainer(clock=clock, slots={"cpu": count})

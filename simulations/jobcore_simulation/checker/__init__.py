@@ -1,0 +1,22 @@
+"""Checks the production ticks exhaustively: every interleaving of their port calls, with faults."""
+
+from ._cells import missing_cells, sites
+from ._check import Checker, Found, Report
+from ._replay import Broken, Step, as_test, replay
+from ._scope import Scope
+from ._scopes import SCOPES, SIDE_SCOPES
+
+__all__ = [
+    "SCOPES",
+    "SIDE_SCOPES",
+    "Broken",
+    "Checker",
+    "Found",
+    "Report",
+    "Scope",
+    "Step",
+    "as_test",
+    "missing_cells",
+    "replay",
+    "sites",
+]

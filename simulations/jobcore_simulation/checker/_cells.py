@@ -1,0 +1,50 @@
+"""Reachability: what may become of each call must have come of it, wherever the call is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+__all__ = ["NEVER", "OUTCOMES", "missing_cells", "sites"]
+
+#: What may become of a call, by method; "dies" is the death of the caller before it is made.
+OUTCOMES: Mapping[str, tuple[str, ...]] = {
+    "get": ("ok", "unavailable", "dies"),
+    "save": (
+        "ok", "conflict", "not applied", "reply lost", "conflict with itself", "late", "dies",
+    ),
+    "launch": ("accepted", "exists", "reply lost", "exists already", "unclear", "late", "dies"),
+    "describe": ("ok", "unavailable", "not read", "not seen yet", "dies"),
+    "stop": ("ok", "over already", "not applied", "reply lost", "late", "dies"),
+    "running": ("ok", "unavailable", "lags: empty", "lags: over"),
+    "publish": ("ok", "not taken", "reply lost", "dies"),
+    "due": ("row", "no row", "unavailable"),
+    "waiting": ("no row", "unavailable"),
+    "now": ("later", "just now"),
+    "usage": ("ok", "unavailable"),
+    "capacity": ("ok", "unavailable"),
+    "pools": ("ok", "unavailable"),
+    "save_pool": ("ok", "unavailable"),
+}  # fmt: skip
+
+_NOT_BEGUN = "the first call that depends on the world: nothing was done yet that dying could undo"
+#: Cells that cannot be, and why.
+NEVER: Mapping[str, str] = {
+    "launch: launch_tick>_begin>read: get: dies": _NOT_BEGUN,
+    "launch: launch_tick>read: get: dies": _NOT_BEGUN,
+    "monitor: monitor_tick>read: get: dies": _NOT_BEGUN,
+    "notify: notify_tick>read: get: dies": _NOT_BEGUN,
+    "ask stop: ask: get: dies": _NOT_BEGUN,
+    "ask hold: ask: get: dies": _NOT_BEGUN,
+    "ask release: ask: get: dies": _NOT_BEGUN,
+}
+
+
+def sites(cells: Iterable[str]) -> set[str]:
+    """Give the sites of *cells*: program, place in the code and method."""
+    return {": ".join(cell.split(": ")[:3]) for cell in cells if not cell.startswith("happens")}
+
+
+def missing_cells(cells: set[str]) -> list[str]:
+    """List what should have come of a call at one of the sites reached, and never did."""
+    wanted = {f"{site}: {what}" for site in sites(cells) for what in OUTCOMES[site.split(": ")[2]]}
+    return sorted(wanted - cells - set(NEVER))
