@@ -903,7 +903,7 @@ def reap_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setting
         elif isinstance(job.state, Held) and _is_ours(training, job):
             # Held because one call was refused, while another for the same name was not. Which
             # placement that one was for is not known any more.
-            events = _events_of(training, job.spec.placements[0], run.settings.rules)
+            events = _events_of(training, job, job.spec.placements[0], run.settings.rules)
             try:
                 run.apply([(job, events)])
             except Exception as error:  # noqa: BLE001  (a reaper that may not write still stops the others)

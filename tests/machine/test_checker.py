@@ -155,6 +155,11 @@ def test_a_printed_test_runs_by_itself(tmp_path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     off = [f"-pno:{plugin}" for plugin in ("randomly", "hypothesispytest", "cov")]
     done = subprocess.run(
-        [*command, *off, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+        [*command, *off, str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
