@@ -5,7 +5,8 @@ answer comes minutes later. So a pool remembers a *level* (what has been seen to
 the level *before* the last shortage, and makes small *bets* above it:
 
 - A launch within the level uses a slot that we held and that became free: it goes out at once.
-- A launch above it is a bet. A bet that starts raises the level and trebles the next bet;
+- A launch above it is a bet. A bet that starts raises the level and trebles the next bet, which is
+  never larger than what runs (or sixteen): at worst the last round asks for twice what there is;
   a refusal takes the level down to what runs (never below) and the bets to a few canaries,
   which go out in rounds of one to five minutes however many jobs wait.
 - A batch of refusals counts once: launches sent before the last one carry no newer news.
@@ -103,7 +104,7 @@ class PoolState:
         external: slots in use by others, from the same sentence.
         limit_at: when that was said. What others use is believed for two minutes only.
         because: the last refusal, for people.
-        served, served_at: for the state named `ALL_POOLS` only: slots launched by share, halved every
+        served, served_at: for the state named `ALL_POOLS` only: slot hours given by share, halved every
             two hours, so that who has had much lately goes last among equals.
         groups: for the state named `ALL_POOLS` only: how jobs of groups have ended (`jobcore.count_ends`).
     """
@@ -148,7 +149,9 @@ LATE = timedelta(minutes=5)
 _FADE = 0.7
 _TREBLE = 2  # a started bet adds twice itself to the next
 _BET_FIRST = 32
+_BET_MIN = 16  # a bet may be as large as this, and beyond that as large as what runs
 _CANARIES_MAX = 32
+_HOUR = timedelta(hours=1)
 _SERVED_HALF_LIFE = timedelta(hours=2)
 _SERVED_MIN = 0.05
 _OVERSIZE_EVERY = 4
@@ -229,19 +232,29 @@ def _canaries(waiting: int) -> int:
 
 
 def served(state: PoolState | None, now: datetime) -> dict[str, float]:
-    """Say how many slots each share was given lately, older launches counting less."""
+    """Say how many slot hours each share was given lately, older ones counting less."""
     if state is None or state.served_at is None:
         return {}
     fade = 0.5 ** (max(timedelta(0), now - state.served_at) / _SERVED_HALF_LIFE)
-    return {share: slots * fade for share, slots in state.served.items()}
+    return {share: hours * fade for share, hours in state.served.items()}
 
 
-def serve(state: PoolState, launched: Mapping[str, int], now: datetime) -> PoolState:
-    """Add what was launched for each share."""
-    slots = served(state, now)
-    for share, count in launched.items():
-        slots[share] = slots.get(share, 0.0) + count
-    kept = {share: round(count, 3) for share, count in slots.items() if count >= _SERVED_MIN}
+def serve(
+    state: PoolState, launched: Mapping[str, int], running: Mapping[str, int], now: datetime
+) -> PoolState:
+    """
+    Add what each share was given: an hour for each slot launched, and the time of what runs.
+
+    Args:
+        launched, running: slots by share; those that run are taken to have run since the last time.
+    """
+    hours = served(state, now)
+    since = state.served_at or now
+    ran = min(max(timedelta(0), now - since), _SERVED_HALF_LIFE) / _HOUR
+    for share in {**launched, **running}:
+        more = launched.get(share, 0) + running.get(share, 0) * ran
+        hours[share] = hours.get(share, 0.0) + more
+    kept = {share: round(had, 3) for share, had in hours.items() if had >= _SERVED_MIN}
     return replace(state, served=kept, served_at=now)
 
 
@@ -336,7 +349,8 @@ class _Learning:
         self.new |= {"shrunk": False, "closed_until": None, "because": ""}
         if risen:
             growth = self.state.growth
-            self.new["growth"] = (_BET_FIRST if growth is None else growth) + _TREBLE * risen
+            trebled = (_BET_FIRST if growth is None else growth) + _TREBLE * risen
+            self.new["growth"] = min(trebled, max(_BET_MIN, self.level))
         if self.state.before:
             self.fade = 1.0
 

@@ -190,6 +190,7 @@ class _Room:
         self.share_used: dict[str, int] = {}
         self.allowed: dict[str, Allowance] = {}
         self.asked: Counter[str] = Counter()  # slots, by pool, since the plan began
+        self.kept: dict[str, int] = {}  # slots, by pool, that are kept for a job that has aged
         for usage in snapshot.usage:
             self._use(usage.pool, usage.share, usage.slots)
             self.pool_running[usage.pool] = self.pool_running.get(usage.pool, 0) + usage.running
@@ -221,6 +222,17 @@ class _Room:
         self.allowed[pool] = Allowance(
             max(0, may.reuse - count), max(0, may.bets - beyond), until=may.until
         )
+
+    def keep(self, job: Waiting) -> None:
+        """Keep what becomes free in the first full pool that is large enough for *job*; one job a pool."""
+        for placement in job.placements:
+            pool, count = placement.pool, placement.count
+            known = (self.snapshot.capacity.get(pool), self.limits.pools.get(pool))
+            size = min((bound for bound in known if bound is not None), default=0)
+            full = count <= size < self.pool_used.get(pool, 0) + self.kept.get(pool, 0) + count
+            if full and self.share_obstacle(job.share, count) is None:
+                self.kept.setdefault(pool, count)
+                return
 
     def allowance(self, pool: str) -> Allowance:
         """Say how much more of *pool* may be asked for."""
@@ -265,14 +277,15 @@ class _Room:
                 f"the job asks for {count} slots of pool {pool!r}, which has {size}",
                 "give the pool more slots, or ask for fewer",
             )
-        if size is not None and used + count > size:
+        taken = used + self.kept.get(pool, 0)
+        if size is not None and taken + count > size:
             return _Obstacle(
                 WaitCode.POOL_FULL,
                 f"pool {pool!r} has {size} slots, {used} in use",
                 "wait for a job in this pool to end, give it more slots, or name a second pool",
             )
         allowed = self.limits.pools.get(pool)
-        if allowed is not None and used + count > allowed:
+        if allowed is not None and taken + count > allowed:
             return _Obstacle(
                 WaitCode.POOL_LIMIT,
                 f"pool {pool!r} is limited to {allowed} slots, {used} in use",
@@ -344,16 +357,17 @@ class _Room:
         return first
 
 
-_Rank: TypeAlias = tuple[int, float, datetime, str]
+_Rank: TypeAlias = tuple[int, float, int, datetime, str]
 
 
 def _rank(job: Waiting, room: _Room) -> _Rank:
-    """Sort by this: priority with age, then the share that has least, then age, then id."""
+    """Sort by this: priority with age, then the share that has least, then size, then age, then id."""
     priority = job.priority
     aging = room.limits.aging
     if aging is not None:
         priority += max(0, (room.now - job.submitted_at) // aging)
-    return (-priority, room.load(job.share), job.submitted_at, job.job_id)
+    size = min(placement.count for placement in job.placements)
+    return (-priority, room.load(job.share), size, job.submitted_at, job.job_id)
 
 
 def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
@@ -361,8 +375,10 @@ def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
     Decide what to launch, within the limits; what fits nowhere blocks nobody.
 
     The order is priority (raised by age), then the share that uses least of what it is
-    entitled to, then age. Work-conserving: no job is left waiting that could start, up to
-    *launches_max*.
+    entitled to, then within a share the smaller jobs (they fit sooner, and delay the larger
+    ones less than those would delay them), then age. Work-conserving: no job is left waiting
+    that could start, up to *launches_max*; but where a job that has waited for *aging* does not fit in
+    a pool of known size, what becomes free there is kept for it.
     """
     room = _Room(snapshot, limits, now)
     launches: list[Launch] = []
@@ -397,6 +413,8 @@ def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
         if isinstance(choice, _Obstacle):
             if choice.until is not None:
                 wakes.append(choice.until)
+            if limits.aging is not None and now - job.submitted_at >= limits.aging:
+                room.keep(job)
             heapq.heappop(heads)
             continue
         members.pop()

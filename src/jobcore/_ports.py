@@ -207,7 +207,7 @@ class TrainingState(StrEnum):
     """Where a training stands in the trainer."""
 
     PENDING = "Pending"  # accepted, not running yet (waiting for capacity, starting, downloading)
-    RUNNING = "Running"
+    RUNNING = "Running"  # trains, or is known to have been given its instances
     STOPPING = "Stopping"
     COMPLETED = "Completed"
     FAILED = "Failed"

@@ -407,9 +407,12 @@ def _serve(run: _Pass, snapshot: Snapshot, launching: Sequence[Job]) -> None:
             launched[job.spec.share] += job.current.placement.count
     shares = chain((j.share for j in snapshot.waiting), (u.share for u in snapshot.usage))
     if len(launched) > 1 or (launched and any(share not in launched for share in shares)):
+        running: Counter[str] = Counter()
+        for use in snapshot.usage:
+            running[use.share] += use.running
         state = snapshot.pools.get(ALL_POOLS) or PoolState(name=ALL_POOLS)
         # Lost to another tick: fairness is a matter of hours.
-        run.store.save_pool(serve(state, launched, run.now))
+        run.store.save_pool(serve(state, launched, running, run.now))
 
 
 def _pause_groups(run: _Pass, snapshot: Snapshot) -> bool:

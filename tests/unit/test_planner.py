@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core_strategies import POOLS, T0, accepted, after, decided, ended, make_failure, make_job
@@ -25,6 +25,7 @@ from jobcore import (
     TrainingSeen,
     Usage,
     WaitCode,
+    Waiting,
     explain,
     job_id_from_token,
     new_job,
@@ -43,14 +44,15 @@ FULL = make_failure(FailureClass.CAPACITY, Retryable.YES, "no room")
 @st.composite
 def worlds(draw):
     """Draw waiting jobs, a snapshot that holds them all, and limits."""
-    placements = st.builds(Placement, st.sampled_from([*POOLS, "unknown"]), st.integers(1, 3))
+    places = [pool for pool in POOLS for _ in range(4)]
+    placements = st.builds(Placement, st.sampled_from([*places, "unknown"]), st.integers(1, 3))
     asks = draw(
         st.lists(
             st.tuples(
                 st.lists(placements, min_size=1, max_size=2),
                 st.sampled_from(SHARES),
                 st.integers(0, 2),
-                st.integers(0, 20),
+                st.integers(-20, 5),
             ),
             max_size=14,
         )
@@ -63,7 +65,7 @@ def worlds(draw):
         )
         for number, (where, share, priority, age) in enumerate(asks)
     ]
-    sizes = st.none() | st.integers(0, 8)
+    sizes = st.sampled_from([None, None, 0, 1, 2, 3, 4, 5, 6, 8, 12])
     states = st.builds(
         PoolState,
         name=st.just("p"),
@@ -137,6 +139,7 @@ class Ledger:
             for pool, size in snapshot.capacity.items()
         }
         self.asked = Counter()
+        self.kept = {}  # slots, by pool, for a job that has aged and does not fit
         self.had = served(snapshot.pools.get("*"), T0)
 
     def add(self, launch, share):
@@ -172,9 +175,10 @@ class Ledger:
             return False
         in_pool = sum(n for p, _, n in self.rows if p == pool)
         in_share = sum(n for _, s, n in self.rows if s == share)
+        taken = in_pool + self.kept.get(pool, 0)
         bounds = [
-            (in_pool, self.snapshot.capacity[pool]),
-            (in_pool, self.limits.pools.get(pool)),
+            (taken, self.snapshot.capacity[pool]),
+            (taken, self.limits.pools.get(pool)),
             (in_share, self.limits.shares.get(share, self.limits.share_default)),
         ]
         if any(bound is not None and used + count > bound for used, bound in bounds):
@@ -193,10 +197,28 @@ class Ledger:
         probe = self.asked[pool] == 0 and age >= timedelta(minutes=15)
         return in_pool + others + count <= state.limit or probe
 
+    def keep(self, job):
+        """Keep the first pool that is full, and could have the job if it were empty, for one that has aged."""
+        for pool, count in ((p.pool, p.count) for p in job.placements):
+            sizes = (self.snapshot.capacity.get(pool), self.limits.pools.get(pool))
+            size = min((bound for bound in sizes if bound is not None), default=0)
+            in_pool = sum(n for p, _, n in self.rows if p == pool) + self.kept.get(pool, 0)
+            limit = self.limits.shares.get(job.share, self.limits.share_default)
+            in_share = sum(n for _, s, n in self.rows if s == job.share)
+            if count <= size < in_pool + count and (limit is None or in_share + count <= limit):
+                self.kept.setdefault(pool, count)
+                return
+
+
+def has_aged(job, limits):
+    return limits.aging is not None and T0 - job.submitted_at >= limits.aging
+
 
 def rank(job, ledger):
     aged = ledger.limits.aging and (T0 - job.submitted_at) // ledger.limits.aging
-    return (-job.priority - max(0, aged or 0), ledger.load(job.share), *order_key(job)[1:])
+    size = min(p.count for p in job.placements)
+    load = ledger.load(job.share)
+    return (-job.priority - max(0, aged or 0), load, size, *order_key(job)[1:])
 
 
 @given(worlds())
@@ -215,9 +237,10 @@ def test_no_limit_is_ever_exceeded(world):
         ledger.add(launch, job.share)
 
 
+@settings(max_examples=250)
 @given(worlds())
 def test_the_plan_is_what_walking_all_jobs_in_order_gives(world):
-    """Aged priority, then the share with least, then age; what fits nowhere blocks nobody."""
+    """Aged priority, then the share with least, then size, then age; what fits nowhere blocks nobody young."""
     _, snapshot, limits = world
     ledger = Ledger(snapshot, limits)
     expected = []
@@ -229,13 +252,16 @@ def test_the_plan_is_what_walking_all_jobs_in_order_gives(world):
         if where is not None:
             expected.append(Launch(job.job_id, job.attempt, where, bet=not ledger.is_sure(where)))
             ledger.add(expected[-1], job.share)
+        elif has_aged(job, limits):
+            ledger.keep(job)
     assert list(plan(snapshot, limits, now=T0).launches) == expected
 
 
+@settings(max_examples=120)
 @given(worlds())
 def test_nobody_waits_who_could_start(world):
     _, snapshot, limits = world
-    limits = replace(limits, launches_max=1000)
+    limits = replace(limits, launches_max=1000, aging=None)  # nothing is kept for anybody
     launches = plan(snapshot, limits, now=T0).launches
     shares = {job.job_id: job.share for job in snapshot.waiting}
     ledger = Ledger(snapshot, limits)
@@ -281,6 +307,38 @@ def test_a_pool_that_is_full_changes_nothing_for_the_others(world):
 
     before = plan(snapshot, Limits(), now=T0).launches
     assert elsewhere(before) == list(plan(full, Limits(), now=T0).launches)
+
+
+def waits(number, count, since, share="x"):
+    where = (Placement("a", count),)
+    return Waiting(f"job{number}", 0, share, where, T0 - timedelta(minutes=since))
+
+
+def test_the_smaller_jobs_of_a_share_go_first_until_a_larger_one_has_aged():
+    jobs = [waits(1, 3, 90), waits(2, 1, 30)]
+    world = Snapshot(waiting=jobs, capacity={"a": 4})
+    young = [launch.job_id for launch in plan(world, Limits(), now=T0).launches]
+    aged = plan(world, Limits(aging=timedelta(hours=1)), now=T0).launches
+    assert young == ["job2", "job1"]
+    assert [launch.job_id for launch in aged] == ["job1", "job2"]
+
+
+def test_what_becomes_free_is_kept_for_a_large_job_that_has_aged():
+    """Else a stream of small jobs would keep it out for ever."""
+    jobs = [waits(1, 3, 90), waits(2, 1, 30), waits(3, 1, 20, share="y")]
+    limits = Limits(aging=timedelta(hours=1))
+    busy = Snapshot(waiting=jobs, usage=[Usage("a", "z", 2, 2)], capacity={"a": 4, "b": 1})
+    assert not plan(busy, limits, now=T0).launches
+    assert plan(busy, Limits(aging=timedelta(hours=2)), now=T0).launches
+    free = replace(busy, usage=[Usage("a", "z", 1, 1)])
+    assert [launch.job_id for launch in plan(free, limits, now=T0).launches] == ["job1"]
+
+
+def test_nothing_is_kept_for_a_job_that_never_fits():
+    jobs = [waits(1, 5, 90), waits(2, 1, 30)]
+    world = Snapshot(waiting=jobs, capacity={"a": 4})
+    launches = plan(world, Limits(aging=timedelta(hours=1)), now=T0).launches
+    assert [launch.job_id for launch in launches] == ["job2"]
 
 
 def test_a_plan_says_when_to_plan_again():

@@ -108,6 +108,26 @@ def test_no_answer_makes_it_raise(
     assert training is None or not training.state.is_terminal or status in training.state
 
 
+@pytest.mark.parametrize(
+    ("secondary", "phases", "expected"),
+    [
+        ("Starting", ["Starting"], TrainingState.PENDING),
+        ("Pending", ["Starting", "Pending"], TrainingState.PENDING),
+        ("Starting", ["Pending", "Starting"], TrainingState.RUNNING),
+        ("Downloading", ["Starting", "Pending", "Downloading"], TrainingState.RUNNING),
+        ("Pending", ["Pending", "Starting", "Pending"], TrainingState.PENDING),
+    ],
+)
+def test_a_training_that_was_pending_and_is_no_more_has_its_instances(
+    secondary, phases, expected
+) -> None:
+    document = described("InProgress", secondary, phases=[(phase, "") for phase in phases])
+    training = training_of(document)
+    assert training is not None
+    assert training.state is expected
+    assert training.started_at is None
+
+
 # --- evidence, and the class that it is given ---------------------------------------------
 
 WAIT = ("Pending", "Training job waiting for capacity")

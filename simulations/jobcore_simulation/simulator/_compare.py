@@ -93,8 +93,7 @@ def rate(outcome: Outcome, bound: Outcome) -> Row:
     """Set an outcome beside the clairvoyant's."""
     end = max(outcome.makespan, bound.makespan)
     waits, best = outcome.waits_until(end) or [0.0], bound.waits_until(end) or [0.0]
-    done = sum(work for at, work in outcome.worked if at <= bound.makespan)
-    everything = sum(work for _, work in bound.worked)
+    done, everything = outcome.done_by(bound.makespan), bound.done_by(bound.makespan)
     person = outcome.by_hand or ByHand(
         readings=outcome.statuses.get("Failed", 0), resubmissions=outcome.held + outcome.gave_up
     )

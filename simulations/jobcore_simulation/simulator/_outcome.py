@@ -62,7 +62,7 @@ class Outcome:
         held: jobs that wait for a person at the end.
         by_hand: what a person did, where one did it.
         digest: a hash of all that happened; two runs that agree in it are the same run.
-        worked: when a job was over, and the slot seconds that it had trained.
+        worked: of each job, when it ended, the seconds that it trained, and its instances.
         samples: the world over time, thinned out as a run gets long.
     """
 
@@ -84,7 +84,7 @@ class Outcome:
     held: int = 0
     by_hand: ByHand | None = None
     samples: list[Sample] = field(default_factory=list)
-    worked: list[tuple[float, float]] = field(default_factory=list)
+    worked: list[tuple[float, float, int]] = field(default_factory=list)
     jain: float = 1.0
     events: int = 0
     digest: str = ""
@@ -96,7 +96,13 @@ class Outcome:
         trained = _training(task)
         self.waits.append(max(at - task.submitted - trained, 0.0))
         self.makespan = at
-        self.worked.append((at, trained * task.count))
+        self.worked.append((at, trained, task.count))
+
+    def done_by(self, moment: float) -> float:
+        """Slot seconds of training done by *moment*; of a job that ends later, the part before."""
+        return sum(
+            max(0.0, trained - max(0.0, at - moment)) * count for at, trained, count in self.worked
+        )
 
     def never_ended(self, at: float, task: Task) -> None:
         """Note that a job was given up, or left over, at *at*."""

@@ -264,6 +264,9 @@ class Fleet:
             return
         if run.pool.room() >= run.count:
             self._place(run)
+            if self.provider.max_pending is not None:  # Pending is over: it can be seen
+                run.state = TrainingState.RUNNING
+                self.tell(run.request.job_id)
         self._offer(run.pool)
 
     def _place(self, run: _Run) -> None:

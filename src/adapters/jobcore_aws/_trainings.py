@@ -70,10 +70,22 @@ def _state(description: Mapping[str, Any]) -> TrainingState | None:
     ):
         return None
     if secondary in _NOT_RUNNING_YET:
-        return TrainingState.PENDING
+        return TrainingState.RUNNING if _was_given(description) else TrainingState.PENDING
     if secondary in _RUNNING or description.get("TrainingStartTime") is not None:
         return TrainingState.RUNNING
     return TrainingState.PENDING
+
+
+def _was_given(description: Mapping[str, Any]) -> bool:
+    """
+    Say whether a training that does not train yet has its instances: it was Pending, and is not any more.
+
+    That is known minutes before it trains, and from then on its instances count as ours. One that was
+    never Pending may have them or not: Starting is said of both.
+    """
+    if description.get("SecondaryStatus") == WAITED:
+        return False
+    return any(t.get("Status") == WAITED for t in _transitions(description))
 
 
 def _detail(description: Mapping[str, Any]) -> str:
