@@ -162,7 +162,7 @@ def test_a_workload_is_ordered_and_what_never_ran_is_passed_over(tmp_path):
     ("text", "told"),
     [
         ("a,b\n1,2\n", ["line 1", "submit_s,duration_s"]),
-        ("submit_s,duration_s\n,5\n3,\n", ["of 2 rows none"]),
+        ("submit_s,duration_s\n,5\n3,\n", ["of 2 rows none has both submit_s and duration_s"]),
         ("submit_s,duration_s\n1,2\nx,2\n", ["line 3", "submit_s", "'x'"]),
         ("submit_s,duration_s\n1,-2\n", ["line 2", "duration_s", "0 or more"]),
         ("submit_s,duration_s,gpus\n1,2,many\n", ["line 2", "gpus", "many"]),

@@ -19,7 +19,7 @@ from jobcore_cli._session import Session
 
 from ._charts import Part, report_parts
 from ._compare import Run, runs, summary
-from ._png import MissingLibrary, write_pngs
+from ._png import MissingLibrary, check_library, write_pngs
 from ._policies import TITLES, known
 from ._report import page, table
 from ._scenario import Scenario, builtin, load
@@ -107,6 +107,8 @@ def simulate_command(
     if listing:
         return _list(session)
     try:
+        if png is not None:
+            check_library()
         for name in policies:
             known(name)
         worlds = [load(name) for name in scenarios]
@@ -130,6 +132,9 @@ def simulate_command(
             raise CliError(msg)
     except ValueError as error:
         raise CliError(str(error)) from None
+    except MissingLibrary as error:
+        msg = f"--png: {error}"
+        raise CliError(msg) from None
     if not worlds:
         if not comparing:
             msg = "name a scenario (jobcore simulate --list), or give --compare or --capacity"
@@ -218,9 +223,6 @@ def _write(report: Path | None, png: Path | None, made: list[Run]) -> None:
         charts = [chart for part in parts for chart in (*part.charts, *part.details)]
         try:
             written = write_pngs(charts, png)
-        except MissingLibrary as error:
-            msg = f"--png: {error}"
-            raise CliError(msg) from None
         except OSError as error:
             msg = f"--png {png}: {error.strerror}"
             raise CliError(msg) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ._charts import BACKGROUND, Chart, ticks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MissingLibrary", "write_pngs"]
+__all__ = ["MissingLibrary", "check_library", "write_pngs"]
 
 _PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#3b9bd0", "#666666", "#7a3b9a")
 _AREA, _GRID, _SOFT = "#e3e6e8", "#e4e4e4", "#5a5a5a"
@@ -38,6 +39,22 @@ class MissingLibrary(Exception):  # noqa: N818  (it is not an error of the progr
     """matplotlib is not installed; the message says what to do."""
 
 
+def check_library() -> None:
+    """
+    See that PNGs can be made, before a long run and not after it.
+
+    Raises:
+        MissingLibrary: matplotlib is not installed.
+    """
+    try:
+        missing = find_spec("matplotlib") is None
+    except ValueError:  # it was taken out of sys.modules
+        missing = True
+    if missing:
+        msg = "PNGs need matplotlib: pip install 'jobcore-scheduler[simulation]'"
+        raise MissingLibrary(msg)
+
+
 def write_pngs(charts: Iterable[Chart], folder: Path) -> list[Path]:
     """
     Draw *charts* into *folder*, which is made if need be.
@@ -51,14 +68,12 @@ def write_pngs(charts: Iterable[Chart], folder: Path) -> list[Path]:
         MissingLibrary: matplotlib is not installed.
         OSError: the folder or a file cannot be written.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib import style
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        msg = f"PNGs need {error.name}: pip install 'jobcore-scheduler[simulation]'"
-        raise MissingLibrary(msg) from None
+    check_library()
+    import matplotlib as mpl
+    from matplotlib import style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with style.context("default"), mpl.rc_context(_RC):

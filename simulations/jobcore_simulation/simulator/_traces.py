@@ -237,7 +237,7 @@ def work_from(path: Path, source: str = "") -> list[WorkRow]:
         found.append(made)
     if not found:
         which = f" and a source that contains {source!r}" if source else ""
-        msg = f"{path}: of {total} rows none has a submit_s, a duration_s{which}"
+        msg = f"{path}: of {total} rows none has both submit_s and duration_s{which}"
         raise ValueError(msg)
     return sorted(found, key=lambda row: row.submitted)
 
