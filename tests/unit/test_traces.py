@@ -80,6 +80,13 @@ def test_the_last_of_two_rows_of_one_moment_counts(tmp_path):
     assert capacity_from(path)["a"].steps == ((0.0, 2), (60.0, 5))
 
 
+def test_a_trace_that_hardly_changes_does_not_begin_again_every_hour(tmp_path):
+    rows = [f"often,{n * 60},{n % 2}" for n in range(6)]
+    path = write(tmp_path / "c.csv", rle("once,0,0", "once,30,1", *rows, "never,0,4"))
+    never, often, once = scenario_from(path, None).pools
+    assert (never.repeat, often.repeat, once.repeat) == (0.0, 300 + 3600.0, 30 + 86400.0)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [

@@ -18,7 +18,9 @@ __all__ = ["Trace", "WorkRow", "capacity_from", "scenario_from", "work_from"]
 
 _SUFFIXES = (".gz", ".json", ".csv")
 _YEAR = 365 * 86400.0
-_LAST_STEP = 3600.0  # seconds that the last step of a CSV stands for: the file does not say
+# Seconds that the last step of a CSV stands for: the file does not say. What hardly changed was
+# watched for longer than an hour: it would else begin again, and be interrupted, every hour.
+_LAST_STEP, _LAST_STEP_OF_FEW, _FEW = 3600.0, 86400.0, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ def capacity_from(paths: Path | Sequence[Path], pattern: str = "") -> dict[str, 
 
     Two formats, each gzipped or not: run-length CSV with the columns ``t_s,available`` and, where a
     file has several traces, ``trace_id``; and SkyPilot's JSON (``{"metadata": {"gap_seconds": ...},
-    "data": [instances, ...]}``), a trace named for its file. A CSV's last step counts for an hour.
+    "data": [instances, ...]}``), a trace named for its file. A CSV's last
+    step counts for an hour, or for a day where there are three steps or fewer.
 
     Args:
         paths: files, or folders of which every .csv, .json and .gz below is read.
@@ -166,10 +169,12 @@ def _traces(path: Path) -> dict[str, Trace]:
     if not steps:
         msg = f"{path}: no line below the header"
         raise ValueError(msg)
-    return {
-        name: Trace(_merged(sorted(part.items())), max(part) + _LAST_STEP)
-        for name, part in steps.items()
-    }
+    found = {}
+    for name, part in steps.items():
+        merged = _merged(sorted(part.items()))
+        last = _LAST_STEP if len(merged) > _FEW else _LAST_STEP_OF_FEW
+        found[name] = Trace(merged, max(part) + last)
+    return found
 
 
 def _from_json(path: Path, text: str) -> Trace:
