@@ -274,10 +274,13 @@ def test_real_traces_run():
         traces / "capacity_rle.csv.gz",
         traces / "workload.csv.gz",
         pattern="1-node/aws-10-26-2022",
-        jobs_max=60,
+        source="philly",
+        jobs_max=300,
         scale=4,
     )
-    (row,) = compare([scenario], policies=["jobcore"])
+    # Of the jobs some take months, on instances that are taken away every half hour.
+    short = [task for task in scenario.tasks("1") if task.work < 6 * 3600][:60]
+    (row,) = compare([replace(scenario, tasks_given=short)], policies=["jobcore"])
     assert row.completed
     assert row.mean_ratio < 1.5
 
