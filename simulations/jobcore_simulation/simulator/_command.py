@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from time import monotonic
 
 import click
 
@@ -14,10 +17,11 @@ from jobcore_cli._app import common
 from jobcore_cli._errors import OK, CliError
 from jobcore_cli._session import Session
 
-from ._compare import Row, compare, summary
-from ._policies import POLICIES, policy
+from ._charts import Part, report_parts
+from ._compare import Run, runs, summary
+from ._png import MissingLibrary, check_library, write_pngs
+from ._policies import TITLES, known
 from ._report import page, table
-from ._run import simulate
 from ._scenario import Scenario, builtin, load
 from ._traces import scenario_from
 
@@ -33,10 +37,16 @@ __all__ = ["simulate_command"]
 @click.option("--seed", "seeds", multiple=True, help="May be repeated.  [1]")
 @click.option(
     "--capacity",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Capacity traces: run-length CSV or SkyPilot's JSON, gzipped or not.",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Capacity traces: run-length CSV or SkyPilot's JSON, gzipped or not, or a folder of them; may be repeated.",
 )
-@click.option("--trace", default="", help="Of that file, the traces whose name contains this.")
+@click.option("--trace", default="", help="Of these, the traces whose name contains this.")
+@click.option(
+    "--pools",
+    type=click.IntRange(1),
+    help="Of these, the first so many by name; each is a pool.  [all]",
+)
 @click.option(
     "--workload",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -49,12 +59,23 @@ __all__ = ["simulate_command"]
     "--scale", type=click.IntRange(1), default=1, help="Instances for each of the trace's.  [1]"
 )
 @click.option(
+    "--gpus-per-instance",
+    type=click.FloatRange(min=0, min_open=True),
+    default=8.0,
+    help="GPUs of an instance: a job of the workload asks for as many as it needs.  [8]",
+)
+@click.option(
     "--max-pending", type=click.FloatRange(min=1), help="Seconds that a launch waits Pending."
 )
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write an HTML page with charts.",
+)
+@click.option(
+    "--png",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the same charts as PNGs into this folder (needs matplotlib).",
 )
 @click.pass_obj
 def simulate_command(
@@ -66,88 +87,153 @@ def simulate_command(
     comparing: bool,
     policies: tuple[str, ...],
     seeds: tuple[str, ...],
-    capacity: Path | None,
+    capacity: tuple[Path, ...],
     trace: str,
+    pools: int | None,
     workload: Path | None,
     jobs: int,
     scale: int,
+    gpus_per_instance: float,
     max_pending: float | None,
     report: Path | None,
+    png: Path | None,
 ) -> int:
     """
     Simulate jobs in a shortage: the production ticks on a virtual clock.
 
     SCENARIO is the name of one that comes along (see --list) or a .toml file; with
-    --compare and none, all that come along. Ratios are to a clairvoyant.
+    --compare and none, all that come along but the longest. Ratios are to a clairvoyant.
     """
     if listing:
         return _list(session)
     try:
+        if png is not None:
+            check_library()
         for name in policies:
-            policy(name)
+            known(name)
         worlds = [load(name) for name in scenarios]
-        if capacity is not None:
+        if capacity:
             worlds.append(
-                scenario_from(capacity, workload, pattern=trace, jobs_max=jobs, scale=scale)
+                scenario_from(
+                    capacity,
+                    workload,
+                    pattern=trace,
+                    pools_max=pools,
+                    jobs_max=jobs,
+                    scale=scale,
+                    gpus_per_instance=gpus_per_instance,
+                )
             )
+            number = len(worlds[-1].pools)
+            of = f"{number} pools" if number > 1 else "1 pool"
+            click.echo(f"capacity: {of}: {worlds[-1].title}", err=True)
         elif workload is not None:
             msg = "--workload needs --capacity"
             raise CliError(msg)
     except ValueError as error:
         raise CliError(str(error)) from None
+    except MissingLibrary as error:
+        msg = f"--png: {error}"
+        raise CliError(msg) from None
     if not worlds:
         if not comparing:
             msg = "name a scenario (jobcore simulate --list), or give --compare or --capacity"
             raise CliError(msg)
-        worlds = [load(name) for name in builtin()]
+        worlds = [world for world in map(load, builtin()) if not world.apart]
     if max_pending is not None:
         worlds = [replace(w, provider=replace(w.provider, max_pending=max_pending)) for w in worlds]
-    chosen = policies or (tuple(POLICIES) if comparing else ("jobcore",))
-    rows = _run(worlds, chosen, seeds or ("1",))
+    chosen = policies or (tuple(TITLES) if comparing else ("jobcore",))
+    made = _run(worlds, chosen, seeds or ("1",), charts=report is not None or png is not None)
+    rows = [run.row for run in made]
     if session.as_json:
         document = {"runs": [asdict(row) for row in rows], "means": summary(rows)}
         click.echo(json.dumps(document))
     else:
         click.echo(table(rows))
-    if report is not None:
-        _write(report, rows, worlds, chosen[0], (seeds or ("1",))[0])
+    if report is not None or png is not None:
+        _write(report, png, made)
     return OK
 
 
-def _run(worlds: list[Scenario], policies: tuple[str, ...], seeds: tuple[str, ...]) -> list[Row]:
-    show = sys.stderr.isatty()
-
-    def done(over: int, of: int) -> None:
-        if show:
-            filled = 30 * over // of
-            bar = "#" * filled + "." * (30 - filled)
-            click.echo(f"\r[{bar}] {over} of {of} runs", err=True, nl=over == of)
-
+def _run(
+    worlds: list[Scenario], policies: tuple[str, ...], seeds: tuple[str, ...], *, charts: bool
+) -> list[Run]:
     processes = min(os.cpu_count() or 1, len(worlds) * len(policies) * len(seeds))
-    try:
-        return compare(worlds, policies=policies, seeds=seeds, processes=processes, done=done)
-    except ValueError as error:
-        raise CliError(str(error)) from None
+    with _progress(len(worlds) * len(policies) * len(seeds)) as progress:
+        try:
+            return runs(
+                worlds,
+                policies=policies,
+                seeds=seeds,
+                processes=processes,
+                charts=charts,
+                progress=progress,
+            )
+        except ValueError as error:
+            raise CliError(str(error)) from None
 
 
-def _write(report: Path, rows: list[Row], worlds: list[Scenario], chosen: str, seed: str) -> None:
-    outcomes = [
-        simulate(world, seed, scheduler=policy(chosen)(world, seed), policy=chosen)
-        for world in worlds[:4]
-    ]
-    try:
-        report.write_text(page(rows, outcomes), encoding="utf-8")
-    except OSError as error:
-        msg = f"--report {report}: {error.strerror}"
-        raise CliError(msg) from None
-    click.echo(f"wrote {report}", err=True)
+@contextmanager
+def _progress(count: int) -> Iterator[Callable[[float], None]]:
+    """Show on a terminal, and only there, how far the runs are; stdout is left alone."""
+    if not sys.stderr.isatty():
+        yield lambda share: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=Console(stderr=True),
+        transient=True,
+        auto_refresh=False,  # no thread: processes are forked below
+    )
+    drawn = float("-inf")
+
+    def show(share: float) -> None:
+        nonlocal drawn
+        if monotonic() - drawn >= 0.1:
+            drawn = monotonic()
+            bar.update(task, completed=share, refresh=True)
+
+    with bar:
+        task = bar.add_task(f"{count} run{'s' if count > 1 else ''}", total=1.0)
+        yield show
+
+
+def _write(report: Path | None, png: Path | None, made: list[Run]) -> None:
+    parts: list[Part] = report_parts(made)
+    if report is not None:
+        try:
+            report.write_text(page([run.row for run in made], parts), encoding="utf-8")
+        except OSError as error:
+            msg = f"--report {report}: {error.strerror}"
+            raise CliError(msg) from None
+        click.echo(f"wrote {report}", err=True)
+    if png is not None:
+        charts = [chart for part in parts for chart in (*part.charts, *part.details)]
+        try:
+            written = write_pngs(charts, png)
+        except OSError as error:
+            msg = f"--png {png}: {error.strerror}"
+            raise CliError(msg) from None
+        click.echo(f"wrote {len(written)} charts into {png}", err=True)
 
 
 def _list(session: Session) -> int:
     if session.as_json:
         found = {
             "scenarios": builtin(),
-            "policies": {n: title for n, (title, _) in POLICIES.items()},
+            "policies": dict(TITLES),
         }
         click.echo(json.dumps(found))
         return OK
@@ -155,6 +241,6 @@ def _list(session: Session) -> int:
     for name, title in builtin().items():
         click.echo(f"  {name:16s} {title}")
     click.echo("\nPolicies:")
-    for name, (title, _) in POLICIES.items():
+    for name, title in TITLES.items():
         click.echo(f"  {name:16s} {title}")
     return OK

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from statistics import fmean, median
+from typing import Any
 
+from ._by_hand import by_hand
+from ._curves import Curves, curves_of
 from ._oracle import clairvoyant
-from ._policies import POLICIES, policy
-from ._run import Outcome, simulate
+from ._outcome import ByHand, Outcome
+from ._policies import BY_HAND, TITLES, policy
+from ._run import simulate
 from ._scenario import Scenario
 
-__all__ = ["Row", "compare", "rate", "summary"]
+__all__ = ["Row", "Run", "compare", "rate", "runs", "summary"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +25,23 @@ class Row:
     """
     One policy in one scenario with one seed. Waits in seconds; ratios are to the clairvoyant's.
 
+    A sound job that was given up, or was left at the horizon, counts as waiting until the last job
+    is over, here or with the clairvoyant.
+
     Args:
+        completed: whether all jobs were over before the horizon.
         wait_mean, wait_p50, wait_p95, wait_max: from submission to the end, without the training itself.
         capacity_used: the work done by the moment the clairvoyant is finished, against all of it.
         wasted_per_job: creates that led to nothing (refused, throttled, or given up unstarted).
         jain: fairness of the service that shares got while they had jobs waiting.
-        interventions: jobs that lost five launches or more: with a budget of five attempts a
-            person would have had to submit them again.
-        polls: looks at the job list that a person would have made, one an hour.
+        gave_up: jobs that ended Failed although nothing was wrong with them.
+        left: jobs not over at the horizon.
+        lost_five: jobs that lost five launches or more: a budget of five attempts would have ended them.
+        interventions: what a person had to do about single jobs. By hand: each resubmission.
+            Else: jobs held for a person, and those in *gave_up*, which have to be submitted again.
+        readings: failures that a person had to read to know what to do. By hand: each failed
+            attempt. Else: each job that ended Failed: its one message names the cause.
+        polls: looks at the list of jobs. Nobody needs to look where a message comes.
     """
 
     scenario: str
@@ -48,10 +62,23 @@ class Row:
     wasted_per_job: float
     calls_per_job: float
     jain: float
+    gave_up: int
+    left: int
+    lost_five: int
     interventions: int
+    readings: int
     polls: int
     messages: int
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row, and where charts are wanted, how the run and the clairvoyant's looked over time."""
+
+    row: Row
+    curves: Curves | None = None
+    bound: Curves | None = None
 
 
 def _at(sorted_values: Sequence[float], share: float) -> float:
@@ -64,8 +91,12 @@ def _ratio(value: float, bound: float) -> float:
 
 def rate(outcome: Outcome, bound: Outcome) -> Row:
     """Set an outcome beside the clairvoyant's."""
-    waits, best = sorted(outcome.waits) or [0.0], sorted(bound.waits) or [0.0]
+    end = max(outcome.makespan, bound.makespan)
+    waits, best = outcome.waits_until(end) or [0.0], bound.waits_until(end) or [0.0]
     done, everything = outcome.done_by(bound.makespan), bound.done_by(bound.makespan)
+    person = outcome.by_hand or ByHand(
+        readings=outcome.statuses.get("Failed", 0), resubmissions=outcome.held + outcome.gave_up
+    )
     return Row(
         scenario=outcome.scenario,
         policy=outcome.policy,
@@ -85,53 +116,120 @@ def rate(outcome: Outcome, bound: Outcome) -> Row:
         wasted_per_job=outcome.wasted / max(outcome.jobs, 1),
         calls_per_job=outcome.calls / max(outcome.jobs, 1),
         jain=outcome.jain,
-        interventions=outcome.many_losses,
-        polls=int(outcome.makespan // 3600),
+        gave_up=outcome.gave_up,
+        left=len(outcome.unfinished) - outcome.gave_up,
+        lost_five=outcome.many_losses,
+        interventions=person.resubmissions,
+        readings=person.readings,
+        polls=person.looks,
         messages=outcome.messages,
         digest=outcome.digest,
     )
 
 
-def _one(task: tuple[Scenario, str, Sequence[str]]) -> list[Row]:
-    scenario, seed, policies = task
+@dataclass(frozen=True, slots=True)
+class _Task:
+    number: int
+    scenario: Scenario
+    seed: str
+    policy: str
+    drawn: bool
+
+
+def _one(task: _Task, progress: Callable[[float], None]) -> Run:
+    scenario, seed = task.scenario, task.seed
     bound = clairvoyant(scenario, seed)
-    return [
-        rate(simulate(scenario, seed, scheduler=policy(name)(scenario, seed), policy=name), bound)
-        for name in policies
-    ]
+    if task.policy == BY_HAND:
+        outcome = by_hand(scenario, seed, progress=progress)
+    else:
+        outcome = simulate(
+            scenario,
+            seed,
+            scheduler=policy(task.policy)(scenario, seed),
+            policy=task.policy,
+            progress=progress,
+        )
+    progress(1.0)
+    row = rate(outcome, bound)
+    if not task.drawn:
+        return Run(row)
+    end = max(outcome.makespan, bound.makespan)
+    return Run(row, curves_of(outcome, end), curves_of(bound, end))
 
 
-def compare(
+# What the processes share: which share of each task is done. Set once in each, at its start.
+_shares: Any = None
+
+
+def _share_progress(shares: Any) -> None:
+    global _shares  # noqa: PLW0603
+    _shares = shares
+
+
+def _in_process(task: _Task) -> Run:
+    def note(share: float) -> None:
+        _shares[task.number] = share
+
+    return _one(task, note)
+
+
+def runs(
     scenarios: Sequence[Scenario],
     *,
-    policies: Sequence[str] = tuple(POLICIES),
+    policies: Sequence[str] = tuple(TITLES),
     seeds: Sequence[str] = ("1",),
     processes: int = 1,
-    done: Callable[[int, int], None] = lambda done, of: None,
-) -> list[Row]:
+    charts: bool = True,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[Run]:
     """
     Run every policy in every scenario with every seed.
 
     Args:
         processes: how many to run at once; the results do not depend on it.
-        done: called with how many of how many runs are over.
+        charts: whether to keep what charts are made of, of the first seed.
+        progress: told now and then which share of the jobs of all runs is over.
     """
-    tasks = [(s, seed, [name]) for s in scenarios for seed in seeds for name in policies]
-    rows: list[Row] = []
-    for part in _results(tasks, processes):
-        rows += part
-        done(len(rows), len(tasks))
-    return rows
+    tasks = [
+        _Task(number, scenario, seed, name, charts and seed == seeds[0])
+        for number, (scenario, seed, name) in enumerate(
+            (scenario, seed, name) for scenario in scenarios for seed in seeds for name in policies
+        )
+    ]
+    sizes = [len(task.scenario.tasks_given or ()) or task.scenario.work.jobs for task in tasks]
+    total = float(max(sum(sizes), 1))
+    if processes <= 1 or len(tasks) <= 1:
+        made, before = [], 0.0
+        for task, size in zip(tasks, sizes, strict=True):
+
+            def note(share: float, before: float = before, size: int = size) -> None:
+                progress((before + share * size) / total)
+
+            made.append(_one(task, note))
+            before += size
+        return made
+    shares = multiprocessing.Array("d", len(tasks), lock=False)
+    with ProcessPoolExecutor(
+        min(processes, len(tasks)), initializer=_share_progress, initargs=(shares,)
+    ) as pool:
+        futures = [pool.submit(_in_process, task) for task in tasks]
+        left: set[Future[Run]] = set(futures)
+        while left:
+            _, left = wait(left, timeout=0.25, return_when=FIRST_COMPLETED)
+            progress(sum(share * size for share, size in zip(shares, sizes, strict=True)) / total)
+        return [future.result() for future in futures]
 
 
-def _results(
-    tasks: Sequence[tuple[Scenario, str, Sequence[str]]], processes: int
-) -> Iterator[list[Row]]:
-    if processes <= 1:
-        yield from map(_one, tasks)
-        return
-    with ProcessPoolExecutor(processes) as pool:
-        yield from pool.map(_one, tasks)
+def compare(
+    scenarios: Sequence[Scenario],
+    *,
+    policies: Sequence[str] = tuple(TITLES),
+    seeds: Sequence[str] = ("1",),
+    processes: int = 1,
+) -> list[Row]:
+    """Run every policy in every scenario with every seed, and give the figures (see `runs`)."""
+    made = runs(scenarios, policies=policies, seeds=seeds, processes=processes, charts=False)
+    return [run.row for run in made]
 
 
 _MEANS = (
@@ -150,6 +248,7 @@ def summary(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
         values = [asdict(row) for row in part]
         result[name] = {key: fmean(value[key] for value in values) for key in _MEANS}
         result[name]["wasted_per_job_median"] = median(row.wasted_per_job for row in part)
-        result[name]["interventions"] = float(sum(row.interventions for row in part))
+        for key in ("interventions", "readings", "polls", "gave_up", "left", "lost_five"):
+            result[name][key] = float(sum(value[key] for value in values))
         result[name]["messages_per_job"] = sum(r.messages for r in part) / sum(r.jobs for r in part)
     return result

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ._engine import Engine, seconds
-from ._run import Outcome, Sample
+from ._outcome import SAMPLES_MAX, Outcome, Sample
 from ._scenario import Scenario, Task
 from ._world import Draws, checkpointed, victims
 
@@ -49,8 +49,9 @@ class _Oracle:
         self.out = Outcome(scenario=scenario.name, policy="clairvoyant", seed=seed, jobs=0)
         self.pools: dict[str, _Pool] = {}
         self.waiting: dict[int, _Held] = {}
+        self.sample_every = seconds(300)
         self.left = 0
-        self.sorted = True
+        self.open: dict[int, Task] = {}
 
     def run(self) -> Outcome:
         engine, out = self.engine, self.out
@@ -64,11 +65,14 @@ class _Oracle:
             engine.stream(_changes(pool, spec.others), self._reothers)
         tasks = self.scenario.tasks(self.draws.seed)
         self.left = out.jobs = len(tasks)
+        self.open = {task.number: task for task in tasks}
         engine.stream(((seconds(t.submitted), t) for t in tasks), self._arrive)
         engine.at(0, self._sample)
         out.completed = engine.run(
             until=lambda: self.left == 0, horizon=seconds(self.scenario.horizon)
         )
+        for task in self.open.values():
+            out.never_ended(max(out.makespan, engine.now / 1e6), task)
         out.events = engine.events
         return out
 
@@ -77,7 +81,10 @@ class _Oracle:
         capacity = sum(pool.capacity for pool in self.pools.values())
         at = self.engine.now / 1e6
         self.out.samples.append(Sample(at, capacity, used, used, self.left, {}))
-        self.engine.after(seconds(300), self._sample)
+        if len(self.out.samples) >= SAMPLES_MAX:
+            del self.out.samples[1::2]
+            self.sample_every *= 2
+        self.engine.after(self.sample_every, self._sample)
 
     def _arrive(self, task: Task) -> None:
         self._wait(_Held(task))
@@ -128,6 +135,7 @@ class _Oracle:
             self._wait(held)
         else:
             self.left -= 1
+            del self.open[task.number]
             self.out.ended(self.engine.now / 1e6, task)
         self._assign()
 

@@ -28,7 +28,7 @@ from jobcore import (
 
 from ._scenario import Scenario
 
-__all__ = ["POLICIES", "Policy", "policy"]
+__all__ = ["BY_HAND", "POLICIES", "TITLES", "Policy", "known", "policy"]
 
 _BAD = (FactKind.LOST, FactKind.REFUSED)
 
@@ -208,14 +208,37 @@ POLICIES: Mapping[str, tuple[str, Policy]] = {
 }
 
 
-def policy(name: str) -> Policy:
+#: Not a scheduler of the ticks, but a model of its own (`_by_hand`).
+BY_HAND = "by-hand"
+
+#: Everything that can be compared, by name.
+TITLES: Mapping[str, str] = {
+    **{name: title for name, (title, _) in POLICIES.items()},
+    BY_HAND: "a script, and a person who looks hourly in office hours and submits again",
+}
+
+
+def known(name: str) -> None:
     """
-    Find a policy by its name.
+    Check that there is a policy of that name, `by-hand` included.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is none.
     """
+    if name not in TITLES:
+        msg = f"policy: there is no {name!r}; known: {', '.join(TITLES)}"
+        raise ValueError(msg)
+
+
+def policy(name: str) -> Policy:
+    """
+    Find a scheduler by the policy's name.
+
+    Raises:
+        ValueError: there is none of that name, or it is not a scheduler of the ticks (`by-hand`).
+    """
+    known(name)
     if name not in POLICIES:
-        msg = f"policy: there is no {name!r}; known: {', '.join(POLICIES)}"
+        msg = f"policy: {name!r} is not a scheduler of the ticks"
         raise ValueError(msg)
     return POLICIES[name][1]

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
+from ._charts import Chart, Part
 from ._compare import Row, summary
-from ._policies import POLICIES
-from ._run import Outcome
+from ._policies import BY_HAND, TITLES
+from ._svg import STYLE, svg
 
 __all__ = ["page", "table"]
 
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds < 3.6e6 else f"{seconds / 3600:.0f} h"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} m" if seconds < 6e5 else f"{seconds / 3600:.0f} h"
+
+
+def _times(ratio: float) -> str:
+    return f"x{ratio:.{3 if ratio < 9.9995 else 1 if ratio < 99.95 else 0}f}"
+
+
+# 80 columns in all, whatever the figures.
 _COLUMNS: Sequence[tuple[str, Callable[[Row], str]]] = (
     ("policy", lambda r: r.policy),
-    ("makespan", lambda r: f"{r.makespan / 3600:.1f} h"),
-    ("wait p50", lambda r: f"{r.wait_p50 / 60:.0f} m"),
-    ("p95", lambda r: f"{r.wait_p95 / 60:.0f} m"),
-    ("mean", lambda r: f"x{r.mean_ratio:.3f}"),
-    ("p95", lambda r: f"x{r.p95_ratio:.3f}"),
+    ("took", lambda r: _hours(r.makespan)),
+    ("wait p50", lambda r: _minutes(r.wait_p50)),
+    ("p95", lambda r: _minutes(r.wait_p95)),
+    ("mean", lambda r: _times(r.mean_ratio)),
+    ("p95", lambda r: _times(r.p95_ratio)),
     ("used", lambda r: f"{r.capacity_used:.3f}"),
     ("wasted", lambda r: f"{r.wasted_per_job:.2f}"),
-    ("Jain", lambda r: f"{r.jain:.3f}"),
+    ("Jain", lambda r: f"{r.jain:.2f}"),
+    ("hand", lambda r: f"{r.interventions}"),
 )
 _TOTALS: Sequence[tuple[str, str, str]] = (
     ("mean wait", "mean_ratio", ".3f"),
@@ -30,7 +46,7 @@ _TOTALS: Sequence[tuple[str, str, str]] = (
     ("Jain", "jain", ".3f"),
     ("wasted", "wasted_per_job", ".2f"),
     ("median", "wasted_per_job_median", ".2f"),
-    ("by hand", "interventions", ".0f"),
+    ("hand", "interventions", ".0f"),
 )
 
 
@@ -44,19 +60,43 @@ def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
+def _jobs(number: int) -> str:
+    return f"{number:,} job" + ("" if number == 1 else "s")
+
+
+def _notes(rows: Iterable[Row]) -> list[str]:
+    """Say in words what the figures alone would hide."""
+    notes = []
+    for row in rows:
+        if row.policy == BY_HAND:
+            notes.append(
+                f"{row.policy}: {row.polls:,} looks at the list, {row.readings:,} failures read, "
+                f"{row.interventions:,} submitted again"
+            )
+        if row.gave_up:
+            notes.append(
+                f"{row.policy}: {_jobs(row.gave_up)} given up, with nothing wrong with them"
+            )
+        if row.left:
+            notes.append(f"{row.policy}: {_jobs(row.left)} not over at the horizon")
+    return notes
+
+
 def table(rows: Sequence[Row]) -> str:
     """
     Set policies side by side, scenario by scenario, and their means below.
 
-    ``x1.030`` is 3 % more than the clairvoyant; *wasted* and *calls* are creates per job.
+    ``x1.030`` is 3 % more than the clairvoyant; *wasted* is creates per job that led to nothing;
+    *hand* is what a person had to do about single jobs.
     """
     lines: list[str] = []
     scenarios = list(dict.fromkeys(row.scenario for row in rows))
     for scenario in scenarios:
         part = [row for row in rows if row.scenario == scenario]
-        lines += [f"{scenario}: {part[0].jobs} jobs"]
+        lines += [f"{_printable(scenario)}: {_jobs(part[0].jobs)}"]
         cells = [[show(row) for _, show in _COLUMNS] for row in part]
         lines += [f"  {line}" for line in _grid([name for name, _ in _COLUMNS], cells)]
+        lines += [f"  {note}" for note in _notes(part)]
         lines.append("")
     if len(scenarios) > 1:
         lines.append(f"{len(scenarios)} scenarios, against the clairvoyant (1.000)")
@@ -68,142 +108,114 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines).rstrip()
 
 
+def _printable(text: str) -> str:
+    """Keep a name from steering the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 # --- the page ---------------------------------------------------------------------------
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 760, 200, 52, 26
-_COLOURS = ("#1f6f8b", "#c8553d", "#588157", "#8d6a9f", "#b08900", "#5c6b73", "#99582a", "#2f3e46")
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem;
-  color: #222; background: #fff }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .2rem .7rem; text-align: right }
-td:first-child, th:first-child { text-align: left } tr { border-bottom: 1px solid #ddd }
-svg { width: 100%; height: auto } text { font: 11px system-ui, sans-serif; fill: #555 }
-.note { color: #555 } figure { margin: 1rem 0 } figcaption { font-weight: 600 }
-"""
-
-
-def page(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> str:
+_STYLE = (
     """
-    Make one self-contained HTML page: the comparison, and four charts for each of *outcomes*.
+:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 1.5rem auto; max-width: 66rem; padding: 0 1rem;
+  color: var(--ink); background: var(--paper); overflow-wrap: anywhere }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin: 2.4rem 0 .4rem }
+.wide { overflow-x: auto; overflow-wrap: normal }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem }
+td, th { padding: .2rem .6rem; text-align: right; white-space: nowrap }
+td:first-child, th:first-child { text-align: left } tr { border-bottom: 1px solid var(--grid) }
+.charts { display: grid; gap: .5rem 2rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)) }
+figure { margin: .8rem 0 } figcaption { font-weight: 600; font-size: .95rem; margin-bottom: .3rem }
+.note { color: var(--soft) } summary { cursor: pointer; margin: .6rem 0 }
+"""
+    + STYLE
+)
+
+
+def page(rows: Sequence[Row], parts: Sequence[Part]) -> str:
+    """
+    Make one self-contained HTML page: the figures, and the charts.
 
     Nothing is loaded from elsewhere, and no script runs.
     """
-    parts = ["<h1>jobcore simulate</h1>"]
-    if rows:
-        parts.append(_comparison(rows))
-    for outcome in outcomes:
-        parts.append(f"<h2>{escape(outcome.scenario)}: {escape(outcome.policy)}</h2>")
-        parts += _charts(outcome)
+    body = ["<h1>jobcore simulate</h1>", *_figures(rows)]
+    for part in parts:
+        if part.heading:
+            body.append(f"<h2>{escape(part.heading)}</h2>")
+        body.append(_charts(part.charts))
+        if part.details:
+            title = escape(part.detail)
+            body.append(
+                f"<details><summary>{title} in detail</summary>{_charts(part.details)}</details>"
+            )
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f"<title>jobcore simulate</title><style>{_STYLE}</style></head><body>\n"
-        + "\n".join(parts)
+        + "\n".join(body)
         + "\n</body></html>\n"
     )
 
 
-def _comparison(rows: Sequence[Row]) -> str:
-    heads = "".join(f"<th>{escape(head)}</th>" for head, _, _ in _TOTALS)
+def _charts(charts: Sequence[Chart]) -> str:
+    figures = "".join(
+        f"<figure><figcaption>{escape(chart.title)}</figcaption>{svg(chart)}</figure>"
+        for chart in charts
+    )
+    return f'<div class="charts">{figures}</div>'
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(
-        f'<tr title="{escape(POLICIES[name][0])}"><td>{escape(name)}</td>'
-        + "".join(f"<td>{means[key]:{form}}</td>" for _, key, form in _TOTALS)
-        + "</tr>"
-        for name, means in summary(rows).items()
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>" for cells in rows
     )
-    count = len({row.scenario for row in rows})
-    cells = "".join(
-        f"<tr><td>{escape(row.scenario)}</td>"
-        + "".join(f"<td>{escape(show(row))}</td>" for _, show in _COLUMNS)
-        + "</tr>"
+    return f'<div class="wide"><table><tr>{heads}</tr>{body}</table></div>'
+
+
+def _figures(rows: Sequence[Row]) -> list[str]:
+    if not rows:
+        return []
+    scenarios = list(dict.fromkeys(row.scenario for row in rows))
+    seeds = list(dict.fromkeys(row.seed for row in rows))
+    names = ", ".join(escape(seed) for seed in seeds)
+    text = (
+        f"{len(scenarios)} scenario{'s' if len(scenarios) > 1 else ''}, seed {names}. Ratios (x) are "
+        "to a clairvoyant that sees the capacity of every pool at every moment. Wasted: creates per "
+        "job that led to nothing. Jain: fairness between shares, 1 is best. Hand: what a person "
+        "had to do about single jobs."
+    )
+    parts = [f'<p class="note">{text}</p>']
+    means = summary(rows)
+    if len(scenarios) > 1:
+        cells = [
+            [name, *(format(values[key], form) for _, key, form in _TOTALS)]
+            for name, values in means.items()
+        ]
+        parts.append(_table(["policy", *(total[0] for total in _TOTALS)], cells))
+    each = _table(
+        ["scenario", *(name for name, _ in _COLUMNS)],
+        ([row.scenario, *(show(row) for _, show in _COLUMNS)] for row in rows),
+    )
+    if len(scenarios) > 1:
+        each = f"<details><summary>scenario by scenario</summary>{each}</details>"
+    parts.append(each)
+    notes = [
+        (f"{row.scenario}: " if len(scenarios) > 1 else "") + note
         for row in rows
-    )
-    names = "".join(f"<th>{escape(name)}</th>" for name, _ in _COLUMNS)
-    return (
-        f'<p class="note">Means over {count} scenarios, against a clairvoyant (1.000) that sees the '
-        "capacity of every pool at every moment. Wasted: creates per job that led to nothing.</p>"
-        f"<table><tr><th>policy</th>{heads}</tr>{body}</table>"
-        f"<details><summary>scenario by scenario</summary><table><tr><th>scenario</th>{names}</tr>{cells}"
-        "</table></details>"
-    )
-
-
-def _charts(outcome: Outcome) -> list[str]:
-    samples = outcome.samples
-    hours = [sample.at / 3600 for sample in samples]
-    shares = sorted({share for sample in samples for share in sample.shares})[: len(_COLOURS)]
-    waits = sorted(outcome.waits)
-    count = max(len(waits), 1)
-    return [
-        _chart(
-            "Capacity and use (instances)",
-            "hours",
-            hours,
-            {
-                "capacity": [float(s.capacity) for s in samples],
-                "in use": [float(s.used) for s in samples],
-                "asked for": [float(s.asked) for s in samples],
-            },
-        ),
-        _chart("Jobs not over", "hours", hours, {"jobs": [float(s.waiting) for s in samples]}),
-        _chart(
-            "Slots in use by share",
-            "hours",
-            hours,
-            {share: [float(s.shares.get(share, 0)) for s in samples] for share in shares},
-        ),
-        _chart(
-            "Waits: share of jobs that waited at most so long",
-            "minutes",
-            [wait / 60 for wait in waits],
-            {"jobs": [(n + 1) / count for n in range(len(waits))]},
-        ),
+        for note in _notes([row])
     ]
-
-
-def _chart(title: str, unit: str, xs: Sequence[float], lines: Mapping[str, Sequence[float]]) -> str:
-    right = max(xs, default=1.0) or 1.0
-    top = max((max(ys, default=0.0) for ys in lines.values()), default=1.0) or 1.0
-    step = max(1, len(xs) // 700)
-
-    def place(x: float, y: float) -> str:
-        across = _LEFT + x / right * (_WIDTH - _LEFT - 10)
-        return f"{across:.1f},{_HEIGHT - _BOTTOM - y / top * (_HEIGHT - _BOTTOM - 12):.1f}"
-
-    parts = [_axes(right, top, unit)]
-    for number, (name, ys) in enumerate(lines.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        points = " ".join(place(x, y) for x, y in list(zip(xs, ys, strict=True))[::step])
-        parts.append(
-            f'<polyline fill="none" stroke="{colour}" stroke-width="1.6" points="{points}"/>'
+    if notes:
+        items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+        parts.append(f'<ul class="note">{items}</ul>')
+    if len(means) > 1:
+        known = "".join(
+            f"<li><b>{escape(name)}</b>: {escape(TITLES[name])}</li>"
+            for name in means
+            if name in TITLES
         )
-        if len(lines) > 1:
-            across = _LEFT + 8 + number * 88
-            parts.append(
-                f'<rect x="{across}" y="0" width="10" height="10" fill="{colour}"/>'
-                f'<text x="{across + 14}" y="9">{escape(name[:12])}</text>'
-            )
-    return (
-        f'<figure><figcaption>{escape(title)}</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'role="img" aria-label="{escape(title)}">{"".join(parts)}</svg></figure>'
-    )
-
-
-def _axes(right: float, top: float, unit: str) -> str:
-    floor = _HEIGHT - _BOTTOM
-    parts = [f'<path d="M{_LEFT} 12V{floor}H{_WIDTH - 10}" fill="none" stroke="#999"/>']
-    for part in range(5):
-        share = part / 4
-        x = _LEFT + share * (_WIDTH - _LEFT - 10)
-        y = floor - share * (floor - 12)
-        label = f"{right * share:.3g}" + (f" {unit}" if part == 4 else "")
-        anchor = "end" if part == 4 else "middle"
-        parts.append(
-            f'<text x="{x:.0f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{label}</text>'
-            f'<text x="{_LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{top * share:.3g}</text>'
-        )
-        parts.append(f'<path d="M{_LEFT} {y:.0f}H{_WIDTH - 10}" stroke="#eee"/>')
-    return "".join(parts)
+        parts.append(f"<details><summary>the policies</summary><ul>{known}</ul></details>")
+    return parts

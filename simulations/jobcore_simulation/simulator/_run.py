@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,74 +29,16 @@ from jobcore import (
 from jobcore_simulation.oracles import Watch
 
 from ._engine import Engine, Log, seconds, to_time
+from ._outcome import Outcome, Recorder, Sample, jain
 from ._scenario import Outage, Scenario, Task
 from ._store import ObjectStore
 from ._world import Fleet
 
-__all__ = ["Outcome", "Sample", "Simulation", "simulate"]
+__all__ = ["Outcome", "Sample", "Simulation", "jain", "simulate"]
 
 _TICK = seconds(60)
 _SWEEP = seconds(3600)
 _MOMENT = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The world at a moment: slots by pool, and use by share."""
-
-    at: float
-    capacity: int
-    used: int
-    asked: int
-    waiting: int
-    shares: Mapping[str, int]
-
-
-@dataclass(slots=True, kw_only=True)
-class Outcome:
-    """
-    What came of a run. Times in seconds.
-
-    Args:
-        waits: of each job, from submission to its end, without the seconds that it trained.
-        calls: creates asked for; *wasted* those that led to nothing, *throttled* included.
-        digest: a hash of all that happened; two runs that agree in it are the same run.
-        worked: of each job, when it ended, the seconds that it trained, and its instances.
-    """
-
-    scenario: str
-    policy: str
-    seed: str
-    jobs: int
-    makespan: float = 0.0
-    waits: list[float] = field(default_factory=list)
-    calls: int = 0
-    wasted: int = 0
-    throttled: int = 0
-    describes: int = 0
-    messages: int = 0
-    statuses: dict[str, int] = field(default_factory=dict)
-    many_losses: int = 0
-    samples: list[Sample] = field(default_factory=list)
-    worked: list[tuple[float, float, int]] = field(default_factory=list)
-    jain: float = 1.0
-    events: int = 0
-    digest: str = ""
-    completed: bool = True
-    looks: int = 0
-
-    def ended(self, at: float, task: Task) -> None:
-        """Note that a job is over: it waited for as long as it did not train."""
-        trained = sum(task.runs_for(a, 0.0) for a in ((1, 2) if task.flaky else (1,)))
-        self.waits.append(max(at - task.submitted - trained, 0.0))
-        self.makespan = at
-        self.worked.append((at, trained, task.count))
-
-    def done_by(self, moment: float) -> float:
-        """Slot seconds of training done by *moment*; of a job that ends later, the part before."""
-        return sum(
-            max(0.0, trained - max(0.0, at - moment)) * count for at, trained, count in self.worked
-        )
 
 
 class _Hints:
@@ -161,8 +102,14 @@ class Simulation:
         store: JobStore | None = None,
         check: Callable[[Simulation], None] | None = None,
         sample_every: float = 300.0,
+        progress: Callable[[float], None] = lambda share: None,
     ) -> None:
-        """Set up; `run` does the rest."""
+        """
+        Set up; `run` does the rest.
+
+        Args:
+            progress: told now and then which share of the jobs is over.
+        """
         self.engine = Engine()
         self.log = Log()
         self.scenario = scenario
@@ -187,6 +134,7 @@ class Simulation:
             on_change=self._noted,
         )
         self._check = check
+        self._progress = progress
         self._lag = seconds(scenario.provider.event_lag)
         self._placed: dict[tuple[tuple[str, ...], int], tuple[Placement, ...]] = {}
         self._hinted: dict[str, None] = {}
@@ -195,9 +143,10 @@ class Simulation:
         self._launch_at = self._look_at = self._notify_at = -1
         self._left = 0
         self._losses: dict[str, int] = {}
-        self._service: dict[str, list[float]] = {}
+        self._recorder = Recorder(self.outcome)
         self._sample_every = seconds(sample_every)
         self._submitted: dict[str, Task] = {}
+        self._open: dict[str, Task] = {}  # of them, those not over
         self._asked: dict[str, int] = {}  # slots that a share's unfinished jobs ask for
         if isinstance(check, Watch):
             check.attach(self)
@@ -250,7 +199,7 @@ class Simulation:
             self.engine.after(_TICK, self._submit, tasks)
             return
         for job_id, task in zip(ids, tasks, strict=True):
-            self._submitted[job_id] = task
+            self._submitted[job_id] = self._open[job_id] = task
             self._asked[task.share] = self._asked.get(task.share, 0) + task.count
         self._soon_launch(0)
 
@@ -355,44 +304,31 @@ class Simulation:
             self._losses[job.job_id] = self._losses.get(job.job_id, 0) + 1
 
     def _ended(self, job: Job) -> None:
-        task = self._submitted[job.job_id]
+        task = self._open.pop(job.job_id)
         self._asked[task.share] -= task.count
-        self.outcome.ended(self.engine.now / 1e6, task)
+        if job.status is Status.FAILED and not task.bug:
+            self.outcome.gave_up += 1
+            self.outcome.never_ended(self.engine.now / 1e6, task)
+        else:
+            self.outcome.ended(self.engine.now / 1e6, task)
 
     def _sample(self, _: object) -> None:
-        shares: dict[str, int] = {}
+        running: dict[str, int] = {}
         for use in self.base.usage():
-            shares[use.share] = shares.get(use.share, 0) + use.running
-        pools = self.fleet.pools.values()
-        asked = sum(pool.charged for pool in pools)
-        # Who has something that does not run yet: waiting here, or with the provider.
-        backlog = [s for s, asked in self._asked.items() if asked > shares.get(s, 0)]
-        if len(backlog) > 1:
-            total = sum(shares.get(share, 0) for share in backlog)
-            for share in backlog:
-                got = self._service.setdefault(share, [0.0, 0.0])
-                got[0] += shares.get(share, 0)
-                got[1] += total / len(backlog)
-        self.outcome.samples.append(
-            Sample(
-                self.engine.now / 1e6,
-                sum(pool.capacity for pool in pools),
-                sum(pool.used for pool in pools),
-                asked,
-                len(self._submitted) - len(self.outcome.waits),
-                shares,
-            )
-        )
+            running[use.share] = running.get(use.share, 0) + use.running
+        self._recorder.note(self.engine.now, self.fleet, len(self._open), running, self._asked)
+        self._progress(1.0 - self._left / max(self.outcome.jobs, 1))
         self.engine.after(self._sample_every, self._sample)
 
     def _close(self) -> Outcome:
         out, fleet = self.outcome, self.fleet
-        out.calls, out.throttled, out.describes = fleet.calls, fleet.throttled, fleet.describes
-        out.wasted = fleet.wasted + fleet.refused + fleet.throttled
+        for task in self._open.values():
+            out.never_ended(max(out.makespan, self.engine.now / 1e6), task)
+        self._recorder.close(fleet)
         out.messages = len(self.mailbox.event_ids)
         out.statuses = {str(k): n for k, n in sorted(self.base.counts().items())}
         out.many_losses = sum(losses >= 5 for losses in self._losses.values())
-        out.jain = jain([got / fair for got, fair in self._service.values() if fair])
+        out.held = self.base.counts().get(Status.HELD, 0)
         out.events = self.engine.events
         self.log.note(sorted(self.mailbox.event_ids))
         out.digest = self.log.digest()
@@ -404,12 +340,6 @@ class Simulation:
 
 
 _RETRY = RetryPolicy()
-
-
-def jain(values: Sequence[float]) -> float:
-    """Jain's fairness index: 1 where all are equal, 1/n where one has everything."""
-    squares = sum(v * v for v in values)
-    return sum(values) ** 2 / (len(values) * squares) if squares else 1.0
 
 
 def simulate(scenario: Scenario, seed: str = "1", **options: object) -> Outcome:

@@ -164,7 +164,13 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A world and the work in it. *clock_jump*: (seconds, how far the ticks' clock then jumps)."""
+    """
+    A world and the work in it.
+
+    Args:
+        clock_jump: (seconds, how far the ticks' clock then jumps).
+        apart: too long to be one of many: a comparison of all leaves it out unless it is named.
+    """
 
     name: str
     title: str = ""
@@ -175,6 +181,7 @@ class Scenario:
     clock_jump: tuple[float, float] | None = None
     horizon: float = 30 * 86400.0
     tasks_given: Sequence[Task] | None = None
+    apart: bool = False
 
     def tasks(self, seed: str) -> list[Task]:
         """Draw the jobs, in the order of their submission."""
@@ -258,7 +265,7 @@ def parse(text: str, name: str) -> Scenario:
 
 def _parsed(text: str, name: str) -> Scenario:
     table = tomllib.loads(text)
-    known = {"title", "jobs", "pool", "provider", "outage", "clock_jump", "horizon"}
+    known = {"title", "jobs", "pool", "provider", "outage", "clock_jump", "horizon", "apart"}
     if unknown := set(table) - known:
         msg = f"scenario {name}: {min(unknown)}: unknown field; known: {', '.join(sorted(known))}"
         raise ValueError(msg)
@@ -290,6 +297,7 @@ def _parsed(text: str, name: str) -> Scenario:
         outages=outages,
         clock_jump=None if jump is None else (float(jump[0]), float(jump[1])),
         horizon=float(table.get("horizon", 30 * 86400.0)),
+        apart=bool(table.get("apart", False)),
     )
     _check(made)
     return made

@@ -1,0 +1,189 @@
+"""What came of a run, and how it is noted down while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ._scenario import Task
+from ._world import Fleet
+
+__all__ = ["SAMPLES_MAX", "ByHand", "Outcome", "Recorder", "Sample", "jain"]
+
+SAMPLES_MAX = 4000  # kept of a run, however long; more could not be drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """
+    The world at a moment.
+
+    Args:
+        at: seconds.
+        capacity, used, asked: slots of all pools: there, held by trainings, asked for by us.
+        waiting: jobs submitted and not over.
+        shares: slots in use by share.
+        accepted, refused, given_up: creates so far that the provider took on, that it turned away
+            (quota or rate), and that it took on and gave up for want of instances.
+    """
+
+    at: float
+    capacity: int
+    used: int
+    asked: int
+    waiting: int
+    shares: Mapping[str, int]
+    accepted: int = 0
+    refused: int = 0
+    given_up: int = 0
+
+
+@dataclass(slots=True)
+class ByHand:
+    """What a person did: looks at the list of jobs, failures read, jobs submitted again."""
+
+    looks: int = 0
+    readings: int = 0
+    resubmissions: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """
+    What came of a run. Times in seconds.
+
+    Args:
+        waits: of each job, from submission to its end, without the seconds that it trained.
+        calls: creates asked for; *wasted* those that led to nothing, *throttled* included.
+        unfinished: of each job that never had its result, its submission and the seconds that it
+            would have trained: the sound ones that were given up (*gave_up*), and what was left at
+            the horizon.
+        many_losses: jobs that lost five launches or more.
+        held: jobs that wait for a person at the end.
+        by_hand: what a person did, where one did it.
+        digest: a hash of all that happened; two runs that agree in it are the same run.
+        worked: of each job, when it ended, the seconds that it trained, and its instances.
+        samples: the world over time, thinned out as a run gets long.
+    """
+
+    scenario: str
+    policy: str
+    seed: str
+    jobs: int
+    makespan: float = 0.0
+    waits: list[float] = field(default_factory=list)
+    calls: int = 0
+    wasted: int = 0
+    throttled: int = 0
+    describes: int = 0
+    messages: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    many_losses: int = 0
+    unfinished: list[tuple[float, float]] = field(default_factory=list)
+    gave_up: int = 0
+    held: int = 0
+    by_hand: ByHand | None = None
+    samples: list[Sample] = field(default_factory=list)
+    worked: list[tuple[float, float, int]] = field(default_factory=list)
+    jain: float = 1.0
+    events: int = 0
+    digest: str = ""
+    completed: bool = True
+    looks: int = 0
+
+    def ended(self, at: float, task: Task) -> None:
+        """Note that a job is over: it waited for as long as it did not train."""
+        trained = _training(task)
+        self.waits.append(max(at - task.submitted - trained, 0.0))
+        self.makespan = at
+        self.worked.append((at, trained, task.count))
+
+    def done_by(self, moment: float) -> float:
+        """Slot seconds of training done by *moment*; of a job that ends later, the part before."""
+        return sum(
+            max(0.0, trained - max(0.0, at - moment)) * count for at, trained, count in self.worked
+        )
+
+    def never_ended(self, at: float, task: Task) -> None:
+        """Note that a job was given up, or left over, at *at*."""
+        self.unfinished.append((task.submitted, _training(task)))
+        self.makespan = at
+
+    def waits_until(self, end: float) -> list[float]:
+        """Give all waits in order; who never had a result was still waiting at *end*."""
+        rest = [max(end - submitted - work, 0.0) for submitted, work in self.unfinished]
+        return sorted([*self.waits, *rest])
+
+
+def _training(task: Task) -> float:
+    """Seconds that a job trains in all, if nothing comes between."""
+    return sum(task.runs_for(a, 0.0) for a in ((1, 2) if task.flaky else (1,)))
+
+
+class Recorder:
+    """Notes the world down at equal intervals: samples for charts, and the service of shares."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        """Note into *outcome*."""
+        self._outcome = outcome
+        self._service: dict[str, list[float]] = {}
+        self._noted = 0
+        self._keep_every = 1  # of the samples; fairness is measured at each
+
+    def note(
+        self,
+        now: int,
+        fleet: Fleet,
+        waiting: int,
+        running: Mapping[str, int],
+        asked: Mapping[str, int],
+    ) -> None:
+        """
+        Note a moment.
+
+        Args:
+            now: microseconds.
+            waiting: jobs submitted and not over.
+            running: slots in use by share.
+            asked: slots that a share's unfinished jobs ask for.
+        """
+        # Who has something that does not run yet: waiting here, or with the provider.
+        backlog = [share for share, slots in asked.items() if slots > running.get(share, 0)]
+        if len(backlog) > 1:
+            total = sum(running.get(share, 0) for share in backlog)
+            for share in backlog:
+                got = self._service.setdefault(share, [0.0, 0.0])
+                got[0] += running.get(share, 0)
+                got[1] += total / len(backlog)
+        if self._noted % self._keep_every == 0:
+            pools, samples = fleet.pools.values(), self._outcome.samples
+            samples.append(
+                Sample(
+                    now / 1e6,
+                    sum(pool.capacity for pool in pools),
+                    sum(pool.used for pool in pools),
+                    sum(pool.charged for pool in pools),
+                    waiting,
+                    running,
+                    len(fleet.runs),
+                    fleet.refused + fleet.throttled,
+                    fleet.wasted,
+                )
+            )
+            if len(samples) >= SAMPLES_MAX:
+                del samples[1::2]
+                self._keep_every *= 2
+        self._noted += 1
+
+    def close(self, fleet: Fleet) -> None:
+        """Sum up."""
+        out = self._outcome
+        out.calls, out.throttled, out.describes = fleet.calls, fleet.throttled, fleet.describes
+        out.wasted = fleet.wasted + fleet.refused + fleet.throttled
+        out.jain = jain([got / fair for got, fair in self._service.values() if fair])
+
+
+def jain(values: Sequence[float]) -> float:
+    """Jain's fairness index: 1 where all are equal, 1/n where one has everything."""
+    squares = sum(v * v for v in values)
+    return sum(values) ** 2 / (len(values) * squares) if squares else 1.0
