@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -29,7 +28,7 @@ def check_kinds(record: Any) -> None:
 
 def _number(value: object) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and abs(value) <= _LARGEST  # type: ignore[arg-type]
+    return is_number and abs(value) <= _LARGEST  # type: ignore[arg-type]
 
 
 def _whole(value: object) -> bool:

@@ -56,7 +56,11 @@ class Control:
             known = ", ".join(f"{m} /_sandbox/{p}" for m, p in self._handlers)
             msg = f"no {method} /_sandbox/{path}; there are: {known}"
             raise NotFound(msg)
-        return handler(document)
+        try:
+            return handler(document)
+        except (ArithmeticError, AttributeError, IndexError) as error:
+            msg = f"a value of the wrong kind: {type(error).__name__}: {error}"
+            raise ValueError(msg) from error
 
     def _state(self, _: Any) -> dict[str, Any]:
         server = self._server
