@@ -146,6 +146,9 @@ class _Bytes:
     def read_bytes(self) -> bytes:
         return self._content
 
+    def is_dir(self) -> bool:
+        return False
+
     def __str__(self) -> str:
         return self.name
 
@@ -925,10 +928,10 @@ def traces(data: bytes) -> None:
             raw = source.rest()
     path: Any = _Bytes(source.one_of(("t.csv", "t.json", "t.csv.gz")), raw)
     for read in (
-        lambda: _traces.capacity_from(path),
+        lambda: _traces.capacity_from([path]),
         lambda: _traces.work_from(path),
-        lambda: _traces.scenario_from(path, None),
-        lambda: _traces.scenario_from(_good_trace(), path),
+        lambda: _traces.scenario_from([path], None),
+        lambda: _traces.scenario_from([_good_trace()], path),
     ):
         try:
             read()
