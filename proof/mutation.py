@@ -68,6 +68,7 @@ TESTS = (
 )
 #: Too slow to be asked about each mutant; what they would notice, others do.
 LEFT_OUT = ("test_simulated_histories", "doctor_reads_all_jobs")
+_LIVES = {"_transitions": ("every_fact_in_every_situation",), "_breaker": ("test_group_breaker",)}
 CASES_MAX = 20  # of one slow test with many parameters, evenly spread
 CPU_LEAST = 3.0  # seconds that a test may take with a mutant, at least; or this many times longer:
 CPU_TIMES = 6
@@ -533,7 +534,8 @@ class _Chooser:
         if not mutant.in_function or not tests:
             name = mutant.module.strip("_")
             tests |= {t for t in self.items if f"test_{name}" in t or f"properties_{name}" in t}
-        own = (f"test_{mutant.module.strip('_')}.", f"properties_{mutant.module.strip('_')}.")
+        name = mutant.module.strip("_")
+        own = (f"test_{name}.", f"properties_{name}.", *_LIVES.get(mutant.module, ()))
         finer = self.killers[mutant.module, mutant.region]
         fine = self.killers[mutant.module, mutant.owner]
         coarse = self.killers[mutant.module, ""]
