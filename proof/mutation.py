@@ -533,7 +533,8 @@ class _Chooser:
             tests = {t for t in self.items if self.base.lines[t].get(mutant.module)}
         if not mutant.in_function or not tests:
             name = mutant.module.strip("_")
-            tests |= {t for t in self.items if f"test_{name}" in t or f"properties_{name}" in t}
+            files = (f"test_{name}.", f"properties_{name}.", "properties_model.")
+            tests |= {t for t in self.items if any(file in t for file in files)}
         name = mutant.module.strip("_")
         own = (f"test_{name}.", f"properties_{name}.", *_LIVES.get(mutant.module, ()))
         finer = self.killers[mutant.module, mutant.region]
