@@ -314,6 +314,21 @@ def test_what_is_a_shortage(kind, failure, short):
         assert after.because == failure.text
 
 
+def test_each_kind_of_fact_teaches_its_own():
+    done = fact(FactKind.ENDED, launched_at=T0 - 9 * MINUTE)
+    after = learn(POOL, done, in_flight=9, running=9)
+    assert (after.level, after.refused_at) == (10, None), "an old end is no late start"
+    unsure = replace(POOL, growth=None)
+    assert learn(unsure, fact(FactKind.STARTED), in_flight=10, running=10).growth is None
+    both = [fact(FactKind.LOST, failure=FULL), fact(FactKind.LOST, failure=SPOT)]
+    assert learn(POOL, *both, in_flight=9, running=9).because == "taken back", "the last one"
+    mixed = replace(quota(9, 9), failure_class=FailureClass.CAPACITY)
+    assert learn(POOL, fact(FactKind.LOST, failure=mixed)).limit is None
+    dry = replace(POOL, shrunk=True, before=99, refused_at=T0 - MINUTE)
+    again = [fact(FactKind.STARTED), fact(FactKind.LOST, failure=FULL)]
+    assert learn(dry, *again, in_flight=2, running=2).before == 10, "another shortage"
+
+
 def test_a_failure_that_is_not_told_teaches_nothing():
     assert learn(POOL, fact(FactKind.LOST), in_flight=10, running=10) is POOL
 
