@@ -27,6 +27,7 @@ from jobcore import (
     Added,
     Attempt,
     Clocks,
+    CorruptRecord,
     Explanation,
     FactKind,
     FailureClass,
@@ -182,6 +183,12 @@ def test_the_words_that_programs_see():
     ]  # fmt: skip
     over = {TrainingState.COMPLETED, TrainingState.FAILED, TrainingState.STOPPED}
     assert {state for state in TrainingState if state.is_terminal} == over
+
+
+def test_a_record_that_cannot_be_read_says_which_and_why():
+    error = CorruptRecord("x", "torn")
+    assert (error.job_id, error.why) == ("x", "torn")
+    assert str(error) == "job x: stored record cannot be read: torn"
 
 
 def test_what_a_port_is_asked_by_default():
