@@ -1265,6 +1265,14 @@ def test_an_end_is_counted_again_when_another_tick_was_faster_up_to_three_times(
         assert (bool(groups), calls) == (noted, saves)
 
 
+def test_a_job_that_goes_on_says_nothing_of_its_group():
+    world = World(jobs=[make_job(group="g")])
+    tally = {"cause": "x", "failed": 3, "why": "KeyError", "at": int(T0.timestamp())}
+    world.pool(ALL_POOLS, groups={"g": tally})
+    looked_at(world, world.training())
+    assert world.store.pools()[ALL_POOLS].groups == {"g": tally}
+
+
 def test_ends_that_say_nothing_of_a_group_cost_no_write():
     assert ended_world(TrainingState.COMPLETED) == (None, 0)
     assert ended_world(first=0) == (None, 0)
