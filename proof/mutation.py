@@ -74,6 +74,8 @@ ELSEWHERE = {
     "_breaker": ("test_group_breaker",),
     "_rules": ("test_rules_corpus.", "test_classify."),
 }
+#: Words and defaults of all modules are told here.
+SHARED = ("tests/unit/test_properties_model.py", "tests/unit/test_properties_codec.py")
 CASES_MAX = 20  # of one slow test with many parameters, evenly spread
 CPU_LEAST = 3.0  # seconds that a test may take with a mutant, at least; or this many times longer:
 CPU_TIMES = 6
@@ -318,9 +320,9 @@ def _files_for(mutant: Mutant, items: Sequence[pytest.Item]) -> list[str]:
     files = dict.fromkeys(item.nodeid.partition("::")[0] for item in items)
     name = mutant.module.strip("_")
     names = (f"test_{name}.", f"properties_{name}.", *ELSEWHERE.get(mutant.module, ()))
-    own = [f for f in files if any(name in f for name in names)]
-    shared = ["tests/unit/test_properties_codec.py", "tests/unit/test_properties_model.py"]
-    return list(dict.fromkeys((*own, *shared))) if own else [*list(files)[:4], *shared]
+    own = [f for f in files if f not in SHARED and any(name in f for name in names)]
+    own.sort(key=lambda file: "properties" not in file)  # quick ones first
+    return [*SHARED, *own] if own else [*SHARED, *list(files)[:4]]
 
 
 def _run_loaded(mutant: Mutant, files: Sequence[str]) -> bool:
