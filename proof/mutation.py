@@ -68,6 +68,14 @@ TESTS = (
 )
 #: Too slow to be asked about each mutant; what they would notice, others do.
 LEFT_OUT = ("test_simulated_histories", "doctor_reads_all_jobs")
+#: Tests of a module that are not in a file of its name.
+ELSEWHERE = {
+    "_transitions": ("every_fact_in_every_situation",),
+    "_breaker": ("test_group_breaker",),
+    "_rules": ("test_rules_corpus.", "test_classify."),
+}
+#: Words and defaults of all modules are told here.
+SHARED = ("tests/unit/test_properties_model.py", "tests/unit/test_properties_codec.py")
 CASES_MAX = 20  # of one slow test with many parameters, evenly spread
 CPU_LEAST = 3.0  # seconds that a test may take with a mutant, at least; or this many times longer:
 CPU_TIMES = 6
@@ -311,9 +319,10 @@ def _files_for(mutant: Mutant, items: Sequence[pytest.Item]) -> list[str]:
     """Choose test files for a module that is loaded anew: its own, or those that are likely."""
     files = dict.fromkeys(item.nodeid.partition("::")[0] for item in items)
     name = mutant.module.strip("_")
-    own = [f for f in files if f.endswith((f"test_{name}.py", f"properties_{name}.py"))]
-    shared = ["tests/unit/test_properties_codec.py", "tests/unit/test_properties_model.py"]
-    return list(dict.fromkeys((*own, *shared))) if own else [*list(files)[:4], *shared]
+    names = (f"test_{name}.", f"properties_{name}.", *ELSEWHERE.get(mutant.module, ()))
+    own = [f for f in files if f not in SHARED and any(name in f for name in names)]
+    own.sort(key=lambda file: "properties" not in file)  # quick ones first
+    return [*SHARED, *own] if own else [*SHARED, *list(files)[:4]]
 
 
 def _run_loaded(mutant: Mutant, files: Sequence[str]) -> bool:
@@ -532,8 +541,11 @@ class _Chooser:
             tests = {t for t in self.items if self.base.lines[t].get(mutant.module)}
         if not mutant.in_function or not tests:
             name = mutant.module.strip("_")
-            tests |= {t for t in self.items if f"test_{name}" in t or f"properties_{name}" in t}
-        own = (f"test_{mutant.module.strip('_')}.", f"properties_{mutant.module.strip('_')}.")
+            files = (f"test_{name}.", f"properties_{name}.", "properties_model.")
+            files += ELSEWHERE.get(mutant.module, ())
+            tests |= {t for t in self.items if any(file in t for file in files)}
+        name = mutant.module.strip("_")
+        own = (f"test_{name}.", f"properties_{name}.", *ELSEWHERE.get(mutant.module, ()))
         finer = self.killers[mutant.module, mutant.region]
         fine = self.killers[mutant.module, mutant.owner]
         coarse = self.killers[mutant.module, ""]

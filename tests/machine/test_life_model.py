@@ -348,6 +348,8 @@ class Twins:
             assert getattr(state, name, None) == getattr(model, name), name
         if job.status is Status.HELD:
             assert state.reason == model.why
+        if job.status in WAITING:
+            assert not job.hold_next, "it is asked for while a training runs, and holds after it"
         if job.current is not None:
             current = job.current
             assert current.placement == model.pool

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core_strategies import T0, make_failure
@@ -199,7 +199,11 @@ def test_a_pool_opens_at_its_time():
 
 
 def test_an_unconfirmed_level_fades_after_ten_minutes_with_a_half_life_of_thirty():
-    level = PoolState(name="a", level=64, level_at=T0, growth=0)
+    level = PoolState(name="a", level=6400, level_at=T0, growth=0)
+    for halvings, left in enumerate((6400, 3200, 1600)):
+        later = T0 + (10 + 30 * halvings) * MINUTE + TICK
+        assert may(level, now=later, waiting=0).bets == left + 1
+    level = replace(level, level=64)
     assert may(level, now=T0 + 10 * MINUTE).reuse == 64
     assert may(level, now=T0 + 10 * MINUTE + TICK).reuse == 0
     for halvings, left in enumerate((64, 32, 16)):
@@ -223,7 +227,10 @@ def test_listening_is_at_the_old_level_as_far_as_it_is_trusted():
 def test_bets_that_are_answered_are_no_slots():
     assert may(replace(POOL, bets=3), in_flight=10, running=10).reuse == 0
     assert may(replace(POOL, bets=3, heard=True), in_flight=10, running=10).reuse == 0
-    assert may(replace(POOL, bets=3), in_flight=12, running=9).reuse == 1
+    assert may(replace(POOL, bets=3, heard=True), in_flight=8, running=8).reuse == 2
+    assert may(replace(POOL, bets=3), in_flight=12, running=9) == Allowance(1, 1, oversize=True)
+    old = replace(POOL, bets=2)
+    assert may(old, in_flight=12, running=10, now=T0 + 600 * MINUTE).reuse == 0
 
 
 def test_an_end_or_a_start_confirms_the_level():
@@ -259,7 +266,11 @@ def test_a_start_after_the_refusal_ends_the_shortage_and_so_does_one_that_waited
     assert learn(dry, old, in_flight=10, running=10, now=now).refusals == 3
     waited = learn(dry, old, in_flight=10, running=10, now=T0 + LATE + TICK)
     assert (waited.refusals, waited.heard) == (0, True)
-    assert learn(dry, old, in_flight=10, running=10, now=T0 + LATE).refusals == 3
+    on_time = learn(dry, old, in_flight=10, running=10, now=T0 + LATE)
+    assert (on_time.refusals, on_time.heard) == (3, False)
+    assert not after.heard
+    done = fact(FactKind.ENDED, launched_at=T0 - 9 * MINUTE)
+    assert not learn(dry, done, in_flight=10, running=10, now=now).heard
     forgotten = replace(dry, before=0)
     assert learn(forgotten, started, in_flight=10, running=10, now=now).fade == 0.49
     gone = fact(FactKind.STARTED, launched_at=T0, over=True)
@@ -301,6 +312,21 @@ def test_what_is_a_shortage(kind, failure, short):
     assert (after.level, after.refusals) == ((8, 1) if short else (10, 0))
     if short:
         assert after.because == failure.text
+
+
+def test_each_kind_of_fact_teaches_its_own():
+    done = fact(FactKind.ENDED, launched_at=T0 - 9 * MINUTE)
+    after = learn(POOL, done, in_flight=9, running=9)
+    assert (after.level, after.refused_at) == (10, None), "an old end is no late start"
+    unsure = replace(POOL, growth=None)
+    assert learn(unsure, fact(FactKind.STARTED), in_flight=10, running=10).growth is None
+    both = [fact(FactKind.LOST, failure=FULL), fact(FactKind.LOST, failure=SPOT)]
+    assert learn(POOL, *both, in_flight=9, running=9).because == "taken back", "the last one"
+    mixed = replace(quota(9, 9), failure_class=FailureClass.CAPACITY)
+    assert learn(POOL, fact(FactKind.LOST, failure=mixed)).limit is None
+    dry = replace(POOL, shrunk=True, before=99, refused_at=T0 - MINUTE)
+    again = [fact(FactKind.STARTED), fact(FactKind.LOST, failure=FULL)]
+    assert learn(dry, *again, in_flight=2, running=2).before == 10, "another shortage"
 
 
 def test_a_failure_that_is_not_told_teaches_nothing():
@@ -362,6 +388,8 @@ def test_a_quota_is_what_the_last_sentence_says():
     assert learn(after, in_flight=9, running=5, now=T0 + MINUTE).limit == 8, "nothing was taken"
 
 
+@example(9, 3, 1, 119)
+@example(9, 3, 1, 120)
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20), st.integers(0, 1200))
 def test_the_room_of_a_quota(limit, external, used, seconds):
     said = PoolState(name="a", limit=limit, external=external, limit_at=T0)

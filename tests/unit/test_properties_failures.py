@@ -63,6 +63,15 @@ def test_a_code_that_says_nothing_gives_way(vague):
     ) == bool(vague.strip())
 
 
+def test_a_word_that_says_nothing_is_no_code_of_a_text():
+    rule = replace(CODED, codes=("ClientError", "Error"))
+    for text in ("ClientError: x", "Error: x"):
+        assert classify(Evidence(where="create", text=text), (rule,)).rule != "coded"
+    assert Evidence(where="x") == Evidence(
+        where="x", error_code=None, status=None, secondary_status=None, text=""
+    )
+
+
 def test_a_code_that_is_given_is_trimmed():
     assert codes("", " MyCode ")
 
@@ -195,6 +204,11 @@ def test_a_quota_sentence_is_read_to_the_number(limit, used, delta, old):
     assert parse_quota(f"SomethingElse: {text}") is None
     assert parse_quota(BOTO.format("ResourceLimitExceeded").replace("slow down", text)) == quota
     assert parse_quota(text.replace("account-level", "resource-level")) == quota
+
+
+def test_a_quota_may_have_no_name():
+    text = SENTENCE.format(kind="account", name="''", limit=1, used=0, delta=1)
+    assert parse_quota(text).name == ""
 
 
 def test_a_rule_may_ask_whether_the_request_could_ever_fit():

@@ -148,6 +148,7 @@ def test_an_image_needs_no_script_and_a_wrong_script_is_told_once():
         ("???.py", "job"),
         ("a  b", "a-b"),
         ("_train.py", "train"),
+        ("XtrainX", "XtrainX"),
         ("x" * 127 + "-y.py", "x" * 127),
         ("x" * 200, "x" * 128),
     ],
@@ -296,7 +297,7 @@ MISTAKES = [
     ({"clocks": {"run_at_most": -1}}, "clocks.run_at_most", "expected more than 0"),
     ({"clocks": {"finish_by": "x"}}, "clocks.finish_by", "expected a date and time, got 'x'"),
     ({"clocks": {"finish_by": 3}}, "clocks.finish_by", "expected a date and time, got 3"),
-    ({"clocks": {"finish_by": "2026-12-01T08:00"}}, "clocks.finish_by", None),
+    ({"clocks": {"finish_by": "2026-12-01T08:00"}}, "clocks.finish_by", "give the time zone too, such as 2026-12-01T08:00:00+01:00"),
     ({"clocks": {"finish_bye": 3}}, "clocks.finish_bye", "unknown field; did you mean 'finish_by'?"),
     ({"channels": {"a b": "x"}}, "channels.a b", "not a channel name"),
     ({"stop_grace": "x"}, "stop_grace", None),
@@ -393,6 +394,8 @@ def test_a_sweep_of_10_000_jobs_is_the_largest():
     assert len(expand_sweep({"a": list(range(100)), "b": (*range(100),)})) == 10_000
     assert len(expand_sweep({"a": list(range(9_999))}, [{"b": 1}])) == 10_000
     assert len(expand_sweep({}, [{"b": 1}] * 10_000)) == 10_000
+    with pytest.raises(InvalidJob, match=r"^sweep: 10,001 jobs"):
+        expand_sweep({}, [{"b": 1}] * 10_001)
     with pytest.raises(InvalidJob, match=r"^sweep: 10,001 jobs; at most 10,000 in one sweep$"):
         expand_sweep({"a": list(range(10_000))}, [{"b": 1}])
 

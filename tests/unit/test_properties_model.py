@@ -27,17 +27,21 @@ from jobcore import (
     Added,
     Attempt,
     Clocks,
+    CorruptRecord,
     Explanation,
     FactKind,
     FailureClass,
     HoldRequested,
+    InProgress,
     JobQuery,
     Launched,
     LaunchReply,
     LaunchRequest,
     LaunchResult,
     Limits,
+    Mark,
     New,
+    OutboxEntry,
     Page,
     Placement,
     Plan,
@@ -58,6 +62,7 @@ from jobcore import (
     Waiting,
     evolve,
     new_job,
+    spec_hash,
 )
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001
@@ -110,6 +115,27 @@ def test_what_is_so_unless_said_otherwise():
     assert (mark.at, mark.status, mark.attempt, mark.note) == (T0, Status.NEW, 1, "submitted")
 
 
+def test_what_a_record_says_by_default():
+    attempt = Attempt(number=1, placement=Placement("a"), launching_at=T0)
+    for kind in (Launched, InProgress):
+        state = kind(since=T0, attempt=attempt)
+        assert (state.detail, state.missing_since) == ("", None)
+    assert Mark(at=T0, status=Status.NEW, attempt=1).note == ""
+    assert OutboxEntry(event_id="e", status=Status.HELD, at=T0).reason == ""
+    times = (attempt.launched_at, attempt.started_at, attempt.ended_at)
+    assert (*times, attempt.outcome, attempt.failure) == (None,) * 5
+    with pytest.raises(ValueError, match=r"^submitted_at: expected an aware datetime"):
+        new_job(make_job().job_id, make_job().spec, now=NAIVE)
+
+
+def test_a_spec_that_was_hashed_is_the_same_spec():
+    hashed, fresh = make_job().spec, make_job().spec
+    spec_hash(hashed)
+    assert hashed == fresh
+    assert repr(hashed) == repr(fresh)
+    assert spec_hash(replace(fresh, name="é")) != spec_hash(fresh)
+
+
 def test_the_limits_that_an_operator_has_without_setting_any():
     limits = Limits()
     assert (limits.pools, limits.shares, limits.share_weights) == ({}, {}, {})
@@ -157,6 +183,12 @@ def test_the_words_that_programs_see():
     ]  # fmt: skip
     over = {TrainingState.COMPLETED, TrainingState.FAILED, TrainingState.STOPPED}
     assert {state for state in TrainingState if state.is_terminal} == over
+
+
+def test_a_record_that_cannot_be_read_says_which_and_why():
+    error = CorruptRecord("x", "torn")
+    assert (error.job_id, error.why) == ("x", "torn")
+    assert str(error) == "job x: stored record cannot be read: torn"
 
 
 def test_what_a_port_is_asked_by_default():

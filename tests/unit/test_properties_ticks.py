@@ -15,6 +15,7 @@ from jobcore import (
     Change,
     Clocks,
     CorruptRecord,
+    Due,
     Evidence,
     FactKind,
     FailureClass,
@@ -863,8 +864,10 @@ def test_of_two_messages_of_a_job_each_counts():
 
 
 def test_where_there_is_no_time_nothing_is_published():
-    world, notifier = World(go_on=lambda: False), RecordingNotifier()
-    world.put(0, STOP)
+    times = iter([False])
+    world, notifier = World(2, go_on=lambda: next(times)), RecordingNotifier()
+    for number in range(2):
+        world.put(number, STOP)
     report = notify(world, notifier)
     assert (report.published, report.looked_at, notifier.messages) == (0, 0, [])
 
@@ -1263,6 +1266,30 @@ def test_an_end_is_counted_again_when_another_tick_was_faster_up_to_three_times(
     for losses, noted, saves in ((0, True, 1), (2, True, 3), (3, False, 3)):
         groups, calls = ended_world(losses=losses)
         assert (bool(groups), calls) == (noted, saves)
+
+
+def test_a_job_that_goes_on_says_nothing_of_its_group():
+    world = World(jobs=[make_job(group="g")])
+    tally = {"cause": "x", "failed": 3, "why": "KeyError", "at": int(T0.timestamp())}
+    world.pool(ALL_POOLS, groups={"g": tally})
+    looked_at(world, world.training())
+    assert world.store.pools()[ALL_POOLS].groups == {"g": tally}
+
+
+def test_a_completion_makes_its_group_sound_and_an_old_end_is_not_counted_again():
+    world = World(jobs=[make_job(group="g")])
+    tally = {"cause": "x", "failed": 3, "why": "KeyError", "at": int(T0.timestamp())}
+    world.pool(ALL_POOLS, groups={"g": tally})
+    looked_at(world, world.training(state=TrainingState.COMPLETED))
+    groups = world.store.pools()[ALL_POOLS].groups
+    assert groups["g"]["sound"]
+    world = World(jobs=[make_job(group="g")])
+    world.put(0, decided(), accepted(), ended(failure=make_failure(retryable=Retryable.NO)))
+    stale = Due(world.ids[0], T0, Status.LAUNCHED, 1)
+    world.store.due = lambda tick, *, before, limit: [stale]
+    world.settings = replace(world.settings, limits=Limits(group_breaker=1))
+    assert world.monitor().looked_at == 1
+    assert world.store.pools() == {}
 
 
 def test_ends_that_say_nothing_of_a_group_cost_no_write():
