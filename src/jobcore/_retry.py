@@ -2,7 +2,9 @@
 
 Each failure class has a budget of its own. Capacity, quota and throttling have
 no bound on the number of tries (the wait clock bounds them); they, spot
-interruptions and stops never use up the budget for errors.
+interruptions and stops never use up the budget for errors. Interruptions are
+bounded only in a row of attempts none of which ran for ten minutes: a script
+that is killed whenever it starts is no victim of the market.
 """
 
 from __future__ import annotations
@@ -38,14 +40,23 @@ DEFAULT_BUDGETS: Mapping[FailureClass, int | None] = MappingProxyType(
     }
 )
 
+#: An interruption after so long a run is the market's doing and not the job's. In a pool that comes and
+#: goes each half hour a training of days has hundreds of them; it must not fail for that.
+PROGRESS = timedelta(minutes=10)
+
 _POOL_CLASSES = frozenset({FailureClass.CAPACITY, FailureClass.QUOTA, FailureClass.THROTTLE})
 
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """Try again, not before *not_before* (None: as soon as a pool has room)."""
+    """
+    Try again, not before *not_before* (None: as soon as a pool has room).
+
+    *anew*: the attempt made progress, and the retries of this class are counted anew.
+    """
 
     not_before: datetime | None
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,8 @@ def retry(job: Job, failure: Failure, *, now: datetime) -> RetryDecision:
         return Hold(HoldCode.QUOTA, failure.headline)
     if final and kind not in job.spec.retry.budgets:
         return GiveUp()
+    if kind is FailureClass.SPOT_INTERRUPTED and _made_progress(job):
+        return TryAgain(None, anew=True)
     used = job.charges.get(kind, 0)
     allowed = budget(job.spec.retry, kind)
     if allowed is not None and used >= allowed:
@@ -97,6 +110,14 @@ def retry(job: Job, failure: Failure, *, now: datetime) -> RetryDecision:
             return TryAgain(None)  # the first interruption says nothing about the next
         doublings = used - 1
     return TryAgain(now + _delay(job, doublings))
+
+
+def _made_progress(job: Job) -> bool:
+    """Whether the attempt that has ended ran for long enough to have saved a checkpoint."""
+    ended = job.attempts[-1] if job.attempts else None
+    if ended is None or ended.started_at is None or ended.ended_at is None:
+        return False
+    return ended.ended_at - ended.started_at >= PROGRESS
 
 
 def _delay(job: Job, doublings: int) -> timedelta:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from core_strategies import T0, make_failure, make_job
 from jobcore import (
     DEFAULT_BUDGETS,
+    Attempt,
     FailureClass,
     GiveUp,
     Hold,
@@ -67,6 +68,30 @@ def test_what_is_the_pools_trouble_is_left_to_the_pool(kind):
 def test_the_first_interruption_waits_for_nothing():
     assert answer(FailureClass.SPOT_INTERRUPTED) == TryAgain(None)
     assert answer(FailureClass.SPOT_INTERRUPTED, used=1).not_before > T0
+
+
+def interrupted_after(minutes, used):
+    job = make_job()
+    attempt = Attempt(
+        number=3,
+        placement=job.spec.placements[0],
+        launching_at=T0,
+        started_at=T0,
+        ended_at=T0 + timedelta(minutes=minutes),
+    )
+    job = replace(job, attempts=(attempt,), charges={FailureClass.SPOT_INTERRUPTED: used})
+    failure = make_failure(FailureClass.SPOT_INTERRUPTED, Retryable.YES)
+    return retry(job, failure, now=T0 + timedelta(minutes=minutes))
+
+
+def test_an_interruption_after_progress_is_free_however_many_there_were():
+    """A training of days in a pool that comes and goes each half hour is interrupted a hundred times."""
+    assert interrupted_after(10, used=10**6) == TryAgain(None, anew=True)
+
+
+def test_who_is_interrupted_whenever_it_starts_is_given_up():
+    assert isinstance(interrupted_after(9, used=19), TryAgain)
+    assert isinstance(interrupted_after(9, used=20), GiveUp)
 
 
 def test_the_jobs_policy_comes_before_the_default():
