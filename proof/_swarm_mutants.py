@@ -540,3 +540,23 @@ def a_hold_loses_the_training():
         )
 
     return _cells({(Status.IN_PROGRESS, jobcore.HoldRequested): Go(wrong, (Status.HELD,))})
+
+
+@mutant
+def a_refusal_from_before_a_stop_counts():
+    """What answered a launch of before a stop is taken for the answer to the stop's own."""
+
+    def wrong(self, stale, events):
+        for _ in range(5):
+            fresh = self.read([stale.job_id]).get(stale.job_id)
+            if fresh is None:
+                return stale
+            moved = self._stepped(fresh, events)
+            if moved is fresh:
+                return fresh
+            (saved,) = self.store.save([moved])
+            if saved is not None:
+                return saved
+        return stale
+
+    return patch.object(_ticks._Pass, "_again", wrong)

@@ -35,7 +35,7 @@ from jobcore_simulation.swarm import (
 
 _CHUNK = 250
 #: From here on a cell that was never reached says that the swarm has lost its way there.
-_REACHES_ALL = 30_000
+_REACHES_ALL = 50_000
 _MUTANT_SEEDS = 20_000
 _SAID_EVERY = 30.0
 _YEAR = 365 * 86400.0

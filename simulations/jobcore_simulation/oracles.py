@@ -24,9 +24,9 @@ S9      A stop request is never taken back.                           each write
 S10     No launch is begun after a stop was recorded.                 each write
 S11     No write without a change.                                    each write
 S12     No end is written while the attempt's training is alive,       each write (asks the world)
-        but for one that an overlapping tick has created since the
-        writer's own launch was refused (that tick, or the reaper,
-        stops it).
+        but for one that an overlapping tick has created to use the
+        name up, since the writer's own try to do so was refused
+        (that tick, or the reaper, stops it).
 S13     Stopped, and Stopping for a user, only if a stop was asked.    `violations`
 S14     A healthy training is stopped only if its job is Stopping,     each stop
         over, or past that attempt.
@@ -138,7 +138,7 @@ class Oracle:
         self.ended: set[str] = set()  # names whose end, or whose other owner, a tick was told
         self.creates = 0
         self.born: dict[str, int] = {}  # how many creates there had been, by name
-        #: What the one who writes has asked to be launched, and how many creates there had been then:
+        #: What the one who writes has asked to be used up, and how many creates there had been then:
         #: a training that another tick has created since is the other tick's to stop.
         self.asked: Mapping[str, int] = {}
 
@@ -249,9 +249,7 @@ class Oracle:
         training = self.truth(name)
         alive = training is not None and not training.state.is_terminal
         known = before.status is not Status.LAUNCHING and getattr(before.state, "known", True)
-        # A refusal by a full pool is the answer to the launches of the plan that were not made, too.
-        since = self.asked.get(name, max(self.asked.values(), default=self.creates))
-        if not known and self.born.get(name, 0) > since:
+        if not known and self.born.get(name, 0) > self.asked.get(name, self.creates):
             training, alive = None, False  # it came after the answer that is written now
         if before.status.is_active and alive and name in self.created:
             self.fail("S12", job.job_id, f"it is {job.status} while {name} is alive")

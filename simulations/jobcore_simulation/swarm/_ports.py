@@ -225,7 +225,8 @@ class Port:
         world = self.world
         kind = world.arrive(self, "launch", requests)
         for request in requests:
-            self.asked[request.name] = world.oracle.creates
+            if request.to_stop:
+                self.asked[request.name] = world.oracle.creates
         if world.raises is not None and any(r.job_id == world.raises for r in requests):
             msg = "args: not what the trainer expected"
             raise ValueError(msg)
