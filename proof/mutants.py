@@ -532,7 +532,8 @@ def main(wanted: list[str]) -> int:
             caught += 1
             if mutant.equivalent:
                 wrong.append(f"held equivalent, and caught: {mutant.name}")
-            what = f"{result.caught_by.split(':')[0]:8} {result.scope:15}"
+            code = result.caught_by.partition(":")[0]
+            what = f"{'raises' if ' raises ' in code else code:8} {result.scope:15}"
             print(f"{mutant.name:75} {what} {result.states:>9,} {result.seconds:>6.1f}", flush=True)
             continue
         if mutant.equivalent:
