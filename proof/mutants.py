@@ -58,6 +58,10 @@ SCOPES: Mapping[str, Scope] = {
             launchers=2, people=_STOP, refusals=1, refused_for=("capacity", "invalid", "quota"),
             bits={"launch": 12, "monitor": 11, "user": 9},
         ),
+        _scope(
+            "messages",
+            notifiers=1, people=_STOP, refusals=1, refused_for=("quota",), faults=1,
+        ),
         _scope("monitors", monitors=2, people=_STOP, faults=1, bits={"launch": 11, "monitor": 12}),
         _scope("people", notifiers=1, people=("stop", "stop", "hold", "release"), bits={"launch": 10, "monitor": 10}),
         _scope("clocks", people=_STOP, time=True, clocks=True, faults=1),
@@ -370,7 +374,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a late refusal takes a running job back", cell(_S.IN_PROGRESS, _E.LaunchRefused, go(transitions._refuse_launch, _S.NEW, _S.HELD, _S.FAILED)), scopes=('pair, refused',)),
     Mutant("a stale plan launches a stopped job", cell(_S.STOPPED, _E.LaunchDecided, go(_launched_again, _S.LAUNCHING))),
     Mutant("a stale plan launches a completed job", cell(_S.COMPLETED, _E.LaunchDecided, go(_launched_again, _S.LAUNCHING))),
-    Mutant("a stale plan launches a running job", cell(_S.IN_PROGRESS, _E.LaunchDecided, go(_launched_again, _S.LAUNCHING))),
+    Mutant("a stale plan launches a running job", cell(_S.IN_PROGRESS, _E.LaunchDecided, go(_launched_again, _S.LAUNCHING)), equivalent="the same name: the trainer says that it exists, and the tick adopts it", scopes=("one", "pair")),
     Mutant("a stale plan launches a held job", cell(_S.HELD, _E.LaunchDecided, go(_launched_again, _S.LAUNCHING)), scopes=('people',)),
     # Rescue by time.
     Mutant("rescue by time: Launching goes to a new attempt", cell(_S.LAUNCHING, _E.TimePassed, go(_rescued(1), _S.NEW)), scopes=('one', 'clocks')),
@@ -388,11 +392,11 @@ MUTANTS: tuple[Mutant, ...] = (
                                     "run.report.looked_at += 1\n        run.apply([(job, [MessagePublished(event_id=entry.event_id) for entry in job.outbox])])"))),
     Mutant("what could not be told is cleared",
            edit(ticks.notify_tick, ("run.trouble(job.job_id, error)\n                continue", "run.trouble(job.job_id, error)"))),
-    Mutant("one message clears the whole outbox", edit(transitions._published, ("job, outbox=left", "job, outbox=()")), scopes=('people',)),
+    Mutant("one message clears the whole outbox", edit(transitions._published, ("job, outbox=left", "job, outbox=()")), scopes=("messages",)),
     Mutant("a message's id is another at each write", edit(transitions._announced, ("if not status.is_terminal:", "if True:"))),
     Mutant("a message is owed twice", edit(transitions._over, ("outbox=_announced(job, state.status, now, note)", "outbox=_announced(job, state.status, now, note) * 2"))),
     Mutant("a new message takes the place of those not told yet",
-           edit(transitions._announced, ("return (*job.outbox, OutboxEntry", "return (*job.outbox[:0], OutboxEntry")), scopes=('people',)),
+           edit(transitions._announced, ("return (*job.outbox, OutboxEntry", "return (*job.outbox[:0], OutboxEntry")), scopes=("messages",)),
     Mutant("a message is never cleared", edit(transitions._published, ("if len(left) == len(job.outbox):", "if True:"))),
     # The reaper.
     Mutant("the reaper stops the current attempt as well",
@@ -428,9 +432,9 @@ def cells() -> Iterator[Mutant]:
         for event in events:
             if isinstance(row[event], transitions.Go):
                 name = f"ignored: {event.__name__} in {status}"
-                yield Mutant(
-                    name, ignored(status, event), EQUIVALENT_CELLS.get((status, event), "")
-                )
+                why = EQUIVALENT_CELLS.get((status, event), "")
+                scopes = CELL_SCOPES.get((status, event), ())
+                yield Mutant(name, ignored(status, event), why, scopes)
 
 
 #: Cells that may be ignored without harm to the promises, and why.
