@@ -53,13 +53,13 @@ def contents(checker: Checker) -> set:
 @pytest.mark.parametrize(
     "scope",
     [
-        Scope(name="alone", reapers=1, people=STOP, faults=1),
+        Scope(name="alone", people=STOP, faults=1),
         Scope(name="two", launchers=2, people=STOP, fails=False, budgets={}),
     ],
     ids=lambda scope: scope.name,
 )
 def test_what_is_merged_and_answered_ahead_hides_no_world(scope) -> None:
-    whole = replace(scope, merge=False, bits={"launch": 14, "monitor": 12, "user": 9})
+    whole = replace(scope, merge=False, bits={"launch": 14, "monitor": 12, "reap": 8, "user": 12})
     assert contents(explored(scope)) == contents(explored(whole))
 
 
@@ -102,7 +102,7 @@ def plainly(scope: Scope) -> tuple[int, int]:
 
 @pytest.mark.parametrize(("faults", "people"), [(0, STOP), (1, ())])
 def test_packed_states_are_those_of_a_plain_search(faults, people) -> None:
-    scope = Scope(name="plain", people=people, faults=faults, merge=False)
+    scope = Scope(name="plain", people=people, faults=faults, merge=False, bits={"user": 12})
     checker = explored(scope)
     distinct = {int(s) >> checker.fault_bits for level in checker.levels for s in level}
     assert (len(distinct), checker.report.worlds) == plainly(scope)

@@ -255,6 +255,11 @@ class Checker:
         site = self._site(actors, number)
         for what, more, reply, then in self.worlds.outcomes(node.call, world):
             for after, yet, further in actors.settled(actors.child(number, reply)):
+                raised = actors.nodes[after].raised
+                if raised:
+                    later = self.worlds.intern(self.worlds.worlds[then]._replace(bad=raised))
+                    _add(best, IDLE, later, cost + more + yet, {f"{site}: {what}"})
+                    continue
                 _add(best, after, then, cost + more + yet, {f"{site}: {what}", *cells, *further})
 
     # --- levels ---
