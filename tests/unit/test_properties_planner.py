@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core_strategies import T0, accepted, after, decided, ended, make_failure, make_job
 from jobcore import (
@@ -460,3 +462,68 @@ def test_usage_is_counted_by_pool_and_share():
         Usage("a", "y", 1, running=0),
         Usage("b", "ada", 1, running=1),
     ]
+
+
+# --- what mutants were left of the above ----------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("xy"), st.integers(0, 9)), max_size=9))
+def test_whether_jobs_share_one_list_of_placements_does_not_matter(asks):
+    place = (Placement("a"),)
+    jobs = [
+        replace(waiting(n, share=share, priority=priority, age=age), placements=place)
+        for n, (priority, share, age) in enumerate(asks)
+    ]
+    apart = [replace(job, placements=(Placement("a"),)) for job in jobs]
+    assert planned(jobs) == planned(apart)
+    assert len(planned(jobs).launches) == len(jobs)
+
+
+def test_the_oldest_of_a_lane_goes_for_it():
+    lane = [waiting(0, age=9), waiting(1, age=8), waiting(2, age=1)]
+    other = [waiting(3, Placement("b"), age=5)]
+    assert order([*lane, *other]) == [0, 1, 3, 2]
+    assert order([*lane[1:], *other, lane[0]]) == [3, 0, 2, 1]
+
+
+def test_a_share_without_a_weight_or_a_use_counts_as_one_of_weight_one_that_uses_nothing():
+    jobs = [waiting(0, share="x", age=9), waiting(1, share="y")]
+    usage = [Usage("b", "x", 1), Usage("b", "y", 1)]
+    assert order(jobs, usage=usage, limits=Limits(share_weights={"x": 1.0})) == [0, 1]
+    had = {"*": PoolState(name="*", served={"y": 0.06}, served_at=T0)}
+    assert order(list(reversed(jobs)), pools=had) == [1, 0]
+    much = {"*": PoolState(name="*", served={"x": 1.5}, served_at=T0)}
+    assert order(jobs, pools=much, usage=[Usage("b", "y", 1)]) == [1, 0]
+
+
+def test_the_first_placements_obstacle_is_told():
+    job = make_job(placements=(Placement("a", 2), Placement("b")))
+    assert why(job, capacity={"a": 1, "b": 0}).code is WaitCode.POOL_TOO_SMALL
+    assert "pool 'a'" in why(job, capacity={"a": 1}).sentence
+
+
+def test_of_pools_probed_at_once_the_first_of_the_job_is_next():
+    short = PoolState(name="p", refusals=1, growth=3, bet_at=T0 - MINUTE)
+    assert choice(pools={"a": short, "b": short}) == ("a", True)
+
+
+def test_a_snapshot_that_holds_the_job_itself_counts_it_not():
+    me = make_job(placements=(Placement("a", 2),))
+    others = [waiting(5, share="ada", priority=1), waiting_of(me)]
+    told = why(me, others=others, capacity={"a": 2})
+    assert told.sentence.startswith("1 waiting jobs go first; 1 of them")
+
+
+def test_a_time_that_has_come_is_no_time_to_wait_for():
+    said = {"a": PoolState(name="a", limit=5, external=1, limit_at=T0)}
+    usage = [Usage("a", "x", 5)]
+    told = why(capacity={"a": None}, usage=usage, pools=said, now=T0 + 2 * MINUTE)
+    assert (told.code, told.until) == (WaitCode.QUOTA_FULL, None)
+
+
+def test_an_allowance_is_of_the_beginning_of_the_plan():
+    bets = {"a": PoolState(name="a", growth=12, rounds=4)}
+    jobs = [waiting(n, Placement("a", 5)) for n in range(4)]
+    assert len(planned(jobs, pools=bets).launches) == 2, "the turn of a large job is over"
+    idle = {"a": PoolState(name="a", bets=2, growth=0, rounds=1)}
+    assert [launch.bet for launch in planned(jobs, pools=idle).launches] == [True]
