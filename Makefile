@@ -10,7 +10,7 @@ PYTHONS := python3 python3.11 python3.12 python3.13 python3.14 python
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test check bench lock diagram clean
+.PHONY: help setup demo sandbox test check proof swarm mutants mutation durability fuzz bench lock diagram clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -65,6 +65,29 @@ check: $(STAMP)  ## lint, format, types, import contracts, generated docs
 	@echo "types" && $(BIN)/mypy --no-error-summary
 	@echo "contracts" && $(BIN)/lint-imports --no-cache > $(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; }
 	@echo "docs" && $(BIN)/python docs/make_state_diagram.py --check
+
+proof: $(STAMP)  ## every interleaving of the ticks, with three faults: nothing lost, nothing doubled
+	@$(BIN)/python -m proof.exhaustive
+
+SEEDS ?= 50000
+swarm: $(STAMP)  ## random faults over the whole system (SEEDS=1000000 for more)
+	@$(BIN)/python -m proof.swarm --seeds $(SEEDS)
+
+mutants: $(STAMP)  ## bugs put into the protocol, each of which proof or swarm must find
+	@$(BIN)/python -m proof.mutants
+	@$(BIN)/python -m proof.swarm --mutants
+
+mutation: $(STAMP)  ## wrong changes of the core, one at a time, that its tests must notice (long)
+	@$(BIN)/python -m proof.mutation
+
+durability: $(STAMP)  ## power cuts, failing disks, kill -9
+	@$(BIN)/python -m proof.powercut
+	@$(BIN)/python -m proof.diskfaults
+	@$(BIN)/python -m proof.kills
+
+fuzz: $(STAMP)  ## a million inputs for every parser, and every endpoint against its description
+	@$(BIN)/python -m proof.fuzz
+	@$(BIN)/python -m proof.endpoints
 
 bench: $(STAMP)  ## measure, against bare references in the same run
 	@$(BIN)/python -m benchmarks
