@@ -164,6 +164,12 @@ def test_of_too_many_groups_the_newest_are_kept():
     assert kept == [*(f"0-{n:03}" for n in range(50)), *(f"1-{n:03}" for n in range(150))]
 
 
+def test_of_groups_of_one_second_the_first_by_name_are_kept():
+    ends = [(f"{n:03}", BUG) for n in reversed(range(250))]
+    state, _ = count_ends(NOTHING, ends, first=5, now=T0)
+    assert list(state.groups) == [f"{n:03}" for n in range(200)]
+
+
 def cause(text, **more):
     return cause_of(replace(BUG, text=text, **more))
 

@@ -475,7 +475,8 @@ def test_whether_jobs_share_one_list_of_placements_does_not_matter(asks):
         for n, (priority, share, age) in enumerate(asks)
     ]
     apart = [replace(job, placements=(Placement("a"),)) for job in jobs]
-    assert planned(jobs) == planned(apart)
+    for limits in (Limits(), Limits(aging=MINUTE)):
+        assert planned(jobs, limits=limits) == planned(apart, limits=limits)
     assert len(planned(jobs).launches) == len(jobs)
 
 
@@ -489,7 +490,10 @@ def test_the_oldest_of_a_lane_goes_for_it():
 def test_a_share_without_a_weight_or_a_use_counts_as_one_of_weight_one_that_uses_nothing():
     jobs = [waiting(0, share="x", age=9), waiting(1, share="y")]
     usage = [Usage("b", "x", 1), Usage("b", "y", 1)]
-    assert order(jobs, usage=usage, limits=Limits(share_weights={"x": 1.0})) == [0, 1]
+    weights = Limits(share_weights={"x": 1.0})
+    assert order(jobs, usage=usage, limits=weights) == [0, 1]
+    older = [jobs[0], replace(jobs[1], submitted_at=T0 - HOUR)]
+    assert order(older, usage=usage, limits=weights) == [1, 0]
     had = {"*": PoolState(name="*", served={"y": 0.06}, served_at=T0)}
     assert order(list(reversed(jobs)), pools=had) == [1, 0]
     much = {"*": PoolState(name="*", served={"x": 1.5}, served_at=T0)}
