@@ -34,6 +34,7 @@ from ._events import (
     TrainingMissing,
     TrainingSeen,
 )
+from ._evolve import maker
 from ._failures import Evidence, Failure, FailureClass, Rule, Scope, classify
 from ._limits import Limits
 from ._messages import message_for
@@ -47,6 +48,7 @@ from ._model import (
     Placement,
     Spec,
     Status,
+    Stopping,
     new_job,
 )
 from ._names import parse_training_name, training_name
@@ -304,7 +306,18 @@ class _Pass:
 
     def _changed(self, before: Job, job: Job, events: Sequence[Event]) -> None:
         self.report.changed += 1
-        self.settings.on_change(Change(job=job, before=before.status, event=events[-1]))
+        self.settings.on_change(_make_change(job=job, before=before.status, event=events[-1]))
+
+
+# What the ticks make for each look and each change (see `_evolve`).
+_make_change = maker(Change)
+_make_fact = maker(PoolFact)
+_make_request = maker(LaunchRequest)
+_decided = maker(LaunchDecided)
+_accepted = maker(LaunchAccepted)
+_seen = maker(TrainingSeen)
+_ended = maker(TrainingEnded)
+_TIME_PASSED = TimePassed()
 
 
 def _is_ours(training: Training, job: Job) -> bool:
@@ -315,8 +328,8 @@ def _is_ours(training: Training, job: Job) -> bool:
     )
 
 
-def _events_of(training: Training, placement: Placement, rules: Sequence[Rule]) -> list[Event]:
-    """Turn what the trainer says of a training of ours into facts."""
+def _look_at(training: Training, rules: Sequence[Rule]) -> TrainingSeen | TrainingEnded:
+    """Turn what the trainer says of a training of ours into a fact."""
     number = training.attempt
     assert number is not None  # it is ours
     if training.state.is_terminal:
@@ -326,24 +339,22 @@ def _events_of(training: Training, placement: Placement, rules: Sequence[Rule]) 
                 where="describe", status=str(training.state), text=""
             )
             failure = classify(evidence, rules)
-        return [
-            TrainingEnded(
-                attempt=number,
-                outcome=Status(training.state.value),
-                failure=failure,
-                started_at=training.started_at,
-                ended_at=training.ended_at,
-            )
-        ]
-    running = training.state is not TrainingState.PENDING
-    seen = TrainingSeen(
+        return _ended(
+            attempt=number,
+            outcome=_OUTCOMES[training.state],
+            failure=failure,
+            started_at=training.started_at,
+            ended_at=training.ended_at,
+        )
+    return _seen(
         attempt=number,
-        running=running,
+        running=training.state is not TrainingState.PENDING,
         detail=training.detail,
         started_at=training.started_at,
     )
-    # For a job in New or Held, acceptance is what makes it adopt the training.
-    return [LaunchAccepted(attempt=number, placement=placement), seen]
+
+
+_OUTCOMES = {state: Status(state) for state in TrainingState if state.is_terminal}
 
 
 # --- launch -----------------------------------------------------------------------------
@@ -448,8 +459,8 @@ def _begin(run: _Pass, launches: Sequence[Launch]) -> list[Job]:
     for launch in launches:
         job = jobs.get(launch.job_id)
         if job is not None:
-            event = LaunchDecided(attempt=launch.attempt, placement=launch.placement)
-            todo.append((job, [event]))
+            event = _decided(attempt=launch.attempt, placement=launch.placement)
+            todo.append((job, (event,)))
     before = {job.job_id: job for job, _ in todo}
     # A job that was Launching before is another tick's, and still under its lease.
     return [
@@ -516,7 +527,7 @@ def _launch(
 ) -> list[Sequence[Event]]:
     """Ask the trainer to create trainings; [] for each whose outcome is not known."""
     requests = [
-        LaunchRequest(
+        _make_request(
             name=effect.name,
             job_id=job.job_id,
             attempt=effect.attempt,
@@ -555,7 +566,7 @@ def _read_reply(
     match reply.result:
         case LaunchResult.ACCEPTED:
             run.report.launched += 1
-            return [LaunchAccepted(attempt=effect.attempt, placement=effect.placement)]
+            return [_accepted(attempt=effect.attempt, placement=effect.placement)]
         case LaunchResult.REFUSED:
             run.report.refused += 1
             failure = _failure(reply, run.settings.rules)
@@ -582,7 +593,11 @@ def _adopt(run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining) -> Se
         reason = f"the training name {effect.name} is taken by {whose}"
         return [NameTaken(attempt=effect.attempt, reason=reason)]
     run.report.launched += 1
-    return _events_of(training, effect.placement, run.settings.rules)
+    fact = _look_at(training, run.settings.rules)
+    if isinstance(fact, TrainingEnded):
+        return [fact]
+    # For a job in New or Held, acceptance is what makes it adopt the training.
+    return [LaunchAccepted(attempt=effect.attempt, placement=effect.placement), fact]
 
 
 def _failure(reply: LaunchReply, rules: Sequence[Rule]) -> Failure:
@@ -647,7 +662,7 @@ class _Learned:
         over: bool = False,
         failure: Failure | None = None,
     ) -> None:
-        fact = PoolFact(
+        fact = _make_fact(
             job_id=job.job_id,
             attempt=job.attempt_number,
             count=placement.count,
@@ -725,7 +740,7 @@ def monitor_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Sett
 
 def _observe(run: _Pass, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
     names = {
-        effect.name: job
+        job.job_id: effect.name
         for job in jobs.values()
         for effect in owed(job)
         if isinstance(effect, ObserveTraining)
@@ -733,27 +748,29 @@ def _observe(run: _Pass, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
     trainings: Mapping[str, Training | None] = {}
     if names:
         try:
-            trainings = trainer.describe(list(names))
+            trainings = trainer.describe(list(names.values()))
         except Exception as error:  # noqa: BLE001  (nothing learned is not a status; clocks still count)
             run.trouble("", error)
     todo: list[tuple[Job, Sequence[Event]]] = []
     learned = _Learned(run)
     for job in jobs.values():
-        events: list[Event] = []
-        attempt = job.current
-        if attempt is not None and job.training_name in trainings:
-            training = trainings[job.training_name]
+        events: Sequence[Event] = (_TIME_PASSED,)
+        name, attempt = names.get(job.job_id, ""), job.current
+        if attempt is not None and name in trainings:
+            training = trainings[name]
             if training is None:
-                events.append(TrainingMissing(attempt=attempt.number))
+                events = (TrainingMissing(attempt=attempt.number), _TIME_PASSED)
             elif _is_ours(training, job):
-                events += _events_of(training, attempt.placement, run.settings.rules)[-1:]
-                learned.note_look(job, attempt.placement, events[0])
-        todo.append((job, [*events, TimePassed()]))
+                fact = _look_at(training, run.settings.rules)
+                events = (fact, _TIME_PASSED)
+                learned.note_look(job, attempt.placement, fact)
+        todo.append((job, events))
     after = run.apply(todo)
     learned.save()
     _judge_groups(run, jobs, after)
     for job in after:
-        for effect in owed(job):
+        # Most owe nothing but the next look; who asks for all that is owed asks for texts.
+        for effect in owed(job) if isinstance(job.state, Stopping) else ():
             if isinstance(effect, StopTraining):
                 _stop(run, trainer, job.job_id, effect.name)
 

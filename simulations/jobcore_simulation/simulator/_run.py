@@ -178,9 +178,11 @@ class Simulation:
             on_change=self._noted,
         )
         self._check = check
+        self._now_micros, self._now = -1, to_time(0)  # the time as the ticks saw it last
         self._lag = seconds(scenario.provider.event_lag)
         self._placed: dict[tuple[tuple[str, ...], int], tuple[Placement, ...]] = {}
         self._hinted: dict[str, None] = {}
+        self._launched: dict[str, datetime] = {}  # since when; the provider has it, idle
         self._late: set[str] = set()  # looked at, since they have come to be late
         self._missed = False  # a look, since a port was away
         self._launch_at = self._look_at = self._notify_at = -1
@@ -193,11 +195,13 @@ class Simulation:
 
     def now(self) -> datetime:
         """Tell the time as the ticks see it (the `jobcore.Clock` port)."""
-        jump = self.scenario.clock_jump
-        now = to_time(self.engine.now)
-        if jump is not None and self.engine.now >= seconds(jump[0]):
-            now += timedelta(seconds=jump[1])
-        return now
+        micros = self.engine.now
+        if micros != self._now_micros:
+            self._now_micros, self._now = micros, to_time(micros)
+            jump = self.scenario.clock_jump
+            if jump is not None and micros >= seconds(jump[0]):
+                self._now += timedelta(seconds=jump[1])
+        return self._now
 
     def run(self) -> Outcome:
         """Run to the end of the last job, or to the horizon."""
@@ -277,10 +281,10 @@ class Simulation:
         store = self.store
         if not everything and not self._missed:
             now = self.now()
-            due = self.base.due(Tick.MONITOR, before=now - LATE - _MOMENT, limit=10**6)
-            late = [entry.job_id for entry in due if entry.status is Status.LAUNCHED]
-            named = [job_id for job_id in late if job_id not in self._late]
-            self._late = set(late)
+            before = now - LATE - _MOMENT
+            late = sorted((at, job_id) for job_id, at in self._launched.items() if at <= before)
+            named = [job_id for _, job_id in late if job_id not in self._late]
+            self._late = {job_id for _, job_id in late}
             if not named:
                 return
             store = _Hints(self.store, named)
@@ -335,13 +339,23 @@ class Simulation:
         return report
 
     def _noted(self, change: jobcore.Change) -> None:
-        job = change.job
-        self.log.note(self.engine.now, job.job_id, job.status, job.version, job.attempt_number)
-        if job.status.is_terminal and not change.before.is_terminal:
+        job, before = change.job, change.before
+        job_id, state = job.job_id, job.state
+        status = state.status
+        self.log.line(
+            f"{self.engine.now}\x1f{job_id}\x1f{status}\x1f{job.version}\x1f{job.attempt_number}"
+        )
+        if status is before:
+            return
+        if status is Status.LAUNCHED:
+            self._launched[job_id] = state.since
+        elif before is Status.LAUNCHED:
+            self._launched.pop(job_id, None)
+            if status is Status.NEW:
+                self._losses[job_id] = self._losses.get(job_id, 0) + 1
+        if status.is_terminal:  # which is never left
             self._left -= 1
             self._ended(job)
-        elif job.status is Status.NEW and change.before is Status.LAUNCHED:
-            self._losses[job.job_id] = self._losses.get(job.job_id, 0) + 1
 
     def _ended(self, job: Job) -> None:
         task = self._submitted[job.job_id]
