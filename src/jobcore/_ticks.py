@@ -98,7 +98,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change of a job, as it was saved; what a log line is made of."""
+    """One change of a job, as it was saved, and the event that made it; what a log line is made of."""
 
     job: Job
     before: Status
@@ -267,46 +267,50 @@ class _Pass:
         again, one job at a time. Returns the jobs as they are stored now, in order.
         """
         after: list[Job] = []
-        dirty: list[tuple[int, Job, Sequence[Event]]] = []
+        dirty: list[tuple[int, Job, Sequence[Event], Event]] = []
         for job, events in todo:
-            moved = self._stepped(job, events)
-            if moved is not job:
-                dirty.append((len(after), job, events))
+            moved, cause = self._stepped(job, events)
+            if cause is not None:
+                dirty.append((len(after), job, events, cause))
             after.append(moved)
         if not dirty:
             return after
-        saved = self.store.save([after[index] for index, _, _ in dirty])
-        for (index, before, events), stored in zip(dirty, saved, strict=True):
+        saved = self.store.save([after[index] for index, _, _, _ in dirty])
+        for (index, before, events, cause), stored in zip(dirty, saved, strict=True):
             if stored is None:
                 after[index] = self._again(before, events)
             else:
                 after[index] = stored
-                self._changed(before, stored, events)
+                self._changed(before, stored, cause)
         return after
 
-    def _stepped(self, job: Job, events: Sequence[Event]) -> Job:
+    def _stepped(self, job: Job, events: Sequence[Event]) -> tuple[Job, Event | None]:
+        """Apply *events*; give the last one that changed the job, too, or None."""
+        cause = None
         for event in events:
-            job = step(job, event, now=self.now).job
-        return job
+            after = step(job, event, now=self.now).job
+            if after is not job:
+                job, cause = after, event
+        return job, cause
 
     def _again(self, stale: Job, events: Sequence[Event]) -> Job:
         for _ in range(5):
             fresh = self.read([stale.job_id]).get(stale.job_id)
             if fresh is None:
                 return stale
-            moved = self._stepped(fresh, events)
-            if moved is fresh:
+            moved, cause = self._stepped(fresh, events)
+            if cause is None:
                 return fresh
             (saved,) = self.store.save([moved])
             if saved is not None:
-                self._changed(fresh, saved, events)
+                self._changed(fresh, saved, cause)
                 return saved
         self.trouble(stale.job_id, Unavailable("it kept changing; left for the next tick"))
         return stale
 
-    def _changed(self, before: Job, job: Job, events: Sequence[Event]) -> None:
+    def _changed(self, before: Job, job: Job, cause: Event) -> None:
         self.report.changed += 1
-        self.settings.on_change(_make_change(job=job, before=before.status, event=events[-1]))
+        self.settings.on_change(_make_change(job=job, before=before.state.status, event=cause))
 
 
 # What the ticks make for each look and each change (see `_evolve`).
