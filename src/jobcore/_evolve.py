@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["evolve"]
+__all__ = ["evolve", "maker"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -77,6 +77,7 @@ from ._transitions import (
     ObserveTraining,
     Step,
     StopTraining,
+    has_clocks,
     owed,
     step,
 )
@@ -758,15 +759,16 @@ def _observe(run: _Pass, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
     todo: list[tuple[Job, Sequence[Event]]] = []
     learned = _Learned(run)
     for job in jobs.values():
-        events: Sequence[Event] = (_TIME_PASSED,)
+        clocks: Sequence[Event] = (_TIME_PASSED,) if has_clocks(job) else ()
+        events = clocks
         name, attempt = names.get(job.job_id, ""), job.current
         if attempt is not None and name in trainings:
             training = trainings[name]
             if training is None:
-                events = (TrainingMissing(attempt=attempt.number), _TIME_PASSED)
+                events = (TrainingMissing(attempt=attempt.number), *clocks)
             elif _is_ours(training, job):
                 fact = _look_at(training, run.settings.rules)
-                events = (fact, _TIME_PASSED)
+                events = (fact, *clocks)
                 learned.note_look(job, attempt.placement, fact)
         todo.append((job, events))
     after = run.apply(todo)

@@ -221,10 +221,11 @@ def _announced(job: Job, status: Status, now: datetime, reason: str) -> tuple[Ou
     return (*job.outbox, _make_entry(event_id=event_id, status=status, at=now, reason=reason))
 
 
-def _over(job: Job, state: Completed | Failed | Stopped, now: datetime, note: str) -> Job:
-    return _moved(
-        job, state, now, note, outbox=_announced(job, state.status, now, note), hold_next=False
-    )
+def _over(
+    job: Job, state: Completed | Failed | Stopped, now: datetime, note: str, **changes: Any
+) -> Job:
+    outbox = _announced(job, state.status, now, note)
+    return _moved(job, state, now, note, outbox=outbox, hold_next=False, **changes)
 
 
 def _timed_out(job: Job, cause: StopCause, now: datetime) -> Job:
@@ -277,11 +278,21 @@ def _clock_run_out(job: Job, now: datetime) -> StopCause | None:
     return deadline[1] if deadline is not None and deadline[0] <= now else None
 
 
+def has_clocks(job: Job) -> bool:
+    """Say whether a clock runs for the job; else time alone takes it nowhere, and `TimePassed` is no news."""
+    clocks = job.spec.clocks
+    return (
+        clocks.wait_at_most is not None
+        or clocks.run_at_most is not None
+        or clocks.finish_by is not None
+    )
+
+
 def _deadline(job: Job) -> tuple[datetime, StopCause] | None:
     """Find the earliest deadline of this state and the clock it belongs to."""
+    if not has_clocks(job):
+        return None
     clocks = job.spec.clocks
-    if clocks.wait_at_most is None and clocks.run_at_most is None and clocks.finish_by is None:
-        return None  # most jobs are in no hurry
     deadlines: list[tuple[datetime, StopCause]] = []
     state = job.state
     waits = isinstance(state, (New, Launching, Launched))
@@ -407,14 +418,20 @@ def _end(job: Job, state: Active, event: TrainingEnded, now: datetime) -> Job:
         outcome=event.outcome,
         failure=event.failure,
     )
-    ran = attempt.started_at is not None
-    job = _evolve_job(
-        job,
-        attempts=(*map(_shortened, job.attempts), attempt)[-ATTEMPTS_KEPT_MAX:],
-        waiting_since=now if ran else job.waiting_since,
-    )
-    if event.outcome is Status.COMPLETED:
-        return _over(job, _make_completed(since=now), now, "")
+    attempts: tuple[Attempt, ...] = (attempt,)
+    if job.attempts:
+        attempts = (*map(_shortened, job.attempts), attempt)[-ATTEMPTS_KEPT_MAX:]
+    waiting_since = now if attempt.started_at is not None else job.waiting_since
+    if event.outcome is Status.COMPLETED:  # most end so: all at once
+        return _over(
+            job,
+            _make_completed(since=now),
+            now,
+            "",
+            attempts=attempts,
+            waiting_since=waiting_since,
+        )
+    job = _evolve_job(job, attempts=attempts, waiting_since=waiting_since)
     assert event.failure is not None  # TrainingEnded checks it
     if isinstance(state, Stopping):
         return _stopped(job, state, now, f"training {event.outcome}")

@@ -7,6 +7,7 @@ from iterators: only their next step is in the queue, which stays as small as th
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ __all__ = ["EPOCH", "Engine", "seconds", "to_time"]
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
+_COLLECT_EVERY = 200_000  # objects made and not gone
 
 
 def seconds(value: float) -> int:
@@ -78,6 +80,10 @@ class Engine:
             horizon: the last microsecond.
         """
         heap, pop, count = self._heap, heapq.heappop, 0
+        thresholds = gc.get_threshold()
+        # What happens here makes values by the million and no cycles: looked for seldom, they cost
+        # nothing; looked for as often as usual, a fifth of the time.
+        gc.set_threshold(_COLLECT_EVERY, *thresholds[1:])
         try:
             while heap:
                 when, _, act, what = pop(heap)
@@ -90,6 +96,7 @@ class Engine:
                     return True
         finally:
             self.events += count
+            gc.set_threshold(*thresholds)
         return False
 
 

@@ -17,7 +17,6 @@ from jobcore import (
     Limits,
     Message,
     Placement,
-    RetryPolicy,
     Scheduler,
     Settings,
     Spec,
@@ -180,7 +179,8 @@ class Simulation:
         self._check = check
         self._now_micros, self._now = -1, to_time(0)  # the time as the ticks saw it last
         self._lag = seconds(scenario.provider.event_lag)
-        self._placed: dict[tuple[tuple[str, ...], int], tuple[Placement, ...]] = {}
+        self._specs: dict[tuple[str, tuple[str, ...], int], Spec] = {}
+        self._placements: dict[tuple[tuple[str, ...], int], tuple[Placement, ...]] = {}
         self._hinted: dict[str, None] = {}
         self._launched: dict[str, datetime] = {}  # since when; the provider has it, idle
         self._late: set[str] = set()  # looked at, since they have come to be late
@@ -229,14 +229,7 @@ class Simulation:
             job_id = jobcore.job_id_from_token("simulation", f"{self.seed}/{task.number}")
             self.fleet.tasks[job_id] = task
             ids.append(job_id)
-            specs.append(
-                Spec(
-                    name=f"job-{task.number}",
-                    owner=task.share,
-                    placements=self._placements(task.pools, task.count),
-                    retry=_RETRY,
-                )
-            )
+            specs.append(self._spec(task))
         try:
             jobcore.submit(specs, ids, store=self.store, now=self.now())
         except Unavailable:  # the client tries again
@@ -247,11 +240,20 @@ class Simulation:
             self._asked[task.share] = self._asked.get(task.share, 0) + task.count
         self._soon_launch(0)
 
-    def _placements(self, pools: tuple[str, ...], count: int) -> tuple[Placement, ...]:
-        key = (pools, count)
-        if key not in self._placed:
-            self._placed[key] = tuple(Placement(pool, count) for pool in pools)
-        return self._placed[key]
+    def _spec(self, task: Task) -> Spec:
+        """Give the spec of a task: tasks that ask for the same share one, for nothing of it ever changes."""
+        key = (task.share, task.pools, task.count)
+        spec = self._specs.get(key)
+        if spec is None:
+            placements = self._placements.setdefault(
+                key[1:], tuple(Placement(pool, task.count) for pool in task.pools)
+            )
+            spec = self._specs[key] = Spec(
+                name=f"{self.scenario.name} of {task.share}",
+                owner=task.share,
+                placements=placements,
+            )
+        return spec
 
     def _minute(self, _: object) -> None:
         self._look(everything=self.engine.now % _SWEEP == 0)
@@ -404,9 +406,6 @@ class Simulation:
     def _port(self, name: str, port: Any) -> Any:
         outages = [o for o in self.scenario.outages if o.port == name]
         return _Flaky(port, outages, self.engine) if outages else port
-
-
-_RETRY = RetryPolicy()
 
 
 def jain(values: Sequence[float]) -> float:

@@ -23,12 +23,14 @@ from jobcore import (
     Waiting,
     due_at,
     evolve,
+    maker,
     spec_hash,
     waiting_of,
 )
 
 __all__ = ["ObjectStore"]
 
+_make_due = maker(Due)
 _KEEP_FREE = 1000  # places at the head of a lane's list, before what follows is moved up
 
 
@@ -48,9 +50,6 @@ class _Lane:
         self.jobs: list[Waiting] = []
         self.head = 0
         self.not_before: dict[str, datetime] = {}
-
-    def __len__(self) -> int:
-        return len(self.keys) - self.head
 
     def heads(self, now: datetime, depth: int) -> list[Waiting]:
         if not self.not_before:
@@ -81,7 +80,7 @@ class _Lane:
             del self.keys[index], self.jobs[index]
         else:
             self.head += 1
-            if self.head > max(_KEEP_FREE, len(self)):
+            if self.head > max(_KEEP_FREE, len(self.keys) // 2):
                 del self.keys[: self.head], self.jobs[: self.head]
                 self.head = 0
         self.not_before.pop(job.job_id, None)
@@ -150,7 +149,7 @@ class ObjectStore:
             ready.sort()
         jobs = self._jobs
         return [
-            Due(job_id, at, jobs[job_id].status, jobs[job_id].attempt_number)
+            _make_due(job_id, at, jobs[job_id].status, jobs[job_id].attempt_number)
             for at, job_id in ready
         ]
 
@@ -218,19 +217,21 @@ class ObjectStore:
         if old is not None:
             if old.state is new.state:
                 return
-            self._counts[old.status] -= 1
-        status = new.status
+            self._counts[old.state.status] -= 1
+        status = new.state.status
         self._counts[status] += 1
         self._set_due(job_id, Tick.LAUNCH, due_at(new, Tick.LAUNCH))
         self._set_due(job_id, Tick.MONITOR, due_at(new, Tick.MONITOR))
-        known = self._waiting.pop(job_id, None)
-        if known is not None:
-            self._leave(*known)
+        if old is not None and old.state.status is Status.NEW:
+            self._leave(*self._waiting.pop(job_id))
         if status is Status.NEW:
             self._queue(new)
-        if old is not None:
-            self._count(old, -1)
-        self._count(new, 1)
+        held, holds = _slots(old), _slots(new)
+        if held != holds:
+            if held is not None:
+                self._count(*held, -1)
+            if holds is not None:
+                self._count(*holds, 1)
 
     def _set_due(self, job_id: str, tick: Tick, at: datetime | None) -> None:
         due = self._due[tick]
@@ -254,20 +255,24 @@ class ObjectStore:
 
     def _leave(self, job: Waiting, lane: _Lane) -> None:
         lane.remove(job)
-        if not len(lane):
+        if lane.head == len(lane.keys):
             del self._lanes[job.lane]
             del self._lanes_by_id[job.share, job.priority, id(lane.placements)]
 
-    def _count(self, job: Job, sign: int) -> None:
-        current = job.current
-        if current is None:
-            return
-        place = current.placement
-        use = self._use.setdefault((place.pool, job.spec.share), [0, 0])
-        use[0] += sign * place.count
-        if job.status.runs:
-            use[1] += sign * place.count
+    def _count(self, pool: str, share: str, count: int, running: int, sign: int) -> None:
+        use = self._use.setdefault((pool, share), [0, 0])
+        use[0] += sign * count
+        use[1] += sign * running
         self._usage = None
+
+
+def _slots(job: Job | None) -> tuple[str, str, int, int] | None:
+    """Give the pool and the share of the slots that *job* holds, how many they are, and how many run."""
+    current = job.current if job is not None else None
+    if job is None or current is None:
+        return None
+    place = current.placement
+    return place.pool, job.spec.share, place.count, place.count if job.state.status.runs else 0
 
 
 def _age(job: Job) -> tuple[datetime, str]:

@@ -24,6 +24,7 @@ from jobcore import (
     TrainingState,
     Unavailable,
     hash_fraction,
+    maker,
 )
 from jobcore_simulation._texts import CAPACITY_ERROR, over_limit
 
@@ -49,11 +50,16 @@ _PENDING_TOO_LONG = Evidence(
     secondary_status="Stopped",
     text="Training job times out waiting for capacity",
 )
-_THROTTLED = Evidence(
-    where="create",
-    error_code="ThrottlingException",
-    text="ThrottlingException: Rate exceeded",
+_THROTTLED = LaunchReply(
+    LaunchResult.REFUSED,
+    Evidence(
+        where="create",
+        error_code="ThrottlingException",
+        text="ThrottlingException: Rate exceeded",
+    ),
 )
+_ACCEPTED = LaunchReply(LaunchResult.ACCEPTED)
+_EXISTS = LaunchReply(LaunchResult.EXISTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +207,10 @@ class Fleet:
     def _create(self, request: LaunchRequest) -> LaunchReply:
         self.calls += 1
         if request.name in self.runs:
-            return LaunchReply(LaunchResult.EXISTS)
+            return _EXISTS
         if not self._take_token():
             self.throttled += 1
-            return LaunchReply(LaunchResult.REFUSED, _THROTTLED)
+            return _THROTTLED
         pool = self.pools[request.placement.pool]
         count = request.placement.count
         used = pool.charged + pool.others
@@ -225,7 +231,7 @@ class Fleet:
             self._offer(pool)
         else:
             self._plan(run, self._patience(run), self._give_up)
-        return LaunchReply(LaunchResult.ACCEPTED)
+        return _ACCEPTED
 
     def _take_token(self) -> bool:
         passed = (self.engine.now - self._tokens_at) / 1e6
@@ -355,13 +361,17 @@ def _changes(
 def _view(run: _Run | None) -> Training | None:
     if run is None:
         return None
-    return Training(
+    request = run.request
+    return _make_training(
         name=run.name,
         state=run.state,
-        job_id=run.request.job_id,
-        attempt=run.request.attempt,
-        spec_hash=run.request.spec_hash,
+        job_id=request.job_id,
+        attempt=request.attempt,
+        spec_hash=request.spec_hash,
         started_at=None if run.started is None else to_time(run.started),
         ended_at=None if run.ended is None else to_time(run.ended),
         evidence=run.evidence,
     )
+
+
+_make_training = maker(Training)
