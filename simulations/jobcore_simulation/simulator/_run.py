@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import jobcore
@@ -35,6 +37,7 @@ __all__ = ["Outcome", "Sample", "Simulation", "simulate"]
 
 _TICK = seconds(60)
 _SWEEP = seconds(3600)
+_MANY = 5  # losses: with a budget of five attempts, a person would have to submit the job again
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -67,7 +70,7 @@ class Outcome:
     seed: str
     jobs: int
     makespan: float = 0.0
-    waits: list[float] = field(default_factory=list)
+    waits: MutableSequence[float] = field(default_factory=lambda: array("d"))
     calls: int = 0
     wasted: int = 0
     throttled: int = 0
@@ -83,12 +86,13 @@ class Outcome:
     completed: bool = True
     looks: int = 0
 
-    def ended(self, at: float, task: Task) -> None:
-        """Note that a job is over: it waited for as long as it did not train."""
+    def ended(self, at: float, task: Task, *, keep: bool = True) -> None:
+        """Note that a job is over: it waited for as long as it did not train. *keep* what it worked."""
         trained = sum(task.runs_for(a, 0.0) for a in ((1, 2) if task.flaky else (1,)))
         self.waits.append(max(at - task.submitted - trained, 0.0))
         self.makespan = at
-        self.worked.append((at, trained * task.count))
+        if keep:
+            self.worked.append((at, trained * task.count))
 
 
 class _Hints:
@@ -124,11 +128,19 @@ class _Mailbox:
 
     def __init__(self) -> None:
         self.published = 0
-        self.event_ids: set[str] = set()
+        self.event_ids: dict[str, set[str]] = {}  # by job
+        self.forgotten = 0
 
     def publish(self, message: Message) -> None:
         self.published += 1
-        self.event_ids.add(message.event_id)
+        self.event_ids.setdefault(message.job_id, set()).add(message.event_id)
+
+    def forget(self, job_id: str) -> None:
+        """Only count the messages of a job that is over."""
+        self.forgotten += len(self.event_ids.pop(job_id, ()))
+
+    def messages(self) -> int:
+        return self.forgotten + sum(map(len, self.event_ids.values()))
 
 
 class Simulation:
@@ -139,6 +151,10 @@ class Simulation:
     looks shortly after an event at the job that it names, each minute at those that have come to be
     late, and each hour, and after an outage, at all. (The Lambdas look at all each minute:
     events here are not lost, so that more would cost time and find nothing.)
+
+    With *forget*, what is over and told is dropped from the store and the world: memory follows
+    what waits and runs, not the history, so that a million lives fit into it. No tick ever asks for
+    it again. `Outcome.worked` is not kept then.
     """
 
     def __init__(
@@ -152,6 +168,7 @@ class Simulation:
         store: JobStore | None = None,
         check: Callable[[Simulation], None] | None = None,
         sample_every: float = 300.0,
+        forget: bool = False,
     ) -> None:
         """Set up; `run` does the rest."""
         self.engine = Engine()
@@ -159,7 +176,13 @@ class Simulation:
         self.scenario = scenario
         self.seed = seed
         self.outcome = Outcome(scenario=scenario.name, policy=policy, seed=seed, jobs=0)
-        self.base: JobStore = ObjectStore() if store is None else store
+        objects = ObjectStore()
+        self.base: JobStore = objects if store is None else store
+        if forget and store is not None:
+            msg = "forget: only the simulator's own store can forget"
+            raise ValueError(msg)
+        self._forgets = objects if forget else None
+        self._over: list[Job] = []  # and told; what `_forget` forgets
         self.mailbox = _Mailbox()
         self.fleet = Fleet(self.engine, scenario, seed, self._changed)
         self.store = self._port("store", self.base)
@@ -191,6 +214,7 @@ class Simulation:
         self._service: dict[str, list[float]] = {}
         self._sample_every = seconds(sample_every)
         self._submitted: dict[str, Task] = {}
+        self._arrived = 0
         self._asked: dict[str, int] = {}  # slots that a share's unfinished jobs ask for
 
     def now(self) -> datetime:
@@ -205,14 +229,9 @@ class Simulation:
 
     def run(self) -> Outcome:
         """Run to the end of the last job, or to the horizon."""
-        tasks = self.scenario.tasks(self.seed)
-        self._left = self.outcome.jobs = len(tasks)
-        batches: dict[float, list[Task]] = {}
-        for task in tasks:
-            batches.setdefault(task.submitted, []).append(task)
-        self.engine.stream(
-            ((seconds(at), group) for at, group in sorted(batches.items())), self._submit
-        )
+        self._left = self.outcome.jobs = self.scenario.jobs
+        arrivals = self.scenario.arrivals(self.seed)
+        self.engine.stream(((seconds(at), group) for at, group in arrivals), self._submit)
         self.engine.at(0, self._minute)
         self.engine.at(0, self._sample)
         self.outcome.completed = self.engine.run(
@@ -237,6 +256,7 @@ class Simulation:
             return
         for job_id, task in zip(ids, tasks, strict=True):
             self._submitted[job_id] = task
+            self._arrived += 1
             self._asked[task.share] = self._asked.get(task.share, 0) + task.count
         self._soon_launch(0)
 
@@ -336,9 +356,21 @@ class Simulation:
         except Unavailable:
             return None
         self.outcome.looks += report.looked_at
+        if self._over and self._forgets is not None:
+            self._forget(self._forgets)
         if self._check is not None:
             self._check(self)
         return report
+
+    def _forget(self, store: ObjectStore) -> None:
+        for job in self._over:
+            job_id = job.job_id
+            store.forget(job_id)
+            self.fleet.forget(job_id, job.attempt_number)
+            self.mailbox.forget(job_id)
+            del self._submitted[job_id]
+            self.outcome.many_losses += self._losses.pop(job_id, 0) >= _MANY
+        self._over.clear()
 
     def _noted(self, change: jobcore.Change) -> None:
         job, before = change.job, change.before
@@ -347,6 +379,8 @@ class Simulation:
         self.log.line(
             f"{self.engine.now}\x1f{job_id}\x1f{status}\x1f{job.version}\x1f{job.attempt_number}"
         )
+        if self._forgets is not None and status.is_terminal and not job.outbox:
+            self._over.append(job)
         if status is before:
             return
         if status is Status.LAUNCHED:
@@ -362,7 +396,7 @@ class Simulation:
     def _ended(self, job: Job) -> None:
         task = self._submitted[job.job_id]
         self._asked[task.share] -= task.count
-        self.outcome.ended(self.engine.now / 1e6, task)
+        self.outcome.ended(self.engine.now / 1e6, task, keep=self._forgets is None)
 
     def _sample(self, _: object) -> None:
         shares: dict[str, int] = {}
@@ -384,7 +418,7 @@ class Simulation:
                 sum(pool.capacity for pool in pools),
                 sum(pool.used for pool in pools),
                 asked,
-                len(self._submitted) - len(self.outcome.waits),
+                self._arrived - len(self.outcome.waits),
                 shares,
             )
         )
@@ -394,12 +428,16 @@ class Simulation:
         out, fleet = self.outcome, self.fleet
         out.calls, out.throttled, out.describes = fleet.calls, fleet.throttled, fleet.describes
         out.wasted = fleet.wasted + fleet.refused + fleet.throttled
-        out.messages = len(self.mailbox.event_ids)
+        out.messages = self.mailbox.messages()
         out.statuses = {str(k): n for k, n in sorted(self.base.counts().items())}
-        out.many_losses = sum(losses >= 5 for losses in self._losses.values())
+        out.many_losses += sum(losses >= _MANY for losses in self._losses.values())
         out.jain = jain([got / fair for got, fair in self._service.values() if fair])
         out.events = self.engine.events
-        self.log.note(sorted(self.mailbox.event_ids))
+        self.log.note(
+            out.messages
+            if self._forgets is not None
+            else sorted(chain.from_iterable(self.mailbox.event_ids.values()))
+        )
         out.digest = self.log.digest()
         return out
 

@@ -203,6 +203,12 @@ class ObjectStore:
         self._pools[state.name] = evolve(state, version=state.version + 1)
         return True
 
+    def forget(self, job_id: str) -> None:
+        """Drop a job that is over and owes nothing; it stays counted."""
+        job = self._jobs.pop(job_id)
+        assert job.status.is_terminal
+        assert not job.outbox
+
     def jobs(self) -> Iterable[Job]:
         """Walk all jobs, in the order of their registration."""
         return self._jobs.values()

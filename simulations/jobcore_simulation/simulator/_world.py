@@ -25,6 +25,7 @@ from jobcore import (
     Unavailable,
     hash_fraction,
     maker,
+    training_name,
 )
 from jobcore_simulation._texts import CAPACITY_ERROR, over_limit
 
@@ -198,6 +199,14 @@ class Fleet:
             for run in self.runs.values()
             if not run.state.is_terminal and (view := _view(run)) is not None
         ]
+
+    def forget(self, job_id: str, attempts: int) -> None:
+        """Drop a job that is over, and its trainings, which are over too."""
+        del self.tasks[job_id]
+        self.done.pop(job_id, None)
+        for number in range(1, attempts + 1):
+            run = self.runs.pop(training_name(job_id, number), None)
+            assert run is None or run.state.is_terminal
 
     def _reachable(self) -> None:
         if any(o.begins <= self.engine.now < o.ends for o in self._outages):
