@@ -30,7 +30,15 @@ def evolve(value: T, /, **changes: Any) -> T:
     Raises:
         TypeError: *value* is no dataclass with slots, or has no field of such a name.
     """
-    return evolver(type(value))(value, **changes)
+    known = (type(value), tuple(changes))
+    found = _EVOLVERS.get(known)
+    if found is None:
+        found = _EVOLVERS[known] = evolver(type(value), *changes)
+    made: T = found(value, *changes.values())
+    return made
+
+
+_EVOLVERS: dict[tuple[type, tuple[str, ...]], Callable[..., Any]] = {}
 
 
 def maker(cls: Callable[P, T], /) -> Callable[P, T]:
@@ -66,19 +74,22 @@ def maker(cls: Callable[P, T], /) -> Callable[P, T]:
     return made
 
 
-def evolver(cls: type[T], /) -> Callable[..., T]:
-    """Give the function that is `evolve` for values of *cls*: for where even finding it counts."""
-    found = _EVOLVERS.get(cls)
-    if found is None:
-        source = _Source(cls)
-        names = [field.name for field in source.taken]
-        args = ["_value", "/", *(["*"] if names else []), *(f"{name}=_unset" for name in names)]
-        lines = [f"_made.{name} = _value.{name} if {name} is _unset else {name}" for name in names]
-        found = _EVOLVERS[cls] = source.compile(", ".join(args), lines)
-    return found
+def evolver(cls: type[T], /, *names: str) -> Callable[..., T]:
+    """
+    Give a function of a value of *cls* and of new values for *names*, in this order: `evolve` in half the time.
 
+    It is compiled here: keep it.
 
-_EVOLVERS: dict[type, Callable[..., Any]] = {}
+    Raises:
+        TypeError: *cls* is no dataclass with slots, or has no field of such a name.
+    """
+    source = _Source(cls)
+    taken = [field.name for field in source.taken]
+    if unknown := set(names) - set(taken):
+        msg = f"{cls.__name__} has no field {min(unknown)!r}"
+        raise TypeError(msg)
+    lines = [f"_made.{name} = {name if name in names else f'_value.{name}'}" for name in taken]
+    return source.compile(", ".join(["_value", *names]), lines)
 
 
 class _Source:

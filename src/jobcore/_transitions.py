@@ -183,8 +183,11 @@ class Step:
 # --- small builders ---------------------------------------------------------------------
 
 # A life is made of these, and most of its time is spent in making them (see `_evolve`).
-_evolve_job = evolver(Job)
-_evolve_attempt = evolver(Attempt)
+_mark_job = evolver(Job, "state", "timeline")
+_clear_job = evolver(Job, "outbox")
+_attempt_launched = evolver(Attempt, "launched_at")
+_attempt_started = evolver(Attempt, "launched_at", "started_at")
+_attempt_ended = evolver(Attempt, "started_at", "ended_at", "outcome", "failure")
 _make_step = maker(Step)
 _make_attempt = maker(Attempt)
 _make_launching = maker(Launching)
@@ -202,7 +205,9 @@ def _moved(job: Job, state: State, now: datetime, note: str, **changes: Any) -> 
     if len(timeline) > TIMELINE_KEPT_MAX:
         # The beginning tells what was asked, the end what is so; drop from the middle.
         timeline = (*timeline[:5], *timeline[5 - TIMELINE_KEPT_MAX :])
-    return _evolve_job(job, state=state, timeline=timeline, **changes)
+    if changes:
+        return evolve(job, state=state, timeline=timeline, **changes)
+    return _mark_job(job, state, timeline)
 
 
 def _number_of(state: State, job: Job) -> int:
@@ -324,7 +329,7 @@ def _launch(job: Job, state: New, event: LaunchDecided, now: datetime) -> Job | 
 
 
 def _accept(job: Job, state: Launching, event: LaunchAccepted, now: datetime) -> Job:
-    attempt = _evolve_attempt(state.attempt, launched_at=now)
+    attempt = _attempt_launched(state.attempt, now)
     return _moved(job, _make_launched(since=now, attempt=attempt), now, "")
 
 
@@ -380,11 +385,7 @@ def _see(
 ) -> Job | str:
     attempt = state.attempt
     if event.running and not isinstance(state, InProgress):
-        attempt = _evolve_attempt(
-            attempt,
-            launched_at=attempt.launched_at or now,
-            started_at=event.started_at or now,
-        )
+        attempt = _attempt_started(attempt, attempt.launched_at or now, event.started_at or now)
         state = _make_in_progress(since=now, attempt=attempt, detail=event.detail)
         return _moved(job, state, now, event.detail)
     if isinstance(state, Launching):
@@ -411,12 +412,12 @@ def _shortened(attempt: Attempt) -> Attempt:
 
 
 def _end(job: Job, state: Active, event: TrainingEnded, now: datetime) -> Job:
-    attempt = _evolve_attempt(
+    attempt = _attempt_ended(
         state.attempt,
-        started_at=event.started_at or state.attempt.started_at,
-        ended_at=event.ended_at or now,
-        outcome=event.outcome,
-        failure=event.failure,
+        event.started_at or state.attempt.started_at,
+        event.ended_at or now,
+        event.outcome,
+        event.failure,
     )
     attempts: tuple[Attempt, ...] = (attempt,)
     if job.attempts:
@@ -431,7 +432,7 @@ def _end(job: Job, state: Active, event: TrainingEnded, now: datetime) -> Job:
             attempts=attempts,
             waiting_since=waiting_since,
         )
-    job = _evolve_job(job, attempts=attempts, waiting_since=waiting_since)
+    job = evolve(job, attempts=attempts, waiting_since=waiting_since)
     assert event.failure is not None  # TrainingEnded checks it
     if isinstance(state, Stopping):
         return _stopped(job, state, now, f"training {event.outcome}")
@@ -553,7 +554,7 @@ def _published(job: Job, state: State, event: MessagePublished, now: datetime) -
     left = tuple([entry for entry in job.outbox if entry.event_id != event.event_id])
     if len(left) == len(job.outbox):
         return "the message was published already"
-    return _evolve_job(job, outbox=left)
+    return _clear_job(job, left)
 
 
 # --- the table --------------------------------------------------------------------------

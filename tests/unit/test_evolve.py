@@ -95,6 +95,12 @@ def test_evolving_is_replacing(spec, group):
         evolve(job, verison=7)
 
 
+def test_an_evolver_takes_the_new_values_in_the_order_of_their_names():
+    assert evolver(Pair, "right", "left")(Pair(1, 2), 3, 4) == Pair(4, 3)
+    with pytest.raises(TypeError, match="Pair has no field 'middle'"):
+        evolver(Pair, "middle")
+
+
 @given(events(st.just(1)))
 def test_evolving_nothing_gives_an_equal_value(event):
     assert evolve(event) == event
@@ -111,7 +117,7 @@ def test_every_value_of_the_core_can_be_made_so():
     assert len(values) > 40
     for value in values:
         assert callable(maker(value))
-        assert callable(evolver(value))
+        assert callable(evolver(value, *(f.name for f in fields(value) if f.init)))
         assert {f.name for f in fields(value)} == set(value.__slots__)
 
 
