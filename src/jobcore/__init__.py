@@ -162,6 +162,7 @@ _HOMES = {
     "job_id_from_token": "_names",
     "judge": "_breaker",
     "launch_tick": "_ticks",
+    "maker": "_evolve",
     "message_for": "_messages",
     "monitor_tick": "_ticks",
     "new_job": "_model",

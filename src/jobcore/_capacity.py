@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ._enums import quick
 from ._failures import Failure, FailureClass, parse_quota
 from ._names import hash_fraction
 
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 
+@quick
 class FactKind(StrEnum):
     """What a training taught about its pool."""
 

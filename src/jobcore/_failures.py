@@ -15,6 +15,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TypeVar
 
+from ._enums import quick
+
 __all__ = [
     "Evidence",
     "Failure",
@@ -34,6 +36,7 @@ _E = TypeVar("_E", bound=StrEnum)
 REASON_CHARS_MAX = 1024  # SageMaker's FailureReason: the first 1,024 characters
 
 
+@quick
 class FailureClass(StrEnum):
     """The kinds of failure that are treated differently."""
 
@@ -52,6 +55,7 @@ class FailureClass(StrEnum):
     UNKNOWN = "unknown"
 
 
+@quick
 class Scope(StrEnum):
     """Whose trouble it is: one job's, a pool's, or the whole account's."""
 
@@ -60,6 +64,7 @@ class Scope(StrEnum):
     ACCOUNT = "account"
 
 
+@quick
 class Retryable(StrEnum):
     """Whether an identical request has a fair chance later, without a human."""
 
@@ -269,6 +274,7 @@ def reported_errors(text: str) -> tuple[str, ...]:
     return tuple(text[at:] for at in dict.fromkeys((start, *found)))
 
 
+@lru_cache(maxsize=256)
 def parse_quota(text: str) -> Quota | None:
     """Read limit, utilisation and request out of a ResourceLimitExceeded sentence, if it is one."""
     return _quota_in(_without_code(normalise(text)))
@@ -318,6 +324,34 @@ def classify(evidence: Evidence, rules: Sequence[Rule]) -> Failure:
     Unmatched evidence is ``unknown`` with a limited retry: a text that nobody
     has seen must neither lose a job nor loop for ever.
     """
+    # In a shortage the same few texts come back thousands of times. A tuple of rules is known
+    # by its identity: it cannot change, and the cache keeps it.
+    if type(rules) is tuple and len(evidence.text) <= REASON_CHARS_MAX:
+        return _classify_again(evidence, _Known(rules))
+    return _classify(evidence, rules)
+
+
+class _Known:
+    """Rules, compared by what they are and not line by line."""
+
+    __slots__ = ("rules",)
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
+
+    def __hash__(self) -> int:
+        return id(self.rules)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Known) and other.rules is self.rules
+
+
+@lru_cache(maxsize=256)
+def _classify_again(evidence: Evidence, known: _Known) -> Failure:
+    return _classify(evidence, known.rules)
+
+
+def _classify(evidence: Evidence, rules: Sequence[Rule]) -> Failure:
     text, told = _unwrap(evidence.text)
     code = _code_of(evidence, text, told)
     text = _without_code(text)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from ._evolve import maker
 from ._model import Held, HoldCode, Job, Json, OutboxEntry, Status
 from ._secrets import secret_values, without_secrets
 
@@ -45,7 +47,7 @@ def message_for(job: Job, entry: OutboxEntry) -> Message:
     lines = [f"Job {job.spec.name} ({job.job_id}) is {entry.status}."]
     if reason:
         lines += ["", f"Why: {reason}"]
-    lines += ["", f"Attempts: {attempts}   Submitted: {job.submitted_at:%Y-%m-%d %H:%M:%S %Z}"]
+    lines += ["", f"Attempts: {attempts}   Submitted: {_time(job.submitted_at)}"]
     if job.charges:
         used = ", ".join(f"{name} {count}" for name, count in sorted(job.charges.items()))
         lines.append(f"Retried after: {used}")
@@ -55,7 +57,7 @@ def message_for(job: Job, entry: OutboxEntry) -> Message:
         attributes["group"] = job.spec.group
     if failure is not None:
         attributes["class"] = str(failure.failure_class)
-    return Message(
+    return _make_message(
         event_id=entry.event_id,
         job_id=job.job_id,
         owner=job.spec.owner,
@@ -77,6 +79,9 @@ def message_for(job: Job, entry: OutboxEntry) -> Message:
     )
 
 
+_make_message = maker(Message)
+
+
 def _next_command(job: Job, entry: OutboxEntry) -> str:
     match entry.status:
         case Status.COMPLETED:
@@ -91,8 +96,15 @@ def _next_command(job: Job, entry: OutboxEntry) -> str:
             return f"jobcore logs {job.job_id}, then jobcore retry {job.job_id}"
 
 
+def _time(at: datetime) -> str:
+    """Write a time as people read it: strftime would take as long as the rest of the message."""
+    return f"{at.replace(tzinfo=None).isoformat(' ', 'seconds')} {at.tzname()}"
+
+
 def _subject(text: str) -> str:
-    ascii_text = "".join(c if " " <= c <= "~" else "?" for c in " ".join(text.split()))
+    ascii_text = " ".join(text.split())
+    if not (ascii_text.isascii() and ascii_text.isprintable()):
+        ascii_text = "".join(c if " " <= c <= "~" else "?" for c in ascii_text)
     if len(ascii_text) <= SUBJECT_CHARS_MAX:
         return ascii_text
     return ascii_text[: SUBJECT_CHARS_MAX - 3] + "..."

@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
+from ._enums import quick
+from ._evolve import maker
 from ._failures import Failure, FailureClass
 from ._names import is_job_id, training_name
 
@@ -54,6 +56,7 @@ TIMELINE_KEPT_MAX = 60
 WAIT_MAX = timedelta(days=3650)
 
 
+@quick
 class Status(StrEnum):
     """The stored names of the states."""
 
@@ -80,13 +83,15 @@ class Status(StrEnum):
     @property
     def runs(self) -> bool:
         """True while the training has its slots, as far as is known."""
-        return self in (Status.IN_PROGRESS, Status.STOPPING)
+        return self in _RUNS
 
 
 _TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.STOPPED})
+_RUNS = frozenset({Status.IN_PROGRESS, Status.STOPPING})
 _ACTIVE = frozenset({Status.LAUNCHING, Status.LAUNCHED, Status.IN_PROGRESS, Status.STOPPING})
 
 
+@quick
 class StopCause(StrEnum):
     """Why a training is being stopped: a person asked, or one of the three clocks ran out."""
 
@@ -96,6 +101,7 @@ class StopCause(StrEnum):
     FINISH_BY = "finish_by"
 
 
+@quick
 class HoldCode(StrEnum):
     """Why a job waits for a human."""
 
@@ -420,8 +426,12 @@ class Job:
 
     def __post_init__(self) -> None:
         """Refuse an id that could not be a path or a training name."""
-        _require(is_job_id(self.job_id), f"job_id: {self.job_id!r} is not a job id")
-        _require_aware("submitted_at", self.submitted_at)
+        # Checked at every step, so the messages are only made when they are needed.
+        if not is_job_id(self.job_id):
+            msg = f"job_id: {self.job_id!r} is not a job id"
+            raise ValueError(msg)
+        if self.submitted_at.tzinfo is None:
+            _require_aware("submitted_at", self.submitted_at)
 
     @property
     def status(self) -> Status:
@@ -432,15 +442,18 @@ class Job:
     def attempt_number(self) -> int:
         """The attempt that the state speaks of: the current one, the next, or the last."""
         attempt: Attempt | int | None = getattr(self.state, "attempt", None)
+        if type(attempt) is Attempt:
+            return attempt.number
         if attempt is None:
             return self.attempts[-1].number if self.attempts else 1
-        return attempt if isinstance(attempt, int) else attempt.number
+        assert isinstance(attempt, int)
+        return attempt
 
     @property
     def current(self) -> Attempt | None:
         """The attempt that has, or may have, a training now."""
         attempt = getattr(self.state, "attempt", None)
-        return attempt if isinstance(attempt, Attempt) else None
+        return attempt if type(attempt) is Attempt else None
 
     @property
     def training_name(self) -> str:
@@ -450,17 +463,25 @@ class Job:
 
 def new_job(job_id: str, spec: Spec, *, now: datetime) -> Job:
     """Make the job that a submission registers: New, waiting for its first attempt."""
-    return Job(
+    return _make_job(
         job_id=job_id,
         spec=spec,
-        state=New(since=now),
+        state=_make_new(since=now),
         submitted_at=now,
         waiting_since=now,
-        timeline=(Mark(at=now, status=Status.NEW, attempt=1, note="submitted"),),
+        timeline=(make_mark(at=now, status=Status.NEW, attempt=1, note="submitted"),),
     )
+
+
+# What a step makes each time (see `_evolve`).
+_make_job = maker(Job)
+_make_new = maker(New)
+make_mark = maker(Mark)
 
 
 def digest(document: Json) -> str:
     """Hash JSON data: the same data gives the same 64 hex digits, however it was ordered."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(document).encode("ascii")).hexdigest()
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -31,6 +31,7 @@ from ._capacity import (
     quota_room,
     served,
 )
+from ._evolve import maker
 from ._limits import Limits
 from ._model import Failed, Held, Job, New, Placement, Status
 
@@ -160,14 +161,18 @@ def order_key(job: Waiting) -> tuple[int, datetime, str]:
 
 def waiting_of(job: Job) -> Waiting:
     """Reduce a job to what a plan needs of it."""
-    return Waiting(
+    spec = job.spec
+    return _make_waiting(
         job_id=job.job_id,
-        priority=job.spec.priority,
-        share=job.spec.share,
-        placements=job.spec.placements,
+        priority=spec.priority,
+        share=spec.share,
+        placements=spec.placements,
         submitted_at=job.submitted_at,
         attempt=job.attempt_number,
     )
+
+
+_make_waiting = maker(Waiting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from ._enums import quick
+
 if TYPE_CHECKING:  # names for annotations only: whoever just reads a store need not load a planner
     from ._capacity import PoolState
     from ._failures import Evidence
@@ -61,6 +63,7 @@ class CorruptRecord(ValueError):  # noqa: N818
 # --- the store --------------------------------------------------------------------------
 
 
+@quick
 class Tick(StrEnum):
     """The three kinds of pass over the jobs; each has an index of the jobs it has to look at."""
 
@@ -69,6 +72,7 @@ class Tick(StrEnum):
     NOTIFY = "notify"
 
 
+@quick
 class Added(StrEnum):
     """What became of one job of a submission."""
 
@@ -203,6 +207,7 @@ class JobStore(Protocol):
 # --- the trainer ------------------------------------------------------------------------
 
 
+@quick
 class TrainingState(StrEnum):
     """Where a training stands in the trainer."""
 
@@ -216,7 +221,10 @@ class TrainingState(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """True once the training is over for good."""
-        return self in (TrainingState.COMPLETED, TrainingState.FAILED, TrainingState.STOPPED)
+        return self in _TRAINING_OVER
+
+
+_TRAINING_OVER = frozenset({TrainingState.COMPLETED, TrainingState.FAILED, TrainingState.STOPPED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +256,7 @@ class LaunchRequest:
     to_stop: bool = False
 
 
+@quick
 class LaunchResult(StrEnum):
     """The four answers to a launch."""
 

@@ -43,6 +43,7 @@ from ._events import (
     TrainingMissing,
     TrainingSeen,
 )
+from ._evolve import maker
 from ._failures import (
     REASON_CHARS_MAX,
     Evidence,
@@ -65,6 +66,7 @@ from ._model import (
     Placement,
     Spec,
     Status,
+    Stopping,
     new_job,
 )
 from ._names import parse_training_name, training_name
@@ -94,6 +96,7 @@ from ._transitions import (
     ObserveTraining,
     Step,
     StopTraining,
+    has_clocks,
     owed,
     step,
 )
@@ -286,29 +289,29 @@ class _Pass:
         after: list[Job] = []
         dirty: list[tuple[int, Job, Sequence[Event], Event]] = []
         for job, events in todo:
-            moved, event = self._stepped(job, events)
-            if event is not None:
-                dirty.append((len(after), job, events, event))
+            moved, cause = self._stepped(job, events)
+            if cause is not None:
+                dirty.append((len(after), job, events, cause))
             after.append(moved)
         if not dirty:
             return after
-        saved = self.store.save([after[index] for index, *_ in dirty])
-        for (index, before, events, event), stored in zip(dirty, saved, strict=True):
+        saved = self.store.save([after[index] for index, _, _, _ in dirty])
+        for (index, before, events, cause), stored in zip(dirty, saved, strict=True):
             if stored is None:
                 after[index] = self._again(before, events)
             else:
                 after[index] = stored
-                self._changed(before, stored, event)
+                self._changed(before, stored, cause)
         return after
 
     def _stepped(self, job: Job, events: Sequence[Event]) -> tuple[Job, Event | None]:
-        """Apply events; give the last one that changed the job as well."""
-        changed_by: Event | None = None
+        """Apply *events*; give the last one that changed the job, too, or None."""
+        cause = None
         for event in events:
-            done = step(job, event, now=self.now)
-            if done.changed:
-                job, changed_by = done.job, event
-        return job, changed_by
+            after = step(job, event, now=self.now).job
+            if after is not job:
+                job, cause = after, event
+        return job, cause
 
     def _again(self, stale: Job, events: Sequence[Event]) -> Job:
         for _ in range(5):
@@ -319,19 +322,30 @@ class _Pass:
             if fresh.status is not stale.status:
                 # A launch that met Launching was refused; since then a stop wants the name used up.
                 facts = [event for event in events if not isinstance(event, LaunchRefused)]
-            moved, event = self._stepped(fresh, facts)
-            if event is None:
+            moved, cause = self._stepped(fresh, facts)
+            if cause is None:
                 return fresh
             (saved,) = self.store.save([moved])
             if saved is not None:
-                self._changed(fresh, saved, event)
+                self._changed(fresh, saved, cause)
                 return saved
         self.trouble(stale.job_id, Unavailable("it kept changing; left for the next tick"))
         return stale
 
-    def _changed(self, before: Job, job: Job, event: Event) -> None:
+    def _changed(self, before: Job, job: Job, cause: Event) -> None:
         self.report.changed += 1
-        self.settings.on_change(Change(job=job, before=before.status, event=event))
+        self.settings.on_change(_make_change(job=job, before=before.state.status, event=cause))
+
+
+# What the ticks make for each look and each change (see `_evolve`).
+_make_change = maker(Change)
+_make_fact = maker(PoolFact)
+_make_request = maker(LaunchRequest)
+_decided = maker(LaunchDecided)
+_accepted = maker(LaunchAccepted)
+_seen = maker(TrainingSeen)
+_ended = maker(TrainingEnded)
+_TIME_PASSED = TimePassed()
 
 
 def _is_ours(training: Training, job: Job) -> bool:
@@ -349,10 +363,8 @@ def _classified(evidence: Evidence, spec: Spec, rules: Sequence[Rule]) -> Failur
     return failure if text == failure.text else replace(failure, text=text)
 
 
-def _events_of(
-    training: Training, job: Job, placement: Placement, rules: Sequence[Rule]
-) -> list[Event]:
-    """Turn what the trainer says of a training of ours into facts."""
+def _look_at(training: Training, job: Job, rules: Sequence[Rule]) -> TrainingSeen | TrainingEnded:
+    """Turn what the trainer says of a training of ours into a fact."""
     number = training.attempt
     assert number is not None  # it is ours
     if training.state.is_terminal:
@@ -362,24 +374,22 @@ def _events_of(
                 where="describe", status=str(training.state), text=""
             )
             failure = _classified(evidence, job.spec, rules)
-        return [
-            TrainingEnded(
-                attempt=number,
-                outcome=Status(training.state.value),
-                failure=failure,
-                started_at=training.started_at,
-                ended_at=training.ended_at,
-            )
-        ]
-    running = training.state is not TrainingState.PENDING
-    seen = TrainingSeen(
+        return _ended(
+            attempt=number,
+            outcome=_OUTCOMES[training.state],
+            failure=failure,
+            started_at=training.started_at,
+            ended_at=training.ended_at,
+        )
+    return _seen(
         attempt=number,
-        running=running,
+        running=training.state is not TrainingState.PENDING,
         detail=training.detail,
         started_at=training.started_at,
     )
-    # For a job in New or Held, acceptance is what makes it adopt the training.
-    return [LaunchAccepted(attempt=number, placement=placement), seen]
+
+
+_OUTCOMES = {state: Status(state) for state in TrainingState if state.is_terminal}
 
 
 # --- launch -----------------------------------------------------------------------------
@@ -505,8 +515,8 @@ def _begin(run: _Pass, launches: Sequence[Launch], jobs: Mapping[str, Job]) -> l
     for launch in launches:
         job = jobs.get(launch.job_id)
         if job is not None:
-            event = LaunchDecided(attempt=launch.attempt, placement=launch.placement)
-            todo.append((job, [event]))
+            event = _decided(attempt=launch.attempt, placement=launch.placement)
+            todo.append((job, (event,)))
     before = {job.job_id: job for job, _ in todo}
     # A job that was Launching before is another tick's, and still under its lease.
     return [
@@ -573,7 +583,7 @@ def _launch(
 ) -> list[Sequence[Event]]:
     """Ask the trainer to create trainings; [] for each whose outcome is not known."""
     requests = [
-        LaunchRequest(
+        _make_request(
             name=effect.name,
             job_id=job.job_id,
             attempt=effect.attempt,
@@ -612,7 +622,7 @@ def _read_reply(
     match reply.result:
         case LaunchResult.ACCEPTED:
             run.report.launched += 1
-            return [LaunchAccepted(attempt=effect.attempt, placement=effect.placement)]
+            return [_accepted(attempt=effect.attempt, placement=effect.placement)]
         case LaunchResult.REFUSED:
             run.report.refused += 1
             evidence = reply.evidence or Evidence(where="create")
@@ -641,7 +651,18 @@ def _adopt(run: _Pass, trainer: Trainer, job: Job, effect: LaunchTraining) -> Se
         reason = f"the training name {effect.name} is taken by {whose}"
         return [NameTaken(attempt=effect.attempt, reason=reason)]
     run.report.launched += 1
-    return _events_of(training, job, effect.placement, run.settings.rules)
+    return _adopted(training, job, effect.placement, run.settings.rules)
+
+
+def _adopted(
+    training: Training, job: Job, placement: Placement, rules: Sequence[Rule]
+) -> Sequence[Event]:
+    """Turn what the trainer says of a training of ours into facts for a job that may not know of it."""
+    fact = _look_at(training, job, rules)
+    if isinstance(fact, TrainingEnded):
+        return [fact]
+    # For a job in New or Held, acceptance is what makes it adopt the training.
+    return [LaunchAccepted(attempt=fact.attempt, placement=placement), fact]
 
 
 def _stop_if_unwanted(run: _Pass, trainer: Trainer, job: Job, events: Sequence[Event]) -> None:
@@ -702,7 +723,7 @@ class _Learned:
         over: bool = False,
         failure: Failure | None = None,
     ) -> None:
-        fact = PoolFact(
+        fact = _make_fact(
             job_id=job.job_id,
             attempt=job.attempt_number,
             count=placement.count,
@@ -780,7 +801,7 @@ def monitor_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Sett
 
 def _observe(run: _Pass, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
     names = {
-        effect.name: job
+        job.job_id: effect.name
         for job in jobs.values()
         for effect in owed(job)
         if isinstance(effect, ObserveTraining)
@@ -788,27 +809,30 @@ def _observe(run: _Pass, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
     trainings: Mapping[str, Training | None] = {}
     if names:
         try:
-            trainings = trainer.describe(list(names))
+            trainings = trainer.describe(list(names.values()))
         except Exception as error:  # noqa: BLE001  (nothing learned is not a status; clocks still count)
             run.trouble("", error)
     todo: list[tuple[Job, Sequence[Event]]] = []
     learned = _Learned(run)
     for job in jobs.values():
-        events: list[Event] = []
-        attempt = job.current
-        if attempt is not None and job.training_name in trainings:
-            training = trainings[job.training_name]
+        clocks: Sequence[Event] = (_TIME_PASSED,) if has_clocks(job) else ()
+        events = clocks
+        name, attempt = names.get(job.job_id, ""), job.current
+        if attempt is not None and name in trainings:
+            training = trainings[name]
             if training is None:
-                events.append(TrainingMissing(attempt=attempt.number))
+                events = (TrainingMissing(attempt=attempt.number), *clocks)
             elif _is_ours(training, job):
-                events += _events_of(training, job, attempt.placement, run.settings.rules)[-1:]
-                learned.note_look(job, attempt.placement, events[0])
-        todo.append((job, [*events, TimePassed()]))
+                fact = _look_at(training, job, run.settings.rules)
+                events = (fact, *clocks)
+                learned.note_look(job, attempt.placement, fact)
+        todo.append((job, events))
     after = run.apply(todo)
     learned.save()
     _judge_groups(run, jobs, after)
     for job in after:
-        for effect in owed(job):
+        # Most owe nothing but the next look; who asks for all that is owed asks for texts.
+        for effect in owed(job) if isinstance(job.state, Stopping) else ():
             if isinstance(effect, StopTraining):
                 _stop(run, trainer, job.job_id, effect.name)
 
@@ -903,7 +927,7 @@ def reap_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setting
         elif isinstance(job.state, Held) and _is_ours(training, job):
             # Held because one call was refused, while another for the same name was not. Which
             # placement that one was for is not known any more.
-            events = _events_of(training, job, job.spec.placements[0], run.settings.rules)
+            events = _adopted(training, job, job.spec.placements[0], run.settings.rules)
             try:
                 run.apply([(job, events)])
             except Exception as error:  # noqa: BLE001  (a reaper that may not write still stops the others)

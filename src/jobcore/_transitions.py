@@ -71,7 +71,7 @@ from ._events import (
     TrainingMissing,
     TrainingSeen,
 )
-from ._evolve import evolve
+from ._evolve import evolve, evolver, maker
 from ._failures import Failure, FailureClass, Retryable, Scope
 from ._model import (
     ATTEMPTS_KEPT_MAX,
@@ -86,7 +86,6 @@ from ._model import (
     Job,
     Launched,
     Launching,
-    Mark,
     New,
     OutboxEntry,
     Placement,
@@ -96,6 +95,7 @@ from ._model import (
     Stopped,
     Stopping,
     StopRequest,
+    make_mark,
 )
 from ._names import training_name
 from ._ports import Tick
@@ -182,26 +182,39 @@ class Step:
 
 # --- small builders ---------------------------------------------------------------------
 
+# A life is made of these, and most of its time is spent in making them (see `_evolve`).
+_mark_job = evolver(Job, "state", "timeline")
+_clear_job = evolver(Job, "outbox")
+_attempt_launched = evolver(Attempt, "launched_at")
+_attempt_started = evolver(Attempt, "launched_at", "started_at")
+_attempt_ended = evolver(Attempt, "started_at", "ended_at", "outcome", "failure")
+_make_step = maker(Step)
+_make_attempt = maker(Attempt)
+_make_launching = maker(Launching)
+_make_launched = maker(Launched)
+_make_in_progress = maker(InProgress)
+_make_completed = maker(Completed)
+_make_entry = maker(OutboxEntry)
+
 
 def _moved(job: Job, state: State, now: datetime, note: str, **changes: Any) -> Job:
     """Build *job* in *state*, with its line in the timeline."""
     number = _number_of(state, job)
-    mark = Mark(at=now, status=state.status, attempt=number, note=note[:REASON_KEPT_CHARS_MAX])
+    mark = make_mark(at=now, status=state.status, attempt=number, note=note[:REASON_KEPT_CHARS_MAX])
     timeline = (*job.timeline, mark)
     if len(timeline) > TIMELINE_KEPT_MAX:
         # The beginning tells what was asked, the end what is so; drop from the middle.
         timeline = (*timeline[:5], *timeline[5 - TIMELINE_KEPT_MAX :])
-    return evolve(job, state=state, timeline=timeline, **changes)
+    if changes:
+        return evolve(job, state=state, timeline=timeline, **changes)
+    return _mark_job(job, state, timeline)
 
 
 def _number_of(state: State, job: Job) -> int:
-    match state:
-        case New(attempt=number) | Held(attempt=number):
-            return number
-        case Completed() | Failed() | Stopped():
-            return job.attempt_number
-        case _:
-            return state.attempt.number
+    attempt: Attempt | int | None = getattr(state, "attempt", None)
+    if type(attempt) is Attempt:
+        return attempt.number
+    return attempt if isinstance(attempt, int) else job.attempt_number
 
 
 def _announced(job: Job, status: Status, now: datetime, reason: str) -> tuple[OutboxEntry, ...]:
@@ -210,13 +223,14 @@ def _announced(job: Job, status: Status, now: datetime, reason: str) -> tuple[Ou
     if not status.is_terminal:  # a job can be held more than once
         event_id += f"/{job.version}"
     reason = reason[:REASON_KEPT_CHARS_MAX]
-    return (*job.outbox, OutboxEntry(event_id=event_id, status=status, at=now, reason=reason))
+    return (*job.outbox, _make_entry(event_id=event_id, status=status, at=now, reason=reason))
 
 
-def _over(job: Job, state: Completed | Failed | Stopped, now: datetime, note: str) -> Job:
-    return _moved(
-        job, state, now, note, outbox=_announced(job, state.status, now, note), hold_next=False
-    )
+def _over(
+    job: Job, state: Completed | Failed | Stopped, now: datetime, note: str, **changes: Any
+) -> Job:
+    outbox = _announced(job, state.status, now, note)
+    return _moved(job, state, now, note, outbox=outbox, hold_next=False, **changes)
 
 
 def _timed_out(job: Job, cause: StopCause, now: datetime) -> Job:
@@ -270,12 +284,24 @@ def _clock_run_out(job: Job, now: datetime) -> StopCause | None:
     return deadline[1] if deadline is not None and deadline[0] <= now else None
 
 
+def has_clocks(job: Job) -> bool:
+    """Say whether a clock runs for the job; else time alone takes it nowhere, and `TimePassed` is no news."""
+    clocks = job.spec.clocks
+    return (
+        clocks.wait_at_most is not None
+        or clocks.run_at_most is not None
+        or clocks.finish_by is not None
+    )
+
+
 def _deadline(job: Job) -> tuple[datetime, StopCause] | None:
     """Find the earliest deadline of this state and the clock it belongs to."""
+    if not has_clocks(job):
+        return None
     clocks = job.spec.clocks
     deadlines: list[tuple[datetime, StopCause]] = []
     state = job.state
-    waits = isinstance(state, New | Launching | Launched)
+    waits = isinstance(state, (New, Launching, Launched))
     if waits and clocks.wait_at_most is not None:
         deadlines.append((job.waiting_since + clocks.wait_at_most, StopCause.WAIT_AT_MOST))
     if isinstance(state, InProgress) and clocks.run_at_most is not None:
@@ -294,18 +320,18 @@ def _deadline(job: Job) -> tuple[datetime, StopCause] | None:
 def _launch(job: Job, state: New, event: LaunchDecided, now: datetime) -> Job | str:
     if state.not_before is not None and now < state.not_before:
         return "the job is backing off; the plan was made of an older snapshot"
-    attempt = Attempt(number=state.attempt, placement=event.placement, launching_at=now)
+    attempt = _make_attempt(number=state.attempt, placement=event.placement, launching_at=now)
     return _moved(
         job,
-        Launching(since=now, attempt=attempt),
+        _make_launching(since=now, attempt=attempt),
         now,
         f"pool {event.placement.pool}",
     )
 
 
 def _accept(job: Job, state: Launching, event: LaunchAccepted, now: datetime) -> Job:
-    attempt = evolve(state.attempt, launched_at=now)
-    return _moved(job, Launched(since=now, attempt=attempt), now, "")
+    attempt = _attempt_launched(state.attempt, now)
+    return _moved(job, _make_launched(since=now, attempt=attempt), now, "")
 
 
 def _adopt(job: Job, state: New | Held, event: LaunchAccepted, now: datetime) -> Job:
@@ -362,14 +388,9 @@ def _see(
 ) -> Job | str:
     attempt = state.attempt
     if event.running and not isinstance(state, InProgress):
-        attempt = evolve(
-            attempt,
-            launched_at=attempt.launched_at or now,
-            started_at=event.started_at or now,
-        )
-        return _moved(
-            job, InProgress(since=now, attempt=attempt, detail=event.detail), now, event.detail
-        )
+        attempt = _attempt_started(attempt, attempt.launched_at or now, event.started_at or now)
+        state = _make_in_progress(since=now, attempt=attempt, detail=event.detail)
+        return _moved(job, state, now, event.detail)
     if isinstance(state, Launching):
         attempt = evolve(attempt, launched_at=now)
         return _moved(
@@ -394,21 +415,27 @@ def _shortened(attempt: Attempt) -> Attempt:
 
 
 def _end(job: Job, state: Active, event: TrainingEnded, now: datetime) -> Job:
-    attempt = evolve(
+    attempt = _attempt_ended(
         state.attempt,
-        started_at=event.started_at or state.attempt.started_at,
-        ended_at=event.ended_at or now,
-        outcome=event.outcome,
-        failure=event.failure,
+        event.started_at or state.attempt.started_at,
+        event.ended_at or now,
+        event.outcome,
+        event.failure,
     )
-    ran = attempt.started_at is not None
-    job = evolve(
-        job,
-        attempts=(*map(_shortened, job.attempts), attempt)[-ATTEMPTS_KEPT_MAX:],
-        waiting_since=now if ran else job.waiting_since,
-    )
-    if event.outcome is Status.COMPLETED:
-        return _over(job, Completed(since=now), now, "")
+    attempts: tuple[Attempt, ...] = (attempt,)
+    if job.attempts:
+        attempts = (*map(_shortened, job.attempts), attempt)[-ATTEMPTS_KEPT_MAX:]
+    waiting_since = now if attempt.started_at is not None else job.waiting_since
+    if event.outcome is Status.COMPLETED:  # most end so: all at once
+        return _over(
+            job,
+            _make_completed(since=now),
+            now,
+            "",
+            attempts=attempts,
+            waiting_since=waiting_since,
+        )
+    job = evolve(job, attempts=attempts, waiting_since=waiting_since)
     assert event.failure is not None  # TrainingEnded checks it
     if isinstance(state, Stopping):
         return _stopped(job, state, now, f"training {event.outcome}")
@@ -527,10 +554,10 @@ def _time_active(
 
 
 def _published(job: Job, state: State, event: MessagePublished, now: datetime) -> Job | str:
-    left = tuple(entry for entry in job.outbox if entry.event_id != event.event_id)
+    left = tuple([entry for entry in job.outbox if entry.event_id != event.event_id])
     if len(left) == len(job.outbox):
         return "the message was published already"
-    return evolve(job, outbox=left)
+    return _clear_job(job, left)
 
 
 # --- the table --------------------------------------------------------------------------
@@ -675,21 +702,20 @@ def step(job: Job, event: Event, *, now: datetime) -> Step:
     if now.tzinfo is None:
         msg = "now: expected an aware datetime (UTC), got a naive one"
         raise ValueError(msg)
-    cell = TRANSITIONS[job.status][type(event)]
+    state = job.state
+    cell = TRANSITIONS[state.status][type(event)]
     number = getattr(event, "attempt", None)
     if number is not None and number != job.attempt_number:
         return Step(job=job, ignored=f"about attempt {number}; the job is at {job.attempt_number}")
-    match cell:
-        case Ignore(why):
-            return Step(job=job, ignored=why)
-        case Refuse(why):
-            return Step(job=job, refused=why)
-        case Go(handler, to):
-            after = handler(job, job.state, event, now)
-            if isinstance(after, str):
-                return Step(job=job, ignored=after)
-            assert after.status in to, (job.status, type(event), after.status)
-            return Step(job=after)
+    if isinstance(cell, Ignore):
+        return _make_step(job=job, ignored=cell.why)
+    if isinstance(cell, Refuse):
+        return Step(job=job, refused=cell.why)
+    after = cell.handler(job, state, event, now)
+    if isinstance(after, str):
+        return _make_step(job=job, ignored=after)
+    assert after.state.status in cell.to, (state.status, type(event), after.status)
+    return _make_step(job=after)
 
 
 # --- what a state owes ------------------------------------------------------------------
@@ -737,22 +763,24 @@ def owed(job: Job) -> tuple[Effect, ...]:
 
     Repeating an effect is harmless: each is keyed by the training's name or the event's id.
     """
-    announcements = tuple(Announce(entry) for entry in job.outbox)
+    announcements = tuple([_make_announce(entry) for entry in job.outbox]) if job.outbox else ()
     attempt = job.current
     if attempt is None:
         return announcements
-    name = training_name(job.job_id, attempt.number)
-    match job.state:
-        case Launching():
-            return (LaunchTraining(name, attempt.number, attempt.placement), *announcements)
-        case Stopping(known=False):
-            launch = LaunchTraining(name, attempt.number, attempt.placement, to_stop=True)
-            return (launch, *announcements)
-        case Stopping():
-            stop = StopTraining(name, attempt.number)
-            return (stop, ObserveTraining(name, attempt.number), *announcements)
-        case _:
-            return (ObserveTraining(name, attempt.number), *announcements)
+    state, number = job.state, attempt.number
+    name = training_name(job.job_id, number)
+    if isinstance(state, Launching):
+        return (_make_launch(name, number, attempt.placement), *announcements)
+    if not isinstance(state, Stopping):
+        return (_make_observe(name, number), *announcements)
+    if not state.known:
+        return (_make_launch(name, number, attempt.placement, to_stop=True), *announcements)
+    return (StopTraining(name, number), _make_observe(name, number), *announcements)
+
+
+_make_announce = maker(Announce)
+_make_launch = maker(LaunchTraining)
+_make_observe = maker(ObserveTraining)
 
 
 def due_at(job: Job, tick: Tick) -> datetime | None:
@@ -764,15 +792,19 @@ def due_at(job: Job, tick: Tick) -> datetime | None:
     if tick is Tick.NOTIFY:
         return job.outbox[0].at if job.outbox else None
     state = job.state
-    to_launch = isinstance(state, Launching) or (isinstance(state, Stopping) and not state.known)
+    to_launch = not state.known if isinstance(state, Stopping) else isinstance(state, Launching)
     if tick is Tick.LAUNCH:
         return state.since if to_launch else None
-    if to_launch or job.status.is_terminal:
+    if to_launch or isinstance(state, _OVER):
         return None
-    if isinstance(state, New | Held):
+    if isinstance(state, _IDLE):
         deadline = _deadline(job)
         return deadline[0] if deadline is not None else None
     return state.since
+
+
+_OVER = (Completed, Failed, Stopped)
+_IDLE = (New, Held)
 
 
 def wake_at(job: Job) -> datetime | None:

@@ -128,6 +128,32 @@ def test_every_store_has_the_same_history(scenario, tmp_path):
     assert len(set(digests.values())) == 1, digests
 
 
+@pytest.mark.parametrize("scenario", [SMALL, SPOT], ids=lambda s: s.name)
+def test_who_forgets_what_is_over_sees_the_same_and_keeps_nothing(scenario):
+    run = Simulation(scenario, "3", forget=True)
+    forgetful, plain = run.run(), simulate(scenario, "3")
+    for name in ("waits", "statuses", "calls", "wasted", "describes", "messages", "many_losses"):
+        assert getattr(forgetful, name) == getattr(plain, name), name
+    assert (forgetful.makespan, forgetful.samples) == (plain.makespan, plain.samples)
+    assert not list(run.base.jobs())
+    assert not run.fleet.runs
+    assert not run.fleet.tasks
+    assert not run.mailbox.event_ids
+
+
+def test_only_the_simulators_own_store_forgets():
+    with pytest.raises(ValueError, match="forget"):
+        Simulation(SMALL, store=MemoryStore(), forget=True)
+
+
+def test_the_jobs_of_a_sweep_are_submitted_together():
+    work = Work(jobs=7, over=700.0, sweep=3)
+    batches = list(replace(SMALL, work=work).arrivals("1"))
+    assert [len(tasks) for _, tasks in batches] == [3, 3, 1]
+    assert [at // 300 for at, _ in batches] == [0.0, 1.0, 2.0]
+    assert [task.number for _, tasks in batches for task in tasks] == list(range(7))
+
+
 # --- what must hold after every tick ----------------------------------------------------
 
 

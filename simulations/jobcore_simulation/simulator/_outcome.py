@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 
 from ._scenario import Task
@@ -71,7 +72,7 @@ class Outcome:
     seed: str
     jobs: int
     makespan: float = 0.0
-    waits: list[float] = field(default_factory=list)
+    waits: MutableSequence[float] = field(default_factory=lambda: array("d"))
     calls: int = 0
     wasted: int = 0
     throttled: int = 0
@@ -91,12 +92,13 @@ class Outcome:
     completed: bool = True
     looks: int = 0
 
-    def ended(self, at: float, task: Task) -> None:
-        """Note that a job is over: it waited for as long as it did not train."""
+    def ended(self, at: float, task: Task, *, keep: bool = True) -> None:
+        """Note that a job is over: it waited for as long as it did not train. *keep* what it worked."""
         trained = _training(task)
         self.waits.append(max(at - task.submitted - trained, 0.0))
         self.makespan = at
-        self.worked.append((at, trained, task.count))
+        if keep:
+            self.worked.append((at, trained, task.count))
 
     def done_by(self, moment: float) -> float:
         """Slot seconds of training done by *moment*; of a job that ends later, the part before."""

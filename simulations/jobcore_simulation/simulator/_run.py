@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import jobcore
@@ -16,7 +17,6 @@ from jobcore import (
     Limits,
     Message,
     Placement,
-    RetryPolicy,
     Scheduler,
     Settings,
     Spec,
@@ -38,6 +38,7 @@ __all__ = ["Outcome", "Sample", "Simulation", "jain", "simulate"]
 
 _TICK = seconds(60)
 _SWEEP = seconds(3600)
+_MANY = 5  # losses: with a budget of five attempts, a person would have to submit the job again
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -74,11 +75,19 @@ class _Mailbox:
 
     def __init__(self) -> None:
         self.published = 0
-        self.event_ids: set[str] = set()
+        self.event_ids: dict[str, set[str]] = {}  # by job
+        self.forgotten = 0
 
     def publish(self, message: Message) -> None:
         self.published += 1
-        self.event_ids.add(message.event_id)
+        self.event_ids.setdefault(message.job_id, set()).add(message.event_id)
+
+    def forget(self, job_id: str) -> None:
+        """Only count the messages of a job that is over."""
+        self.forgotten += len(self.event_ids.pop(job_id, ()))
+
+    def messages(self) -> int:
+        return self.forgotten + sum(map(len, self.event_ids.values()))
 
 
 class Simulation:
@@ -89,6 +98,10 @@ class Simulation:
     looks shortly after an event at the job that it names, each minute at those that have come to be
     late, and each hour, and after an outage, at all. (The Lambdas look at all each minute:
     events here are not lost, so that more would cost time and find nothing.)
+
+    With *forget*, what is over and told is dropped from the store and the world: memory follows
+    what waits and runs, not the history, so that a million lives fit into it. No tick ever asks for
+    it again. `Outcome.worked` is not kept then.
     """
 
     def __init__(
@@ -103,6 +116,7 @@ class Simulation:
         check: Callable[[Simulation], None] | None = None,
         sample_every: float = 300.0,
         progress: Callable[[float], None] = lambda share: None,
+        forget: bool = False,
     ) -> None:
         """
         Set up; `run` does the rest.
@@ -115,7 +129,13 @@ class Simulation:
         self.scenario = scenario
         self.seed = seed
         self.outcome = Outcome(scenario=scenario.name, policy=policy, seed=seed, jobs=0)
-        self.base: JobStore = ObjectStore() if store is None else store
+        objects = ObjectStore()
+        self.base: JobStore = objects if store is None else store
+        if forget and store is not None:
+            msg = "forget: only the simulator's own store can forget"
+            raise ValueError(msg)
+        self._forgets = objects if forget else None
+        self._over: list[Job] = []  # and told; what `_forget` forgets
         self.mailbox = _Mailbox()
         self.fleet = Fleet(self.engine, scenario, seed, self._changed)
         self.store = self._port("store", self.base)
@@ -135,9 +155,12 @@ class Simulation:
         )
         self._check = check
         self._progress = progress
+        self._now_micros, self._now = -1, to_time(0)  # the time as the ticks saw it last
         self._lag = seconds(scenario.provider.event_lag)
-        self._placed: dict[tuple[tuple[str, ...], int], tuple[Placement, ...]] = {}
+        self._specs: dict[tuple[str, tuple[str, ...], int], Spec] = {}
+        self._placements: dict[tuple[tuple[str, ...], int], tuple[Placement, ...]] = {}
         self._hinted: dict[str, None] = {}
+        self._launched: dict[str, datetime] = {}  # since when; the provider has it, idle
         self._late: set[str] = set()  # looked at, since they have come to be late
         self._missed = False  # a look, since a port was away
         self._launch_at = self._look_at = self._notify_at = -1
@@ -153,22 +176,19 @@ class Simulation:
 
     def now(self) -> datetime:
         """Tell the time as the ticks see it (the `jobcore.Clock` port)."""
-        jump = self.scenario.clock_jump
-        now = to_time(self.engine.now)
-        if jump is not None and self.engine.now >= seconds(jump[0]):
-            now += timedelta(seconds=jump[1])
-        return now
+        micros = self.engine.now
+        if micros != self._now_micros:
+            self._now_micros, self._now = micros, to_time(micros)
+            jump = self.scenario.clock_jump
+            if jump is not None and micros >= seconds(jump[0]):
+                self._now += timedelta(seconds=jump[1])
+        return self._now
 
     def run(self) -> Outcome:
         """Run to the end of the last job, or to the horizon."""
-        tasks = self.scenario.tasks(self.seed)
-        self._left = self.outcome.jobs = len(tasks)
-        batches: dict[float, list[Task]] = {}
-        for task in tasks:
-            batches.setdefault(task.submitted, []).append(task)
-        self.engine.stream(
-            ((seconds(at), group) for at, group in sorted(batches.items())), self._submit
-        )
+        self._left = self.outcome.jobs = self.scenario.jobs
+        arrivals = self.scenario.arrivals(self.seed)
+        self.engine.stream(((seconds(at), group) for at, group in arrivals), self._submit)
         self.engine.at(0, self._minute)
         self.engine.at(0, self._sample)
         self.outcome.completed = self.engine.run(
@@ -185,14 +205,7 @@ class Simulation:
             job_id = jobcore.job_id_from_token("simulation", f"{self.seed}/{task.number}")
             self.fleet.tasks[job_id] = task
             ids.append(job_id)
-            specs.append(
-                Spec(
-                    name=f"job-{task.number}",
-                    owner=task.share,
-                    placements=self._placements(task.pools, task.count),
-                    retry=_RETRY,
-                )
-            )
+            specs.append(self._spec(task))
         try:
             jobcore.submit(specs, ids, store=self.store, now=self.now())
         except Unavailable:  # the client tries again
@@ -203,11 +216,20 @@ class Simulation:
             self._asked[task.share] = self._asked.get(task.share, 0) + task.count
         self._soon_launch(0)
 
-    def _placements(self, pools: tuple[str, ...], count: int) -> tuple[Placement, ...]:
-        key = (pools, count)
-        if key not in self._placed:
-            self._placed[key] = tuple(Placement(pool, count) for pool in pools)
-        return self._placed[key]
+    def _spec(self, task: Task) -> Spec:
+        """Give the spec of a task: tasks that ask for the same share one, for nothing of it ever changes."""
+        key = (task.share, task.pools, task.count)
+        spec = self._specs.get(key)
+        if spec is None:
+            placements = self._placements.setdefault(
+                key[1:], tuple(Placement(pool, task.count) for pool in task.pools)
+            )
+            spec = self._specs[key] = Spec(
+                name=f"{self.scenario.name} of {task.share}",
+                owner=task.share,
+                placements=placements,
+            )
+        return spec
 
     def _minute(self, _: object) -> None:
         self._look(everything=self.engine.now % _SWEEP == 0)
@@ -237,13 +259,14 @@ class Simulation:
         store = self.store
         if not everything and not self._missed:
             now = self.now()
-            due = self.base.due(Tick.MONITOR, before=now - LATE - _MOMENT, limit=10**6)
-            late = [entry.job_id for entry in due if entry.status is Status.LAUNCHED]
-            known = self._late.issuperset(late)
-            self._late = set(late)
+            before = now - LATE - _MOMENT
+            late = sorted((at, job_id) for job_id, at in self._launched.items() if at <= before)
+            named = [job_id for _, job_id in late]
+            known = self._late.issuperset(named)
+            self._late = set(named)
             if known:
                 return
-            store = _Hints(self.store, late)
+            store = _Hints(self.store, named)
         report = self._tick(jobcore.monitor_tick, store, self.trainer)
         self._missed = report is None or report.troubles > 0
         if report is not None and report.changed:
@@ -290,18 +313,42 @@ class Simulation:
         except Unavailable:
             return None
         self.outcome.looks += report.looked_at
+        if self._over and self._forgets is not None:
+            self._forget(self._forgets)
         if self._check is not None:
             self._check(self)
         return report
 
+    def _forget(self, store: ObjectStore) -> None:
+        for job in self._over:
+            job_id = job.job_id
+            store.forget(job_id)
+            self.fleet.forget(job_id, job.attempt_number)
+            self.mailbox.forget(job_id)
+            del self._submitted[job_id]
+            self.outcome.many_losses += self._losses.pop(job_id, 0) >= _MANY
+        self._over.clear()
+
     def _noted(self, change: jobcore.Change) -> None:
-        job = change.job
-        self.log.note(self.engine.now, job.job_id, job.status, job.version, job.attempt_number)
-        if job.status.is_terminal and not change.before.is_terminal:
+        job, before = change.job, change.before
+        job_id, state = job.job_id, job.state
+        status = state.status
+        self.log.line(
+            f"{self.engine.now}\x1f{job_id}\x1f{status}\x1f{job.version}\x1f{job.attempt_number}"
+        )
+        if self._forgets is not None and status.is_terminal and not job.outbox:
+            self._over.append(job)
+        if status is before:
+            return
+        if status is Status.LAUNCHED:
+            self._launched[job_id] = state.since
+        elif before is Status.LAUNCHED:
+            self._launched.pop(job_id, None)
+            if status is Status.NEW:
+                self._losses[job_id] = self._losses.get(job_id, 0) + 1
+        if status.is_terminal:  # which is never left
             self._left -= 1
             self._ended(job)
-        elif job.status is Status.NEW and change.before is Status.LAUNCHED:
-            self._losses[job.job_id] = self._losses.get(job.job_id, 0) + 1
 
     def _ended(self, job: Job) -> None:
         task = self._open.pop(job.job_id)
@@ -310,7 +357,7 @@ class Simulation:
             self.outcome.gave_up += 1
             self.outcome.never_ended(self.engine.now / 1e6, task)
         else:
-            self.outcome.ended(self.engine.now / 1e6, task)
+            self.outcome.ended(self.engine.now / 1e6, task, keep=self._forgets is None)
 
     def _sample(self, _: object) -> None:
         running: dict[str, int] = {}
@@ -325,21 +372,22 @@ class Simulation:
         for task in self._open.values():
             out.never_ended(max(out.makespan, self.engine.now / 1e6), task)
         self._recorder.close(fleet)
-        out.messages = len(self.mailbox.event_ids)
+        out.messages = self.mailbox.messages()
         out.statuses = {str(k): n for k, n in sorted(self.base.counts().items())}
-        out.many_losses = sum(losses >= 5 for losses in self._losses.values())
+        out.many_losses += sum(losses >= _MANY for losses in self._losses.values())
         out.held = self.base.counts().get(Status.HELD, 0)
         out.events = self.engine.events
-        self.log.note(sorted(self.mailbox.event_ids))
+        self.log.note(
+            out.messages
+            if self._forgets is not None
+            else sorted(chain.from_iterable(self.mailbox.event_ids.values()))
+        )
         out.digest = self.log.digest()
         return out
 
     def _port(self, name: str, port: Any) -> Any:
         outages = [o for o in self.scenario.outages if o.port == name]
         return _Flaky(port, outages, self.engine) if outages else port
-
-
-_RETRY = RetryPolicy()
 
 
 def simulate(scenario: Scenario, seed: str = "1", **options: object) -> Outcome:

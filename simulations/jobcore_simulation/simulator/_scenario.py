@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -101,6 +103,7 @@ class Work:
         jobs: how many.
         shares: among how many shares; share k gets jobs in proportion to 1/(k+1)**skew.
         over: seconds over which the jobs arrive, evenly with jitter; 0: all at once.
+        sweep: how many are submitted together.
         run: median seconds of a training, and the sigma of a log-normal.
         sizes: instances per job: weight.
         pools: the fallback list.
@@ -114,6 +117,7 @@ class Work:
     shares: int = 5
     skew: float = 1.0
     over: float = 0.0
+    sweep: int = 1
     run: tuple[float, float] = (1800.0, 0.6)
     sizes: Mapping[int, float] = field(default_factory=lambda: {1: 1.0})
     pools: tuple[str, ...] = ()
@@ -183,37 +187,53 @@ class Scenario:
     tasks_given: Sequence[Task] | None = None
     apart: bool = False
 
+    @property
+    def jobs(self) -> int:
+        """How many jobs there are."""
+        return self.work.jobs if self.tasks_given is None else len(self.tasks_given)
+
     def tasks(self, seed: str) -> list[Task]:
         """Draw the jobs, in the order of their submission."""
+        return list(self.draw(seed))
+
+    def arrivals(self, seed: str) -> Iterator[tuple[float, list[Task]]]:
+        """Draw the jobs as they are needed: those that are submitted at a moment, together."""
+        for at, group in groupby(self.draw(seed), key=attrgetter("submitted")):
+            yield at, list(group)
+
+    def draw(self, seed: str) -> Iterator[Task]:
+        """Draw the jobs one by one, in the order of their submission."""
         if self.tasks_given is not None:
-            return list(self.tasks_given)
+            yield from sorted(self.tasks_given, key=attrgetter("submitted"))
+            return
         random, work = Random(f"{seed}/work"), self.work  # noqa: S311
         shares = [f"team-{k + 1}" for k in range(work.shares)]
         weights = [1 / (k + 1) ** work.skew for k in range(work.shares)]
+        sizes, sizes_weights = list(work.sizes), list(work.sizes.values())
         names = work.pools or tuple(pool.name for pool in self.pools)
+        turns = [(*names[turn:], *names[:turn]) for turn in range(len(names))]
         median, sigma = work.run
-        tasks = []
+        submitted = 0.0
         for number in range(work.jobs):
-            turn = number % len(names) if work.spread else 0
             seconds_ = median * math.exp(random.gauss(0, sigma))
             chance = random.random()
             bug = ""
             if chance < work.fails + work.poison:
                 bug = "AlgorithmError: ExecuteUserScriptError: ExitCode 1"
-            tasks.append(
-                Task(
-                    number=number,
-                    submitted=(number + random.random()) * work.over / work.jobs,
-                    share=random.choices(shares, weights)[0],
-                    pools=(*names[turn:], *names[:turn]),
-                    count=random.choices(list(work.sizes), list(work.sizes.values()))[0],
-                    work=seconds_,
-                    bug=bug,
-                    bug_after=1.0 if chance < work.poison else seconds_ * random.random(),
-                    flaky=not bug and random.random() < work.flaky,
-                )
+            jitter = random.random()
+            if number % work.sweep == 0:
+                submitted = (number + jitter) * work.over / work.jobs
+            yield Task(
+                number=number,
+                submitted=submitted,
+                share=random.choices(shares, weights)[0],
+                pools=turns[number % len(names) if work.spread else 0],
+                count=random.choices(sizes, sizes_weights)[0],
+                work=seconds_,
+                bug=bug,
+                bug_after=1.0 if chance < work.poison else seconds_ * random.random(),
+                flaky=not bug and random.random() < work.flaky,
             )
-        return tasks
 
 
 def builtin() -> dict[str, str]:

@@ -15,6 +15,7 @@ from jobcore import (
     Job,
     JobQuery,
     Page,
+    Placement,
     PoolState,
     Status,
     Tick,
@@ -22,43 +23,66 @@ from jobcore import (
     Waiting,
     due_at,
     evolve,
+    maker,
     spec_hash,
     waiting_of,
 )
 
 __all__ = ["ObjectStore"]
 
-_TICKS = (Tick.LAUNCH, Tick.MONITOR, Tick.NOTIFY)
+_make_due = maker(Due)
+_KEEP_FREE = 1000  # places at the head of a lane's list, before what follows is moved up
 
 
 class _Lane:
-    """The waiting jobs that ask for the same, in order: their keys, themselves, and who backs off."""
+    """
+    The waiting jobs that ask for the same, in order: their keys, themselves, and who backs off.
 
-    __slots__ = ("jobs", "keys", "not_before")
+    They leave at the head, as a rule, so the lists are used from *head* on: else each launch
+    would move the whole queue.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("head", "jobs", "keys", "not_before", "placements")
+
+    def __init__(self, placements: tuple[Placement, ...]) -> None:
+        self.placements = placements  # kept, so that its id is nobody else's
         self.keys: list[tuple[datetime, str]] = []
         self.jobs: list[Waiting] = []
+        self.head = 0
         self.not_before: dict[str, datetime] = {}
 
     def heads(self, now: datetime, depth: int) -> list[Waiting]:
         if not self.not_before:
-            return self.jobs[:depth]
+            return self.jobs[self.head : self.head + depth]
         later = self.not_before
-        ready = (job for job in self.jobs if later.get(job.job_id, now) <= now)
-        return list(islice(ready, depth))
+        jobs = islice(self.jobs, self.head, None)
+        return list(islice((job for job in jobs if later.get(job.job_id, now) <= now), depth))
 
     def add(self, job: Waiting, not_before: datetime | None) -> None:
         key = (job.submitted_at, job.job_id)
-        index = bisect_left(self.keys, key)
-        self.keys.insert(index, key)
-        self.jobs.insert(index, job)
+        keys, head = self.keys, self.head
+        if not keys or keys[-1] < key:
+            keys.append(key)
+            self.jobs.append(job)
+        elif head and key < keys[head]:
+            self.head = head = head - 1
+            keys[head], self.jobs[head] = key, job
+        else:
+            index = bisect_left(keys, key, head)
+            keys.insert(index, key)
+            self.jobs.insert(index, job)
         if not_before is not None:
             self.not_before[job.job_id] = not_before
 
     def remove(self, job: Waiting) -> None:
-        index = bisect_left(self.keys, (job.submitted_at, job.job_id))
-        del self.keys[index], self.jobs[index]
+        index = bisect_left(self.keys, (job.submitted_at, job.job_id), self.head)
+        if index > self.head:
+            del self.keys[index], self.jobs[index]
+        else:
+            self.head += 1
+            if self.head > max(_KEEP_FREE, len(self.keys) // 2):
+                del self.keys[: self.head], self.jobs[: self.head]
+                self.head = 0
         self.not_before.pop(job.job_id, None)
 
 
@@ -74,11 +98,12 @@ class ObjectStore:
     def __init__(self) -> None:
         """Begin empty."""
         self._jobs: dict[str, Job] = {}
-        self._due: dict[Tick, dict[str, Due]] = {tick: {} for tick in _TICKS}
+        self._due: dict[Tick, dict[str, datetime]] = {tick: {} for tick in Tick}
         self._lanes: dict[tuple[object, ...], _Lane] = {}
-        self._waiting: dict[str, Waiting] = {}
-        self._slots: Counter[tuple[str, str]] = Counter()
-        self._running: Counter[tuple[str, str]] = Counter()
+        self._lanes_by_id: dict[tuple[str, int, int], _Lane] = {}  # the same, by placements' id
+        self._waiting: dict[str, tuple[Waiting, _Lane]] = {}
+        self._use: dict[tuple[str, str], list[int]] = {}  # slots, and those that run
+        self._usage: list[Usage] | None = []  # None: to be made again
         self._counts: Counter[Status] = Counter()
         self._pools: dict[str, PoolState] = {}
 
@@ -88,7 +113,8 @@ class ObjectStore:
         for job in jobs:
             known = self._jobs.get(job.job_id)
             if known is None:
-                self._put(job)
+                self._jobs[job.job_id] = job
+                self._index(None, job)
                 said.append(Added.CREATED)
             else:
                 same = spec_hash(known.spec) == spec_hash(job.spec)
@@ -108,18 +134,24 @@ class ObjectStore:
             if known is None or known.version != job.version:
                 saved.append(None)
                 continue
-            self._take_out(known)
             stored = evolve(job, version=job.version + 1)
-            self._put(stored)
+            self._jobs[job.job_id] = stored
+            self._index(known, stored)
             saved.append(stored)
         return saved
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
         """List what a tick has to look at, oldest first."""
-        ready = [due for due in self._due[tick].values() if due.at <= before]
+        ready = [(at, job_id) for job_id, at in self._due[tick].items() if at <= before]
         if len(ready) > limit:
-            return nsmallest(limit, ready, key=lambda due: (due.at, due.job_id))
-        return sorted(ready, key=lambda due: (due.at, due.job_id))
+            ready = nsmallest(limit, ready)
+        else:
+            ready.sort()
+        jobs = self._jobs
+        return [
+            _make_due(job_id, at, jobs[job_id].status, jobs[job_id].attempt_number)
+            for at, job_id in ready
+        ]
 
     def waiting(self, *, now: datetime, depth: int) -> Sequence[Waiting]:
         """List the first *depth* waiting jobs of every lane."""
@@ -127,11 +159,9 @@ class ObjectStore:
 
     def usage(self) -> Sequence[Usage]:
         """Count the slots of active jobs by pool and share."""
-        return [
-            Usage(*key, slots, self._running[key])
-            for key, slots in sorted(self._slots.items())
-            if slots
-        ]
+        if self._usage is None:
+            self._usage = [Usage(*key, *use) for key, use in sorted(self._use.items()) if use[0]]
+        return self._usage
 
     def find(self, query: JobQuery) -> Page:
         """List jobs, newest submission first."""
@@ -173,48 +203,82 @@ class ObjectStore:
         self._pools[state.name] = evolve(state, version=state.version + 1)
         return True
 
+    def forget(self, job_id: str) -> None:
+        """Drop a job that is over and owes nothing; it stays counted."""
+        job = self._jobs.pop(job_id)
+        assert job.status.is_terminal
+        assert not job.outbox
+
     def jobs(self) -> Iterable[Job]:
         """Walk all jobs, in the order of their registration."""
         return self._jobs.values()
 
     # --- indexes --------------------------------------------------------------------------
 
-    def _put(self, job: Job) -> None:
-        self._jobs[job.job_id] = job
-        status = job.status
+    def _index(self, old: Job | None, new: Job) -> None:
+        """Bring the indexes from *old* to *new*: each change of a job touches what it changes."""
+        job_id = new.job_id
+        if old is None or old.outbox is not new.outbox:
+            self._set_due(job_id, Tick.NOTIFY, due_at(new, Tick.NOTIFY))
+        if old is not None:
+            if old.state is new.state:
+                return
+            self._counts[old.state.status] -= 1
+        status = new.state.status
         self._counts[status] += 1
-        for tick in _TICKS:
-            at = due_at(job, tick)
-            if at is not None:
-                self._due[tick][job.job_id] = Due(job.job_id, at, status, job.attempt_number)
+        self._set_due(job_id, Tick.LAUNCH, due_at(new, Tick.LAUNCH))
+        self._set_due(job_id, Tick.MONITOR, due_at(new, Tick.MONITOR))
+        if old is not None and old.state.status is Status.NEW:
+            self._leave(*self._waiting.pop(job_id))
         if status is Status.NEW:
-            waiting = waiting_of(job)
-            self._waiting[job.job_id] = waiting
+            self._queue(new)
+        held, holds = _slots(old), _slots(new)
+        if held != holds:
+            if held is not None:
+                self._count(*held, -1)
+            if holds is not None:
+                self._count(*holds, 1)
+
+    def _set_due(self, job_id: str, tick: Tick, at: datetime | None) -> None:
+        due = self._due[tick]
+        if at is not None:
+            due[job_id] = at
+        elif job_id in due:
+            del due[job_id]
+
+    def _queue(self, job: Job) -> None:
+        waiting = waiting_of(job)
+        # Most jobs of a lane have the very same placements, whose id is quicker than their hash.
+        quick = (waiting.share, waiting.priority, id(waiting.placements))
+        lane = self._lanes_by_id.get(quick)
+        if lane is None:
             lane = self._lanes.get(waiting.lane)
             if lane is None:
-                lane = self._lanes[waiting.lane] = _Lane()
-            lane.add(waiting, getattr(job.state, "not_before", None))
-        self._count(job, 1)
+                lane = self._lanes[waiting.lane] = _Lane(waiting.placements)
+                self._lanes_by_id[quick] = lane
+        lane.add(waiting, getattr(job.state, "not_before", None))
+        self._waiting[job.job_id] = (waiting, lane)
 
-    def _take_out(self, job: Job) -> None:
-        self._counts[job.status] -= 1
-        for tick in _TICKS:
-            self._due[tick].pop(job.job_id, None)
-        waiting = self._waiting.pop(job.job_id, None)
-        if waiting is not None:
-            lane = self._lanes[waiting.lane]
-            lane.remove(waiting)
-            if not lane.jobs:
-                del self._lanes[waiting.lane]
-        self._count(job, -1)
+    def _leave(self, job: Waiting, lane: _Lane) -> None:
+        lane.remove(job)
+        if lane.head == len(lane.keys):
+            del self._lanes[job.lane]
+            del self._lanes_by_id[job.share, job.priority, id(lane.placements)]
 
-    def _count(self, job: Job, sign: int) -> None:
-        current = job.current
-        if current is not None:
-            key = current.placement.pool, job.spec.share
-            self._slots[key] += sign * current.placement.count
-            if job.status.runs:
-                self._running[key] += sign * current.placement.count
+    def _count(self, pool: str, share: str, count: int, running: int, sign: int) -> None:
+        use = self._use.setdefault((pool, share), [0, 0])
+        use[0] += sign * count
+        use[1] += sign * running
+        self._usage = None
+
+
+def _slots(job: Job | None) -> tuple[str, str, int, int] | None:
+    """Give the pool and the share of the slots that *job* holds, how many they are, and how many run."""
+    current = job.current if job is not None else None
+    if job is None or current is None:
+        return None
+    place = current.placement
+    return place.pool, job.spec.share, place.count, place.count if job.state.status.runs else 0
 
 
 def _age(job: Job) -> tuple[datetime, str]:

@@ -24,6 +24,8 @@ from jobcore import (
     TrainingState,
     Unavailable,
     hash_fraction,
+    maker,
+    training_name,
 )
 from jobcore_simulation._texts import CAPACITY_ERROR, over_limit
 
@@ -49,11 +51,16 @@ _PENDING_TOO_LONG = Evidence(
     secondary_status="Stopped",
     text="Training job times out waiting for capacity",
 )
-_THROTTLED = Evidence(
-    where="create",
-    error_code="ThrottlingException",
-    text="ThrottlingException: Rate exceeded",
+_THROTTLED = LaunchReply(
+    LaunchResult.REFUSED,
+    Evidence(
+        where="create",
+        error_code="ThrottlingException",
+        text="ThrottlingException: Rate exceeded",
+    ),
 )
+_ACCEPTED = LaunchReply(LaunchResult.ACCEPTED)
+_EXISTS = LaunchReply(LaunchResult.EXISTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +204,14 @@ class Fleet:
             if not run.state.is_terminal and (view := _view(run)) is not None
         ]
 
+    def forget(self, job_id: str, attempts: int) -> None:
+        """Drop a job that is over, and its trainings, which are over too."""
+        del self.tasks[job_id]
+        self.done.pop(job_id, None)
+        for number in range(1, attempts + 1):
+            run = self.runs.pop(training_name(job_id, number), None)
+            assert run is None or run.state.is_terminal
+
     def _reachable(self) -> None:
         if any(o.begins <= self.engine.now < o.ends for o in self._outages):
             msg = "the service does not answer"
@@ -205,10 +220,10 @@ class Fleet:
     def _create(self, request: LaunchRequest) -> LaunchReply:
         self.calls += 1
         if request.name in self.runs:
-            return LaunchReply(LaunchResult.EXISTS)
+            return _EXISTS
         if not self._take_token():
             self.throttled += 1
-            return LaunchReply(LaunchResult.REFUSED, _THROTTLED)
+            return _THROTTLED
         pool = self.pools[request.placement.pool]
         count = request.placement.count
         used = pool.charged + pool.others
@@ -229,7 +244,7 @@ class Fleet:
             self._offer(pool)
         else:
             self._plan(run, self._patience(run), self._give_up)
-        return LaunchReply(LaunchResult.ACCEPTED)
+        return _ACCEPTED
 
     def _take_token(self) -> bool:
         passed = (self.engine.now - self._tokens_at) / 1e6
@@ -362,13 +377,17 @@ def _changes(
 def _view(run: _Run | None) -> Training | None:
     if run is None:
         return None
-    return Training(
+    request = run.request
+    return _make_training(
         name=run.name,
         state=run.state,
-        job_id=run.request.job_id,
-        attempt=run.request.attempt,
-        spec_hash=run.request.spec_hash,
+        job_id=request.job_id,
+        attempt=request.attempt,
+        spec_hash=request.spec_hash,
         started_at=None if run.started is None else to_time(run.started),
         ended_at=None if run.ended is None else to_time(run.ended),
         evidence=run.evidence,
     )
+
+
+_make_training = maker(Training)
