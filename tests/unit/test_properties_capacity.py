@@ -77,6 +77,9 @@ states = st.builds(
     refusals=st.integers(0, 9),
     refused_at=st.none() | ago,
     shrunk=st.booleans(),
+    overdue=st.integers(0, 9),
+    peak=st.integers(0, 25),
+    peak_at=st.none() | ago,
     heard=st.booleans(),
     closed_until=st.none() | st.integers(-9, 9).map(lambda m: T0 + m * MINUTE),
     limit=st.none() | st.integers(0, 30),
@@ -113,7 +116,11 @@ def test_what_is_learned_is_sound(state, facts, use):
     running, more = use
     after = learn(state, *facts, in_flight=running + more, running=running)
     assert 0 <= after.bets <= more
+    assert 0 <= after.overdue <= more
     assert after.level >= min(state.level, running), "never below what runs"
+    over = sum(f.count for f in facts if f.kind is FactKind.STARTED and f.over)
+    assert after.level <= max(state.level, running + over, state.peak), "nor above what was seen"
+    assert after.growth in {None, state.growth} or after.growth <= max(16, after.level)
     if any(f.kind is FactKind.STARTED for f in facts) and after.refused_at == state.refused_at:
         assert after.level >= running
     assert 0 < after.fade <= 1
@@ -132,6 +139,7 @@ def test_what_is_learned_is_sound(state, facts, use):
 def test_no_news_is_no_change(state, use):
     running, more = use
     state = replace(state, bets=min(state.bets, more), level=max(state.level, running))
+    state = replace(state, overdue=min(state.overdue, more), peak=0)
     assert learn(state, in_flight=running + more, running=running) is state
     own = [fact(FactKind.REFUSED, failure=BUG), fact(FactKind.LOST, failure=BUG)]
     assert learn(state, *own, in_flight=running + more, running=running) is state
@@ -147,15 +155,63 @@ def test_facts_of_one_pass_may_come_in_any_order(state, facts, use, random):
 
 
 @given(states, st.integers(1, 9), in_use)
-def test_a_batch_of_refusals_is_one(state, times, use):
+def test_a_batch_of_launches_refused_at_once_is_one(state, times, use):
     running, more = use
-    lost = fact(FactKind.LOST, failure=FULL)
-    one = learn(state, lost, in_flight=running + more, running=running)
-    many = learn(state, *[lost] * times, in_flight=running + more, running=running)
+    refused = fact(FactKind.REFUSED, failure=FULL)
+    one = learn(state, refused, in_flight=running + more, running=running)
+    many = learn(state, *[refused] * times, in_flight=running + more, running=running)
     assert many == one
+
+
+@given(states, st.integers(1, 9), in_use, st.booleans())
+def test_a_batch_of_refusals_is_one(state, times, use, late):
+    """One round, whatever its size, and one level, unless it says that more is missing than was bet."""
+    running, more = use
+    # Nothing else raises the level in this pass.
+    state = replace(state, peak=0, level=max(state.level, running))
+    lost = fact(FactKind.LOST, failure=FULL)
+    overdue = state.overdue if late else 0
+
+    def refused(count):
+        before = replace(state, overdue=overdue + count * late)
+        return learn(before, *[lost] * count, in_flight=running + more, running=running)
+
+    def all_bets(count):
+        return count + min(overdue, more) <= state.bets
+
+    one, many = refused(1), refused(times)
+    assert one.overdue == many.overdue == min(overdue, more)
+    differ = {"bets"}  # what is lost is none any more
+    if all_bets(1) and not all_bets(times):
+        assert many.level <= one.level
+        differ |= {"level", "before", "shrunk", "fade"}
+    assert many == replace(one, **{name: getattr(many, name) for name in differ})
     late = learn(one, *[lost] * times, in_flight=running + more, running=running, now=T0)
     if one.refusals > state.refusals:
         assert (late.refusals, late.closed_until) == (one.refusals, one.closed_until)
+
+
+@given(st.integers(1, 9), st.integers(0, 20), st.integers(0, 20))
+def test_refusals_that_come_one_by_one_are_one_round_and_a_launch_after_them_tells_the_level(
+    bets, running, starting
+):
+    """Ten bets and all that starts up are refused: in one pass that is seen at once, else by one more."""
+    level = running + starting
+    state = replace(POOL, level=level, bets=bets, bet_at=T0)
+    lost = fact(FactKind.LOST, failure=FULL)
+    at_once = learn(state, *[lost] * (bets + starting), in_flight=running, running=running)
+    in_turn = state
+    for left in reversed(range(bets + starting)):
+        in_turn = learn(in_turn, lost, in_flight=running + left, running=running)
+        assert running <= in_turn.level <= level
+        asked = may(in_turn, in_flight=running + left, running=running)
+        assert asked.reuse <= max(0, starting - left), "no more than was lost of the level"
+        assert asked.bets == 0, "it is closed"
+    assert (in_turn.refusals, in_turn.closed_until) == (at_once.refusals, at_once.closed_until)
+    again = fact(FactKind.LOST, failure=FULL, launched_at=T0 + TICK)
+    told = learn(in_turn, again, in_flight=running, running=running)
+    assert told.level == at_once.level == running
+    assert told.refusals == 1, "still"
 
 
 @given(states, in_use, st.integers(0, 10**6), st.none() | st.integers(0, 50))
@@ -176,6 +232,8 @@ def test_what_is_allowed_is_sound(state, use, waiting, size):
     assert asked.bets > 0 or not asked.oversize
     # What is asked for is never more than what is in use, the level, and the bets together.
     assert asked.reuse <= max(state.level, running) + state.bets
+    state = replace(state, level_at=T0)  # one that nothing confirms is believed as far as it is used
+    asked = may(state, size=size, in_flight=running + more, running=running, waiting=waiting)
     fresh = may(state, size=size, in_flight=0, running=0, waiting=waiting)
     assert fresh.reuse >= asked.reuse - running, "slots in use are not free"
 
@@ -249,9 +307,33 @@ def test_what_ran_between_two_looks_counts_to_the_level():
     over = fact(FactKind.STARTED, 3, over=True)
     after = learn(replace(POOL, bets=5), over, in_flight=15, running=10)
     assert (after.level, after.bets, after.growth) == (13, 2, 4 + 2 * 3)
+    for growth, most in ((9, 15), (10, 16), (11, 16)):
+        betting = replace(POOL, bets=5, growth=growth)
+        after = learn(betting, over, in_flight=15, running=10)
+        assert after.growth == most, "at most sixteen while less than that runs"
+    many = fact(FactKind.STARTED, 13, over=True)
+    assert learn(replace(POOL, bets=13), many, in_flight=23, running=10).growth == 23, (
+        "or the level"
+    )
     assert learn(POOL, fact(FactKind.ENDED, 3, over=True), in_flight=10, running=10).level == 10
     first = learn(PoolState(name="a"), fact(FactKind.STARTED), in_flight=1, running=1)
-    assert (first.level, first.growth) == (1, 32 + 2)
+    assert (first.level, first.growth) == (1, 16), "34, but at most sixteen"
+
+
+def test_what_was_in_flight_is_level_once_nothing_was_refused_for_six_minutes():
+    asked = replace(POOL, bets=3, peak=13, peak_at=T0)
+    proved = T0 + LATE + MINUTE + TICK
+    assert learn(asked, in_flight=13, running=9, now=proved - TICK) is asked
+    after = learn(asked, in_flight=13, running=9, now=proved)
+    assert (after.level, after.level_at, after.bets) == (13, proved, 0)
+    assert (after.growth, after.refusals) == (4, 0), "only a start ends a shortage, or trebles"
+    assert learn(after, in_flight=9, running=9, now=proved) is after
+    for minutes, level in ((0, 13), (1, 10)):
+        refused = replace(asked, refused_at=T0 + minutes * MINUTE)
+        assert learn(refused, in_flight=13, running=9, now=proved).level == level
+    lost = fact(FactKind.LOST, failure=FULL)
+    short = learn(asked, lost, in_flight=12, running=9, now=T0 + MINUTE)
+    assert (short.peak, short.peak_at) == (0, None)
 
 
 def test_a_start_after_the_refusal_ends_the_shortage_and_so_does_one_that_waited_long():
@@ -284,7 +366,8 @@ def test_a_shortage_is_remembered_by_the_level_before_it():
     assert (deep.growth, deep.refused_at) == (0, T0)
     slight = learn(POOL, lost, in_flight=9, running=9)
     assert (slight.before, slight.level, slight.shrunk) == (9, 9, False)
-    further = learn(deep, fact(FactKind.LOST, failure=FULL, launched_at=T0 + TICK), running=2)
+    again = fact(FactKind.LOST, failure=FULL, launched_at=T0 + TICK)
+    further = learn(deep, again, in_flight=2, running=2)
     assert (further.before, further.level) == (10, 2), "of this shortage, not of its rest"
     nothing = learn(replace(POOL, level=0, before=5), lost)
     assert nothing.before == 5
@@ -309,7 +392,10 @@ def test_launches_from_before_the_last_refusal_are_no_news():
 def test_what_is_a_shortage(kind, failure, short):
     after = learn(POOL, fact(kind, failure=failure), in_flight=9, running=8)
     assert (after.closed_until is not None) == short
-    assert (after.level, after.refusals) == ((8, 1) if short else (10, 0))
+    # What was refused at once never was in flight: what is in flight keeps its instances. Of a
+    # launch that is lost and was no bet, it is not known what else has none: what runs is left.
+    held = 9 if kind is FactKind.REFUSED else 8
+    assert (after.level, after.refusals) == ((held, 1) if short else (10, 0))
     if short:
         assert after.because == failure.text
 
@@ -371,7 +457,13 @@ def test_a_bet_is_noted_and_what_was_within_the_level_is_not():
     bets = [fact(FactKind.ACCEPTED, 2, bet=True), fact(FactKind.ACCEPTED, 3, bet=True)]
     after = learn(POOL, *bets, in_flight=15, running=10, now=T0 + MINUTE)
     assert (after.bets, after.bet_at, after.rounds) == (5, T0 + MINUTE, 1)
-    assert learn(POOL, fact(FactKind.ACCEPTED, 2), in_flight=10, running=8) is POOL
+    assert (after.peak, after.peak_at) == (15, T0 + MINUTE)
+    within = learn(POOL, fact(FactKind.ACCEPTED, 2), in_flight=10, running=8)
+    assert within == replace(POOL, peak=10, peak_at=T0), "most in flight since the last shortage"
+    again = fact(FactKind.ACCEPTED, 2)
+    assert learn(within, again, in_flight=10, running=8, now=T0 + MINUTE) is within
+    less = learn(replace(POOL, overdue=1), again, in_flight=10, running=8)
+    assert (less.peak, less.overdue) == (9, 1), "what is overdue has no instances"
     assert learn(POOL, fact(FactKind.ENDED, 2, bet=True), in_flight=10, running=10).rounds == 0
 
 
@@ -405,18 +497,27 @@ def test_the_room_of_a_quota(limit, external, used, seconds):
 
 def test_what_was_served_halves_every_two_hours():
     assert served(None, T0) == served(PoolState(name="*"), T0) == {}
-    state = serve(PoolState(name="*"), {"x": 8, "y": 1}, T0)
+    state = serve(PoolState(name="*"), {"x": 8, "y": 1}, {}, T0)
     assert served(state, T0) == {"x": 8.0, "y": 1.0}
     assert served(state, T0 + timedelta(hours=4)) == pytest.approx({"x": 2.0, "y": 0.25})
     assert served(state, T0 - timedelta(hours=4)) == {"x": 8.0, "y": 1.0}, "a clock went back"
-    later = serve(state, {"y": 3, "z": 2}, T0 + timedelta(hours=2))
+    later = serve(state, {"y": 3, "z": 2}, {}, T0 + timedelta(hours=2))
     assert (later.served, later.served_at) == (
         {"x": 4.0, "y": 3.5, "z": 2.0},
         T0 + timedelta(hours=2),
     )
-    assert serve(later, {}, T0 + timedelta(hours=12)).served.keys() == {"x", "y", "z"}
-    assert serve(later, {}, T0 + timedelta(hours=14)).served.keys() == {"x", "y"}, (
+    assert serve(later, {}, {}, T0 + timedelta(hours=12)).served.keys() == {"x", "y", "z"}
+    assert serve(later, {}, {}, T0 + timedelta(hours=14)).served.keys() == {"x", "y"}, (
         "less than a 20th is nothing"
     )
-    third = serve(later, {}, T0 + timedelta(hours=3)).served["x"]
+    third = serve(later, {}, {}, T0 + timedelta(hours=3)).served["x"]
     assert third == 2.828, "to three digits"
+
+
+def test_what_runs_is_served_for_its_time_and_what_is_launched_for_an_hour():
+    state = serve(PoolState(name="*"), {"x": 1}, {"x": 5, "y": 5}, T0)
+    assert state.served == {"x": 1.0}, "since when the others run is not known"
+    for minutes, hours in ((0, 0.0), (6, 0.4), (30, 2.0), (120, 8.0), (121, 8.0), (10**6, 8.0)):
+        later = serve(state, {"y": 2}, {"y": 4}, T0 + minutes * MINUTE)
+        assert later.served["y"] == pytest.approx(2 + hours), "two hours, where nobody has looked"
+    assert serve(state, {}, {"y": 4}, T0 - MINUTE).served == {"x": 1.0}, "a clock went back"

@@ -276,6 +276,7 @@ def test_what_does_not_wait_is_explained_by_its_status():
 
 
 def test_priority_then_age_then_id():
+    """Among jobs of one share and one size."""
     jobs = [waiting(0, age=1), waiting(1, priority=1), waiting(2, age=5), waiting(3, age=1)]
     same_age = sorted((0, 3), key=lambda n: jobs[n].job_id)
     assert order(jobs) == [1, 2, *same_age]
@@ -311,9 +312,12 @@ def test_what_is_launched_counts_for_its_share_at_once():
     jobs = [waiting(n, share="x", age=9 - n) for n in range(3)]
     jobs += [waiting(n, share="y", age=1) for n in range(3, 5)]
     assert [jobs[n].share for n in order(jobs)] == ["x", "y", "x", "y", "x"]
-    wide = [waiting(0, Placement("a", 3), share="x", age=9), waiting(1, share="x", age=8)]
+    wide = [waiting(n, Placement("a", 3), share="x", age=9 - n) for n in range(2)]
     wide += [waiting(n, share="y", age=1) for n in range(2, 6)]
-    assert [wide[n].share for n in order(wide)] == ["x", "y", "y", "y", "x", "y"]
+    shares = [wide[n].share for n in order(wide)]
+    assert shares == ["y", "x", "y", "y", "y", "x"], (
+        "in slots; where it is alike, the smaller first"
+    )
 
 
 def test_no_more_than_may_be_launched_at_once():
@@ -322,11 +326,53 @@ def test_no_more_than_may_be_launched_at_once():
     assert order(jobs, limits=Limits(launches_max=0)) == []
 
 
+def test_the_smaller_jobs_of_a_share_go_first_and_of_a_size_the_older():
+    jobs = [waiting(0, Placement("a", 2), age=9), waiting(1), waiting(2, Placement("a", 3), age=99)]
+    assert order([*jobs, waiting(3, age=1)]) == [3, 1, 0, 2]
+    either = waiting(0, Placement("a", 3), Placement("b"), age=9)
+    assert order([either, waiting(1, Placement("a", 2))]) == [0, 1], "as small as it may be"
+    ahead = replace(jobs[2], priority=1)
+    assert order([*jobs[:2], ahead]) == [2, 1, 0]
+    least = [replace(jobs[0], share="y"), *jobs[1:]]
+    assert order(least, usage=[Usage("b", "x", 1)])[0] == 0, "the share comes before the size"
+
+
 def test_a_job_that_does_not_fit_blocks_nobody():
     jobs = [waiting(0, Placement("a", 5), age=9), waiting(1, age=5), waiting(2, Placement("b"))]
     assert order(jobs, capacity={"a": 4, "b": 1}) == [1, 2]
     lane = [waiting(n, Placement("a", 2), age=9 - n) for n in range(3)]
-    assert order([*lane, waiting(3)], capacity={"a": 5}) == [0, 1, 3]
+    small = waiting(3, priority=-1)
+    assert order([*lane, small], capacity={"a": 5}) == [0, 1, 3]
+
+
+@pytest.mark.parametrize("bound", ["capacity", "limits.pools"])
+def test_what_becomes_free_is_kept_for_a_job_that_has_aged(bound):
+    """Until it has, and where it never fits, it blocks nobody."""
+
+    def launched(jobs, *, slots=6, size=4, **limits):
+        options = {"capacity": {"a": size, "b": 1}}
+        if bound == "limits.pools":
+            options["capacity"] = {"a": None, "b": 1}
+            limits["pools"] = {"a": size}
+            options["pools"] = {"a": PoolState(name="a", level=9, level_at=T0)}
+        options["usage"] = [Usage("a", "z", slots, slots)]
+        return order(jobs, limits=Limits(**{"aging": 10 * MINUTE} | limits), **options)
+
+    aged = waiting(0, Placement("a", 3), age=10)
+    young = replace(aged, submitted_at=aged.submitted_at + TICK)
+    jobs = [waiting(1), waiting(2, Placement("b"))]
+    assert launched([aged, *jobs], slots=2) == [2], "in its pool alone"
+    assert launched([young, *jobs], slots=2) == [1, 2]
+    assert launched([aged, *jobs], slots=2, aging=None) == [1, 2]
+    assert launched([aged, *jobs], slots=0) == [0, 1, 2], "it fits, and there is room for one more"
+    assert launched([aged, *jobs], slots=4, size=9) == [0, 1, 2]
+    assert launched([aged, *jobs], slots=5, size=7) == [2], "all that is left"
+    assert launched([aged, *jobs], slots=1, size=2) == [1, 2], "it is larger than the pool"
+    assert launched([aged, *jobs], slots=2, shares={"x": 2}) == [1, 2], "its share has no room"
+    second = [waiting(3, Placement("a", 4), age=10), *jobs]
+    assert launched([aged, *second], slots=5, size=9) == [0, 3], "kept for the next that has aged"
+    ahead = [replace(job, priority=2) for job in jobs]
+    assert launched([aged, *ahead], slots=2) == [1, 2], "who goes first is not kept out"
 
 
 # --- where it goes ------------------------------------------------------------------------------
@@ -368,13 +414,13 @@ def test_reuse_first_and_bets_beyond_it_as_far_as_they_go():
     jobs = [waiting(n) for n in range(9)]
     bets = [launch.bet for launch in planned(jobs, pools=level, usage=running).launches]
     assert bets == [False, True, True, True]
-    wide = [
-        waiting(0, Placement("a", 2)),
-        waiting(1, Placement("a", 2), age=-1),
-        waiting(2, age=-2),
-    ]
-    bets = [launch.bet for launch in planned(wide, pools=level, usage=running).launches]
+    wide = [waiting(0, Placement("a", 2)), waiting(1, Placement("a", 2), age=-1)]
+    last = [*wide, waiting(2, priority=-1)]
+    bets = [launch.bet for launch in planned(last, pools=level, usage=running).launches]
     assert bets == [True, True], "half of the first is reuse"
+    first = [*wide, waiting(2, age=-2)]
+    bets = [launch.bet for launch in planned(first, pools=level, usage=running).launches]
+    assert bets == [False, True], "the smaller goes first and is reuse; one bet is left over"
 
 
 def test_each_launch_uses_up_one_slot_of_what_is_allowed():

@@ -133,7 +133,20 @@ def test_a_job_file_may_not_wait_beyond_the_calendar(field):
         due_at(job, tick)
 
 
-def test_a_job_file_may_not_back_off_beyond_the_calendar():
-    document = {"script": "a.py", "retry": {"backoff": "1s", "backoff_max": "9999999d"}}
-    with pytest.raises(InvalidJob, match=r"retry\.backoff_max: expected at most"):
+@pytest.mark.parametrize(
+    ("longest", "told"),
+    [
+        ("3651d", "expected at most 3650 days"),
+        ("10000d", "expected at most 3650 days"),
+        ("10001d", 'expected a duration such as "90s", "1h30m" or "2d", got \'10001d\''),
+        ("9999999d", 'expected a duration such as "90s", "1h30m" or "2d", got \'9999999d\''),
+    ],
+)
+def test_a_job_file_may_not_back_off_beyond_the_calendar(longest, told):
+    """No duration is longer than 10,000 days, and no back-off longer than 3,650."""
+    document = {"script": "a.py", "retry": {"backoff": "1s", "backoff_max": longest}}
+    with pytest.raises(InvalidJob) as caught:
         parse_job(document, owner="ada")
+    assert str(caught.value) == f"retry.backoff_max: {told}"
+    document["retry"]["backoff_max"] = "3650d"
+    assert parse_job(document, owner="ada").retry.backoff_max == timedelta(days=3_650)

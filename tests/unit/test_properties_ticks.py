@@ -45,6 +45,7 @@ from jobcore import (
     TrainingState,
     Unavailable,
     ask,
+    group_key,
     job_id_from_token,
     launch_tick,
     monitor_tick,
@@ -381,7 +382,7 @@ def test_a_training_of_a_strangers_is_left_alone_and_named(stranger, whose):
 
 def two_in(pool, count, other_count=1):
     return [
-        make_job("0", placements=(Placement(pool, count),)),
+        make_job("0", placements=(Placement(pool, count),), priority=1),  # it goes first
         make_job("1", placements=(Placement("a", other_count),)),
         make_job("2", placements=(Placement("b"),)),
     ]
@@ -403,7 +404,8 @@ def test_what_asks_for_less_than_was_refused_is_asked():
     world = World(jobs=two_in("a", 3, other_count=2))
     world.trainer.replies[world.names[0]] = LaunchReply(LaunchResult.REFUSED, FULL)
     world.launch()
-    assert world.trainer.asked == [[name] for name in world.names]
+    in_order = [world.names[n] for n in (0, 2, 1)]  # by priority, then the smaller first
+    assert world.trainer.asked == [[name] for name in in_order]
 
 
 def test_an_account_that_is_asked_too_fast_is_not_asked_again_in_this_pass():
@@ -1203,7 +1205,10 @@ def test_what_a_share_was_given_adds_up():
 # --- groups ------------------------------------------------------------------------------------------
 
 
-def pausing_world(*groups, **settings):
+G = group_key("g", "ada")
+
+
+def pausing_world(*groups, owner="ada", **settings):
     jobs = [make_job(str(n), group=group) for n, group in enumerate(groups)]
     world = World(jobs=jobs, **settings)
     tally = {
@@ -1213,7 +1218,9 @@ def pausing_world(*groups, **settings):
         "at": int(T0.timestamp()),
         "pausing": True,
     }
-    world.pool(ALL_POOLS, groups={group: tally for group in groups if group not in (None, "ok")})
+    paused = [group for group in groups if group not in (None, "ok")]
+    keys = [group_key(group, owner) if owner else group for group in paused]
+    world.pool(ALL_POOLS, groups=dict.fromkeys(keys, tally))
     return world
 
 
@@ -1230,6 +1237,14 @@ def test_of_each_paused_group_one_job_tells_and_the_others_are_launched():
     assert report.launched == 2
     assert {world.get(n).state.code for n in (0, 1, 4)} == {HoldCode.GROUP}
     assert not any(t.get("pausing") for t in world.store.pools()[ALL_POOLS].groups.values())
+
+
+@pytest.mark.parametrize(("owner", "held"), [("ada", True), ("bob", False), (None, True)])
+def test_a_pause_is_for_its_owners_jobs_alone(owner, held):
+    """Two people may call their groups the same; an older release noted no owner."""
+    world = pausing_world("g", owner=owner)
+    assert world.launch().launched == (not held)
+    assert world.states() == ["Held" if held else "Launched"]
 
 
 def test_a_pause_asks_for_pages_that_a_store_can_give():
@@ -1271,18 +1286,20 @@ def test_an_end_is_counted_again_when_another_tick_was_faster_up_to_three_times(
 def test_a_job_that_goes_on_says_nothing_of_its_group():
     world = World(jobs=[make_job(group="g")])
     tally = {"cause": "x", "failed": 3, "why": "KeyError", "at": int(T0.timestamp())}
-    world.pool(ALL_POOLS, groups={"g": tally})
+    world.pool(ALL_POOLS, groups={G: tally})
     looked_at(world, world.training())
-    assert world.store.pools()[ALL_POOLS].groups == {"g": tally}
+    assert world.store.pools()[ALL_POOLS].groups == {G: tally}
 
 
 def test_a_completion_makes_its_group_sound_and_an_old_end_is_not_counted_again():
     world = World(jobs=[make_job(group="g")])
     tally = {"cause": "x", "failed": 3, "why": "KeyError", "at": int(T0.timestamp())}
-    world.pool(ALL_POOLS, groups={"g": tally})
+    bobs = group_key("g", "bob")
+    world.pool(ALL_POOLS, groups={G: tally, bobs: tally})
     looked_at(world, world.training(state=TrainingState.COMPLETED))
     groups = world.store.pools()[ALL_POOLS].groups
-    assert groups["g"]["sound"]
+    assert groups[G]["sound"]
+    assert groups[bobs] == tally, "another owner's group of the same name"
     world = World(jobs=[make_job(group="g")])
     world.put(0, decided(), accepted(), ended(failure=make_failure(retryable=Retryable.NO)))
     stale = Due(world.ids[0], T0, Status.LAUNCHED, 1)
@@ -1297,4 +1314,5 @@ def test_ends_that_say_nothing_of_a_group_cost_no_write():
     assert ended_world(first=0) == (None, 0)
     assert ended_world(group=None) == (None, 0)
     groups, _ = ended_world()
-    assert groups["g"]["pausing"], "the first of its group, and it was to be one"
+    assert groups.keys() == {G}
+    assert groups[G]["pausing"], "the first of its group, and it was to be one"
