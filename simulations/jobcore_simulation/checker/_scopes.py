@@ -25,6 +25,12 @@ _ALL = (
         name="refused", launchers=2, reapers=1, people=_STOP, refusals=1, refused_for=_ALL_REFUSALS
     ),
     Scope(
+        name="orphan",
+        launchers=2, monitors=0, reapers=1, people=_STOP, faults=1,
+        refusals=1, refused_for=("capacity", "quota"),
+        bits={"reap": 6},
+    ),
+    Scope(
         name="refused twice",
         launchers=1, reapers=1, people=_STOP, faults=1, refusals=2, refused_for=_ALL_REFUSALS,
         bits={"monitor": 13, "reap": 7, "user": 10},
