@@ -6,10 +6,12 @@ the level *before* the last shortage, and makes small *bets* above it:
 
 - A launch within the level uses a slot that we held and that became free: it goes out at once.
 - A launch above it is a bet. A bet that starts raises the level and trebles the next bet, which is
-  never larger than what runs (or sixteen): at worst the last round asks for twice what there is;
-  a refusal takes the bets to a few canaries, and the level down to what is in flight and not
-  overdue, or where more is missing than was bet, to what runs (never below); the canaries go out in rounds of one to five minutes however many jobs wait.
-- A batch of refusals counts once: launches sent before the last one carry no newer news.
+  never larger than what runs (or sixteen): at worst the last round asks for twice what there is.
+- A refusal takes the bets down to a few canaries, which go out in rounds of one to five minutes
+  however many jobs wait, and the level to what is in flight and not overdue; where more is missing
+  than was bet, to what runs (never below).
+- A batch of refusals counts once: launches sent before the last one carry no newer news. If it comes
+  over several passes, the level may stay too high until a later launch is refused as well.
 - A quota sentence tells limit and use in so many words: no guessing, no back-off.
 
 The shape follows from the hazard of recovery, measured on public spot traces: it falls

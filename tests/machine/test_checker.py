@@ -53,7 +53,7 @@ def contents(checker: Checker) -> set:
 @pytest.mark.parametrize(
     "scope",
     [
-        Scope(name="alone", people=STOP, faults=1),
+        Scope(name="alone", faults=1),
         Scope(name="two", launchers=2, people=STOP, fails=False, budgets={}),
     ],
     ids=lambda scope: scope.name,

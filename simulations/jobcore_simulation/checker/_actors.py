@@ -359,6 +359,7 @@ class Actors:
         self._settled: dict[int, list[tuple[int, int, tuple[str, ...]]]] = {}
         self._alike: dict[tuple[Any, ...], int] = {}
         self.merge = worlds.scope.merge and worlds.scope.jobs == 1
+        self.spare: list[tuple[int, tuple[str, ...]]] = []
         self.probed: set[tuple[str, str, str]] = set()
         self.runs = 0  # of real code
         self.programs = tuple(programs)
@@ -458,6 +459,8 @@ class Actors:
                     best[after] = (cost + more, {cell, *cells})
                 elif cost + more == known[0]:
                     known[1].update((cell, *cells))
+                else:  # no new way; it counts as a cell
+                    self.spare.append((cost + more, (cell, *cells)))
         return [(after, cost, tuple(sorted(cells))) for after, (cost, cells) in best.items()]
 
     def is_cut(self, number: int) -> bool:

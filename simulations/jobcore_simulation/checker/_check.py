@@ -414,6 +414,8 @@ class Checker:
             if cost == 0 or (cost == 1 and table.faulty[table.rows[world, place]]):
                 report.cells.update(names)
         for kind, actors in self.actors.items():
+            for cost, names in actors.spare:  # at the beginning of ticks, where all faults are left
+                report.cells.update(names if cost <= self.scope.faults else ())
             for place in np.flatnonzero(self.lost_at[kind]).tolist():
                 report.cells.add(f"{self._site(actors, actors.places[place])}: conflict")
             for program, site, method in actors.probed:

@@ -25,6 +25,12 @@ _ALL = (
         name="refused", launchers=2, reapers=1, people=_STOP, refusals=1, refused_for=_ALL_REFUSALS
     ),
     Scope(
+        name="orphan",
+        launchers=2, monitors=0, reapers=1, people=_STOP, faults=1,
+        refusals=1, refused_for=("capacity", "quota"),
+        bits={"reap": 6},
+    ),
+    Scope(
         name="refused twice",
         launchers=1, reapers=1, people=_STOP, faults=1, refusals=2, refused_for=_ALL_REFUSALS,
         bits={"monitor": 13, "reap": 7, "user": 10},
@@ -32,8 +38,11 @@ _ALL = (
     Scope(
         name="spot", launchers=1, reapers=1, people=_STOP, faults=1, spots=1, budgets=_THREE
     ),
-    Scope(name="people", launchers=2, reapers=1, people=("stop", "hold", "release"), refusals=1,
-        bits={"launch": 10, "monitor": 10, "reap": 6, "user": 9}),
+    Scope(
+        name="people",
+        launchers=1, reapers=1, people=("stop", "hold", "release"), faults=1, refusals=1,
+        bits={"monitor": 13, "reap": 7, "user": 11},
+    ),
     Scope(name="monitors", launchers=1, monitors=2, reapers=1, people=_STOP, faults=2),
     Scope(name="reapers", launchers=1, reapers=2, people=_STOP, faults=1),
     Scope(name="elsewhere", launchers=1, reapers=1, people=_STOP, faults=2, elsewhere=True),
