@@ -551,8 +551,8 @@ def a_refusal_from_before_a_stop_counts():
             fresh = self.read([stale.job_id]).get(stale.job_id)
             if fresh is None:
                 return stale
-            moved = self._stepped(fresh, events)
-            if moved is fresh:
+            moved, cause = self._stepped(fresh, events)
+            if cause is None:
                 return fresh
             (saved,) = self.store.save([moved])
             if saved is not None:

@@ -28,8 +28,7 @@ def evolve(value: T, /, **changes: Any) -> T:
     constructor does not take gets its default again.
 
     Raises:
-        TypeError: *value* is no dataclass with slots, has no field of such a name, or has a
-            field that is not the constructor's (a spec's digest would be that of the old one).
+        TypeError: *value* is no dataclass with slots, or has no field of such a name.
     """
     known = (type(value), tuple(changes))
     found = _EVOLVERS.get(known)
@@ -89,9 +88,6 @@ def evolver(cls: type[T], /, *names: str) -> Callable[..., T]:
     if unknown := set(names) - set(taken):
         msg = f"{cls.__name__} has no field {min(unknown)!r}"
         raise TypeError(msg)
-    if source.own:
-        msg = f"{cls.__name__} has a field that is not the constructor's; use dataclasses.replace"
-        raise TypeError(msg)
     lines = [f"_made.{name} = {name if name in names else f'_value.{name}'}" for name in taken]
     return source.compile(", ".join(["_value", *names]), lines)
 
@@ -104,6 +100,11 @@ class _Source:
             msg = f"{getattr(cls, '__name__', cls)} is no dataclass with slots"
             raise TypeError(msg)
         known: tuple[Field[Any], ...] = fields(cls)
+        if not {field.name for field in known} <= set(
+            cls.__dict__["__slots__"]
+        ):  # some are a base's
+            msg = f"{cls.__name__} is no dataclass with slots of its own"
+            raise TypeError(msg)
         self.cls = cls
         self.taken = [field for field in known if field.init]
         self.own = [field for field in known if not field.init]

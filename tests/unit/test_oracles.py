@@ -135,7 +135,9 @@ def s3(world):
 def s4_lost_update(world):
     stale = world.job
     world.apply(LaunchDecided(attempt=1, placement=PLACE))
-    world.base._jobs[ID] = stale  # as a store does that does not compare
+    base = world.base  # as a store does that does not compare
+    base._index(base._jobs[ID], stale)
+    base._jobs[ID] = stale
     world.store.save([step(stale, StopRequested(by="t"), now=NOW).job])
 
 
@@ -231,7 +233,8 @@ def s15(world):
 
 def s16(world):
     world.run()
-    world.base._slots.clear()
+    world.base._use.clear()
+    world.base._usage = None
     world.oracle.check_store(world.base, NOW)
 
 

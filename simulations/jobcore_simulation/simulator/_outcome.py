@@ -167,7 +167,7 @@ class Recorder:
                     sum(pool.charged for pool in pools),
                     waiting,
                     running,
-                    len(fleet.runs),
+                    fleet.calls - fleet.refused - fleet.throttled,
                     fleet.refused + fleet.throttled,
                     fleet.wasted,
                 )
