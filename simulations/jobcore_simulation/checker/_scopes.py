@@ -62,14 +62,15 @@ _ALL = (
         name="deletes", launchers=1, reapers=1, people=_STOP, faults=2, time=True, deletes=True,
         bits={"monitor": 14, "user": 9},
     ),
-    # For a night.
-    Scope(name="main 4", launchers=2, reapers=1, people=_STOP, faults=4),
+    # Longer, on demand.
     Scope(
-        name="spot 3", launchers=2, reapers=1, people=_STOP, faults=2, spots=1, budgets=_THREE
+        name="three attempts",
+        launchers=2, reapers=1, people=_STOP, faults=1, budgets={FailureClass.ALGORITHM: 2},
+        bits={"monitor": 12},
     ),
 )  # fmt: skip
 
-_APART = ("main", "deletes", "main 4", "spot 3")
+_APART = ("main", "deletes", "three attempts")
 
 SCOPES: Mapping[str, Scope] = {scope.name: scope for scope in _ALL}
 #: Checked beside the main scope in every run.
