@@ -232,9 +232,8 @@ def test_what_is_allowed_is_sound(state, use, waiting, size):
     assert asked.bets > 0 or not asked.oversize
     # What is asked for is never more than what is in use, the level, and the bets together.
     assert asked.reuse <= max(state.level, running) + state.bets
-    state = replace(
-        state, level_at=T0
-    )  # one that nothing confirms is believed as far as it is used
+    # A level that nothing confirms is believed as far as it is used.
+    state = replace(state, level_at=T0)
     asked = may(state, size=size, in_flight=running + more, running=running, waiting=waiting)
     fresh = may(state, size=size, in_flight=0, running=0, waiting=waiting)
     assert fresh.reuse >= asked.reuse - running, "slots in use are not free"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobcore import Status
+from jobcore import LaunchResult, Status
 from jobcore_memory import MemoryStore
 from jobcore_simulation.oracles import Watch
 from jobcore_simulation.simulator import (
@@ -126,6 +126,17 @@ def test_every_store_has_the_same_history(scenario, tmp_path):
             for kind, store in (("object", None), ("memory", MemoryStore()), ("sqlite", sqlite))
         }
     assert len(set(digests.values())) == 1, digests
+
+
+def test_a_name_that_exists_is_not_accepted_again():
+    run = Simulation(SMALL, "3")
+    run.run()
+    fleet = run.fleet
+    accepted, calls = fleet.accepted, fleet.calls
+    assert accepted == len(fleet.runs) > 0, "each is kept"
+    (again,) = fleet.launch([next(iter(fleet.runs.values())).request])
+    assert again.result is LaunchResult.EXISTS
+    assert (fleet.accepted, fleet.calls) == (accepted, calls + 1)
 
 
 @pytest.mark.parametrize("scenario", [SMALL, SPOT], ids=lambda s: s.name)

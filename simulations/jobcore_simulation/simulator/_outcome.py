@@ -167,7 +167,7 @@ class Recorder:
                     sum(pool.charged for pool in pools),
                     waiting,
                     running,
-                    fleet.calls - fleet.refused - fleet.throttled,
+                    fleet.accepted,
                     fleet.refused + fleet.throttled,
                     fleet.wasted,
                 )

@@ -153,7 +153,8 @@ class Fleet:
         self.pools: dict[str, SimPool] = {}
         self.runs: dict[str, _Run] = {}
         self.done: dict[str, float] = {}  # seconds of work that a job's checkpoints hold
-        self.calls = self.refused = self.throttled = self.wasted = self.describes = 0
+        self.calls = self.accepted = self.refused = self.throttled = 0
+        self.wasted = self.describes = 0
         self.slot_time = 0.0
         self.finished_at: dict[str, int] = {}
         self._tokens = float(scenario.provider.burst)
@@ -236,6 +237,7 @@ class Fleet:
         run = _Run(request.name, request, pool, count, self.tasks[request.job_id], now)
         pool.charged += count
         self.runs[request.name] = run
+        self.accepted += 1
         if pool.room() >= count and not pool.queue:
             self._place(run)
         elif self.provider.listens:
