@@ -101,7 +101,7 @@ def test_throttling_is_a_refusal_if_it_lasts(sandbox, trainer) -> None:
     ],
 )
 def test_what_is_not_certain_is_unclear_and_asked_once(sandbox, trainer, kind, exists) -> None:
-    sandbox.fault(kind, operation="CreateTrainingJob", seconds=1.0)
+    sandbox.fault(kind, operation="CreateTrainingJob", seconds=3.0)
     (reply,) = trainer.launch([request()])
     assert reply.result is UNCLEAR
     assert reply.evidence is not None
@@ -268,7 +268,7 @@ def test_stop_is_done_when_there_is_nothing_to_stop(sandbox, trainer) -> None:
 )
 def test_a_stop_that_is_not_certain_says_so(sandbox, trainer, kind) -> None:
     trainer.launch([request()])
-    sandbox.fault(kind, operation="StopTrainingJob", seconds=1.0)
+    sandbox.fault(kind, operation="StopTrainingJob", seconds=3.0)
     with pytest.raises(Unavailable):
         trainer.stop(request().name)
     assert sandbox.calls["StopTrainingJob"] == 1
