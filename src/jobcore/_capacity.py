@@ -361,8 +361,7 @@ class _Learning:
         over = sum(f.count for f in facts if f.kind is FactKind.STARTED and f.over)
         late = [f for f in facts if f.kind is FactKind.STARTED and self.now - f.launched_at > LATE]
         self.overdue -= min(self.overdue, sum(f.count for f in late))
-        seen = max(0, self.running + over - self.level)
-        risen = max(seen, self._proved() - self.level)
+        risen = max(0, max(self.running + over, self._proved()) - self.level)
         self.level += risen
         self.bets -= min(self.bets, risen)
         ended = any(f.kind in (FactKind.STARTED, FactKind.ENDED) for f in facts)
@@ -375,9 +374,9 @@ class _Learning:
             return
         self.refusals = 0
         self.new |= {"shrunk": False, "closed_until": None, "because": ""}
-        if seen:
+        if risen:
             growth = self.state.growth
-            trebled = (_BET_FIRST if growth is None else growth) + _TREBLE * seen
+            trebled = (_BET_FIRST if growth is None else growth) + _TREBLE * risen
             self.new["growth"] = min(trebled, max(_BET_MIN, self.level))
         if self.state.before:
             self.fade = 1.0
