@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from jobcore import Status
 
-from ._actors import Actors
+from ._actors import CALLS_MAX, Actors
 from ._world import UNAVAILABLE, Reply, Worlds
 
 __all__ = ["ENVIRONMENTS", "Healer", "rounds_max"]
@@ -106,7 +106,7 @@ class Healer:
     def _run(self, program: str, world: int) -> int:
         actors = self.actors[program]
         number = actors.roots[program]
-        while True:
+        for _ in range(2 * CALLS_MAX):  # a tick whose calls are merged may come by again
             node = actors.nodes[number]
             if node.raised:
                 return self.worlds.intern(self.worlds.worlds[world]._replace(bad=node.raised))
@@ -124,6 +124,8 @@ class Healer:
             if self.worlds.bad[world]:
                 return world
             number = actors.child(number, reply)
+        wrong = f"L2: {program} does not end"
+        return self.worlds.intern(self.worlds.worlds[world]._replace(bad=wrong))
 
     def at_rest(self, environment: str, number: int) -> str:
         """Say what is wrong with a world in which nothing moves any more."""
