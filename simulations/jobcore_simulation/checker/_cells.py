@@ -29,7 +29,7 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
 _NOT_BEGUN = "the first call that depends on the world: nothing was done yet that dying could undo"
 #: Cells that cannot be, and why.
 NEVER: Mapping[str, str] = {
-    "launch: launch_tick>_begin>read: get: dies": _NOT_BEGUN,
+    "launch: launch_tick>_decide>read: get: dies": _NOT_BEGUN,
     "launch: launch_tick>read: get: dies": _NOT_BEGUN,
     "monitor: monitor_tick>read: get: dies": _NOT_BEGUN,
     "notify: notify_tick>read: get: dies": _NOT_BEGUN,
