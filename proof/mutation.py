@@ -62,6 +62,8 @@ TESTS = (
     "tests/unit/test_public_api.py",
     "tests/unit/test_retry.py",
     "tests/unit/test_rules_corpus.py",
+    "tests/unit/test_secrets.py",
+    "tests/unit/test_evolve.py",
     "tests/unit/test_transitions.py",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/unit").glob("test_properties_*.py")),
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/machine").glob("test_*.py")),
