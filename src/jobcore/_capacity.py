@@ -358,16 +358,16 @@ class _Learning:
 
     def rise(self, facts: Sequence[PoolFact]) -> None:
         """A start certifies the level; one that is news ends the shortage."""
-        over = sum(f.count for f in facts if f.kind is FactKind.STARTED and f.over)
-        late = [f for f in facts if f.kind is FactKind.STARTED and self.now - f.launched_at > LATE]
+        started = [f for f in facts if f.kind is FactKind.STARTED]
+        over = sum(f.count for f in started if f.over)
+        late = [f for f in started if self._is_late(f)]
         self.overdue -= min(self.overdue, sum(f.count for f in late))
         risen = max(0, max(self.running + over, self._proved()) - self.level)
         self.level += risen
         self.bets -= min(self.bets, risen)
-        ended = any(f.kind in (FactKind.STARTED, FactKind.ENDED) for f in facts)
-        if risen or (ended and self.level):
+        held = started or any(f.kind is FactKind.ENDED for f in facts)
+        if risen or (held and self.level):
             self.new["level_at"] = self.now
-        started = [f for f in facts if f.kind is FactKind.STARTED]
         if not self.state.heard and any(not f.over for f in late):
             self.new["heard"] = True
         if not late and not any(self._is_news(f) for f in started):
@@ -398,7 +398,7 @@ class _Learning:
         out = self.bets
         self.overdue -= min(self.overdue, gone)
         self.bets -= min(self.bets, gone)
-        late = [f for f in facts if f.kind is FactKind.PENDING and self.now - f.launched_at > LATE]
+        late = [f for f in facts if f.kind is FactKind.PENDING and self._is_late(f)]
         waits = max(self.overdue, sum(f.count for f in late))
         self.overdue = min(waits, self.waiting)
         if late and (peak := self.new.get("peak", self.state.peak)):
@@ -409,6 +409,9 @@ class _Learning:
             self._shrink(self.in_flight - self.overdue if all_bets else self.running)
         if short and self._is_round():
             self._back_off(short[-1], limits)
+
+    def _is_late(self, fact: PoolFact) -> bool:
+        return self.now - fact.launched_at > LATE
 
     def _is_news(self, fact: PoolFact) -> bool:
         refused_at = self.state.refused_at
