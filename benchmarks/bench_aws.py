@@ -177,8 +177,8 @@ class Life:
         for attempt in range(1, failures + 2):
             script = Script(pending=timedelta(minutes=2), runs=timedelta(minutes=9))
             if attempt <= failures:
-                script = replace(script, outcome=jobcore.TrainingState.FAILED, text=OOM)
-            self.trainer.scripts[jobcore.training_name(name, attempt)] = script
+                script = replace(script, outcome=jobcore.ports.TrainingState.FAILED, text=OOM)
+            self.trainer.scripts[jobcore.lifecycle.training_name(name, attempt)] = script
         jobcore.submit([spec(number, **changes)], [name], store=self.store, now=self.clock.now())
 
     def tick(self) -> None:
@@ -239,7 +239,7 @@ def finished(count: int) -> None:
     from moto.dynamodb.models import dynamodb_backends
 
     job = jobcore.new_job(job_id(0), spec(0), now=NOW - timedelta(days=9))
-    events: list[jobcore.Event] = [
+    events: list[jobcore.lifecycle.Event] = [
         LaunchDecided(attempt=1, placement=PLACE),
         LaunchAccepted(attempt=1, placement=PLACE),
         jobcore.TrainingEnded(attempt=1, outcome=Status.COMPLETED),

@@ -100,7 +100,7 @@ def steps() -> None:
     """Count the steps of happy lives per second."""
     spec = specs(1)[0]
     place = spec.placements[0]
-    events: list[jobcore.Event] = [
+    events: list[jobcore.lifecycle.Event] = [
         jobcore.LaunchDecided(attempt=1, placement=place),
         jobcore.LaunchAccepted(attempt=1, placement=place),
         jobcore.TrainingSeen(attempt=1, running=True),

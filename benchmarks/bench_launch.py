@@ -25,13 +25,13 @@ BARE = "import boto3; boto3.client('{service}')"
 OURS = "import jobcore_lambda.{module}; from jobcore_lambda._wiring import wiring; wiring().{part}"
 
 
-def requests(count: int) -> list[jobcore.LaunchRequest]:
+def requests(count: int) -> list[jobcore.ports.LaunchRequest]:
     """Make launches of jobs that have an image."""
     made = []
     for number in range(count):
         job_id = jobcore.job_id_from_token("bench", str(number))
-        request = jobcore.LaunchRequest(
-            name=jobcore.training_name(job_id, 1),
+        request = jobcore.ports.LaunchRequest(
+            name=jobcore.lifecycle.training_name(job_id, 1),
             job_id=job_id,
             attempt=1,
             spec_hash="0" * 32,
@@ -67,7 +67,7 @@ def launches() -> None:
         seconds = time.perf_counter() - begun
         trainer.close()
     del os.environ["AWS_ENDPOINT_URL_SAGEMAKER"]
-    accepted = sum(reply.result is jobcore.LaunchResult.ACCEPTED for reply in replies)
+    accepted = sum(reply.result is jobcore.ports.LaunchResult.ACCEPTED for reply in replies)
     rate = accepted / seconds
     print(
         f"{accepted} launches, {LATENCY * 1000:.0f} ms each, limit {RATE:.0f}/s: {rate:.1f}/s;",

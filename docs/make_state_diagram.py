@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from jobcore import EVENT_TYPES, TRANSITIONS, Status
-from jobcore._transitions import Go, Ignore, Refuse
+from jobcore import Status
+from jobcore.lifecycle import EVENT_TYPES, TRANSITIONS
+from jobcore.lifecycle.transitions import Go, Ignore, Refuse
 
 TARGET = Path(__file__).with_name("states.md")
 
 HEAD = """\
 # The states of a job
 
-Generated from `jobcore.TRANSITIONS` by `make diagram`; `make check` fails when it is stale.
+Generated from `jobcore.lifecycle.TRANSITIONS` by `make diagram`; `make check` fails when it is stale.
 An arrow is drawn for every status that a cell can lead to, except from a status to itself.
 """
 

@@ -15,13 +15,9 @@ from jobcore import (
     FailureClass,
     LaunchAccepted,
     LaunchRefused,
-    LaunchResult,
     NameTaken,
     ReleaseRequested,
-    Retryable,
-    Scope,
     Status,
-    Stopped,
     StopRequested,
     TrainingEnded,
     TrainingMissing,
@@ -30,10 +26,10 @@ from jobcore import (
     _planner,
     _ticks,
     _transitions,
-    due_at,
-    evolve,
 )
-from jobcore._transitions import Go
+from jobcore.lifecycle import Retryable, Scope, Stopped, due_at
+from jobcore.lifecycle.transitions import Go
+from jobcore.ports import LaunchResult
 from jobcore_simulation.simulator import _store
 
 Mutant = Callable[[], Any]
@@ -74,7 +70,7 @@ def no_compare_and_set():
     save = _store.ObjectStore.save
 
     def blind(self, jobs):
-        return save(self, [evolve(j, version=self._jobs[j.job_id].version) for j in jobs])
+        return save(self, [replace(j, version=self._jobs[j.job_id].version) for j in jobs])
 
     return patch.object(_store.ObjectStore, "save", blind)
 
@@ -127,8 +123,10 @@ def new_attempt_on_not_found():
     def wrong(job, state, event, now):
         after = miss(job, state, event, now)
         if isinstance(after, jobcore.Job) and after.status is Status.LAUNCHING:
-            attempt = evolve(after.state.attempt, number=after.state.attempt.number + 1)
-            after = evolve(job, state=evolve(after.state, attempt=attempt), timeline=after.timeline)
+            attempt = replace(after.state.attempt, number=after.state.attempt.number + 1)
+            after = replace(
+                job, state=replace(after.state, attempt=attempt), timeline=after.timeline
+            )
         return after
 
     changes = {
@@ -188,7 +186,7 @@ def stop_while_launching_is_stopped_at_once():
     """A stop that meets Launching ends the job, and nobody uses the name up."""
 
     def wrong(job, state, event, now):
-        job = evolve(job, stop=jobcore.StopRequest(at=now, by=event.by))
+        job = replace(job, stop=jobcore.lifecycle.StopRequest(at=now, by=event.by))
         return _transitions._over(job, Stopped(since=now), now, "no training known")
 
     return _cells({(Status.LAUNCHING, StopRequested): Go(wrong, (Status.STOPPED,))})
@@ -199,7 +197,7 @@ def stopped_when_asked():
     """A stop of a training that runs is over as soon as it was asked for."""
 
     def wrong(job, state, event, now):
-        job = evolve(job, stop=jobcore.StopRequest(at=now, by=event.by))
+        job = replace(job, stop=jobcore.lifecycle.StopRequest(at=now, by=event.by))
         return _transitions._over(job, Stopped(since=now), now, "asked for")
 
     return _cells({(Status.IN_PROGRESS, StopRequested): Go(wrong, (Status.STOPPED,))})
@@ -212,7 +210,7 @@ def a_release_takes_a_stop_back():
     def wrong(job, state, event, now):
         if job.stop is None:
             return "nobody had asked for it"
-        return evolve(job, stop=None, state=evolve(state, known=state.known))
+        return replace(job, stop=None, state=replace(state, known=state.known))
 
     return _cells({(Status.STOPPING, ReleaseRequested): Go(wrong, (Status.STOPPING,))})
 
@@ -256,7 +254,7 @@ def no_outbox():
     over = _transitions._over
 
     def wrong(job, state, now, note):
-        return evolve(over(job, state, now, note), outbox=job.outbox)
+        return replace(over(job, state, now, note), outbox=job.outbox)
 
     return patch.object(_transitions, "_over", wrong)
 
@@ -283,12 +281,12 @@ def effect_before_intent():
         for launch in launches:
             job = jobs.get(launch.job_id)
             if job is not None:
-                name = jobcore.training_name(job.job_id, launch.attempt)
-                request = jobcore.LaunchRequest(
+                name = jobcore.lifecycle.training_name(job.job_id, launch.attempt)
+                request = jobcore.ports.LaunchRequest(
                     name=name,
                     job_id=job.job_id,
                     attempt=launch.attempt,
-                    spec_hash=jobcore.spec_hash(job.spec),
+                    spec_hash=jobcore.lifecycle.spec_hash(job.spec),
                     placement=launch.placement,
                     args={},
                 )
@@ -313,7 +311,7 @@ def launching_is_never_rescued():
     """A launch that was begun by a tick that died is nobody's."""
 
     def wrong(job, tick):
-        return None if tick is jobcore.Tick.LAUNCH else due_at(job, tick)
+        return None if tick is jobcore.lifecycle.Tick.LAUNCH else due_at(job, tick)
 
     return patch.object(_store, "due_at", wrong)
 
@@ -404,7 +402,7 @@ def every_look_is_written():
 
     def wrong(job, state, event, now):
         after = see(job, state, event, now)
-        return evolve(job, state=evolve(state)) if isinstance(after, str) else after
+        return replace(job, state=replace(state)) if isinstance(after, str) else after
 
     row = _transitions.TRANSITIONS[Status.IN_PROGRESS][jobcore.TrainingSeen]
     return _cells({(Status.IN_PROGRESS, jobcore.TrainingSeen): Go(wrong, row.to)})
@@ -524,9 +522,9 @@ def a_retry_has_no_end():
 
 
 def _retry_always(job, failure, *, now):
-    decision = jobcore.retry(job, failure, now=now)
-    if isinstance(decision, jobcore.GiveUp):
-        return jobcore.TryAgain(None)
+    decision = jobcore.lifecycle.retry(job, failure, now=now)
+    if isinstance(decision, jobcore.lifecycle.GiveUp):
+        return jobcore.lifecycle.TryAgain(None)
     return decision
 
 
@@ -536,7 +534,7 @@ def a_hold_loses_the_training():
 
     def wrong(job, state, event, now):
         return _transitions._held(
-            job, state.attempt.number + 1, jobcore.HoldCode.USER, "held", now, tell=False
+            job, state.attempt.number + 1, jobcore.lifecycle.HoldCode.USER, "held", now, tell=False
         )
 
     return _cells({(Status.IN_PROGRESS, jobcore.HoldRequested): Go(wrong, (Status.HELD,))})

@@ -35,7 +35,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jobcore
-from jobcore import Status, TrainingState
+from jobcore import Status
+from jobcore.ports import TrainingState
 from jobcore_memory import ManualClock, MemoryTrainer, RecordingNotifier, Script
 from jobcore_sqlite import SqliteStore, StoreUnusable
 
@@ -110,7 +111,7 @@ class Life:
             for n in range(jobs)
         ]
         # The last job's first attempt fails, and is retried.
-        name = jobcore.training_name(self.ids[-1], 1)
+        name = jobcore.lifecycle.training_name(self.ids[-1], 1)
         text = "InternalServerError: please try again"
         self.trainer.scripts[name] = Script(outcome=TrainingState.FAILED, text=text)
         self.store: SqliteStore | None = None
@@ -235,7 +236,7 @@ class Life:
         assert len(self.trainer._entries) == len(self.ids) + 1, "a training too many or too few"
         told = {message.event_id for message in self.notifier.messages}
         assert told == {f"{i}/{jobs[i].attempt_number}/Completed" for i in self.ids}
-        assert not [v for job in jobs.values() for v in jobcore.violations(job)]
+        assert not [v for job in jobs.values() for v in jobcore.lifecycle.violations(job)]
 
 
 @dataclass

@@ -24,7 +24,8 @@ from tempfile import gettempdir, mkdtemp
 from typing import Any
 
 import jobcore
-from jobcore import CorruptRecord, Evidence, InvalidJob, Job, Placement, Spec, Status, _jobfile
+from jobcore import CorruptRecord, InvalidJob, Job, Placement, Spec, Status, _jobfile
+from jobcore.ports import Evidence
 from jobcore_aws import Pool, SageMakerSettings, SageMakerTrainer, validate_request
 from jobcore_aws._dynamodb import _items, _listing
 from jobcore_aws._dynamodb._specs import Specs
@@ -94,8 +95,8 @@ SPEC = Spec(
     clocks=jobcore.Clocks(run_at_most=timedelta(hours=1), finish_by=T0),
 )  # fmt: skip
 FAILURE = jobcore.Failure(
-    failure_class=jobcore.FailureClass.ALGORITHM, scope=jobcore.Scope.JOB,
-    retryable=jobcore.Retryable.NO, rule="a rule", text="AlgorithmError: exit code 1",
+    failure_class=jobcore.FailureClass.ALGORITHM, scope=jobcore.lifecycle.Scope.JOB,
+    retryable=jobcore.lifecycle.Retryable.NO, rule="a rule", text="AlgorithmError: exit code 1",
 )  # fmt: skip
 
 
@@ -184,7 +185,7 @@ def _job_file(document: object) -> None:
     if isinstance(sweep, Mapping) and isinstance(sweep.get("grid", {}), Mapping):
         points = sweep.get("list", [])
         try:
-            rows = jobcore.expand_sweep(
+            rows = jobcore.jobfile.expand_sweep(
                 sweep.get("grid", {}), points if isinstance(points, list) else ()
             )
         except InvalidJob as error:
@@ -193,13 +194,13 @@ def _job_file(document: object) -> None:
             assert 1 <= len(rows) <= 10_000
     if spec is None:
         return
-    assert jobcore.validate(spec) == []
-    text = json.dumps(jobcore.encode_spec(spec))
-    again = jobcore.decode_spec(json.loads(text))
-    assert jobcore.spec_hash(again) == jobcore.spec_hash(spec)
-    assert json.dumps(jobcore.encode_spec(again)) == text
+    assert jobcore.jobfile.validate(spec) == []
+    text = json.dumps(jobcore.lifecycle.encode_spec(spec))
+    again = jobcore.lifecycle.decode_spec(json.loads(text))
+    assert jobcore.lifecycle.spec_hash(again) == jobcore.lifecycle.spec_hash(spec)
+    assert json.dumps(jobcore.lifecycle.encode_spec(again)) == text
     job = jobcore.new_job(JOB_ID, spec, now=T0)
-    assert json.dumps(jobcore.encode_job(job))
+    assert json.dumps(jobcore.lifecycle.encode_job(job))
     assert json.dumps(_items.job_item(job, 4))
     decided = jobcore.LaunchDecided(attempt=1, placement=spec.placements[0])
     for event in (jobcore.TimePassed(), decided):
@@ -226,28 +227,28 @@ def _check_problems(error: InvalidJob) -> None:
 def names(data: bytes) -> None:
     source = Source(data)
     text, other, number = source.text(80), source.text(80), source.number()
-    assert jobcore.is_job_id(text) == (
+    assert jobcore.lifecycle.is_job_id(text) == (
         len(text) == 26 and set(text) <= set("0123456789abcdefghjkmnpqrstvwxyz")
     )
-    if (parsed := jobcore.parse_training_name(text)) is not None:
-        assert jobcore.training_name(*parsed) == text
+    if (parsed := jobcore.lifecycle.parse_training_name(text)) is not None:
+        assert jobcore.lifecycle.training_name(*parsed) == text
     job_id = jobcore.job_id_from_token(text, other)
-    assert jobcore.is_job_id(job_id)
+    assert jobcore.lifecycle.is_job_id(job_id)
     assert (jobcore.job_id_from_token(other, text) == job_id) == (text == other)
     raw = source.bytes(20)
     try:
-        assert jobcore.is_job_id(jobcore.job_id_from_bytes(raw))
+        assert jobcore.lifecycle.is_job_id(jobcore.job_id_from_bytes(raw))
         assert len(raw) == 16
     except ValueError:
         assert len(raw) != 16
     try:
         attempt = int(number)
-        name = jobcore.training_name(text if source.flag() else job_id, attempt)
+        name = jobcore.lifecycle.training_name(text if source.flag() else job_id, attempt)
     except (ValueError, OverflowError):
         return
     assert len(name) <= 39
-    assert jobcore.parse_training_name(name) == (name[3:29], attempt)
-    assert 0 <= jobcore.hash_fraction(text, attempt) < 1
+    assert jobcore.lifecycle.parse_training_name(name) == (name[3:29], attempt)
+    assert 0 <= jobcore.lifecycle.hash_fraction(text, attempt) < 1
 
 
 # --- stored records ----------------------------------------------------------------------------
@@ -256,8 +257,8 @@ def names(data: bytes) -> None:
 def record_sqlite(data: bytes) -> None:
     source = Source(data)
     job = source.one_of(jobs())
-    record: Any = source.changed(jobcore.encode_job(job))
-    spec: Any = source.changed(jobcore.encode_spec(job.spec))
+    record: Any = source.changed(jobcore.lifecycle.encode_job(job))
+    spec: Any = source.changed(jobcore.lifecycle.encode_spec(job.spec))
     texts = [json.dumps(d).encode() for d in (record, spec)]
     if source.below(8) == 0:
         texts[source.below(2)] = source.rest()
@@ -293,7 +294,7 @@ def item_dynamodb(data: bytes) -> None:
 
 def _encoded(source: Source, job: Job) -> dict[str, Any]:
     """Give an item whose attribute values are well formed, whatever they say."""
-    record = source.changed(jobcore.encode_job(job))
+    record = source.changed(jobcore.lifecycle.encode_job(job))
     item = _items.job_item(job, 4)
     if isinstance(record, dict):
         own = {k: v for k, v in item.items() if k.startswith("_")}
@@ -306,14 +307,14 @@ def _encoded(source: Source, job: Job) -> dict[str, Any]:
 
 def _check_job(job: Job) -> None:
     """A job that was read can be used: it is written as it was, looked at, and told of."""
-    document = jobcore.encode_job(job)
+    document = jobcore.lifecycle.encode_job(job)
     text = json.dumps(document)
-    again = jobcore.decode_job(json.loads(text), job.spec, version=job.version)
-    assert json.dumps(jobcore.encode_job(again)) == text
-    for tick in jobcore.Tick:
-        jobcore.due_at(job, tick)
+    again = jobcore.lifecycle.decode_job(json.loads(text), job.spec, version=job.version)
+    assert json.dumps(jobcore.lifecycle.encode_job(again)) == text
+    for tick in jobcore.lifecycle.Tick:
+        jobcore.lifecycle.due_at(job, tick)
     for entry in job.outbox:
-        jobcore.message_for(job, entry)
+        jobcore.messages.message_for(job, entry)
     for event in (jobcore.TimePassed(), jobcore.StopRequested(by="ada")):
         jobcore.step(job, event, now=T0)
     jobcore.owed(job)
@@ -321,7 +322,7 @@ def _check_job(job: Job) -> None:
 
 def pool_state(data: bytes) -> None:
     source = Source(data)
-    state = jobcore.PoolState(name="cpu", version=2)
+    state = jobcore.lifecycle.PoolState(name="cpu", version=2)
     item = {"pk": {"S": "#pools"}, "sk": {"S": "cpu"}, "_version": {"N": "2"}}
     changed = source.changed(_items.pool_attributes(state))
     if isinstance(changed, dict):
@@ -370,14 +371,14 @@ def _evidence(source: Source) -> Evidence:
 
 def classify(data: bytes) -> None:
     evidence = _evidence(Source(data))
-    failure = jobcore.classify(evidence, jobcore.DEFAULT_RULES)
+    failure = jobcore.classify(evidence, jobcore.failures.DEFAULT_RULES)
     assert failure.text == evidence.text[:1024] or len(failure.text) <= 1024
     assert len(failure.headline) <= 200
     assert "\n" not in failure.headline
-    assert failure == jobcore.classify(evidence, jobcore.DEFAULT_RULES)
-    normal = jobcore.normalise(evidence.text)
+    assert failure == jobcore.classify(evidence, jobcore.failures.DEFAULT_RULES)
+    normal = jobcore.failures.normalise(evidence.text)
     assert len(normal) <= 2048
-    quota = jobcore.parse_quota(evidence.text)
+    quota = jobcore.failures.parse_quota(evidence.text)
     assert quota is None or min(quota.limit, quota.used, quota.requested) >= 0
 
 
@@ -390,7 +391,7 @@ def rules(data: bytes) -> None:
     ]  # fmt: skip
     changed = source.changed(entries)
     try:
-        found = jobcore.parse_rules(changed if isinstance(changed, list) else [changed])
+        found = jobcore.failures.parse_rules(changed if isinstance(changed, list) else [changed])
     except ValueError:
         return
     for rule in found:
@@ -400,22 +401,25 @@ def rules(data: bytes) -> None:
 def failure_reason(data: bytes) -> None:
     """From a reason of any length and any characters into a stored item, and back."""
     evidence = _evidence(Source(data))
-    failure = jobcore.classify(evidence, jobcore.DEFAULT_RULES)
+    failure = jobcore.classify(evidence, jobcore.failures.DEFAULT_RULES)
     running = next(job for job in jobs() if job.status is Status.IN_PROGRESS)
     event = jobcore.TrainingEnded(attempt=1, outcome=Status.FAILED, failure=failure)
     job = jobcore.step(running, event, now=T0).job
-    assert len(json.dumps(jobcore.encode_job(job))) < 100_000
+    assert len(json.dumps(jobcore.lifecycle.encode_job(job))) < 100_000
     item = _items.job_item(job, 4)
     assert _items.item_size(item) < _items.ITEM_BYTES_MAX
     assert json.dumps(item, ensure_ascii=False).encode()  # no lone surrogates are left
     found = _items.job_of(item, job.spec)
-    assert _clean(jobcore.encode_job(found)) == _clean(jobcore.encode_job(job))
+    assert _clean(jobcore.lifecycle.encode_job(found)) == _clean(jobcore.lifecycle.encode_job(job))
     row = sqlite_store._decode(job.job_id, 1, *_row(job))
-    assert _joined(jobcore.encode_job(row)) == _joined(jobcore.encode_job(job))
+    assert _joined(jobcore.lifecycle.encode_job(row)) == _joined(jobcore.lifecycle.encode_job(job))
 
 
 def _row(job: Job) -> tuple[bytes, bytes]:
-    texts = (json.dumps(jobcore.encode_job(job)), json.dumps(jobcore.encode_spec(job.spec)))
+    texts = (
+        json.dumps(jobcore.lifecycle.encode_job(job)),
+        json.dumps(jobcore.lifecycle.encode_spec(job.spec)),
+    )
     return texts[0].encode(), texts[1].encode()
 
 
@@ -439,7 +443,7 @@ def secrets(data: bytes) -> None:
         parts += [source.one_of(names), source.one_of(("=", ": ", " ", '": "', "=>")), value]
         parts.append(source.text(40))
     text = "".join(parts) * source.one_of((1, 1, 1, 200))
-    told = jobcore.without_secrets(text, [v for v in values if len(v) >= 6])
+    told = jobcore.redact.redact(text, [v for v in values if len(v) >= 6])
     assert len(told) <= 8_000 + 3 * 8_000
     for value in values:
         assert len(value) < 6 or "*" in value or value not in told
@@ -447,13 +451,13 @@ def secrets(data: bytes) -> None:
                            "arguments": ["--token", "x"]})  # fmt: skip
     if not isinstance(args, dict) or _jobfile._unreadable(args):
         return  # no job file has such arguments
-    shown = jobcore.without_secrets_in(args)
+    shown = jobcore.redact.redact_args(args)
     assert set(shown) == set(args)
     if isinstance(args.get("environment"), dict):
         assert set(shown["environment"].values()) <= {"***"}  # type: ignore[union-attr]
     spec = replace(SPEC, args=args, tags={})
-    for value in jobcore.secret_values(spec):
-        assert value not in jobcore.without_secrets(f"x {value} y", [value]) or "*" in value
+    for value in jobcore.redact.secret_values(spec):
+        assert value not in jobcore.redact.redact(f"x {value} y", [value]) or "*" in value
 
 
 # --- messages ----------------------------------------------------------------------------------
@@ -462,16 +466,16 @@ def secrets(data: bytes) -> None:
 def sns(data: bytes) -> None:
     source = Source(data)
     job = source.one_of(jobs())
-    document = jobcore.encode_spec(job.spec)
+    document = jobcore.lifecycle.encode_spec(job.spec)
     document |= {"name": source.text(300) or "x", "owner": source.text(300) or "x"}
     document["group"] = source.text(100)
-    spec = jobcore.decode_spec(document)
-    job = jobcore.decode_job(jobcore.encode_job(job), spec, version=1)
+    spec = jobcore.lifecycle.decode_spec(document)
+    job = jobcore.lifecycle.decode_job(jobcore.lifecycle.encode_job(job), spec, version=1)
     reason = source.text(400) * source.one_of((1, 1, 10, 3000))
-    entry = jobcore.OutboxEntry(
+    entry = jobcore.lifecycle.OutboxEntry(
         event_id=f"{job.job_id}:{source.text(20)}", status=job.status, at=T0, reason=reason
     )
-    message = jobcore.message_for(job, entry)
+    message = jobcore.messages.message_for(job, entry)
     assert len(message.subject) <= 99
     assert message.subject.isascii()
     assert message.subject.isprintable()
@@ -510,7 +514,7 @@ class FuzzWiring(Wiring):
         self.limits = jobcore.Limits()
         self.launches_together = 1
 
-    def check(self, spec: Spec) -> list[jobcore.Problem]:
+    def check(self, spec: Spec) -> list[jobcore.errors.Problem]:
         return []
 
     def nudge(self, tick: str, payload: Mapping[str, Any]) -> None:
@@ -590,7 +594,7 @@ def api(data: bytes) -> None:
     assert ("error" in document) == (status >= 400)
     for line in log.splitlines():
         assert isinstance(json.loads(line), dict)
-    jobs_after = wired.store.find(jobcore.JobQuery(limit=1000)).jobs
+    jobs_after = wired.store.find(jobcore.ports.JobQuery(limit=1000)).jobs
     if status >= 400:
         assert [job.job_id for job in jobs_after] == [job_id]
     if not arn.endswith(":user/ada"):
@@ -659,7 +663,7 @@ def cursor(data: bytes) -> None:
     store.add([jobcore.new_job(JOB_ID, SPEC, now=T0)])
     for find in (store.find, _file_store().find):
         try:
-            page = find(jobcore.JobQuery(cursor=text, limit=1))
+            page = find(jobcore.ports.JobQuery(cursor=text, limit=1))
         except ValueError as error:
             assert "cursor" in str(error)
         else:
@@ -682,7 +686,7 @@ def _file_store() -> sqlite_store.SqliteStore:
 def events(data: bytes) -> None:
     source = Source(data)
     wired, job_id = _with_a_job()
-    name = jobcore.training_name(job_id, 1)
+    name = jobcore.lifecycle.training_name(job_id, 1)
     change = {
         "version": "0", "detail-type": "SageMaker Training Job State Change", "source": "aws.sagemaker",
         "detail": {"TrainingJobName": name, "TrainingJobStatus": "Completed"},
@@ -740,7 +744,7 @@ SETTINGS = SageMakerSettings(
     search_from=None,
 )
 DESCRIPTION: dict[str, Any] = {
-    "TrainingJobName": jobcore.training_name(JOB_ID, 1),
+    "TrainingJobName": jobcore.lifecycle.training_name(JOB_ID, 1),
     "TrainingJobStatus": "Failed",
     "SecondaryStatus": "Failed",
     "FailureReason": "AlgorithmError: exit code 1",
@@ -782,7 +786,7 @@ def describe(data: bytes) -> None:
     status = description.get("TrainingJobStatus") if isinstance(description, dict) else None
     assert found.state.is_terminal <= (status in _OVER), (found, status)
     if found.evidence is not None:
-        jobcore.classify(found.evidence, jobcore.DEFAULT_RULES)
+        jobcore.classify(found.evidence, jobcore.failures.DEFAULT_RULES)
 
 
 def describe_open(data: bytes) -> None:
@@ -838,13 +842,13 @@ def sagemaker_request(data: bytes) -> None:
             assert json.dumps(request)
 
 
-def _requests(spec: Spec) -> list[jobcore.LaunchRequest]:
+def _requests(spec: Spec) -> list[jobcore.ports.LaunchRequest]:
     return [
-        jobcore.LaunchRequest(
-            name=jobcore.training_name(JOB_ID, 1),
+        jobcore.ports.LaunchRequest(
+            name=jobcore.lifecycle.training_name(JOB_ID, 1),
             job_id=JOB_ID,
             attempt=1,
-            spec_hash=jobcore.spec_hash(spec),
+            spec_hash=jobcore.lifecycle.spec_hash(spec),
             placement=placement,
             args=spec.args,
             run_at_most=spec.clocks.run_at_most,

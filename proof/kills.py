@@ -119,7 +119,7 @@ class Home:
     def running(self) -> list[str]:
         """Name the trainings that run, as far as the store knows."""
         with self.store() as store:
-            query = jobcore.JobQuery(statuses=frozenset({Status.IN_PROGRESS}), limit=SLOTS)
+            query = jobcore.ports.JobQuery(statuses=frozenset({Status.IN_PROGRESS}), limit=SLOTS)
             return [str(job.training_name) for job in store.find(query).jobs]
 
     def finish(self) -> None:
@@ -161,7 +161,7 @@ class Home:
                 assert last is not None
                 assert f"exit code: {code}" in last.text, last
         assert not any(job.outbox for job in jobs.values())
-        assert not [v for job in jobs.values() for v in jobcore.violations(job)]
+        assert not [v for job in jobs.values() for v in jobcore.lifecycle.violations(job)]
         lines = (self.home / "messages.jsonl").read_text().splitlines()
         told = Counter(json.loads(line)["event_id"] for line in lines)
         ends = {f"{i}/{job.attempt_number}/{job.status}" for i, job in jobs.items()}

@@ -24,10 +24,6 @@ from typing import Any
 
 import jobcore
 from jobcore import FailureClass, Status
-from jobcore import _messages as messages
-from jobcore import _retry as retries
-from jobcore import _ticks as ticks
-from jobcore import _transitions as transitions
 from jobcore_simulation.checker import Broken, Checker, Report, Scope, replay
 from jobcore_simulation.checker import _actors as actors
 from jobcore_simulation.checker import _world as world
@@ -159,22 +155,28 @@ def go(handler: Callable[..., Any], *to: Status) -> transitions.Cell:
 
 
 def _fails_late(job: Any, state: Any, event: Any, now: Any) -> Any:
-    return transitions._over(job, jobcore.Failed(since=now, failure=event.failure), now, "late")
+    return transitions._over(
+        job, jobcore.lifecycle.Failed(since=now, failure=event.failure), now, "late"
+    )
 
 
 def _stopped_at_once(job: Any, state: Any, event: Any, now: Any) -> Any:
-    job = transitions.evolve(job, stop=jobcore.StopRequest(at=now, by=event.by))
-    return transitions._over(job, jobcore.Stopped(since=now), now, "stopped")
+    job = transitions.evolve(job, stop=jobcore.lifecycle.StopRequest(at=now, by=event.by))
+    return transitions._over(job, jobcore.lifecycle.Stopped(since=now), now, "stopped")
 
 
 def _held_at_once(job: Any, state: Any, event: Any, now: Any) -> Any:
-    return transitions._held(job, state.attempt.number, jobcore.HoldCode.USER, "held", now)
+    return transitions._held(
+        job, state.attempt.number, jobcore.lifecycle.HoldCode.USER, "held", now
+    )
 
 
 def _rescued(bump: int) -> Callable[..., Any]:
     def handler(job: Any, state: Any, event: Any, now: Any) -> Any:
         number = state.attempt.number + bump
-        return transitions._moved(job, jobcore.New(since=now, attempt=number), now, "rescued")
+        return transitions._moved(
+            job, jobcore.lifecycle.New(since=now, attempt=number), now, "rescued"
+        )
 
     return handler
 
@@ -182,13 +184,17 @@ def _rescued(bump: int) -> Callable[..., Any]:
 def _stop_taken_back(job: Any, state: Any, event: Any, now: Any) -> Any:
     job = transitions.evolve(job, stop=None)
     return transitions._moved(
-        job, jobcore.Launched(since=now, attempt=state.attempt), now, "released"
+        job, jobcore.lifecycle.Launched(since=now, attempt=state.attempt), now, "released"
     )
 
 
 def _launched_again(job: Any, state: Any, event: Any, now: Any) -> Any:
-    attempt = jobcore.Attempt(number=event.attempt, placement=event.placement, launching_at=now)
-    return transitions._moved(job, jobcore.Launching(since=now, attempt=attempt), now, "again")
+    attempt = jobcore.lifecycle.Attempt(
+        number=event.attempt, placement=event.placement, launching_at=now
+    )
+    return transitions._moved(
+        job, jobcore.lifecycle.Launching(since=now, attempt=attempt), now, "again"
+    )
 
 
 def _over_by_clock(job: Any, state: Any, event: Any, now: Any) -> Any:
@@ -198,7 +204,7 @@ def _over_by_clock(job: Any, state: Any, event: Any, now: Any) -> Any:
 
 def _failed_missing(job: Any, state: Any, event: Any, now: Any) -> Any:
     failure = jobcore.classify(
-        jobcore.Evidence(where="describe", text="AlgorithmError: gone"), ticks.DEFAULT_RULES
+        jobcore.ports.Evidence(where="describe", text="AlgorithmError: gone"), ticks.DEFAULT_RULES
     )
     return transitions._after_failure(job, failure, state.attempt.number + 1, now)
 

@@ -29,7 +29,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jobcore
-from jobcore import TrainingState
+from jobcore.ports import TrainingState
 from jobcore_memory import ManualClock, MemoryTrainer, RecordingNotifier, Script
 from jobcore_sqlite import SqliteStore
 
@@ -82,7 +82,7 @@ class World:
             ids.append(job_id)
             for attempt in range(1, 4):
                 outcome, text = draw.choice(_ENDS)
-                self.trainer.scripts[jobcore.training_name(job_id, attempt)] = Script(
+                self.trainer.scripts[jobcore.lifecycle.training_name(job_id, attempt)] = Script(
                     runs=timedelta(seconds=draw.randrange(200)), outcome=outcome, text=text
                 )
         jobcore.submit(specs, ids, store=store, now=self.clock.now())
@@ -96,7 +96,7 @@ class World:
                 jobcore.ReleaseRequested(by="ada"),
             )
         )
-        jobcore.ask(job_id, event, store=store, now=self.clock.now())
+        jobcore.ticks.apply_request(job_id, event, store=store, now=self.clock.now())
 
     def ticks(self, store: jobcore.JobStore) -> None:
         jobcore.monitor_tick(store, self.trainer, self.clock, self.settings)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jobcore
-from jobcore import Added, Job, PoolState
+from jobcore import Job
+from jobcore.lifecycle import PoolState
+from jobcore.ports import Added
 
 __all__ = ["State", "Witness"]
 

@@ -19,9 +19,7 @@ from jobcore import (
     NameTaken,
     Placement,
     ReleaseRequested,
-    Retryable,
     RetryPolicy,
-    Scope,
     Spec,
     Status,
     StopRequested,
@@ -33,6 +31,7 @@ from jobcore import (
     new_job,
     step,
 )
+from jobcore.lifecycle import Retryable, Scope
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 POOLS = ("a", "b", "c")

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobcore import Limits, Problem, Spec
+from jobcore import Limits, Spec
+from jobcore.errors import Problem
 from jobcore_lambda._wiring import Wiring
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier
 

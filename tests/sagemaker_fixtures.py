@@ -8,7 +8,8 @@ import boto3
 from botocore.config import Config
 
 import jobcore
-from jobcore import LaunchRequest, Placement
+from jobcore import Placement
+from jobcore.ports import LaunchRequest
 from jobcore_aws import Pool, SageMakerSettings
 
 REGION = "us-east-1"
@@ -37,7 +38,7 @@ def settings(**changes: Any) -> SageMakerSettings:
 def request(token: str = "a", attempt: int = 1, **changes: Any) -> LaunchRequest:
     job_id = jobcore.job_id_from_token("tests", token)
     values: dict[str, Any] = {
-        "name": jobcore.training_name(job_id, attempt),
+        "name": jobcore.lifecycle.training_name(job_id, attempt),
         "job_id": job_id,
         "attempt": attempt,
         "spec_hash": "5" * 64,

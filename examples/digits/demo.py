@@ -76,7 +76,7 @@ def kill_one_with_a_checkpoint() -> str:
 def read_jobs() -> list[jobcore.Job]:
     """Read every job of the demo."""
     with SqliteStore(HOME / "jobcore.db") as store:
-        return list(store.find(jobcore.JobQuery(limit=1000)).jobs)
+        return list(store.find(jobcore.ports.JobQuery(limit=1000)).jobs)
 
 
 def report(jobs: list[jobcore.Job], killed: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-from jobcore import hash_fraction
+from jobcore.lifecycle import hash_fraction
 
 from ._texts import Refused
 

@@ -11,7 +11,7 @@ Code    Invariant                                                     Checked wh
 ======  ============================================================  ===========================
 S1      At most one live training per job.                            each create that took effect
 S2      Attempts go up by one, never beyond what ended (rule A), and   each write, each create,
-        retries never beyond the budget of their class.               `jobcore.violations`
+        retries never beyond the budget of their class.               `jobcore.lifecycle.violations`
 S3      A terminal status is final.                                   each write, `violations`
 S4      Only edges that the table has; each write is over the version  each write, `violations`
         that is stored, and counts it up by one: no update is lost.
@@ -64,31 +64,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from jobcore import (
-    Added,
+from jobcore import Job, JobStore, Limits, Notifier, Snapshot, Status, Trainer
+from jobcore.lifecycle import (
     Failed,
-    Job,
-    JobStore,
-    LaunchReply,
-    LaunchRequest,
-    LaunchResult,
-    Limits,
-    Message,
-    Notifier,
-    Plan,
-    PoolFact,
     PoolState,
-    Scheduler,
-    Snapshot,
-    Status,
     Stopping,
     Tick,
-    Trainer,
-    Training,
-    TrainingState,
     Violation,
-    Waiting,
-    allowance,
     budget,
     due_at,
     parse_training_name,
@@ -96,6 +78,17 @@ from jobcore import (
     training_name,
     violations,
 )
+from jobcore.ports import (
+    Added,
+    LaunchReply,
+    LaunchRequest,
+    LaunchResult,
+    Message,
+    Training,
+    TrainingState,
+    Waiting,
+)
+from jobcore.scheduling import Plan, PoolFact, Scheduler, allowance
 
 if TYPE_CHECKING:
     from jobcore_simulation.simulator import Simulation

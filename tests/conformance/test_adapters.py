@@ -19,7 +19,8 @@ import jobcore_local
 import jobcore_memory
 import jobcore_sqlite
 from aws_fixtures import connect, table_name
-from jobcore import JobStore, LaunchRequest, Trainer, Training, TrainingState
+from jobcore import JobStore, Trainer
+from jobcore.ports import LaunchRequest, Training, TrainingState
 from jobcore_aws import DynamoStore, create_table
 from jobcore_conformance import ClockContract, NotifierContract, StoreContract, TrainerContract
 from jobcore_local import (

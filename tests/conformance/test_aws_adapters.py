@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from aws_fixtures import FAKE_ACCOUNT, connect, table_name
-from jobcore import LaunchRequest, Notifier, Placement, Trainer, Training
+from jobcore import Notifier, Placement, Trainer
+from jobcore.ports import LaunchRequest, Training
 from jobcore_aws import (
     SageMakerSettings,
     SageMakerTrainer,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from conformance.test_adapters import TestMemoryTrainer as _MemorySuite
-from jobcore import Added, LaunchReply, LaunchResult, TrainingState
+from jobcore.ports import Added, LaunchReply, LaunchResult, TrainingState
 from jobcore_conformance import StoreContract, TrainerContract
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer
 

@@ -160,11 +160,11 @@ class _EmulatedWiring(Wiring):
     def nudge(self, tick: str, payload: Any) -> None:
         raise AssertionError(f"nobody asked for {tick}")
 
-    def check(self, spec: Spec) -> list[jobcore.Problem]:
+    def check(self, spec: Spec) -> list[jobcore.errors.Problem]:
         from jobcore_aws import validate_request
 
         found = validate_request(self.trainer.settings, spec)
-        return [jobcore.Problem(*text.split(": ", 1)) for text in found]
+        return [jobcore.errors.Problem(*text.split(": ", 1)) for text in found]
 
 
 def test_no_output_on_aws_shows_a_secret(canaries: Canaries, moto: None) -> None:
@@ -229,7 +229,7 @@ def test_no_output_on_aws_shows_a_secret(canaries: Canaries, moto: None) -> None
                     ticks = (launch.handler, monitor.handler, notify.handler, reap.handler)
                     answers += [json.dumps(handler({}, context)) for handler in ticks]
                     sandbox.advance(1500)
-                    wired.clock.advance(jobcore.parse_duration(1500))
+                    wired.clock.advance(jobcore.jobfile.parse_duration(1500))
                 for job_id in ids:
                     call("GET", f"/jobs/{job_id}")
                 call("GET", "/jobs")
@@ -258,7 +258,7 @@ def test_errors_and_reprs_show_no_secret(canaries: Canaries) -> None:
         args={"environment": canaries.environment(), "hyperparameters": canaries.hyperparameters()},
     )  # fmt: skip
     job = jobcore.new_job(jobcore.job_id_from_token("ada", "1"), spec, now=ManualClock().now())
-    request = jobcore.LaunchRequest(
+    request = jobcore.ports.LaunchRequest(
         name=job.training_name, job_id=job.job_id, attempt=1, spec_hash="0" * 64,
         placement=Placement("cpu"), args=spec.args, tags=spec.tags,
     )  # fmt: skip

@@ -15,21 +15,19 @@ from aws_fixtures import connect, free_port, table_name
 from core_strategies import T0, after, decided, make_job
 from faulty_endpoint import FaultyEndpoint
 from jobcore import (
-    Added,
     CorruptRecord,
     HoldRequested,
     Job,
-    JobQuery,
     Placement,
-    PoolState,
     Status,
     StopRequested,
-    Tick,
     Unavailable,
     notify_tick,
     step,
 )
 from jobcore import Settings as TickSettings
+from jobcore.lifecycle import PoolState, Tick
+from jobcore.ports import Added, JobQuery
 from jobcore_aws import DynamoStore, create_table, table_definition
 from jobcore_aws._dynamodb import _calls
 from jobcore_memory import ManualClock, RecordingNotifier

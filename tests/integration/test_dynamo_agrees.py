@@ -22,7 +22,9 @@ from integration.test_stores_agree import (
     queries,
     waiting_by_lane,
 )
-from jobcore import JobQuery, Placement, Status, Tick, job_id_from_token, order_key
+from jobcore import Placement, Status, job_id_from_token
+from jobcore.lifecycle import Tick
+from jobcore.ports import JobQuery, order_key
 from jobcore_aws import DynamoStore, create_table
 from jobcore_aws._dynamodb import _listing, _queues
 from jobcore_memory import MemoryStore

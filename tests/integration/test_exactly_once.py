@@ -127,12 +127,14 @@ class World:
         """Count the trainings that SageMaker has, by job."""
         listed = self.direct.list_training_jobs(MaxResults=100)
         names = [row["TrainingJobName"] for row in listed["TrainingJobSummaries"]]
-        return Counter(jobcore.parse_training_name(name).job_id for name in names)
+        return Counter(jobcore.lifecycle.parse_training_name(name).job_id for name in names)
 
     def never_two_alive(self) -> None:
         listed = self.direct.list_training_jobs(MaxResults=100, StatusEquals="InProgress")
         alive = listed["TrainingJobSummaries"]
-        jobs = [jobcore.parse_training_name(row["TrainingJobName"]).job_id for row in alive]
+        jobs = [
+            jobcore.lifecycle.parse_training_name(row["TrainingJobName"]).job_id for row in alive
+        ]
         assert len(jobs) == len(set(jobs)), "two trainings of one job are alive"
 
     def messages(self) -> list[str]:
@@ -185,7 +187,7 @@ def test_a_stop_survives(world: World, operation: str, kind: str) -> None:
     while True:
         try:
             stop = jobcore.StopRequested(by="ada")
-            jobcore.ask(ids[0], stop, store=world.store, now=world.clock.now())
+            jobcore.ticks.apply_request(ids[0], stop, store=world.store, now=world.clock.now())
         except jobcore.Unavailable:
             continue
         break

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import jobcore
-from jobcore import LaunchResult, TrainingState
+from jobcore.ports import LaunchResult, TrainingState
 from jobcore_local import FileNotifier, LocalTrainer, _supervisor, write_pools
 from jobcore_sqlite import SqliteStore, StoreUnusable
 
@@ -35,8 +35,8 @@ def trainer(tmp_path: Path):
 def launch(trainer: LocalTrainer, script: str, attempt: int = 1, **args) -> str:
     (trainer.home / "train.sh").write_text(script)
     job_id = jobcore.job_id_from_token("t", script)
-    request = jobcore.LaunchRequest(
-        name=jobcore.training_name(job_id, attempt),
+    request = jobcore.ports.LaunchRequest(
+        name=jobcore.lifecycle.training_name(job_id, attempt),
         job_id=job_id,
         attempt=attempt,
         spec_hash="h",
@@ -56,7 +56,7 @@ def until(condition, seconds: float = 20):
     raise AssertionError("it did not come to pass")
 
 
-def ended(trainer: LocalTrainer, name: str) -> jobcore.Training:
+def ended(trainer: LocalTrainer, name: str) -> jobcore.ports.Training:
     def over():
         training = trainer.describe([name]).get(name)
         return training if training is not None and training.state.is_terminal else None
@@ -93,7 +93,7 @@ def test_a_killed_shim_is_an_interruption_and_leaves_nothing_running(trainer) ->
     os.kill(shim, signal.SIGKILL)
     training = ended(trainer, name)
     assert training.state is TrainingState.FAILED
-    failure = jobcore.classify(training.evidence, jobcore.DEFAULT_RULES)
+    failure = jobcore.classify(training.evidence, jobcore.failures.DEFAULT_RULES)
     assert failure.failure_class is jobcore.FailureClass.SPOT_INTERRUPTED
     assert not is_alive(script)
 
@@ -163,8 +163,8 @@ def test_two_managers_start_a_training_once(trainer, tmp_path) -> None:
     try:
         witness = tmp_path / "witness"
         name = launch(trainer, f"echo ran >> {witness}")
-        job_id = jobcore.parse_training_name(name).job_id
-        again = jobcore.LaunchRequest(
+        job_id = jobcore.lifecycle.parse_training_name(name).job_id
+        again = jobcore.ports.LaunchRequest(
             name=name,
             job_id=job_id,
             attempt=1,
@@ -179,8 +179,8 @@ def test_two_managers_start_a_training_once(trainer, tmp_path) -> None:
         other.close()
 
 
-def message(number: int) -> jobcore.Message:
-    return jobcore.Message(
+def message(number: int) -> jobcore.ports.Message:
+    return jobcore.ports.Message(
         event_id=f"id/{number}/Completed",
         job_id="id",
         owner="t",

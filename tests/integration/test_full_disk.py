@@ -65,11 +65,13 @@ def submitted(store: SqliteStore, count: int, **args: str) -> list[str]:
 
 
 def stop(store: SqliteStore, job_id: str) -> None:
-    jobcore.ask(job_id, jobcore.StopRequested(by="t"), store=store, now=NOW)
+    jobcore.ticks.apply_request(job_id, jobcore.StopRequested(by="t"), store=store, now=NOW)
 
 
 def hold(store: SqliteStore, job_id: str) -> None:
-    jobcore.ask(job_id, jobcore.HoldRequested(by="t", reason=""), store=store, now=NOW)
+    jobcore.ticks.apply_request(
+        job_id, jobcore.HoldRequested(by="t", reason=""), store=store, now=NOW
+    )
 
 
 def test_a_full_log_is_used_again_before_anything_else(disk) -> None:
@@ -80,7 +82,7 @@ def test_a_full_log_is_used_again_before_anything_else(disk) -> None:
         for number in range(250):
             disk.full = number >= 150  # until then, its record and the log grow
             hold(store, one)
-            jobcore.ask(one, release, store=store, now=NOW)
+            jobcore.ticks.apply_request(one, release, store=store, now=NOW)
         stop(store, other)
         assert store.get([other])[other].status is Status.STOPPED
         assert store.get([one])[one].version == 500

@@ -161,7 +161,7 @@ def _work(address: str, now: list[str], sandbox: Server) -> None:
     _orphan(wired, of, ids[0])
     sandbox.advance(2000)  # the pool that was short has failed its training; the others go on
     of("Monitor", monitor.handler, {})
-    of("Monitor", monitor.handler, state_change(jobcore.training_name(ids[1], 1)))
+    of("Monitor", monitor.handler, state_change(jobcore.lifecycle.training_name(ids[1], 1)))
     deadline = time.monotonic() + 60
     told = 0
     while told < 14:
@@ -179,13 +179,13 @@ def _adopt_and_stop(wired: Any, of: Any, job: dict[str, Any]) -> None:
     trainer = wired.trainer
     launch_truly = type(trainer).launch
 
-    def meanwhile(event: jobcore.Event) -> None:
-        jobcore.ask(job_id, event, store=wired.store, now=wired.clock.now())
+    def meanwhile(event: jobcore.lifecycle.Event) -> None:
+        jobcore.ticks.apply_request(job_id, event, store=wired.store, now=wired.clock.now())
 
     def lose_the_reply(requests: Any) -> Any:
         launch_truly(trainer, requests)
         meanwhile(jobcore.StopRequested(by="somebody"))
-        return [jobcore.LaunchReply(jobcore.LaunchResult.UNCLEAR) for _ in requests]
+        return [jobcore.ports.LaunchReply(jobcore.ports.LaunchResult.UNCLEAR) for _ in requests]
 
     def end_first(requests: Any) -> Any:
         meanwhile(jobcore.TrainingEnded(attempt=1, outcome=jobcore.Status.COMPLETED))
@@ -205,7 +205,7 @@ def _adopt_and_stop(wired: Any, of: Any, job: dict[str, Any]) -> None:
 def _orphan(wired: Any, of: Any, job_id: str) -> None:
     """Let a job end whose training runs on, for the reaper to stop."""
     ended = jobcore.TrainingEnded(attempt=1, outcome=jobcore.Status.COMPLETED)
-    jobcore.ask(job_id, ended, store=wired.store, now=wired.clock.now())
+    jobcore.ticks.apply_request(job_id, ended, store=wired.store, now=wired.clock.now())
     assert of("Reap", reap.handler, {})["stopped"] >= 1
 
 

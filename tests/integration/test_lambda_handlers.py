@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 
 import jobcore
-from jobcore import Evidence, Status, TrainingState, Unavailable
+from jobcore import Status, Unavailable
+from jobcore.ports import Evidence, TrainingState
 from jobcore_lambda import _wiring, launch, monitor, notify, reap, stream, submit
 from jobcore_lambda._report import Reporter, scrubbed
 from jobcore_memory import Script
@@ -222,15 +223,17 @@ def test_the_same_event_twice_changes_nothing_the_second_time(wired):
 def test_the_reaper_stops_what_no_job_wants(wired):
     (job_id,) = submitted()
     launch.handler({}, FakeContext())
-    orphan = jobcore.training_name(job_id, 7)
+    orphan = jobcore.lifecycle.training_name(job_id, 7)
     (request,) = [e.request for e in wired.trainer._entries.values()]
-    stale = jobcore.LaunchRequest(
+    stale = jobcore.ports.LaunchRequest(
         name=orphan, job_id=job_id, attempt=7, spec_hash=request.spec_hash,
         placement=request.placement, args={},
     )  # fmt: skip
     wired.trainer.scripts[orphan] = Script(runs=timedelta(days=1))
     wired.trainer.launch([stale])
-    jobcore.ask(job_id, jobcore.StopRequested(by="x"), store=wired.store, now=wired.clock.now())
+    jobcore.ticks.apply_request(
+        job_id, jobcore.StopRequested(by="x"), store=wired.store, now=wired.clock.now()
+    )
     monitor.handler({}, FakeContext())
     wired.clock.advance(timedelta(minutes=5))
     monitor.handler({}, FakeContext())

@@ -47,7 +47,7 @@ def migrate(session, *words):
 
 
 def jobs_of(store):
-    return {job.job_id: job for job in store.find(jobcore.JobQuery(limit=1000)).jobs}
+    return {job.job_id: job for job in store.find(jobcore.ports.JobQuery(limit=1000)).jobs}
 
 
 def fill(store):

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import jobcore
-from jobcore import TrainingState
+from jobcore.ports import TrainingState
 from jobcore_aws import DynamoStore, create_table
 from jobcore_lambda import _wiring, launch, monitor, notify, submit
 from jobcore_memory import MemoryStore, Script
@@ -117,7 +117,7 @@ def mallory_does_her_worst(world: World, random: Random, round_: int) -> None:
             document["jobs"] = [{**job, "share": "ada"} for job in jobs("mallory")]
         world.call(MALLORY, "POST", "/jobs", document)
         for job_id in MALLORYS:
-            world.wired.trainer.scripts[jobcore.training_name(job_id, 1)] = Script(
+            world.wired.trainer.scripts[jobcore.lifecycle.training_name(job_id, 1)] = Script(
                 runs=timedelta(seconds=1),
                 outcome=TrainingState.FAILED,
                 text='AlgorithmError: ExecuteUserScriptError: ExitCode 1 ErrorMessage "NameError: a"',
@@ -184,13 +184,13 @@ def test_the_breaker_of_one_owners_group_leaves_the_other_owners_group_alone(mak
     world.call(ADA, "POST", "/jobs", document)
     world.call(MALLORY, "POST", "/jobs", {"jobs": jobs("mallory"), "token": "t", "group": "g"})
     for job_id in ids("user/mallory", "t", 8):
-        world.wired.trainer.scripts[jobcore.training_name(job_id, 1)] = Script(
+        world.wired.trainer.scripts[jobcore.lifecycle.training_name(job_id, 1)] = Script(
             runs=timedelta(seconds=1),
             outcome=TrainingState.FAILED,
             text='AlgorithmError: ExecuteUserScriptError: ExitCode 1 ErrorMessage "NameError: a"',
         )
     for job_id in ADAS:
-        world.wired.trainer.scripts[jobcore.training_name(job_id, 1)] = Script(
+        world.wired.trainer.scripts[jobcore.lifecycle.training_name(job_id, 1)] = Script(
             runs=timedelta(hours=1)
         )
     for _ in range(4):
@@ -210,6 +210,6 @@ def test_a_request_cannot_name_its_owner(field):
     world = World(MemoryStore())
     body = {"jobs": jobs("mallory", 1)} | field
     assert json.loads(world.call(MALLORY, "POST", "/jobs", body))["statusCode"] == 400
-    assert not world.wired.store.find(jobcore.JobQuery()).jobs
+    assert not world.wired.store.find(jobcore.ports.JobQuery()).jobs
     for query in ({"owner": "user/ada"}, {"share": "ada"}):
         assert json.loads(world.call(MALLORY, "GET", "/jobs", None, **query))["statusCode"] == 400

@@ -11,16 +11,9 @@ from typing import Any
 import pytest
 
 import jobcore
-from jobcore import (
-    DEFAULT_RULES,
-    FailureClass,
-    LaunchResult,
-    Placement,
-    Status,
-    StopRequested,
-    TrainingState,
-    Unavailable,
-)
+from jobcore import FailureClass, Placement, Status, StopRequested, Unavailable
+from jobcore.failures import DEFAULT_RULES
+from jobcore.ports import LaunchResult, TrainingState
 from jobcore_aws import Pool, SageMakerTrainer
 from jobcore_aws._sagemaker import _joined
 from jobcore_memory import ManualClock, MemoryStore, RecordingNotifier
@@ -442,7 +435,7 @@ class World:
 
     def stop(self) -> None:
         event = StopRequested(by="ada")
-        jobcore.ask(self.job_id, event, store=self.store, now=self.clock.now())
+        jobcore.ticks.apply_request(self.job_id, event, store=self.store, now=self.clock.now())
 
     def finish(self, rounds: int = 20) -> None:
         for _ in range(rounds):

@@ -21,16 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jobcore
-from jobcore import (
-    Message,
-    Notifier,
-    OutboxEntry,
-    Placement,
-    Spec,
-    Status,
-    Unavailable,
-    message_for,
-)
+from jobcore import Notifier, Placement, Spec, Status, Unavailable
+from jobcore.lifecycle import OutboxEntry
+from jobcore.messages import message_for
+from jobcore.ports import Message
 from jobcore_aws import SnsNotifier
 from jobcore_aws._sns import MESSAGE_BYTES_MAX, publish_request
 from jobcore_conformance import NotifierContract
@@ -346,7 +340,7 @@ def test_a_faulty_publish_leaves_one_visible_message(post, kind, times) -> None:
         jobcore.launch_tick(store, trainer, clock, settings)
         jobcore.monitor_tick(store, trainer, clock, settings)
         jobcore.notify_tick(store, post.notifier, clock, settings)
-        clock.advance(jobcore.parse_duration("2m"))
+        clock.advance(jobcore.jobfile.parse_duration("2m"))
     job = store.get([job_id])[job_id]
     assert job.status is Status.COMPLETED
     assert job.outbox == ()

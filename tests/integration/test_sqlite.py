@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 
 import jobcore
-from jobcore import Job, JobQuery, Placement, Status, Tick
+from jobcore import Job, Placement, Status
+from jobcore.lifecycle import Tick
+from jobcore.ports import JobQuery
 from jobcore_sqlite import SqliteStore, StoreUnusable
 from jobcore_sqlite._files import check_place
 
@@ -168,7 +170,7 @@ def test_a_busy_store_says_so_and_recovers(path: Path) -> None:
         assert dict(store.counts()) == {}  # readers are never kept waiting
         other.execute("ROLLBACK")
         other.close()
-        assert list(store.add([job(1)])) == [jobcore.Added.CREATED]
+        assert list(store.add([job(1)])) == [jobcore.ports.Added.CREATED]
 
 
 def test_another_process_s_commit_is_noticed(store: SqliteStore) -> None:

@@ -13,17 +13,16 @@ from hypothesis import strategies as st
 from core_strategies import POOLS, T0, events, placements
 from jobcore import (
     Job,
-    JobQuery,
     LaunchDecided,
-    PoolState,
     Spec,
     Status,
     StopRequested,
-    Tick,
     job_id_from_token,
     new_job,
     step,
 )
+from jobcore.lifecycle import PoolState, Tick
+from jobcore.ports import JobQuery
 from jobcore_memory import MemoryStore
 from jobcore_sqlite import SqliteStore
 

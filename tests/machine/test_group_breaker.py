@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import jobcore
-from jobcore import HoldCode, JobQuery, Status, TrainingState
+from jobcore import Status
+from jobcore.lifecycle import HoldCode
+from jobcore.ports import JobQuery, TrainingState
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,7 +40,7 @@ class World:
         for n, job_id in enumerate(ids):
             if bad(n):
                 script = replace(BUG, text=BUG.text.format(n))
-                self.trainer.scripts[jobcore.training_name(job_id, 1)] = script
+                self.trainer.scripts[jobcore.lifecycle.training_name(job_id, 1)] = script
         return ids
 
     def round(self, times=1):
@@ -77,7 +79,7 @@ def test_a_release_tries_again_and_a_bug_that_is_still_there_pauses_again():
     world.round(6)
     before = world.counts()[Status.FAILED]
     for job_id in world.ids:
-        jobcore.ask(
+        jobcore.ticks.apply_request(
             job_id,
             jobcore.ReleaseRequested(by="ada"),
             store=world.store,
@@ -97,7 +99,7 @@ def test_after_a_release_of_a_mended_sweep_all_complete():
     world.trainer.scripts.clear()
     for job_id in world.ids:
         release = jobcore.ReleaseRequested(by="ada")
-        jobcore.ask(job_id, release, store=world.store, now=world.clock.now())
+        jobcore.ticks.apply_request(job_id, release, store=world.store, now=world.clock.now())
     world.round(20)
     assert world.counts() == {Status.FAILED: failed, Status.COMPLETED: 40 - failed}
 
@@ -125,7 +127,7 @@ def test_fast_failures_say_nothing_of_jobs_that_still_run():
     long = Script(runs=timedelta(hours=3))
     for n, job_id in enumerate(world.ids):
         if n % 3:
-            world.trainer.scripts[jobcore.training_name(job_id, 1)] = long
+            world.trainer.scripts[jobcore.lifecycle.training_name(job_id, 1)] = long
     world.round(30)
     assert Status.HELD not in world.counts()
 
@@ -145,7 +147,7 @@ def test_different_failures_are_not_one_bug():
     for n, job_id in enumerate(world.ids):
         text = f"AlgorithmError: {'abcdefghijkl'[n]}Error: no"
         script = Script(outcome=TrainingState.FAILED, text=text)
-        world.trainer.scripts[jobcore.training_name(job_id, 1)] = script
+        world.trainer.scripts[jobcore.lifecycle.training_name(job_id, 1)] = script
     world.round(20)
     assert world.counts() == {Status.FAILED: 12}
 
@@ -154,7 +156,9 @@ def test_a_pause_that_was_cut_short_goes_on():
     """The tick has time for one page of two; the next one holds the rest, and tells nobody again."""
     world = World(jobs=60, slots=5)
     world.settings = replace(world.settings, page=10)
-    while not jobcore.pausing(world.store.pools().get(jobcore.ALL_POOLS)):
+    while not jobcore.scheduling.groups_to_pause(
+        world.store.pools().get(jobcore.lifecycle.ALL_POOLS)
+    ):
         jobcore.launch_tick(world.store, world.trainer, world.clock, world.settings)
         world.clock.advance(timedelta(minutes=1))
         jobcore.monitor_tick(world.store, world.trainer, world.clock, world.settings)
@@ -171,35 +175,40 @@ def test_a_pause_that_was_cut_short_goes_on():
 def test_a_cause_is_the_same_whatever_numbers_and_paths_it_names():
     def failure(text):
         return jobcore.classify(
-            jobcore.Evidence(where="describe", status="Failed", text=text), jobcore.DEFAULT_RULES
+            jobcore.ports.Evidence(where="describe", status="Failed", text=text),
+            jobcore.failures.DEFAULT_RULES,
         )
 
     one = failure("AlgorithmError: KeyError: 'a' in /opt/ml/x.py line 3 at 0x7f")
-    assert jobcore.cause_of(one) == jobcore.cause_of(
+    assert jobcore.failures.cause_of(one) == jobcore.failures.cause_of(
         failure("AlgorithmError: KeyError: 'b' in /opt/ml/y.py line 31 at 0x8a")
     )
-    assert jobcore.cause_of(one) != jobcore.cause_of(failure("AlgorithmError: ValueError: 'a'"))
+    assert jobcore.failures.cause_of(one) != jobcore.failures.cause_of(
+        failure("AlgorithmError: ValueError: 'a'")
+    )
 
 
 def test_the_record_stays_small():
-    state = jobcore.PoolState(name=jobcore.ALL_POOLS)
+    state = jobcore.lifecycle.PoolState(name=jobcore.lifecycle.ALL_POOLS)
     failure = jobcore.Failure(
         failure_class=jobcore.FailureClass.ALGORITHM,
-        scope=jobcore.Scope.JOB,
-        retryable=jobcore.Retryable.NO,
+        scope=jobcore.lifecycle.Scope.JOB,
+        retryable=jobcore.lifecycle.Retryable.NO,
         rule="x",
         text="no",
     )
     for n in range(300):
         now = NOW + timedelta(seconds=n)
-        state, _ = jobcore.count_ends(state, [(f"g{n}", failure)], first=5, now=now)
+        state, _ = jobcore.scheduling.count_outcomes(state, [(f"g{n}", failure)], first=5, now=now)
     assert len(state.groups) == 200
     later = NOW + timedelta(days=2)
-    same, _ = jobcore.count_ends(state, [("new", None)], first=5, now=later)
+    same, _ = jobcore.scheduling.count_outcomes(state, [("new", None)], first=5, now=later)
     assert same is state, "nothing is written of a group that has not failed"
-    state, _ = jobcore.count_ends(state, [("new", failure), ("new", None)], first=5, now=later)
+    state, _ = jobcore.scheduling.count_outcomes(
+        state, [("new", failure), ("new", None)], first=5, now=later
+    )
     assert set(state.groups) == {"new"}
-    again, judged = jobcore.count_ends(
+    again, judged = jobcore.scheduling.count_outcomes(
         state, [("new", failure)], first=1, now=NOW + timedelta(days=2)
     )
     assert again is state

@@ -20,9 +20,6 @@ from jobcore import (
     Announce,
     Clocks,
     FailureClass,
-    GiveUp,
-    Hold,
-    HoldCode,
     HoldRequested,
     LaunchAccepted,
     LaunchDecided,
@@ -33,26 +30,22 @@ from jobcore import (
     ObserveTraining,
     Placement,
     ReleaseRequested,
-    Retryable,
     RetryPolicy,
     Spec,
     Status,
-    StopCause,
     StopRequested,
     StopTraining,
-    Tick,
     TimePassed,
     TrainingEnded,
     TrainingMissing,
     TrainingSeen,
-    due_at,
     job_id_from_token,
     new_job,
     owed,
-    retry,
     step,
     wake_at,
 )
+from jobcore.lifecycle import GiveUp, Hold, HoldCode, Retryable, StopCause, Tick, due_at, retry
 
 WAITING = {Status.NEW, Status.HELD}
 TRAINS = {Status.LAUNCHING, Status.LAUNCHED, Status.IN_PROGRESS}

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import jobcore
-from jobcore import CorruptRecord, Evidence, Status
+from jobcore import CorruptRecord, Status
+from jobcore.ports import Evidence
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,13 +74,15 @@ def test_a_launch_that_is_never_answered_does_not_close_a_pool_for_ever() -> Non
 
 
 def test_what_was_not_answered_for_an_hour_leaves_room_for_a_large_job_too() -> None:
-    state = jobcore.PoolState(
+    state = jobcore.lifecycle.PoolState(
         name="cpu", bets=1, growth=0, rounds=1, refusals=1, bet_at=NOW, refused_at=NOW
     )
 
     def may(minutes):
         now = NOW + timedelta(minutes=minutes)
-        return jobcore.allowance(state, size=None, in_flight=1, running=0, waiting=1, now=now)
+        return jobcore.scheduling.allowance(
+            state, size=None, in_flight=1, running=0, waiting=1, now=now
+        )
 
     assert (may(30).bets, may(30).oversize) == (0, False)
     assert (may(61).bets, may(61).oversize) == (1, True)

@@ -25,22 +25,17 @@ from jobcore import (
     ReleaseRequested,
     Spec,
     Status,
-    StopCause,
-    Stopping,
     StopRequested,
     TimePassed,
     TrainingEnded,
     TrainingSeen,
-    budget,
-    decode_job,
-    encode_job,
     job_id_from_token,
     new_job,
     owed,
     step,
-    violations,
     wake_at,
 )
+from jobcore.lifecycle import StopCause, Stopping, budget, decode_job, encode_job, violations
 
 UNTIL = st.none() | st.integers(1, 5000).map(lambda s: timedelta(seconds=s))
 

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 import jobcore
-from jobcore import Evidence, LaunchResult, Status, TrainingState
+from jobcore import Status
+from jobcore.ports import Evidence, LaunchResult, TrainingState
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,10 +60,10 @@ class World:
         ]
         jobcore.submit(specs, self.ids, store=self.store, now=NOW)
         self.trainer.scripts = {
-            jobcore.training_name(self.ids[0], 1): Script(
+            jobcore.lifecycle.training_name(self.ids[0], 1): Script(
                 outcome=TrainingState.FAILED, text="InternalServerError: please try again"
             ),
-            jobcore.training_name(self.ids[1], 1): Script(
+            jobcore.lifecycle.training_name(self.ids[1], 1): Script(
                 outcome=TrainingState.FAILED, text="AlgorithmError: boom, exit code: 1"
             ),
         }
@@ -155,7 +156,9 @@ def test_a_stop_that_meets_launching_uses_the_name_up() -> None:
     job = world.store.get(world.ids[:1])[world.ids[0]]
     decided = jobcore.LaunchDecided(attempt=1, placement=job.spec.placements[0])
     world.store.save([jobcore.step(job, decided, now=NOW).job])
-    jobcore.ask(job.job_id, jobcore.StopRequested(by="t"), store=world.store, now=NOW)
+    jobcore.ticks.apply_request(
+        job.job_id, jobcore.StopRequested(by="t"), store=world.store, now=NOW
+    )
     jobs = world.run()
     assert jobs[job.job_id].status is Status.STOPPED
     assert world.trainer._describe(job.training_name).state is TrainingState.STOPPED
@@ -167,7 +170,9 @@ def test_a_throttled_launch_does_not_use_a_name_up() -> None:
     job = world.store.get(world.ids[:1])[world.ids[0]]
     decided = jobcore.LaunchDecided(attempt=1, placement=job.spec.placements[0])
     world.store.save([jobcore.step(job, decided, now=NOW).job])
-    jobcore.ask(job.job_id, jobcore.StopRequested(by="t"), store=world.store, now=NOW)
+    jobcore.ticks.apply_request(
+        job.job_id, jobcore.StopRequested(by="t"), store=world.store, now=NOW
+    )
     throttled = Evidence(where="create", error_code="ThrottlingException", text="Rate exceeded")
     world.trainer.trouble = [throttled]
     jobcore.launch_tick(world.store, world.trainer, world.clock, SETTINGS)
@@ -197,7 +202,7 @@ def test_a_refusal_from_before_a_stop_does_not_use_a_name_up() -> None:
             self.saves += 1
             if self.saves == 2:
                 stop = jobcore.StopRequested(by="t")
-                jobcore.ask(job.job_id, stop, store=world.store, now=NOW)
+                jobcore.ticks.apply_request(job.job_id, stop, store=world.store, now=NOW)
             return world.store.save(jobs)
 
     jobcore.launch_tick(Late(), world.trainer, world.clock, SETTINGS)
@@ -210,7 +215,7 @@ def test_a_refusal_from_before_a_stop_does_not_use_a_name_up() -> None:
 def test_a_stranger_under_our_name_is_left_alone_and_the_job_held() -> None:
     world = World()
     job = world.store.get(world.ids[:1])[world.ids[0]]
-    stranger = jobcore.LaunchRequest(
+    stranger = jobcore.ports.LaunchRequest(
         name=job.training_name,
         job_id=job.job_id,
         attempt=1,
@@ -232,11 +237,11 @@ def test_a_held_job_adopts_the_training_that_another_call_has_made() -> None:
     job = world.store.get(world.ids[:1])[world.ids[0]]
     hold = jobcore.HoldRequested(by="t")
     world.store.save([jobcore.step(job, hold, now=NOW).job])
-    request = jobcore.LaunchRequest(
+    request = jobcore.ports.LaunchRequest(
         name=job.training_name,
         job_id=job.job_id,
         attempt=1,
-        spec_hash=jobcore.spec_hash(job.spec),
+        spec_hash=jobcore.lifecycle.spec_hash(job.spec),
         placement=job.spec.placements[0],
         args={},
     )

@@ -10,18 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_strategies import T0, make_failure
-from jobcore import (
-    FactKind,
-    FailureClass,
-    Limits,
-    PoolFact,
-    PoolState,
-    Retryable,
-    pool_step,
-    serve,
-    served,
-)
-from jobcore._capacity import allowance, quota_room
+from jobcore import FailureClass, Limits
+from jobcore.lifecycle import PoolState, Retryable
+from jobcore.scheduling import FactKind, PoolFact, charge_usage, learn_pool, usage_by_share
+from jobcore.scheduling.pools import allowance, quota_room
 
 QUOTA_TEXT = (
     "The account-level service limit 'ml.p3 for training job usage' is {limit} Instances, "
@@ -41,7 +33,7 @@ def fact(kind, count=1, *, launched_at=T0, **more):
 
 
 def learn(state, *facts, in_flight=0, running=0, now=T0):
-    return pool_step(state, facts, in_flight=in_flight, running=running, now=now, limits=Limits())
+    return learn_pool(state, facts, in_flight=in_flight, running=running, now=now, limits=Limits())
 
 
 def may(state, *, size=None, in_flight=0, running=0, waiting=16, now=T0):
@@ -274,9 +266,9 @@ def test_what_was_late_and_runs_or_is_given_up_is_overdue_no_more():
 
 
 def test_service_is_an_hour_for_a_launch_and_the_time_that_slots_run():
-    state = serve(PoolState(name="*"), {"x": 1}, {}, T0)
-    later = serve(state, {}, {"x": 1, "y": 4}, T0 + 30 * MINUTE)
+    state = charge_usage(PoolState(name="*"), {"x": 1}, {}, T0)
+    later = charge_usage(state, {}, {"x": 1, "y": 4}, T0 + 30 * MINUTE)
     fade = 0.5**0.25
     assert later.served["x"] == pytest.approx(fade + 0.5, abs=0.01)
     assert later.served["y"] == pytest.approx(2.0)
-    assert served(later, T0 + 150 * MINUTE)["y"] == pytest.approx(1.0)
+    assert usage_by_share(later, T0 + 150 * MINUTE)["y"] == pytest.approx(1.0)

@@ -15,8 +15,8 @@ from jobcore import (
     TimePassed,
     TrainingEnded,
     TrainingSeen,
-    TrainingState,
 )
+from jobcore.ports import TrainingState
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
 
 
@@ -65,7 +65,7 @@ def test_a_stop_asked_for_is_told_with_what_the_trainer_said():
     settings = Settings(on_change=changes.append)
     store.add([job])
     jobcore.launch_tick(store, trainer, clock, settings)
-    jobcore.ask(job.job_id, StopRequested(by="ada"), store=store, now=clock.now())
+    jobcore.ticks.apply_request(job.job_id, StopRequested(by="ada"), store=store, now=clock.now())
     for _ in range(2):
         jobcore.monitor_tick(store, trainer, clock, settings)
         clock.advance(timedelta(minutes=1))

@@ -8,21 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobcore import (
-    DEFAULT_RULES,
-    Evidence,
-    Failure,
-    FailureClass,
-    Quota,
-    Retryable,
-    Rule,
-    Scope,
-    classify,
-    normalise,
-    parse_quota,
-    parse_rules,
-)
-from jobcore._failures import reported_errors
+from jobcore import Failure, FailureClass, classify
+from jobcore.failures import DEFAULT_RULES, Rule, normalise, parse_quota, parse_rules
+from jobcore.failures.classify import reported_errors
+from jobcore.lifecycle import Quota, Retryable, Scope
+from jobcore.ports import Evidence
 
 
 def _failed(text: str, **fields: Any) -> Failure:

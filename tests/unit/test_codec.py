@@ -21,7 +21,6 @@ from core_strategies import (
     texts,
 )
 from jobcore import (
-    SCHEMA,
     FailureClass,
     HoldRequested,
     Job,
@@ -33,6 +32,9 @@ from jobcore import (
     StopRequested,
     TrainingMissing,
     TrainingSeen,
+)
+from jobcore.lifecycle import (
+    SCHEMA,
     decode_job,
     decode_spec,
     encode_job,

@@ -9,16 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import jobcore
-from jobcore import (
-    Failed,
-    LaunchAccepted,
-    LaunchDecided,
-    Placement,
-    Status,
-    Stopped,
-    TrainingEnded,
-    TrainingSeen,
-)
+from jobcore import LaunchAccepted, LaunchDecided, Placement, Status, TrainingEnded, TrainingSeen
+from jobcore.lifecycle import Failed, Stopped
 from jobcore_simulation.simulator import Simulation, load
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,7 +36,7 @@ ENTRY = DONE.outbox[0]
 
 
 def codes(job) -> set[str]:
-    found = list(jobcore.violations(job))
+    found = list(jobcore.lifecycle.violations(job))
     assert all(one.job_id == job.job_id and one.said for one in found)
     return {one.code for one in found}
 
@@ -72,8 +64,8 @@ def test_a_life_breaks_nothing(job):
                     since=NOW,
                     failure=jobcore.Failure(
                         failure_class=jobcore.FailureClass.UNKNOWN,
-                        scope=jobcore.Scope.JOB,
-                        retryable=jobcore.Retryable.NO,
+                        scope=jobcore.lifecycle.Scope.JOB,
+                        retryable=jobcore.lifecycle.Retryable.NO,
                         rule="x",
                         text="x",
                     ),
@@ -100,7 +92,7 @@ def test_simulated_histories_break_nothing(name):
     simulation.run()
     jobs = list(simulation.base.jobs())
     assert len(jobs) >= 60
-    assert [v for job in jobs for v in jobcore.violations(job)] == []
+    assert [v for job in jobs for v in jobcore.lifecycle.violations(job)] == []
 
 
 def test_the_deep_doctor_reads_all_jobs_and_names_the_broken_ones(tmp_path, monkeypatch, capsys):

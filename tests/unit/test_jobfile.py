@@ -8,15 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobcore import (
-    FailureClass,
-    InvalidJob,
-    Placement,
-    Problem,
-    expand_sweep,
-    parse_duration,
-    parse_job,
-)
+from jobcore import FailureClass, InvalidJob, Placement, parse_job
+from jobcore.errors import Problem
+from jobcore.jobfile import expand_sweep, parse_duration
 
 LONG = "x" * 3000
 

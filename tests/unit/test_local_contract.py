@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jobcore import LaunchRequest, Placement, job_id_from_token, training_name
+from jobcore import Placement, job_id_from_token
+from jobcore.lifecycle import training_name
+from jobcore.ports import LaunchRequest
 from jobcore_local._contract import BadInput, prepare
 
 JOB_ID = job_id_from_token("tests", "a")

@@ -12,11 +12,11 @@ from jobcore import (
     LaunchRefused,
     MessagePublished,
     ReleaseRequested,
-    Retryable,
     Status,
     StopRequested,
-    message_for,
 )
+from jobcore.lifecycle import Retryable
+from jobcore.messages import message_for
 
 RUNNING = (decided(), accepted())
 

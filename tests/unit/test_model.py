@@ -11,16 +11,15 @@ from jobcore import (
     Failure,
     FailureClass,
     Placement,
-    Retryable,
     RetryPolicy,
-    Scope,
     Spec,
     Status,
     StopRequested,
     TrainingEnded,
     new_job,
 )
-from jobcore._model import digest
+from jobcore.lifecycle import Retryable, Scope
+from jobcore.lifecycle.codec import digest
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001
 

@@ -6,14 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobcore import (
-    hash_fraction,
-    is_job_id,
-    job_id_from_bytes,
-    job_id_from_token,
-    parse_training_name,
-    training_name,
-)
+from jobcore import job_id_from_bytes, job_id_from_token
+from jobcore.lifecycle import hash_fraction, is_job_id, parse_training_name, training_name
 
 SAGEMAKER = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 entropies = st.binary(min_size=16, max_size=16)

@@ -9,7 +9,6 @@ import pytest
 
 import jobcore
 from jobcore import (
-    HoldCode,
     LaunchAccepted,
     LaunchDecided,
     LaunchRefused,
@@ -20,11 +19,10 @@ from jobcore import (
     StopRequested,
     TrainingEnded,
     TrainingSeen,
-    TrainingState,
-    Usage,
-    evolve,
     step,
 )
+from jobcore.lifecycle import HoldCode
+from jobcore.ports import TrainingState, Usage
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
 from jobcore_simulation.oracles import Broken, Oracle, Watch
 from jobcore_simulation.simulator import PoolSpec, Scenario, Simulation, Work
@@ -33,11 +31,11 @@ from jobcore_simulation.simulator._store import ObjectStore
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLACE = Placement("cpu")
 ID = jobcore.job_id_from_token("t", "0")
-NAME = jobcore.training_name(ID, 1)
+NAME = jobcore.lifecycle.training_name(ID, 1)
 FAILURE = jobcore.Failure(
     failure_class=jobcore.FailureClass.UNKNOWN,
-    scope=jobcore.Scope.JOB,
-    retryable=jobcore.Retryable.LIMITED,
+    scope=jobcore.lifecycle.Scope.JOB,
+    retryable=jobcore.lifecycle.Retryable.LIMITED,
     rule="r",
     text="no",
 )
@@ -74,11 +72,11 @@ class World:
         return self.write(job)
 
     def request(self, attempt=1, job_id=ID, spec_hash=None):
-        return jobcore.LaunchRequest(
-            name=jobcore.training_name(ID, attempt),
+        return jobcore.ports.LaunchRequest(
+            name=jobcore.lifecycle.training_name(ID, attempt),
             job_id=job_id,
             attempt=attempt,
-            spec_hash=spec_hash or jobcore.spec_hash(self.spec),
+            spec_hash=spec_hash or jobcore.lifecycle.spec_hash(self.spec),
             placement=PLACE,
             args={},
         )
@@ -123,13 +121,13 @@ def s2_created_again(world):
 
 
 def s2_over_budget(world):
-    world.write(evolve(world.job, charges={jobcore.FailureClass.UNKNOWN: 2}))
+    world.write(replace(world.job, charges={jobcore.FailureClass.UNKNOWN: 2}))
 
 
 def s3(world):
     world.run()
     world.end()
-    world.write(evolve(world.job, state=jobcore.New(since=NOW)))
+    world.write(replace(world.job, state=jobcore.lifecycle.New(since=NOW)))
 
 
 def s4_lost_update(world):
@@ -142,10 +140,10 @@ def s4_lost_update(world):
 
 
 def s4_no_such_edge(world):
-    attempt = jobcore.Attempt(number=1, placement=PLACE, launching_at=NOW)
-    mark = jobcore.Mark(at=NOW, status=Status.IN_PROGRESS, attempt=1)
-    state = jobcore.InProgress(since=NOW, attempt=attempt)
-    world.write(evolve(world.job, state=state, timeline=(*world.job.timeline, mark)))
+    attempt = jobcore.lifecycle.Attempt(number=1, placement=PLACE, launching_at=NOW)
+    mark = jobcore.lifecycle.Mark(at=NOW, status=Status.IN_PROGRESS, attempt=1)
+    state = jobcore.lifecycle.InProgress(since=NOW, attempt=attempt)
+    world.write(replace(world.job, state=state, timeline=(*world.job.timeline, mark)))
 
 
 def s5(world):
@@ -163,42 +161,42 @@ def s7_not_owed(world):
     world.clock.advance(timedelta(minutes=2))
     world.trainer.describe([NAME])
     ended = TrainingEnded(attempt=1, outcome=Status.COMPLETED)
-    world.write(evolve(step(world.job, ended, now=NOW).job, outbox=()))
+    world.write(replace(step(world.job, ended, now=NOW).job, outbox=()))
 
 
 def s7_cleared_untold(world):
     world.run()
     world.end()
-    world.write(evolve(world.job, outbox=()))
+    world.write(replace(world.job, outbox=()))
 
 
 def s7_two_ids(world):
     world.run()
     world.end()
-    message = jobcore.message_for(world.job, world.job.outbox[0])
+    message = jobcore.messages.message_for(world.job, world.job.outbox[0])
     world.notifier.publish(message)
     world.notifier.publish(replace(message, event_id=message.event_id + "/2"))
 
 
 def s8_never_was(world):
-    entry = jobcore.OutboxEntry(event_id=f"{ID}/1/Failed", status=Status.FAILED, at=NOW)
-    world.notifier.publish(jobcore.message_for(world.job, entry))
+    entry = jobcore.lifecycle.OutboxEntry(event_id=f"{ID}/1/Failed", status=Status.FAILED, at=NOW)
+    world.notifier.publish(jobcore.messages.message_for(world.job, entry))
 
 
 def s9(world):
     world.run()
     world.apply(StopRequested(by="t"))
-    world.write(evolve(world.job, stop=None))
+    world.write(replace(world.job, stop=None))
 
 
 def s10(world):
-    world.write(evolve(world.job, stop=jobcore.StopRequest(at=NOW, by="t")))
+    world.write(replace(world.job, stop=jobcore.lifecycle.StopRequest(at=NOW, by="t")))
     world.apply(LaunchDecided(attempt=1, placement=PLACE))
 
 
 def s11(world):
     world.run()
-    world.write(evolve(world.job, state=evolve(world.job.state)))
+    world.write(replace(world.job, state=replace(world.job.state)))
 
 
 def s12(world):
@@ -210,9 +208,9 @@ def s12(world):
 
 
 def s13(world):
-    mark = jobcore.Mark(at=NOW, status=Status.STOPPED, attempt=1)
-    state = jobcore.Stopped(since=NOW)
-    world.write(evolve(world.job, state=state, timeline=(*world.job.timeline, mark)))
+    mark = jobcore.lifecycle.Mark(at=NOW, status=Status.STOPPED, attempt=1)
+    state = jobcore.lifecycle.Stopped(since=NOW)
+    world.write(replace(world.job, state=state, timeline=(*world.job.timeline, mark)))
 
 
 def s14_healthy(world):
@@ -245,7 +243,7 @@ def j1_lost(world):
 
 def j1_not_looked_after(world):
     world.run()
-    world.base._due[jobcore.Tick.MONITOR].clear()
+    world.base._due[jobcore.lifecycle.Tick.MONITOR].clear()
     world.oracle.check_store(world.base, NOW)
 
 
@@ -316,14 +314,14 @@ class Says:
         self.launches = launches
 
     def plan(self, snapshot, limits, *, now):
-        return jobcore.Plan(tuple(self.launches))
+        return jobcore.scheduling.Plan(tuple(self.launches))
 
     def learn(self, state, facts, **how):
         return state
 
 
 def waiting(number, *pools, count=1):
-    return jobcore.Waiting(
+    return jobcore.ports.Waiting(
         job_id=jobcore.job_id_from_token("t", str(number)),
         priority=0,
         share="t",
@@ -335,7 +333,7 @@ def waiting(number, *pools, count=1):
 def judged(snapshot, *pools, limits=None, bet=False, now=NOW):
     oracle = Oracle(lambda name: None)
     launches = [
-        jobcore.Launch(job.job_id, 1, Placement(pool, job.placements[0].count), bet=bet)
+        jobcore.scheduling.Launch(job.job_id, 1, Placement(pool, job.placements[0].count), bet=bet)
         for job, pool in zip(snapshot.waiting, pools, strict=True)
     ]
     oracle.scheduler(Says(*launches)).plan(snapshot, limits or Limits(), now=now)
@@ -355,7 +353,7 @@ def test_a_plan_beyond_a_size_a_limit_or_a_share_is_named():
 
 
 def test_a_plan_beyond_a_known_quota_is_named_but_for_the_one_that_asks_again():
-    pool = jobcore.PoolState(name="a", limit=3, external=1, limit_at=NOW)
+    pool = jobcore.lifecycle.PoolState(name="a", limit=3, external=1, limit_at=NOW)
     snapshot = Snapshot(
         waiting=[waiting(1, "a"), waiting(2, "a")],
         usage=[Usage("a", "t", 1)],
@@ -374,7 +372,7 @@ def test_a_plan_beyond_a_known_quota_is_named_but_for_the_one_that_asks_again():
 def test_bets_that_stay_in_one_pool_are_named():
     def shortage(name, minutes):
         at = NOW - timedelta(minutes=minutes)
-        return jobcore.PoolState(
+        return jobcore.lifecycle.PoolState(
             name=name, refusals=1, refused_at=at, bet_at=at, closed_until=at, growth=0
         )
 

@@ -13,29 +13,22 @@ from core_strategies import POOLS, T0, accepted, after, decided, ended, make_fai
 from jobcore import (
     FailureClass,
     HoldRequested,
-    Launch,
     Limits,
     Placement,
-    PoolState,
-    Retryable,
     Snapshot,
     Spec,
     Status,
     StopRequested,
     TrainingSeen,
-    Usage,
-    WaitCode,
-    Waiting,
     explain,
     job_id_from_token,
     new_job,
-    order_key,
     plan,
-    served,
-    waiting_of,
 )
-from jobcore._capacity import allowance
-from jobcore._planner import usage_of
+from jobcore.lifecycle import PoolState, Retryable
+from jobcore.ports import Usage, Waiting, order_key, usage_of, waiting_of
+from jobcore.scheduling import Launch, WaitCode, usage_by_share
+from jobcore.scheduling.pools import allowance
 
 SHARES = ("x", "y")
 FULL = make_failure(FailureClass.CAPACITY, Retryable.YES, "no room")
@@ -140,7 +133,7 @@ class Ledger:
         }
         self.asked = Counter()
         self.kept = {}  # slots, by pool, for a job that has aged and does not fit
-        self.had = served(snapshot.pools.get("*"), T0)
+        self.had = usage_by_share(snapshot.pools.get("*"), T0)
 
     def add(self, launch, share):
         self.rows.append((launch.placement.pool, share, launch.placement.count))

@@ -10,19 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_strategies import T0, after, make_failure, make_job
-from jobcore import (
-    FailureClass,
-    HoldCode,
-    HoldRequested,
-    PoolState,
-    Retryable,
-    Status,
-    cause_of,
-    count_ends,
-    is_paused,
-    judge,
-    paused,
-    pausing,
+from jobcore import FailureClass, HoldRequested, Status
+from jobcore.failures import cause_of
+from jobcore.lifecycle import HoldCode, PoolState, Retryable
+from jobcore.scheduling import (
+    count_outcomes,
+    evaluate_group,
+    groups_to_pause,
+    is_held_by_group,
+    mark_paused,
 )
 
 NOTHING = PoolState(name="*")
@@ -33,7 +29,7 @@ AT = int(T0.timestamp())
 
 
 def count(state, *failures, group="g", first=5, now=T0):
-    return count_ends(state, [(group, failure) for failure in failures], first=first, now=now)
+    return count_outcomes(state, [(group, failure) for failure in failures], first=first, now=now)
 
 
 def tally(state, group="g"):
@@ -44,7 +40,7 @@ def failing(times=1, now=T0):
     return count(NOTHING, *[BUG] * times, now=now)[0]
 
 
-PAUSING = judge(failing(5), "g", {})
+PAUSING = evaluate_group(failing(5), "g", {})
 
 
 @given(st.integers(1, 6), st.integers(1, 60))
@@ -107,7 +103,7 @@ def test_failures_are_forgotten_after_a_day():
 
 def test_groups_are_counted_apart():
     ends = [("a", BUG), ("b", BUG), ("a", BUG), ("b", None), ("c", OTHER)]
-    state, judged = count_ends(NOTHING, ends, first=2, now=T0)
+    state, judged = count_outcomes(NOTHING, ends, first=2, now=T0)
     assert judged == ("a",)
     assert list(state.groups) == ["a", "b", "c"]
     assert [tally(state, g).get("failed") for g in "abc"] == [2, None, 1]
@@ -115,35 +111,35 @@ def test_groups_are_counted_apart():
 
 def test_a_judgement():
     state = failing(5)
-    assert judge(state, "another", {}) is state
-    assert judge(state, "g", {Status.IN_PROGRESS: 6}) is state, "more run than have failed"
-    verdict = tally(judge(state, "g", {Status.IN_PROGRESS: 5, Status.NEW: 99}))
+    assert evaluate_group(state, "another", {}) is state
+    assert evaluate_group(state, "g", {Status.IN_PROGRESS: 6}) is state, "more run than have failed"
+    verdict = tally(evaluate_group(state, "g", {Status.IN_PROGRESS: 5, Status.NEW: 99}))
     assert verdict == {**tally(state), "pausing": True}
-    sound = judge(state, "g", {Status.COMPLETED: 1})
+    sound = evaluate_group(state, "g", {Status.COMPLETED: 1})
     assert tally(sound) == {"sound": True, "at": AT}
-    assert judge(sound, "g", {}) is sound
-    rest = judge(count(state, BUG, group="h")[0], "g", {})
+    assert evaluate_group(sound, "g", {}) is sound
+    rest = evaluate_group(count(state, BUG, group="h")[0], "g", {})
     assert set(rest.groups) == {"g", "h"}
-    assert set(judge(rest, "h", {Status.COMPLETED: 1}).groups) == {"g", "h"}
+    assert set(evaluate_group(rest, "h", {Status.COMPLETED: 1}).groups) == {"g", "h"}
 
 
 def test_a_pause_is_told_with_its_reason():
-    assert pausing(None) == {}
-    assert pausing(failing(5)) == {}
-    assert pausing(PAUSING) == {
+    assert groups_to_pause(None) == {}
+    assert groups_to_pause(failing(5)) == {}
+    assert groups_to_pause(PAUSING) == {
         "g": "the first 5 jobs of group 'g' that ended failed alike, and none completed "
         "(KeyError: 'lr' at step 3); the jobs of the group that wait are held"
     }
 
 
 def test_after_a_pause_the_group_is_judged_anew():
-    state = paused(PAUSING, "g")
+    state = mark_paused(PAUSING, "g")
     assert tally(state) == {**tally(PAUSING), "pausing": False, "failed": 0}
-    assert pausing(state) == {}
-    assert paused(state, "g") is state
-    assert paused(state, "another") is state
+    assert groups_to_pause(state) == {}
+    assert mark_paused(state, "g") is state
+    assert mark_paused(state, "another") is state
     both = count(PAUSING, BUG, group="h")[0]
-    assert set(paused(both, "g").groups) == {"g", "h"}
+    assert set(mark_paused(both, "g").groups) == {"g", "h"}
 
 
 def test_what_is_out_of_date_goes_but_for_a_pause_that_is_owed():
@@ -158,7 +154,7 @@ def test_of_too_many_groups_the_newest_are_kept():
     state = NOTHING
     for second in (0, 1):
         ends = [(f"{second}-{n:03}", BUG) for n in reversed(range(150))]
-        state, _ = count_ends(state, ends, first=5, now=T0 + timedelta(seconds=second))
+        state, _ = count_outcomes(state, ends, first=5, now=T0 + timedelta(seconds=second))
     kept = list(state.groups)
     assert len(kept) == 200
     assert kept == [*(f"0-{n:03}" for n in range(50)), *(f"1-{n:03}" for n in range(150))]
@@ -166,7 +162,7 @@ def test_of_too_many_groups_the_newest_are_kept():
 
 def test_of_groups_of_one_second_the_first_by_name_are_kept():
     ends = [(f"{n:03}", BUG) for n in reversed(range(250))]
-    state, _ = count_ends(NOTHING, ends, first=5, now=T0)
+    state, _ = count_outcomes(NOTHING, ends, first=5, now=T0)
     assert list(state.groups) == [f"{n:03}" for n in range(200)]
 
 
@@ -197,6 +193,6 @@ def test_class_and_rule_make_another_cause():
 
 def test_only_the_breakers_holds_are_pauses():
     hold = HoldRequested(by="jobcore", code=HoldCode.GROUP)
-    assert is_paused(after(make_job(), hold))
-    assert not is_paused(after(make_job(), replace(hold, code=HoldCode.USER)))
-    assert not is_paused(make_job())
+    assert is_held_by_group(after(make_job(), hold))
+    assert not is_held_by_group(after(make_job(), replace(hold, code=HoldCode.USER)))
+    assert not is_held_by_group(make_job())

@@ -10,20 +10,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core_strategies import T0, make_failure
-from jobcore import (
+from jobcore import FailureClass, Limits
+from jobcore.lifecycle import PoolState, Retryable
+from jobcore.scheduling import (
     LATE,
     Allowance,
     FactKind,
-    FailureClass,
-    Limits,
     PoolFact,
-    PoolState,
-    Retryable,
     allowance,
-    pool_step,
+    charge_usage,
+    learn_pool,
     quota_room,
-    serve,
-    served,
+    usage_by_share,
 )
 
 MINUTE, SECOND, TICK = timedelta(minutes=1), timedelta(seconds=1), timedelta.resolution
@@ -48,7 +46,7 @@ def fact(kind, count=1, *, launched_at=T0, **more):
 
 
 def learn(state, *facts, in_flight=0, running=0, now=T0, **limits):
-    return pool_step(
+    return learn_pool(
         state, facts, in_flight=in_flight, running=running, now=now, limits=Limits(**limits)
     )
 
@@ -497,28 +495,30 @@ def test_the_room_of_a_quota(limit, external, used, seconds):
 
 
 def test_what_was_served_halves_every_two_hours():
-    assert served(None, T0) == served(PoolState(name="*"), T0) == {}
-    state = serve(PoolState(name="*"), {"x": 8, "y": 1}, {}, T0)
-    assert served(state, T0) == {"x": 8.0, "y": 1.0}
-    assert served(state, T0 + timedelta(hours=4)) == pytest.approx({"x": 2.0, "y": 0.25})
-    assert served(state, T0 - timedelta(hours=4)) == {"x": 8.0, "y": 1.0}, "a clock went back"
-    later = serve(state, {"y": 3, "z": 2}, {}, T0 + timedelta(hours=2))
+    assert usage_by_share(None, T0) == usage_by_share(PoolState(name="*"), T0) == {}
+    state = charge_usage(PoolState(name="*"), {"x": 8, "y": 1}, {}, T0)
+    assert usage_by_share(state, T0) == {"x": 8.0, "y": 1.0}
+    assert usage_by_share(state, T0 + timedelta(hours=4)) == pytest.approx({"x": 2.0, "y": 0.25})
+    assert usage_by_share(state, T0 - timedelta(hours=4)) == {"x": 8.0, "y": 1.0}, (
+        "a clock went back"
+    )
+    later = charge_usage(state, {"y": 3, "z": 2}, {}, T0 + timedelta(hours=2))
     assert (later.served, later.served_at) == (
         {"x": 4.0, "y": 3.5, "z": 2.0},
         T0 + timedelta(hours=2),
     )
-    assert serve(later, {}, {}, T0 + timedelta(hours=12)).served.keys() == {"x", "y", "z"}
-    assert serve(later, {}, {}, T0 + timedelta(hours=14)).served.keys() == {"x", "y"}, (
+    assert charge_usage(later, {}, {}, T0 + timedelta(hours=12)).served.keys() == {"x", "y", "z"}
+    assert charge_usage(later, {}, {}, T0 + timedelta(hours=14)).served.keys() == {"x", "y"}, (
         "less than a 20th is nothing"
     )
-    third = serve(later, {}, {}, T0 + timedelta(hours=3)).served["x"]
+    third = charge_usage(later, {}, {}, T0 + timedelta(hours=3)).served["x"]
     assert third == 2.828, "to three digits"
 
 
 def test_what_runs_is_served_for_its_time_and_what_is_launched_for_an_hour():
-    state = serve(PoolState(name="*"), {"x": 1}, {"x": 5, "y": 5}, T0)
+    state = charge_usage(PoolState(name="*"), {"x": 1}, {"x": 5, "y": 5}, T0)
     assert state.served == {"x": 1.0}, "since when the others run is not known"
     for minutes, hours in ((0, 0.0), (6, 0.4), (30, 2.0), (120, 8.0), (121, 8.0), (10**6, 8.0)):
-        later = serve(state, {"y": 2}, {"y": 4}, T0 + minutes * MINUTE)
+        later = charge_usage(state, {"y": 2}, {"y": 4}, T0 + minutes * MINUTE)
         assert later.served["y"] == pytest.approx(2 + hours), "two hours, where nobody has looked"
-    assert serve(state, {}, {"y": 4}, T0 - MINUTE).served == {"x": 1.0}, "a clock went back"
+    assert charge_usage(state, {}, {"y": 4}, T0 - MINUTE).served == {"x": 1.0}, "a clock went back"

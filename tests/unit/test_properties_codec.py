@@ -16,27 +16,30 @@ from hypothesis import strategies as st
 
 from core_strategies import T0, json_values, make_job, specs, texts
 from jobcore import (
-    Attempt,
     Clocks,
-    Completed,
-    Failed,
     Failure,
     FailureClass,
+    Job,
+    Placement,
+    RetryPolicy,
+    Spec,
+    Status,
+    job_id_from_token,
+)
+from jobcore.lifecycle import (
+    Attempt,
+    Completed,
+    Failed,
     Held,
     HoldCode,
     InProgress,
-    Job,
     Launched,
     Launching,
     Mark,
     New,
     OutboxEntry,
-    Placement,
     Retryable,
-    RetryPolicy,
     Scope,
-    Spec,
-    Status,
     StopCause,
     Stopped,
     Stopping,
@@ -45,7 +48,6 @@ from jobcore import (
     decode_spec,
     encode_job,
     encode_spec,
-    job_id_from_token,
     spec_hash,
 )
 

@@ -10,19 +10,16 @@ import pytest
 from core_strategies import T0, accepted, after, decided, ended, make_failure, make_job
 from jobcore import (
     Clocks,
-    Failed,
     FailureClass,
     HoldRequested,
-    Mark,
-    New,
     ReleaseRequested,
     RetryPolicy,
     Status,
     StopRequested,
     TimePassed,
     TrainingSeen,
-    violations,
 )
+from jobcore.lifecycle import Failed, Mark, New, violations
 
 RUNS_1 = TrainingSeen(attempt=1, running=True)
 OFTEN = RetryPolicy(budgets={FailureClass.ALGORITHM: 1000})

@@ -9,20 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobcore import (
-    Clocks,
-    FailureClass,
-    InvalidJob,
-    Placement,
-    Problem,
-    RetryPolicy,
-    Spec,
-    encode_spec,
-    expand_sweep,
-    parse_duration,
-    parse_job,
-    validate,
-)
+from jobcore import Clocks, FailureClass, InvalidJob, Placement, RetryPolicy, Spec, parse_job
+from jobcore.errors import Problem
+from jobcore.jobfile import expand_sweep, parse_duration, validate
+from jobcore.lifecycle import encode_spec
 
 BASE = {"script": "a.py"}
 SPEC_BYTES = 350_000

@@ -11,16 +11,15 @@ from hypothesis import strategies as st
 from core_strategies import T0, accepted, after, decided, ended, make_failure, make_job
 from jobcore import (
     FailureClass,
-    HoldCode,
     HoldRequested,
     LaunchRefused,
     NameTaken,
     ReleaseRequested,
-    Retryable,
     Status,
     StopRequested,
-    message_for,
 )
+from jobcore.lifecycle import HoldCode, Retryable
+from jobcore.messages import message_for
 
 ID = make_job().job_id
 FULL = LaunchRefused(attempt=1, failure=make_failure(FailureClass.CAPACITY, Retryable.YES))

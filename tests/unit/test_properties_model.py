@@ -1,4 +1,4 @@
-"""What the values are by default, where their bounds are, and that `evolve` is `replace`."""
+"""What the values are by default, where their bounds are, and that `replace` is `replace`."""
 
 from __future__ import annotations
 
@@ -24,46 +24,46 @@ from core_strategies import (
     times,
 )
 from jobcore import (
-    Added,
-    Attempt,
     Clocks,
     CorruptRecord,
-    Explanation,
-    FactKind,
     FailureClass,
     HoldRequested,
-    InProgress,
-    JobQuery,
-    Launched,
-    LaunchReply,
-    LaunchRequest,
-    LaunchResult,
     Limits,
-    Mark,
-    New,
-    OutboxEntry,
-    Page,
     Placement,
-    Plan,
-    PoolState,
     RetryPolicy,
     Settings,
     Snapshot,
     Spec,
     Status,
     StopRequested,
-    Tick,
-    Training,
     TrainingEnded,
     TrainingSeen,
-    TrainingState,
-    Usage,
-    WaitCode,
-    Waiting,
-    evolve,
     new_job,
+)
+from jobcore.lifecycle import (
+    Attempt,
+    InProgress,
+    Launched,
+    Mark,
+    New,
+    OutboxEntry,
+    PoolState,
+    Tick,
     spec_hash,
 )
+from jobcore.ports import (
+    Added,
+    JobQuery,
+    LaunchReply,
+    LaunchRequest,
+    LaunchResult,
+    Page,
+    Training,
+    TrainingState,
+    Usage,
+    Waiting,
+)
+from jobcore.scheduling import Explanation, FactKind, Plan, WaitCode
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001
 DAY = timedelta(days=1)
@@ -264,8 +264,8 @@ values = st.one_of(
 @given(values, values)
 def test_evolve_does_what_replace_does(value, other):
     """Any of its fields may be taken from another value of the type."""
-    assert evolve(value) == value
-    assert evolve(value) is not value
+    assert replace(value) == value
+    assert replace(value) is not value
     if type(other) is not type(value):
         return
     for field in dataclasses.fields(value):
@@ -278,10 +278,10 @@ def test_evolve_does_what_replace_does(value, other):
                 told = str(error)
             if told:
                 with pytest.raises(ValueError, match="expected") as caught:
-                    evolve(value, **change)
+                    replace(value, **change)
                 assert str(caught.value) == told
                 continue
-            made = evolve(value, **change)
+            made = replace(value, **change)
             assert made == expected
             assert type(made) is type(value)
             assert hash(type(made)) == hash(type(expected))
@@ -289,37 +289,37 @@ def test_evolve_does_what_replace_does(value, other):
 
 def test_evolve_leaves_the_old_value_alone():
     job = make_job()
-    evolve(job, version=9, hold_next=True)
+    replace(job, version=9, hold_next=True)
     assert (job.version, job.hold_next) == (0, False)
 
 
 def test_evolve_knows_its_fields():
     with pytest.raises(TypeError, match="Job has no field 'colour'"):
-        evolve(make_job(), colour="red")
+        replace(make_job(), colour="red")
     with pytest.raises(TypeError):
-        evolve(3, real=4)
+        replace(3, real=4)
     with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
-        evolve(Placement("a"), count=0)
+        replace(Placement("a"), count=0)
 
     @dataclasses.dataclass(frozen=True, slots=True)
     class Wide(Placement):
         width: int = 1
 
     with pytest.raises(TypeError, match="Wide is no dataclass with slots"):
-        evolve(Wide("a"), width=2)
+        replace(Wide("a"), width=2)
 
     @dataclasses.dataclass
     class Loose:
         x: int = 0
 
     with pytest.raises(TypeError, match="Loose is no dataclass with slots"):
-        evolve(Loose(), x=1)
+        replace(Loose(), x=1)
 
 
 def test_a_copy_of_a_spec_has_a_hash_of_its_own():
     """A spec remembers its hash: a copy with other arguments must not still have the old one."""
     spec = make_job().spec
     before = spec_hash(spec)
-    other = evolve(spec, name="another")
+    other = replace(spec, name="another")
     assert spec_hash(other) != before
-    assert spec_hash(evolve(other, name=spec.name)) == before
+    assert spec_hash(replace(other, name=spec.name)) == before

@@ -11,28 +11,20 @@ from hypothesis import strategies as st
 
 from core_strategies import T0, accepted, after, decided, ended, make_failure, make_job
 from jobcore import (
-    DEFAULT_SCHEDULER,
-    Explanation,
     FailureClass,
     HoldRequested,
-    Launch,
     Limits,
     Placement,
-    PoolState,
-    Retryable,
     Snapshot,
     Status,
     StopRequested,
     TrainingSeen,
-    Usage,
-    WaitCode,
-    Waiting,
     explain,
-    order_key,
     plan,
-    waiting_of,
 )
-from jobcore._planner import usage_of
+from jobcore.lifecycle import PoolState, Retryable
+from jobcore.ports import Usage, Waiting, order_key, usage_of, waiting_of
+from jobcore.scheduling import DEFAULT_SCHEDULER, Explanation, Launch, WaitCode
 
 MINUTE, HOUR, TICK = timedelta(minutes=1), timedelta(hours=1), timedelta.resolution
 RUNS = TrainingSeen(attempt=1, running=True)

@@ -10,20 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_strategies import T0, failures, make_failure, make_job, retry_policies
-from jobcore import (
+from jobcore import Clocks, FailureClass, InvalidJob, RetryPolicy, parse_job
+from jobcore.lifecycle import (
     DEFAULT_BUDGETS,
-    Clocks,
-    FailureClass,
     GiveUp,
     Hold,
-    InvalidJob,
     Retryable,
-    RetryPolicy,
     Tick,
     TryAgain,
     budget,
     due_at,
-    parse_job,
     retry,
 )
 

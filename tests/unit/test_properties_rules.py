@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from jobcore import DEFAULT_RULES, Evidence, Scope, classify
+from jobcore import classify
+from jobcore.failures import DEFAULT_RULES
+from jobcore.lifecycle import Scope
+from jobcore.ports import Evidence
 
 CODES = [
     ('throttle', 'account', 'yes', 'create', 'Throttling ThrottlingException ThrottledException TooManyRequestsException TooManyRequests RequestThrottled RequestThrottledException RequestLimitExceeded SlowDown BandwidthLimitExceeded LimitExceededException ProvisionedThroughputExceededException ProvisionedThroughputExceeded EC2ThrottledException PriorRequestNotComplete TransactionInProgressException 429'),

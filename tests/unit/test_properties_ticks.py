@@ -9,53 +9,53 @@ import pytest
 
 from core_strategies import T0, accepted, after, decided, ended, make_failure, make_job
 from jobcore import (
-    ALL_POOLS,
-    DEFAULT_SCHEDULER,
-    Added,
-    Change,
     Clocks,
     CorruptRecord,
-    Due,
-    Evidence,
-    FactKind,
     FailureClass,
-    HoldCode,
     HoldRequested,
     LaunchAccepted,
     LaunchRefused,
-    LaunchReply,
-    LaunchRequest,
-    LaunchResult,
     Limits,
     Placement,
-    PoolState,
     ReleaseRequested,
-    Retryable,
-    Rule,
-    Scope,
     Settings,
     Spec,
     Status,
     StopRequested,
-    Tick,
     TimePassed,
-    Training,
     TrainingEnded,
     TrainingSeen,
-    TrainingState,
     Unavailable,
-    ask,
-    group_key,
     job_id_from_token,
     launch_tick,
     monitor_tick,
     notify_tick,
     reap_tick,
-    snapshot_of,
-    spec_hash,
     submit,
+)
+from jobcore.failures import Rule
+from jobcore.lifecycle import (
+    ALL_POOLS,
+    HoldCode,
+    PoolState,
+    Retryable,
+    Scope,
+    Tick,
+    spec_hash,
     training_name,
 )
+from jobcore.ports import (
+    Added,
+    Due,
+    Evidence,
+    LaunchReply,
+    LaunchRequest,
+    LaunchResult,
+    Training,
+    TrainingState,
+)
+from jobcore.scheduling import DEFAULT_SCHEDULER, FactKind, group_key
+from jobcore.ticks import Change, apply_request, snapshot_of
 from jobcore_memory import ManualClock, MemoryStore, RecordingNotifier
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -154,7 +154,7 @@ class World:
     def put(self, number, *events):
         """Take the stored job further."""
         for event in events:
-            ask(self.ids[number], event, store=self.store, now=self.clock.now())
+            apply_request(self.ids[number], event, store=self.store, now=self.clock.now())
 
     def training(self, number=0, state=TrainingState.RUNNING, **more):
         job = self.get(number)
@@ -217,20 +217,20 @@ class Contended(MemoryStore):
 def test_what_is_asked_is_tried_again_when_others_are_faster():
     store = Contended(losses=9)
     store.add([make_job()])
-    done = ask(make_job().job_id, STOP, store=store, now=T0)
+    done = apply_request(make_job().job_id, STOP, store=store, now=T0)
     assert (done.job.status, done.job.version, done.changed) == (Status.STOPPED, 1, True)
     store = Contended(losses=10)
     store.add([make_job()])
     with pytest.raises(Unavailable, match=f"job {make_job().job_id} kept changing"):
-        ask(make_job().job_id, STOP, store=store, now=T0)
+        apply_request(make_job().job_id, STOP, store=store, now=T0)
     assert store.saves == 10
 
 
 def test_what_cannot_be_asked_is_answered_and_not_saved():
     store = Contended()
     store.add([make_job()])
-    assert ask("0" * 26, STOP, store=store, now=T0) is None
-    refused = ask(make_job().job_id, ReleaseRequested(by="ada"), store=store, now=T0)
+    assert apply_request("0" * 26, STOP, store=store, now=T0) is None
+    refused = apply_request(make_job().job_id, ReleaseRequested(by="ada"), store=store, now=T0)
     assert refused.ignored == "it is not held and does not back off"
     assert store.saves == 0
 

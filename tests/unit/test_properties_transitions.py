@@ -11,31 +11,24 @@ from hypothesis import strategies as st
 
 from core_strategies import T0, accepted, after, decided, ended, events, make_failure, make_job
 from jobcore import (
-    EVENT_TYPES,
-    TRANSITIONS,
     Clocks,
     FailureClass,
-    Go,
     HoldRequested,
     LaunchRefused,
-    Mark,
     MessagePublished,
     NameTaken,
-    Refuse,
     ReleaseRequested,
-    Retryable,
     RetryPolicy,
     Status,
     StopRequested,
-    Tick,
     TimePassed,
     TrainingMissing,
     TrainingSeen,
-    due_at,
     owed,
     step,
     wake_at,
 )
+from jobcore.lifecycle import EVENT_TYPES, TRANSITIONS, Go, Mark, Refuse, Retryable, Tick, due_at
 
 MICRO, MINUTE, HOUR = timedelta.resolution, timedelta(minutes=1), timedelta(hours=1)
 RUNS = TrainingSeen(attempt=1, running=True)

@@ -8,15 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_strategies import T0, make_failure, make_job
-from jobcore import (
+from jobcore import FailureClass, RetryPolicy
+from jobcore.lifecycle import (
     DEFAULT_BUDGETS,
     Attempt,
-    FailureClass,
     GiveUp,
     Hold,
     HoldCode,
     Retryable,
-    RetryPolicy,
     TryAgain,
     budget,
     retry,

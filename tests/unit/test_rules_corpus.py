@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from jobcore import DEFAULT_RULES, Evidence, Failure, FailureClass, Retryable, classify
+from jobcore import Failure, FailureClass, classify
+from jobcore.failures import DEFAULT_RULES
+from jobcore.lifecycle import Retryable
+from jobcore.ports import Evidence
 
 OURS = Path(__file__).parent / "failure_texts.jsonl"
 SHARED = Path(__file__).parents[2].parent / "shared" / "failures" / "corpus.jsonl"

@@ -17,7 +17,10 @@ from botocore.exceptions import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobcore import DEFAULT_RULES, Evidence, FailureClass, Retryable, TrainingState, classify
+from jobcore import FailureClass, classify
+from jobcore.failures import DEFAULT_RULES
+from jobcore.lifecycle import Retryable
+from jobcore.ports import Evidence, TrainingState
 from jobcore_aws._errors import evidence_of, is_refusal, is_throttle
 from jobcore_aws._trainings import training_of
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_strategies import make_job
-from jobcore import is_secret_name, secret_values, without_secrets, without_secrets_in
+from jobcore.redact import is_secret_name, redact, redact_args, secret_values
 
 SECRET = "c4nary-Value7"
 
@@ -49,7 +49,7 @@ def test_names_that_are_none(name):
     ],
 )  # fmt: skip
 def test_a_secret_that_is_named_is_taken_out_of_a_text(text):
-    told = without_secrets(f"it failed: {text.format(SECRET)}\nValueError: no such thing")
+    told = redact(f"it failed: {text.format(SECRET)}\nValueError: no such thing")
     assert SECRET not in told
     assert told.startswith("it failed: ")
     assert told.endswith("ValueError: no such thing")
@@ -66,8 +66,8 @@ def test_a_secret_that_is_named_is_taken_out_of_a_text(text):
     ],
 )  # fmt: skip
 def test_a_secret_is_known_by_its_form(secret):
-    assert without_secrets(f"before {secret} after") == "before *** after"
-    assert without_secrets_in({"x": {"y": [secret]}}) == {"x": {"y": ["***"]}}
+    assert redact(f"before {secret} after") == "before *** after"
+    assert redact_args({"x": {"y": [secret]}}) == {"x": {"y": ["***"]}}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_secret_is_known_by_its_form(secret):
     ],
 )
 def test_what_is_no_secret_stays(text):
-    assert without_secrets(text) == text
+    assert redact(text) == text
 
 
 def test_the_arguments_are_shown_without_secrets():
@@ -95,7 +95,7 @@ def test_the_arguments_are_shown_without_secrets():
         "arguments": ["--token", SECRET, "--fast", f"--password={SECRET}", "x"],
         "flag": {"secret": True},
     }  # fmt: skip
-    assert without_secrets_in(args) == {
+    assert redact_args(args) == {
         "script": "train.py",
         "hyperparameters": {"lr": 0.1, "api_key": "***", "opt": {"password": "***", "name": "adam"}},
         "environment": {"LEVEL": "***", "HF_TOKEN": "***"},
@@ -118,7 +118,7 @@ def test_the_values_of_a_jobs_own_secrets_are_found():
 
 def test_a_jobs_own_secret_is_taken_out_wherever_it_stands_even_cut():
     said = f"the server said {SECRET}{SECRET}, and {SECRET[:9]}"
-    assert without_secrets(said, [SECRET]) == "the server said ******, and ***"
+    assert redact(said, [SECRET]) == "the server said ******, and ***"
 
 
 def test_repr_of_a_job_shows_no_arguments():
@@ -129,7 +129,7 @@ def test_repr_of_a_job_shows_no_arguments():
 
 @given(st.text(), st.lists(st.text(min_size=6), max_size=3))
 def test_any_text_can_be_read_and_none_of_the_values_is_left(text, values):
-    told = without_secrets(text, values)
+    told = redact(text, values)
     assert all(value in "***" or value not in told or "*" in value for value in values)
 
 
@@ -138,7 +138,7 @@ def test_any_text_can_be_read_and_none_of_the_values_is_left(text, values):
 )  # fmt: skip
 def test_a_long_text_costs_no_long_time(text):
     begun = time.process_time()
-    without_secrets(text)
+    redact(text)
     assert time.process_time() - begun < 2.0
 
 

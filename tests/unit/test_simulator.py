@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobcore import LaunchResult, Status
+from jobcore import Status
+from jobcore.ports import LaunchResult
 from jobcore_memory import MemoryStore
 from jobcore_simulation.oracles import Watch
 from jobcore_simulation.simulator import (

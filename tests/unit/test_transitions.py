@@ -10,35 +10,28 @@ import pytest
 
 from core_strategies import T0, accepted, after, decided, ended, make_failure, make_job
 from jobcore import (
-    EVENT_TYPES,
-    TRANSITIONS,
     Clocks,
     FailureClass,
-    Go,
     HoldRequested,
-    Ignore,
     Job,
     LaunchRefused,
     LaunchTraining,
     MessagePublished,
     NameTaken,
     ObserveTraining,
-    Refuse,
     ReleaseRequested,
-    Retryable,
     RetryPolicy,
     Status,
     StopRequested,
     StopTraining,
-    Tick,
     TimePassed,
     TrainingMissing,
     TrainingSeen,
-    due_at,
     owed,
     step,
     wake_at,
 )
+from jobcore.lifecycle import EVENT_TYPES, TRANSITIONS, Go, Ignore, Refuse, Retryable, Tick, due_at
 
 PRODUCT = set(product(Status, EVENT_TYPES))
 STOP, HOLD, RELEASE = StopRequested(by="ada"), HoldRequested(by="ada"), ReleaseRequested(by="ada")

@@ -16,30 +16,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn
 
 import jobcore
-from jobcore import (
-    CorruptRecord,
+from jobcore import CorruptRecord, Job, Status, Unavailable
+from jobcore.lifecycle import PoolState, Tick, parse_training_name, spec_hash
+from jobcore.ports import (
     Due,
     Evidence,
-    Job,
     LaunchReply,
     LaunchRequest,
     LaunchResult,
-    PoolState,
-    Status,
-    Tick,
     Training,
     TrainingState,
-    Unavailable,
     Usage,
     Waiting,
-    parse_training_name,
-    spec_hash,
 )
-from jobcore import _ticks as ticks
 
 from ._world import JUST_NOW, LATER, PAST, POOL, UNAVAILABLE, Call, Reply, Worlds
 
@@ -156,7 +150,7 @@ class _Ports:
             return (str(again["events"]), tried, begun, fresh, listed)
         if listed:
             return listed
-        if site == "ask" and method == "get":
+        if site == "apply_request" and method == "get":
             return 0  # of ten tries; a user who gives up is one who dies
         if method == "launch":
             perform = frames["_perform"].f_locals
@@ -240,7 +234,7 @@ class _Ports:
     def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
         (_, seen) = self._answer("describe", tuple(map(self._number, names)))
         return {
-            jobcore.training_name(self.worlds.ids[j], n): self._training(j, n, letter)
+            jobcore.lifecycle.training_name(self.worlds.ids[j], n): self._training(j, n, letter)
             for j, n, letter in seen
         }
 
@@ -255,7 +249,7 @@ class _Ports:
         state, evidence = _STATES[letter]
         ours = letter != "X"
         return Training(
-            name=jobcore.training_name(self.worlds.ids[j], n),
+            name=jobcore.lifecycle.training_name(self.worlds.ids[j], n),
             state=state,
             job_id=self.worlds.ids[j] if ours else None,
             attempt=n if ours else None,
@@ -279,7 +273,7 @@ class _Ports:
 
     # --- notifier ---
 
-    def publish(self, message: jobcore.Message) -> None:
+    def publish(self, message: jobcore.ports.Message) -> None:
         self._answer("publish", self.worlds.number_of[message.job_id], message.event_id)
 
     # --- what no scope uses ---
@@ -296,18 +290,23 @@ def _site() -> tuple[str, dict[str, FrameType]]:
     frames: dict[str, FrameType] = {}
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        if frame.f_globals.get("__name__") == ticks.__name__ and frame.f_code.co_name[0] != "<":
+        if str(frame.f_globals.get("__name__")).startswith("jobcore.ticks") and frame.f_code.co_name[0] != "<":
             names.append(frame.f_code.co_name)
             frames[frame.f_code.co_name] = frame
-        if frame.f_code.co_name.endswith(("_tick", "ask")):
+        if frame.f_code.co_name.endswith(("_tick", "apply_request")):
             break
         frame = frame.f_back
     return ">".join(reversed(names)), frames
 
 
-SETTINGS = ticks.Settings(page=1000)
+# The modules, not the names that the package exports: a mutant replaces a function in its module.
+_LAUNCH, _MONITOR, _NOTIFY, _REAP, _SUBMIT = (
+    import_module(f"jobcore.ticks.{name}")
+    for name in ("launch", "monitor", "notify", "reap", "submit")
+)
+SETTINGS = jobcore.Settings(page=1000)
 
-_ASKS: Mapping[str, jobcore.Event] = {
+_ASKS: Mapping[str, jobcore.lifecycle.Event] = {
     "stop": jobcore.StopRequested(by="ada"),
     "hold": jobcore.HoldRequested(by="ada"),
     "release": jobcore.ReleaseRequested(by="ada"),
@@ -316,17 +315,17 @@ _ASKS: Mapping[str, jobcore.Event] = {
 
 def _ask(ports: Any, what: str) -> None:
     now = ports.now()
-    done = ticks.ask(ports.worlds.ids[0], _ASKS[what], store=ports, now=now)
+    done = _SUBMIT.apply_request(ports.worlds.ids[0], _ASKS[what], store=ports, now=now)
     if what == "stop" and done is not None and not done.job.status.is_terminal:
         assert done.job.stop is not None, f"L4: a stop is ignored in {done.job.status}"
 
 
 #: What an actor of each kind runs; looked up in the module at each run, so that mutants are run.
 PROGRAMS: Mapping[str, Callable[[Any], object]] = {
-    "launch": lambda ports: ticks.launch_tick(ports, ports, ports, SETTINGS),
-    "monitor": lambda ports: ticks.monitor_tick(ports, ports, ports, SETTINGS),
-    "reap": lambda ports: ticks.reap_tick(ports, ports, ports, SETTINGS),
-    "notify": lambda ports: ticks.notify_tick(ports, ports, ports, SETTINGS),
+    "launch": lambda ports: _LAUNCH.launch_tick(ports, ports, ports, SETTINGS),
+    "monitor": lambda ports: _MONITOR.monitor_tick(ports, ports, ports, SETTINGS),
+    "reap": lambda ports: _REAP.reap_tick(ports, ports, ports, SETTINGS),
+    "notify": lambda ports: _NOTIFY.notify_tick(ports, ports, ports, SETTINGS),
     "ask stop": lambda ports: _ask(ports, "stop"),
     "ask hold": lambda ports: _ask(ports, "hold"),
     "ask release": lambda ports: _ask(ports, "release"),

@@ -16,28 +16,15 @@ as they are: compare-and-set is what is under test.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import jobcore
-from jobcore import (
-    TRANSITIONS,
-    Clocks,
-    FailureClass,
-    Go,
-    Job,
-    Launching,
-    Placement,
-    RetryPolicy,
-    Spec,
-    Status,
-    Stopping,
-    violations,
-)
-from jobcore._evolve import evolve
+from jobcore import Clocks, FailureClass, Job, Placement, RetryPolicy, Spec, Status
+from jobcore.lifecycle import TRANSITIONS, Go, Launching, Stopping, violations
 
 from ._scope import Scope
 
@@ -127,7 +114,7 @@ def _aged_value(value: Any) -> Any:
         new = _aged(old)
         if new is not old:
             changes[field.name] = new
-    return evolve(value, **changes) if changes else value
+    return replace(value, **changes) if changes else value
 
 
 def _aged(value: Any) -> Any:
@@ -202,8 +189,8 @@ class Worlds:
         for violation in violations(job):
             if violation.code not in ("S6", "S8"):  # those read the whole timeline; see `_written`
                 wrong = f"{violation.code}: {violation.said}"
-        marks = tuple(evolve(mark, note="", at=PAST) for mark in job.timeline)
-        job = evolve(
+        marks = tuple(replace(mark, note="", at=PAST) for mark in job.timeline)
+        job = replace(
             job,
             state=_aged(job.state),
             attempts=_aged(job.attempts),
@@ -277,7 +264,7 @@ class Worlds:
         if number is None:
             job = self.jobs[raw]
             number = self._saved[raw] = self.intern_job(
-                evolve(job, version=job.version + 1, timeline=job.timeline[-1:])
+                replace(job, version=job.version + 1, timeline=job.timeline[-1:])
             )
         return number
 
@@ -303,7 +290,7 @@ class Worlds:
             (a.status, b.status) not in EDGES for a, b in pairwise(marks)
         ):
             return f"S4: {old} became {new} by way of {[str(mark.status) for mark in marks]}"
-        if evolve(after, version=before.version, timeline=before.timeline) == before:
+        if replace(after, version=before.version, timeline=before.timeline) == before:
             return f"S11: a write of {new} that changes nothing"
         if before.stop is not None and after.stop != before.stop:
             return "S9: a stop was taken back"
@@ -567,8 +554,12 @@ class Worlds:
         jobs = [self.jobs[job] for job in world.jobs]
         match call:
             case ("due", tick):
-                kind = jobcore.Tick(tick)
-                due = [j for j, job in enumerate(jobs) if jobcore.due_at(job, kind) is not None]
+                kind = jobcore.lifecycle.Tick(tick)
+                due = [
+                    j
+                    for j, job in enumerate(jobs)
+                    if jobcore.lifecycle.due_at(job, kind) is not None
+                ]
                 return ("rows", tuple(due))
             case ("waiting",):
                 new = [(j, b.attempt_number) for j, b in enumerate(jobs) if b.status is Status.NEW]

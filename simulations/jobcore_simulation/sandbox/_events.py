@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from jobcore import hash_fraction
+from jobcore.lifecycle import hash_fraction
 
 __all__ = ["EventSink"]
 

@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from jobcore import LaunchRequest, LaunchResult, Placement, TrainingState, Unavailable
+from jobcore import Placement, Unavailable
+from jobcore.ports import LaunchRequest, LaunchResult, TrainingState
 
 from ._engine import Engine, Log, seconds
 from ._outcome import ByHand, Outcome, Recorder

@@ -11,20 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
-from jobcore import (
-    DEFAULT_SCHEDULER,
-    FactKind,
-    Launch,
-    Limits,
-    Placement,
-    Plan,
-    PoolFact,
-    PoolState,
-    Scheduler,
-    Snapshot,
-    Waiting,
-    hash_fraction,
-)
+from jobcore import Limits, Placement, Snapshot
+from jobcore.lifecycle import PoolState, hash_fraction
+from jobcore.ports import Waiting
+from jobcore.scheduling import DEFAULT_SCHEDULER, FactKind, Launch, Plan, PoolFact, Scheduler
 
 from ._scenario import Scenario
 

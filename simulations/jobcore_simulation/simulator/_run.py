@@ -8,24 +8,11 @@ from itertools import chain
 from typing import Any
 
 import jobcore
-from jobcore import (
-    DEFAULT_SCHEDULER,
-    LATE,
-    Due,
-    Job,
-    JobStore,
-    Limits,
-    Message,
-    Placement,
-    Scheduler,
-    Settings,
-    Spec,
-    Status,
-    Tick,
-    TickReport,
-    Trainer,
-    Unavailable,
-)
+from jobcore import Job, JobStore, Limits, Placement, Settings, Spec, Status, Trainer, Unavailable
+from jobcore.lifecycle import Tick
+from jobcore.ports import Due, Message
+from jobcore.scheduling import DEFAULT_SCHEDULER, LATE, Scheduler
+from jobcore.ticks import TickReport
 from jobcore_simulation.oracles import Watch
 
 from ._engine import Engine, Log, seconds, to_time
@@ -329,7 +316,7 @@ class Simulation:
             self.outcome.many_losses += self._losses.pop(job_id, 0) >= _MANY
         self._over.clear()
 
-    def _noted(self, change: jobcore.Change) -> None:
+    def _noted(self, change: jobcore.ticks.Change) -> None:
         job, before = change.job, change.before
         job_id, state = job.job_id, job.state
         status = state.status

@@ -5,32 +5,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from heapq import nsmallest
 from itertools import islice
 
-from jobcore import (
-    Added,
-    Due,
-    Job,
-    JobQuery,
-    Page,
-    Placement,
-    PoolState,
-    Status,
-    Tick,
-    Usage,
-    Waiting,
-    due_at,
-    evolve,
-    maker,
-    spec_hash,
-    waiting_of,
-)
+from jobcore import Job, Placement, Status
+from jobcore.lifecycle import PoolState, Tick, due_at, spec_hash
+from jobcore.ports import Added, Due, JobQuery, Page, Usage, Waiting, waiting_of
 
 __all__ = ["ObjectStore"]
 
-_make_due = maker(Due)
 _KEEP_FREE = 1000  # places at the head of a lane's list, before what follows is moved up
 
 
@@ -134,7 +119,7 @@ class ObjectStore:
             if known is None or known.version != job.version:
                 saved.append(None)
                 continue
-            stored = evolve(job, version=job.version + 1)
+            stored = replace(job, version=job.version + 1)
             self._jobs[job.job_id] = stored
             self._index(known, stored)
             saved.append(stored)
@@ -149,7 +134,7 @@ class ObjectStore:
             ready.sort()
         jobs = self._jobs
         return [
-            _make_due(job_id, at, jobs[job_id].status, jobs[job_id].attempt_number)
+            Due(job_id, at, jobs[job_id].status, jobs[job_id].attempt_number)
             for at, job_id in ready
         ]
 
@@ -200,7 +185,7 @@ class ObjectStore:
         known = self._pools.get(state.name)
         if (known.version if known is not None else 0) != state.version:
             return False
-        self._pools[state.name] = evolve(state, version=state.version + 1)
+        self._pools[state.name] = replace(state, version=state.version + 1)
         return True
 
     def forget(self, job_id: str) -> None:

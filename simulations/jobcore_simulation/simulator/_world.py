@@ -15,17 +15,15 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from jobcore import (
+from jobcore import Unavailable
+from jobcore.lifecycle import hash_fraction, training_name
+from jobcore.ports import (
     Evidence,
     LaunchReply,
     LaunchRequest,
     LaunchResult,
     Training,
     TrainingState,
-    Unavailable,
-    hash_fraction,
-    maker,
-    training_name,
 )
 from jobcore_simulation._texts import CAPACITY_ERROR, over_limit
 
@@ -380,7 +378,7 @@ def _view(run: _Run | None) -> Training | None:
     if run is None:
         return None
     request = run.request
-    return _make_training(
+    return Training(
         name=run.name,
         state=run.state,
         job_id=request.job_id,
@@ -390,6 +388,3 @@ def _view(run: _Run | None) -> Training | None:
         ended_at=None if run.ended is None else to_time(run.ended),
         evidence=run.evidence,
     )
-
-
-_make_training = maker(Training)

@@ -7,23 +7,19 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from jobcore import (
+from jobcore import CorruptRecord, Job, Status, Unavailable
+from jobcore.lifecycle import PoolState, Tick
+from jobcore.ports import (
     Added,
-    CorruptRecord,
     Due,
     Evidence,
-    Job,
     JobQuery,
     LaunchReply,
     LaunchRequest,
     LaunchResult,
     Message,
     Page,
-    PoolState,
-    Status,
-    Tick,
     Training,
-    Unavailable,
     Usage,
     Waiting,
 )

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from jobcore import Status, Violation
+from jobcore import Status
+from jobcore.lifecycle import Violation
 from jobcore_sqlite import SqliteStore
 
 from ._draw import CELLS, draw
@@ -132,7 +133,7 @@ class Tally:
 
 
 def _edges() -> set[tuple[Status, Status]]:
-    from jobcore import TRANSITIONS, Go
+    from jobcore.lifecycle import TRANSITIONS, Go
 
     return {
         (source, target)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from jobcore import (
-    DEFAULT_RULES,
+from jobcore import classify
+from jobcore.failures import DEFAULT_RULES, Rule
+from jobcore.ports import (
     Evidence,
     LaunchReply,
     LaunchRequest,
     LaunchResult,
-    Rule,
     Training,
     TrainingState,
-    classify,
 )
 from jobcore_simulation._texts import CAPACITY_ERROR, MESSAGES, over_limit
 

@@ -16,28 +16,23 @@ from greenlet import greenlet
 
 import jobcore
 from jobcore import (
-    DEFAULT_RULES,
-    DEFAULT_SCHEDULER,
     CorruptRecord,
-    Event,
     HoldRequested,
     Job,
     JobStore,
-    LaunchRequest,
-    Message,
     Placement,
     ReleaseRequested,
-    Scheduler,
     Settings,
     Status,
     StopRequested,
-    TickReport,
     Trainer,
-    Training,
-    TrainingState,
     Unavailable,
-    Violation,
 )
+from jobcore.failures import DEFAULT_RULES
+from jobcore.lifecycle import Event, Violation
+from jobcore.ports import LaunchRequest, Message, Training, TrainingState
+from jobcore.scheduling import DEFAULT_SCHEDULER, Scheduler
+from jobcore.ticks import TickReport
 from jobcore_memory import MemoryStore, MemoryTrainer, Script
 from jobcore_simulation.oracles import Oracle
 from jobcore_simulation.simulator._store import ObjectStore
@@ -289,7 +284,9 @@ class World:
             event = HoldRequested(by="ada")
         else:
             event = ReleaseRequested(by="ada")
-        return partial(jobcore.ask, job_id, event, store=port, now=port.now(), tries=3)
+        return partial(
+            jobcore.ticks.apply_request, job_id, event, store=port, now=port.now(), tries=3
+        )
 
     def _submit(self, port: Port, *, all_of: bool = False) -> None:
         ids = [job_id for job_id in self.wanted if all_of or self.chance() < 0.7]
@@ -343,7 +340,7 @@ class World:
         if self.note is not None:
             self.note(f"{call:>12} ** {kind}")
 
-    def _noted(self, change: jobcore.Change) -> None:
+    def _noted(self, change: jobcore.ticks.Change) -> None:
         assert self.note is not None
         job, event = change.job, type(change.event).__name__
         said = f"{change.before} -> {job.status}, attempt {job.attempt_number}, v{job.version}"
@@ -376,7 +373,7 @@ class World:
     def _strange(self, job_id: str) -> None:
         """Somebody else has a training under the name of the first attempt."""
         request = LaunchRequest(
-            name=jobcore.training_name(job_id, 1),
+            name=jobcore.lifecycle.training_name(job_id, 1),
             job_id=_STRANGER,
             attempt=1,
             spec_hash="another's",
@@ -599,7 +596,7 @@ class World:
                 continue
             asked += 1
             port = Port(self)
-            jobcore.ask(job.job_id, event, store=port, now=port.now())
+            jobcore.ticks.apply_request(job.job_id, event, store=port, now=port.now())
         return asked
 
     def _is_over(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jobcore import Evidence
+from jobcore.ports import Evidence
 
 __all__ = ["error_code", "error_text", "evidence_of", "is_refusal", "is_throttle"]
 

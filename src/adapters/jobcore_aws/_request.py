@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from jobcore import Json, LaunchRequest, is_job_id
+from jobcore.lifecycle import Json, is_job_id
+from jobcore.ports import LaunchRequest
 
 from ._pools import Pool
 from ._settings import SageMakerSettings
@@ -65,7 +66,7 @@ _RAW: Mapping[str, frozenset[str] | None] = {
 _ONLY_TRUE = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption")
 
 
-class BadRequest(ValueError):  # noqa: N818  (reads well in `except`)
+class BadRequest(ValueError):
     """The job cannot be asked of SageMaker; *problems* name the job file's fields."""
 
     def __init__(self, problems: list[str]) -> None:

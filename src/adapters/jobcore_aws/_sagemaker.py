@@ -16,15 +16,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobcore import (
-    Evidence,
-    LaunchReply,
-    LaunchRequest,
-    LaunchResult,
-    Training,
-    Unavailable,
-    parse_training_name,
-)
+from jobcore import Unavailable
+from jobcore.lifecycle import parse_training_name
+from jobcore.ports import Evidence, LaunchReply, LaunchRequest, LaunchResult, Training
 
 from ._clients import client as make_client
 from ._errors import error_code, error_text, evidence_of, is_refusal, is_throttle

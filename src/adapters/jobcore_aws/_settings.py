@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
-from jobcore import Limits, parse_duration
+from jobcore import Limits
+from jobcore.jobfile import parse_duration
 
 from ._pools import Market, Pool, pool_named
 
@@ -25,7 +26,7 @@ _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\x00-\x1f]*)?")
 
 
-class InvalidSettings(ValueError):  # noqa: N818  (reads well in `except`)
+class InvalidSettings(ValueError):
     """The settings cannot be used; the message names each field and what to do."""
 
     def __init__(self, problems: list[str]) -> None:

@@ -15,7 +15,9 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jobcore import Json, Message, Unavailable
+from jobcore import Unavailable
+from jobcore.lifecycle import Json
+from jobcore.ports import Message
 
 from ._clients import client as make_client
 from ._errors import error_code, error_text

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from jobcore import Evidence, Training, TrainingState
+from jobcore.ports import Evidence, Training, TrainingState
 
 from ._request import identity_of
 

@@ -14,7 +14,10 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jobcore import LaunchRequest, Spec, job_id_from_bytes, training_name, without_secrets
+from jobcore import Spec, job_id_from_bytes
+from jobcore.lifecycle import training_name
+from jobcore.ports import LaunchRequest
+from jobcore.redact import redact
 
 from ._pools import is_accelerated
 from ._request import BadRequest, build_request
@@ -193,7 +196,7 @@ def _measured(path: str, value: Any, shape: Shape) -> Iterator[tuple[str, str]]:
     if shape.type_name != "string":
         return
     enumeration = limits.get("enum")
-    is_secret = path.startswith(_SECRET) or without_secrets(value) != value
+    is_secret = path.startswith(_SECRET) or redact(value) != value
     shown = "the value" if is_secret else f"{value!r:.80}"
     if enumeration and value not in enumeration:
         known = f"one of {', '.join(enumeration)}" if len(enumeration) <= 8 else "a known one"

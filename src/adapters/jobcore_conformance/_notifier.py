@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from jobcore import Message, Notifier, OutboxEntry, Placement, Spec, Status, message_for, new_job
+from jobcore import Notifier, Placement, Spec, Status, new_job
+from jobcore.lifecycle import OutboxEntry
+from jobcore.messages import message_for
+from jobcore.ports import Message
 
 
 def _message(number: int = 1) -> Message:

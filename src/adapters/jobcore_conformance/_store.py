@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import jobcore
-from jobcore import Added, Job, JobQuery, JobStore, Placement, PoolState, Spec, Status, Tick, Usage
+from jobcore import Job, JobStore, Placement, Spec, Status
+from jobcore.lifecycle import PoolState, Tick
+from jobcore.ports import Added, JobQuery, Usage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CPU = Placement("cpu")
@@ -20,7 +22,7 @@ def _job(number: int, **changes: object) -> Job:
     return jobcore.new_job(job_id, spec, now=NOW + timedelta(seconds=number))
 
 
-def _after(job: Job, *events: jobcore.Event, at: datetime = NOW) -> Job:
+def _after(job: Job, *events: jobcore.lifecycle.Event, at: datetime = NOW) -> Job:
     for event in events:
         job = jobcore.step(job, event, now=at).job
     return job
@@ -105,13 +107,13 @@ class StoreContract:
         """The row says the same as the job."""
         job = _job(1, placements=(CPU, Placement("gpu", 2)), share="team", priority=3)
         store = self._with([job])
-        assert list(store.waiting(now=NOW, depth=5)) == [jobcore.waiting_of(job)]
+        assert list(store.waiting(now=NOW, depth=5)) == [jobcore.ports.waiting_of(job)]
 
     def test_active_held_and_backing_off_jobs_do_not_wait(self) -> None:
         """Only what may be launched now is listed."""
         jobs = [_job(n) for n in range(3)]
         store = self._with(jobs)
-        state = jobcore.New(since=NOW, attempt=2, not_before=NOW + timedelta(hours=1))
+        state = jobcore.lifecycle.New(since=NOW, attempt=2, not_before=NOW + timedelta(hours=1))
         backing_off = replace(jobs[2], state=state)
         store.save(
             [_launching(jobs[0]), _after(jobs[1], jobcore.HoldRequested(by="b")), backing_off]

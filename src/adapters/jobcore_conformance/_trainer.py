@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import jobcore
-from jobcore import (
-    LaunchReply,
-    LaunchRequest,
-    LaunchResult,
-    Placement,
-    Trainer,
-    Training,
-    TrainingState,
-)
+from jobcore import Placement, Trainer
+from jobcore.ports import LaunchReply, LaunchRequest, LaunchResult, Training, TrainingState
 
 
 def launch(trainer: Trainer, request: LaunchRequest) -> LaunchReply:
@@ -45,7 +38,7 @@ class TrainerContract:
     def _request(self, trainer: Trainer, token: str, act: str) -> LaunchRequest:
         job_id = jobcore.job_id_from_token("conformance", token)
         request = LaunchRequest(
-            name=jobcore.training_name(job_id, 1),
+            name=jobcore.lifecycle.training_name(job_id, 1),
             job_id=job_id,
             attempt=1,
             spec_hash="hash-of-" + token,
@@ -122,7 +115,7 @@ class TrainerContract:
         training = self.settle(trainer, self._launched(trainer, "a", "fail").name)
         assert training.state is TrainingState.FAILED
         assert training.evidence is not None
-        failure = jobcore.classify(training.evidence, jobcore.DEFAULT_RULES)
+        failure = jobcore.classify(training.evidence, jobcore.failures.DEFAULT_RULES)
         assert failure.failure_class is jobcore.FailureClass.ALGORITHM
 
     def test_a_stop_ends_in_stopped(self) -> None:
@@ -147,9 +140,9 @@ class TrainerContract:
         reply = launch(trainer, third)
         assert reply.result is LaunchResult.REFUSED
         assert reply.evidence is not None
-        failure = jobcore.classify(reply.evidence, jobcore.DEFAULT_RULES)
+        failure = jobcore.classify(reply.evidence, jobcore.failures.DEFAULT_RULES)
         assert failure.failure_class in ("capacity", "quota")
-        assert failure.retryable is jobcore.Retryable.YES
+        assert failure.retryable is jobcore.lifecycle.Retryable.YES
         assert trainer.describe([third.name])[third.name] is None
         for request in running:
             trainer.stop(request.name)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobcore import LaunchRequest
+from jobcore.ports import LaunchRequest
 
 from ._pools import is_gpu_pool
 
@@ -30,7 +30,7 @@ _FOLDERS = ("", "input", "input/config", "input/data", "model", "output", "outpu
 _PASSED_ON_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_")
 
 
-class BadInput(ValueError):  # noqa: N818  (a condition; reads well in `except`)
+class BadInput(ValueError):
     """The request cannot be run on this machine; the text says which field and why."""
 
 

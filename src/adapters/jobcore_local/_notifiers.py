@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from jobcore import Message, Notifier, Unavailable
+from jobcore import Notifier, Unavailable
+from jobcore.ports import Message
 
 from ._supervisor import sync_directory
 

@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import jobcore
-from jobcore import (
+from jobcore import Unavailable
+from jobcore.ports import (
     Evidence,
     LaunchReply,
     LaunchRequest,
     LaunchResult,
     Training,
     TrainingState,
-    Unavailable,
 )
 
 from . import _supervisor
@@ -94,7 +94,7 @@ class LocalTrainer:
         Raises:
             ValueError: *name* is not a training name of ours.
         """
-        if jobcore.parse_training_name(name) is None:
+        if jobcore.lifecycle.parse_training_name(name) is None:
             msg = f"{name!r} is not a training name"
             raise ValueError(msg)
         return self.home / "trainings" / name
@@ -113,7 +113,7 @@ class LocalTrainer:
 
     def checkpoint_dir(self, job_id: str) -> Path:
         """Say where all attempts of a job keep their checkpoints."""
-        if not jobcore.is_job_id(job_id):
+        if not jobcore.lifecycle.is_job_id(job_id):
             msg = f"{job_id!r} is not a job id"
             raise ValueError(msg)
         return self.home / "checkpoints" / job_id
@@ -297,7 +297,7 @@ class LocalTrainer:
         for name in names:
             if (self.home / "trainings" / name / "exit.json").exists():
                 continue
-            if jobcore.parse_training_name(name) is None:
+            if jobcore.lifecycle.parse_training_name(name) is None:
                 continue
             training = self.describe([name]).get(name)
             if training is not None and not training.state.is_terminal:

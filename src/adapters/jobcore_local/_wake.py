@@ -37,7 +37,7 @@ class WakeSocket:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)  # noqa: FBT003  (the standard library's signature)
+        self._socket.setblocking(False)
         self._socket.bind(self.path)
 
     def fileno(self) -> int:

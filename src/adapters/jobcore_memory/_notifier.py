@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from jobcore import Message, Unavailable
+from jobcore import Unavailable
+from jobcore.ports import Message
 
 __all__ = ["RecordingNotifier"]
 

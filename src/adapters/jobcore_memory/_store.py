@@ -18,29 +18,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import nsmallest
 
-from jobcore import (
-    Added,
-    CorruptRecord,
-    Due,
-    Job,
-    JobQuery,
+from jobcore import CorruptRecord, Job, Status
+from jobcore.lifecycle import (
     Json,
-    Page,
     PoolState,
-    Status,
     Tick,
-    Usage,
-    Waiting,
     decode_job,
     decode_spec,
     due_at,
     encode_job,
     encode_spec,
     from_micros,
-    order_key,
     to_micros,
-    waiting_of,
 )
+from jobcore.ports import Added, Due, JobQuery, Page, Usage, Waiting, order_key, waiting_of
 
 __all__ = ["MemoryStore"]
 

@@ -7,16 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from jobcore import (
-    Clock,
+from jobcore import Clock, Unavailable
+from jobcore.lifecycle import parse_training_name
+from jobcore.ports import (
     Evidence,
     LaunchReply,
     LaunchRequest,
     LaunchResult,
     Training,
     TrainingState,
-    Unavailable,
-    parse_training_name,
 )
 
 __all__ = ["MemoryTrainer", "Script"]

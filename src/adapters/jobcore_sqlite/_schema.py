@@ -13,7 +13,8 @@ import json
 from functools import lru_cache
 
 import jobcore
-from jobcore import Job, New, Placement, Tick, encode_job, encode_spec, to_micros
+from jobcore import Job, Placement
+from jobcore.lifecycle import New, Tick, encode_job, encode_spec, to_micros
 
 __all__ = [
     "APPLICATION_ID",
@@ -127,7 +128,7 @@ def _state_columns(job: Job) -> tuple[Value, ...]:
         lane,
         not_before,
         *(
-            None if (at := jobcore.due_at(job, tick)) is None else to_micros(at)
+            None if (at := jobcore.lifecycle.due_at(job, tick)) is None else to_micros(at)
             for tick in (Tick.LAUNCH, Tick.MONITOR, Tick.NOTIFY)
         ),
         *(

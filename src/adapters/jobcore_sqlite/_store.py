@@ -19,20 +19,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import jobcore  # what a mere reader does not need is loaded on use
-from jobcore import (
-    Added,
-    CorruptRecord,
-    Due,
-    Job,
-    JobQuery,
-    Page,
-    Status,
-    Tick,
-    decode_job,
-    decode_spec,
-    from_micros,
-    to_micros,
-)
+from jobcore import CorruptRecord, Job, Status
+from jobcore.lifecycle import Tick, decode_job, decode_spec, from_micros, to_micros
+from jobcore.ports import Added, Due, JobQuery, Page
 
 from ._errors import NoSpace, StoreUnusable, translated
 from ._files import check_place, connect, create_private, keep_reserve, release_reserve
@@ -260,29 +249,31 @@ class SqliteStore:
         )
         return [Due(job_id, from_micros(at), Status(s), attempt) for job_id, at, s, attempt in rows]
 
-    def waiting(self, *, now: datetime, depth: int) -> Sequence[jobcore.Waiting]:
+    def waiting(self, *, now: datetime, depth: int) -> Sequence[jobcore.ports.Waiting]:
         """
         List the heads of the lanes (see `jobcore.JobStore.waiting`).
 
         It hops from lane to lane in the index, so it costs the lanes times *depth*, and
         not the jobs that wait.
         """
-        heads: list[jobcore.Waiting] = []
+        heads: list[jobcore.ports.Waiting] = []
         micros, depth = to_micros(now), max(0, depth)
         with self._reading() as db:
             (lane,) = db.execute(_NEXT_LANE, ("",)).fetchone()
             while lane is not None:
                 share, priority, placements = lane_of(lane)
                 heads += [
-                    jobcore.Waiting(job_id, priority, share, placements, from_micros(at), attempt)
+                    jobcore.ports.Waiting(
+                        job_id, priority, share, placements, from_micros(at), attempt
+                    )
                     for job_id, at, attempt in db.execute(_LANE_HEAD, (lane, micros, depth))
                 ]
                 (lane,) = db.execute(_NEXT_LANE, (lane,)).fetchone()
         return heads
 
-    def usage(self) -> Sequence[jobcore.Usage]:
+    def usage(self) -> Sequence[jobcore.ports.Usage]:
         """Count the slots of active jobs by pool and share."""
-        return [jobcore.Usage(*row) for row in self._rows(_USAGE)]
+        return [jobcore.ports.Usage(*row) for row in self._rows(_USAGE)]
 
     def find(self, query: JobQuery) -> Page:
         """
@@ -322,12 +313,12 @@ class SqliteStore:
 
     # --- pools --------------------------------------------------------------------------
 
-    def pools(self) -> Mapping[str, jobcore.PoolState]:
+    def pools(self) -> Mapping[str, jobcore.lifecycle.PoolState]:
         """Read what has been learned about each pool."""
         rows = self._rows("SELECT name, version, body FROM pool")
         return {name: _decode_pool(name, version, body) for name, version, body in rows}
 
-    def save_pool(self, state: jobcore.PoolState) -> bool:
+    def save_pool(self, state: jobcore.lifecycle.PoolState) -> bool:
         """Write a pool's state over the version it was read at; False if somebody was faster."""
         body = _encode_pool(state)
         if state.version == 0:
@@ -511,19 +502,19 @@ def _newest(
     return merge(*walks, reverse=True)
 
 
-def _encode_pool(state: jobcore.PoolState) -> str:
-    document = {name: getattr(state, name) for name in jobcore.PoolState.__slots__}
-    for name in jobcore.PoolState.TIMES:
+def _encode_pool(state: jobcore.lifecycle.PoolState) -> str:
+    document = {name: getattr(state, name) for name in jobcore.lifecycle.PoolState.__slots__}
+    for name in jobcore.lifecycle.PoolState.TIMES:
         if document[name] is not None:
             document[name] = to_micros(document[name])
     del document["name"], document["version"]  # columns
     return to_text(document)
 
 
-def _decode_pool(name: str, version: int, body: str) -> jobcore.PoolState:
-    known = jobcore.PoolState.__slots__  # a newer writer may have added to it
+def _decode_pool(name: str, version: int, body: str) -> jobcore.lifecycle.PoolState:
+    known = jobcore.lifecycle.PoolState.__slots__  # a newer writer may have added to it
     document = {key: value for key, value in json.loads(body).items() if key in known}
-    for key in jobcore.PoolState.TIMES:
+    for key in jobcore.lifecycle.PoolState.TIMES:
         if document.get(key) is not None:
             document[key] = from_micros(document[key])
-    return jobcore.PoolState(name=name, version=version, **document)
+    return jobcore.lifecycle.PoolState(name=name, version=version, **document)

@@ -105,7 +105,7 @@ def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     home = ctx.find_root().params.get("home")
     session.home = session.home or home
     try:
-        jobs = session.store.find(jobcore.JobQuery(limit=1000)).jobs
+        jobs = session.store.find(jobcore.ports.JobQuery(limit=1000)).jobs
     except Exception:  # a completion that fails says nothing
         return []
     return [

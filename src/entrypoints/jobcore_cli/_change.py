@@ -137,7 +137,9 @@ def _unfinished(jobs: list[jobcore.Job], group: str | None) -> list[jobcore.Job]
     return jobs if group is None else [job for job in jobs if not job.status.is_terminal]
 
 
-def _ask_all(session: Session, jobs: Sequence[jobcore.Job], event: jobcore.Event, done: str) -> int:
+def _ask_all(
+    session: Session, jobs: Sequence[jobcore.Job], event: jobcore.lifecycle.Event, done: str
+) -> int:
     """Ask each job; print what became of it. 4 if one refused."""
     answers = _asked(session, jobs, event)
     session.poke()
@@ -151,14 +153,16 @@ def _ask_all(session: Session, jobs: Sequence[jobcore.Job], event: jobcore.Event
 
 
 def _asked(
-    session: Session, jobs: Sequence[jobcore.Job], event: jobcore.Event
-) -> list[jobcore.Step]:
+    session: Session, jobs: Sequence[jobcore.Job], event: jobcore.lifecycle.Event
+) -> list[jobcore.lifecycle.Step]:
     now = datetime.now(UTC)
-    steps = [jobcore.ask(job.job_id, event, store=session.store, now=now) for job in jobs]
+    steps = [
+        jobcore.ticks.apply_request(job.job_id, event, store=session.store, now=now) for job in jobs
+    ]
     return [step for step in steps if step is not None]
 
 
-def _documents(answers: Sequence[jobcore.Step]) -> list[dict[str, Any]]:
+def _documents(answers: Sequence[jobcore.lifecycle.Step]) -> list[dict[str, Any]]:
     return [
         {
             "id": step.job.job_id,
@@ -171,13 +175,13 @@ def _documents(answers: Sequence[jobcore.Step]) -> list[dict[str, Any]]:
     ]
 
 
-def _say(answers: Sequence[jobcore.Step], done: str) -> None:
+def _say(answers: Sequence[jobcore.lifecycle.Step], done: str) -> None:
     for step in answers:
         name = f"{step.job.job_id[:8]}  {plain(step.job.spec.name)}"
         print(f"{name}  {step.refused or step.ignored or done}  ({step.job.status})")
 
 
-def _code(answers: Sequence[jobcore.Step]) -> int:
+def _code(answers: Sequence[jobcore.lifecycle.Step]) -> int:
     return CONFLICT if any(step.refused for step in answers) else 0
 
 
@@ -198,7 +202,7 @@ def wait_command(
     seconds = None
     if timeout is not None:
         try:
-            seconds = jobcore.parse_duration(int(timeout) if timeout.isdigit() else timeout)
+            seconds = jobcore.jobfile.parse_duration(int(timeout) if timeout.isdigit() else timeout)
         except ValueError as error:
             msg = f"--timeout: {error}"
             raise CliError(msg) from None

@@ -56,7 +56,7 @@ def classify_command(session: Session, /, file: IO[str], rules: str | None) -> i
     return code
 
 
-def _evidence(line: str) -> jobcore.Evidence:
+def _evidence(line: str) -> jobcore.ports.Evidence:
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -73,7 +73,7 @@ def _evidence(line: str) -> jobcore.Evidence:
     if document.get("where") not in ("create", "describe"):
         msg = f'where: expected "create" or "describe", got {document.get("where")!r}'
         raise ValueError(msg)
-    return jobcore.Evidence(
+    return jobcore.ports.Evidence(
         where=document["where"],
         error_code=document.get("error_code"),
         status=document.get("status"),

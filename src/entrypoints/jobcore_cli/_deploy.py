@@ -416,7 +416,7 @@ def _work(outputs: Mapping[str, str], region: str | None) -> dict[str, Any]:
     store = DynamoStore(outputs["TableName"], client=_client("dynamodb", region))
     now = datetime.now(UTC)
     late: dict[str, float | None] = {}
-    for tick in (jobcore.Tick.LAUNCH, jobcore.Tick.NOTIFY):
+    for tick in (jobcore.lifecycle.Tick.LAUNCH, jobcore.lifecycle.Tick.NOTIFY):
         due = store.due(tick, before=now, limit=1)
         late[str(tick)] = (now - due[0].at).total_seconds() if due else None
     counts = {str(status): count for status, count in store.counts().items() if count}

@@ -65,15 +65,15 @@ _SHOWN_MAX = 20
 
 def _jobs(session: Session) -> str:
     """Read all jobs, page by page, and check each by itself and all against the counts; nothing is written."""
-    found: list[jobcore.Violation] = []
+    found: list[jobcore.lifecycle.Violation] = []
     counted: Counter[jobcore.Status] = Counter()
     before = session.store.counts()
     cursor = None
     while True:
-        page = session.store.find(jobcore.JobQuery(limit=1000, cursor=cursor))
+        page = session.store.find(jobcore.ports.JobQuery(limit=1000, cursor=cursor))
         for job in page.jobs:
             counted[job.status] += 1
-            found += jobcore.violations(job)
+            found += jobcore.lifecycle.violations(job)
         cursor = page.cursor
         if cursor is None:
             break
@@ -137,9 +137,9 @@ def _pools(session: Session) -> str:
 def _launch(session: Session) -> str:
     """Run a training that does nothing, under the name of a job that cannot be."""
     job_id = jobcore.job_id_from_bytes(os.urandom(16))
-    name = jobcore.training_name(job_id, 1)
+    name = jobcore.lifecycle.training_name(job_id, 1)
     trainer = session.local_trainer
-    request = jobcore.LaunchRequest(
+    request = jobcore.ports.LaunchRequest(
         name=name,
         job_id=job_id,
         attempt=1,
@@ -154,7 +154,7 @@ def _launch(session: Session) -> str:
     finally:
         trainer.close()
         shutil.rmtree(trainer.directory(name), ignore_errors=True)
-    if reply.result is not jobcore.LaunchResult.ACCEPTED:
+    if reply.result is not jobcore.ports.LaunchResult.ACCEPTED:
         said = reply.evidence.text if reply.evidence else str(reply.result)
         msg = f"a training cannot be started: {said}"
         raise CliError(msg)

@@ -62,7 +62,7 @@ def _cloud_logs(
     """Print an attempt's log from CloudWatch, where it arrives some seconds late."""
     from ._aws import log_events
 
-    name = jobcore.training_name(job.job_id, number)
+    name = jobcore.lifecycle.training_name(job.job_id, number)
     if session.as_json:
         from ._render import print_json
 
@@ -97,7 +97,7 @@ def _last_attempt(job: jobcore.Job) -> int:
 
 
 def _path(session: Session, job: jobcore.Job, number: int) -> Path:
-    return session.local_trainer.log_path(jobcore.training_name(job.job_id, number))
+    return session.local_trainer.log_path(jobcore.lifecycle.training_name(job.job_id, number))
 
 
 def _skip_to_tail(file: BinaryIO, lines: int | None) -> None:

@@ -75,7 +75,7 @@ def list_command(session: Session, /, watch: bool, **options: Any) -> int:
         time.sleep(2)
 
 
-def _query(session: Session, options: dict[str, Any]) -> jobcore.JobQuery:
+def _query(session: Session, options: dict[str, Any]) -> jobcore.ports.JobQuery:
     wanted = set()
     for word in options["statuses"]:
         if word.lower() not in _STATUSES:
@@ -83,7 +83,7 @@ def _query(session: Session, options: dict[str, Any]) -> jobcore.JobQuery:
             raise CliError(msg)
         wanted.add(_STATUSES[word.lower()])
     owner = session.owner_name if options["mine"] else None
-    return jobcore.JobQuery(
+    return jobcore.ports.JobQuery(
         statuses=frozenset(wanted),
         owner=owner,
         group=options["group"],
@@ -93,7 +93,7 @@ def _query(session: Session, options: dict[str, Any]) -> jobcore.JobQuery:
 
 
 def _listed(
-    session: Session, query: jobcore.JobQuery, options: dict[str, Any]
+    session: Session, query: jobcore.ports.JobQuery, options: dict[str, Any]
 ) -> tuple[Sequence[jobcore.Job], dict[jobcore.Status, int]]:
     if options["everything"] or query.statuses or query.group or query.name:
         jobs: Sequence[jobcore.Job] = session.store.find(query).jobs
@@ -137,13 +137,13 @@ def show_command(session: Session, /, jobs: Sequence[str]) -> int:
         if number:
             print()
         for line in _shown(session, job):
-            print(clip(plain(jobcore.without_secrets(line)), width()))
+            print(clip(plain(jobcore.redact.redact(line)), width()))
     return 0
 
 
 def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
     number = job.attempts[-1].number if job.current is None and job.attempts else job.attempt_number
-    name = jobcore.training_name(job.job_id, number)
+    name = jobcore.lifecycle.training_name(job.job_id, number)
     if session.is_aws:
         from ._aws import places
 
@@ -175,11 +175,11 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
         ("reason", why.sentence if why is not None else f"jobcore why {job.job_id[:8]} tells"),
         (
             "tags",
-            ", ".join(f"{k}={v}" for k, v in jobcore.without_secrets_in(spec.tags).items()) or None,
+            ", ".join(f"{k}={v}" for k, v in jobcore.redact.redact_args(spec.tags).items()) or None,
         ),
     ]
     lines += [f"  {name:<11} {value}" for name, value in facts if value]
-    parameters = jobcore.without_secrets_in(spec.args).get("hyperparameters")
+    parameters = jobcore.redact.redact_args(spec.args).get("hyperparameters")
     if isinstance(parameters, dict) and parameters:
         lines += ["", "Hyperparameters"]
         lines += [f"  {name} = {value}" for name, value in parameters.items()]
@@ -209,7 +209,7 @@ def _budgets(job: jobcore.Job) -> list[str]:
     classes = sorted({*job.charges, *job.spec.retry.budgets})
     lines = []
     for kind in classes:
-        total = jobcore.budget(job.spec.retry, kind)
+        total = jobcore.lifecycle.budget(job.spec.retry, kind)
         of = "no limit" if total is None else f"of {total}"
         lines.append(f"{kind}: {job.charges.get(kind, 0)} {of}")
     return lines or ["none"]
@@ -234,7 +234,7 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
     found = [session.find_job(word) for word in jobs]
     now = datetime.now(UTC)
     limits = session.limits
-    snapshot = jobcore.snapshot_of(session.store, session.trainer, now=now, limits=limits)
+    snapshot = jobcore.ticks.snapshot_of(session.store, session.trainer, now=now, limits=limits)
     answers = [(job, jobcore.explain(job, snapshot, limits, now=now)) for job in found]
     if session.as_json:
         documents = [
@@ -242,7 +242,7 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
                 "id": job.job_id,
                 "status": str(job.status),
                 "code": str(why.code),
-                "sentence": jobcore.without_secrets(why.sentence),
+                "sentence": jobcore.redact.redact(why.sentence),
                 "help": why.help,
                 "until": why.until,
             }
@@ -252,7 +252,7 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
         return 0
     for job, why in answers:
         lines = [f"{job.job_id[:8]}  {job.spec.name}  {job.status}  ({why.code})"]
-        lines.append(f"  {jobcore.without_secrets(why.sentence)}")
+        lines.append(f"  {jobcore.redact.redact(why.sentence)}")
         if why.until is not None:
             lines.append(f"  until {moment(why.until)}")
         if why.help:

@@ -102,7 +102,9 @@ class Manager:
         self._settings = jobcore.Settings(
             limits=session.limits,
             rules=session.rules(),
-            launch_lease=jobcore.parse_duration(lease) if lease is not None else _LAUNCH_LEASE,
+            launch_lease=jobcore.jobfile.parse_duration(lease)
+            if lease is not None
+            else _LAUNCH_LEASE,
             launches_together=_LAUNCHES_TOGETHER,
             on_change=self._changed,
             on_trouble=self._trouble,
@@ -173,7 +175,7 @@ class Manager:
     def passes(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Run the named ticks once, in order; give their reports."""
         store, trainer = self._session.store, self._session.trainer
-        ticks: dict[str, Callable[[], jobcore.TickReport]] = {
+        ticks: dict[str, Callable[[], jobcore.ticks.TickReport]] = {
             "monitor": lambda: jobcore.monitor_tick(store, trainer, self._clock, self._settings),
             "launch": lambda: jobcore.launch_tick(store, trainer, self._clock, self._settings),
             "notify": lambda: jobcore.notify_tick(
@@ -189,9 +191,9 @@ class Manager:
 
     def _is_done(self) -> bool:
         store = self._session.store
-        if store.find(jobcore.JobQuery(statuses=_BUSY, limit=1)).jobs:
+        if store.find(jobcore.ports.JobQuery(statuses=_BUSY, limit=1)).jobs:
             return False
-        return not store.due(jobcore.Tick.NOTIFY, before=self._clock.now(), limit=1)
+        return not store.due(jobcore.lifecycle.Tick.NOTIFY, before=self._clock.now(), limit=1)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = self.interrupted = True
@@ -199,7 +201,7 @@ class Manager:
 
     # --- what it says ---------------------------------------------------------------
 
-    def _changed(self, change: jobcore.Change) -> None:
+    def _changed(self, change: jobcore.ticks.Change) -> None:
         job = change.job
         if job.status is change.before:
             return  # a published message, a new detail: no transition
@@ -216,7 +218,7 @@ class Manager:
                 attempt=job.attempt_number,
                 before=str(change.before),
                 after=str(job.status),
-                reason=plain(jobcore.without_secrets(change.note)),
+                reason=plain(jobcore.redact.redact(change.note)),
             )
 
     def _trouble(self, job_id: str, what: str) -> None:
@@ -276,7 +278,7 @@ class Display:
         """Add a line to what happened."""
         self._events.append(f"{time.strftime('%H:%M:%S')}  {plain(text)}")
 
-    def changed(self, change: jobcore.Change) -> None:
+    def changed(self, change: jobcore.ticks.Change) -> None:
         """Add a transition to what happened, if people care about it."""
         job = change.job
         steps = (jobcore.Status.LAUNCHING, jobcore.Status.LAUNCHED)

@@ -56,22 +56,22 @@ def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) ->
     if not dry_run:
         for job in waiting:
             hold = jobcore.HoldRequested(by=session.owner_name, reason=_WHY)
-            jobcore.ask(job.job_id, hold, store=source, now=now)
+            jobcore.ticks.apply_request(job.job_id, hold, store=source, now=now)
         # The messages of finished jobs were owed here, and are not sent again from there.
         told = [replace(job, outbox=()) for job in over]
         for kind, batch in (("history", told), ("waiting", waiting)):
             for start in range(0, len(batch), _PAGE):
                 part = batch[start : start + _PAGE]
                 for job, added in zip(part, target.add(part), strict=True):
-                    if added is jobcore.Added.CLASH:
+                    if added is jobcore.ports.Added.CLASH:
                         msg = (
                             f"job {job.job_id} is there with another spec; nothing of it was moved"
                         )
                         raise CliError(msg, CONFLICT)
-                    moved[kind if added is jobcore.Added.CREATED else "known"] += 1
+                    moved[kind if added is jobcore.ports.Added.CREATED else "known"] += 1
         for job in waiting:
             stop = jobcore.StopRequested(by=f"{session.owner_name} ({_WHY})")
-            jobcore.ask(job.job_id, stop, store=source, now=now)
+            jobcore.ticks.apply_request(job.job_id, stop, store=source, now=now)
     else:
         moved = {"history": len(over), "waiting": len(waiting), "known": 0}
     if session.as_json:
@@ -98,7 +98,7 @@ def _renamed(word: str) -> tuple[str, str]:
 
 
 def _all(store: jobcore.JobStore) -> Iterator[jobcore.Job]:
-    query = jobcore.JobQuery(limit=1000)
+    query = jobcore.ports.JobQuery(limit=1000)
     while True:
         page = store.find(query)
         yield from page.jobs
@@ -121,7 +121,7 @@ def _for_there(
     from ._aws import check_spec, upload_source
 
     state = job.state
-    if isinstance(state, jobcore.Held) and _WHY in state.reason:
+    if isinstance(state, jobcore.lifecycle.Held) and _WHY in state.reason:
         job = jobcore.step(job, jobcore.ReleaseRequested(by="migrate"), now=now).job
     placements = tuple(
         replace(place, pool=pools.get(place.pool, place.pool)) for place in job.spec.placements

@@ -91,13 +91,13 @@ def run_time(job: jobcore.Job, now: datetime) -> timedelta | None:
 def reason(job: jobcore.Job) -> str:
     """Say in a few words why the job is where it is."""
     state = job.state
-    if isinstance(state, jobcore.Failed):
+    if isinstance(state, jobcore.lifecycle.Failed):
         return f"{state.failure.failure_class}: {headline(state.failure)}"
-    if isinstance(state, jobcore.Held):
-        return f"{state.code}: {jobcore.without_secrets(state.reason)}"
-    if isinstance(state, jobcore.New) and state.after is not None:
+    if isinstance(state, jobcore.lifecycle.Held):
+        return f"{state.code}: {jobcore.redact.redact(state.reason)}"
+    if isinstance(state, jobcore.lifecycle.New) and state.after is not None:
         return f"retry after {state.after.failure_class}"
-    if isinstance(state, jobcore.Launched):
+    if isinstance(state, jobcore.lifecycle.Launched):
         return state.detail
     if job.status is jobcore.Status.COMPLETED and job.charges:
         return "retried: " + ", ".join(f"{name} {n}" for name, n in sorted(job.charges.items()))
@@ -108,7 +108,7 @@ def reason(job: jobcore.Job) -> str:
 
 def headline(failure: jobcore.Failure) -> str:
     """Give a failure's message without what every one of its kind begins with."""
-    text = jobcore.without_secrets(failure.headline)
+    text = jobcore.redact.redact(failure.headline)
     if 'ErrorMessage "' in text:
         text = text.split('ErrorMessage "', 1)[1].rsplit('"', 1)[0]
     return text
@@ -195,7 +195,7 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
             "scope": found.scope,
             "retry": found.retryable,
             "rule": found.rule,
-            "text": jobcore.without_secrets(found.text),
+            "text": jobcore.redact.redact(found.text),
         }
 
     attempts = (*job.attempts, *([job.current] if job.current else []))
@@ -211,19 +211,19 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
         "since": at(state.since),
         "submitted_at": at(job.submitted_at),
         "attempt": job.attempt_number,
-        "not_before": at(state.not_before) if isinstance(state, jobcore.New) else None,
+        "not_before": at(state.not_before) if isinstance(state, jobcore.lifecycle.New) else None,
         "reason": reason(job) or None,
-        "failure": failure(state.failure) if isinstance(state, jobcore.Failed) else None,
+        "failure": failure(state.failure) if isinstance(state, jobcore.lifecycle.Failed) else None,
         "pools": [{"pool": p.pool, "count": p.count} for p in job.spec.placements],
-        "args": jobcore.without_secrets_in(job.spec.args),
-        "tags": jobcore.without_secrets_in(job.spec.tags),
+        "args": jobcore.redact.redact_args(job.spec.args),
+        "tags": jobcore.redact.redact_args(job.spec.tags),
         "charges": {str(name): count for name, count in job.charges.items()},
         "attempts": [
             {
                 "number": a.number,
                 "pool": a.placement.pool,
                 "count": a.placement.count,
-                "training_name": jobcore.training_name(job.job_id, a.number),
+                "training_name": jobcore.lifecycle.training_name(job.job_id, a.number),
                 "launching_at": at(a.launching_at),
                 "launched_at": at(a.launched_at),
                 "started_at": at(a.started_at),
@@ -238,7 +238,7 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
                 "at": at(m.at),
                 "status": str(m.status),
                 "attempt": m.attempt,
-                "note": jobcore.without_secrets(m.note),
+                "note": jobcore.redact.redact(m.note),
             }
             for m in job.timeline
         ],

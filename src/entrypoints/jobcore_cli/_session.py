@@ -162,23 +162,23 @@ class Session:
             # A local pool tells its size, so a refusal is a passing race: look again soon.
             values = {"pool_backoff": "1s", "pool_backoff_max": "30s", **table}
             for name in {"aging", "pool_backoff", "pool_backoff_max"} & set(values):
-                values[name] = jobcore.parse_duration(values[name])
+                values[name] = jobcore.jobfile.parse_duration(values[name])
             return jobcore.Limits(**values)
         except (TypeError, ValueError) as error:
             msg = f"config.toml: limits: {error}"
             raise CliError(msg) from None
 
-    def rules(self, path: str | None = None) -> Sequence[jobcore.Rule]:
+    def rules(self, path: str | None = None) -> Sequence[jobcore.failures.Rule]:
         """Give the user's own rules in front of the default ones."""
         import jobcore
 
         chosen = path or self.config.get("rules")
         if chosen is None:
-            return jobcore.DEFAULT_RULES
+            return jobcore.failures.DEFAULT_RULES
         file = Path(chosen).expanduser()
         try:
             entries = tomllib.loads(file.read_text("utf-8")).get("rule", [])
-            return (*jobcore.parse_rules(entries), *jobcore.DEFAULT_RULES)
+            return (*jobcore.failures.parse_rules(entries), *jobcore.failures.DEFAULT_RULES)
         except OSError as error:
             msg = f"{file}: {error.strerror}"
             raise CliError(msg) from None
@@ -197,17 +197,17 @@ class Session:
         """
         import jobcore
 
-        if jobcore.is_job_id(word):
+        if jobcore.lifecycle.is_job_id(word):
             if job := self.store.get([word]).get(word):
                 return job
             msg = f"there is no job {word}; jobcore list -a shows all"
             raise CliError(msg, NOT_FOUND)
         found: tuple[jobcore.Job, ...] = ()
         if len(word) >= 4 and word.isascii() and word.isalnum():
-            query = jobcore.JobQuery(id_prefix=word.lower(), limit=6)
+            query = jobcore.ports.JobQuery(id_prefix=word.lower(), limit=6)
             found = self.store.find(query).jobs
         if not found:
-            found = self.store.find(jobcore.JobQuery(name=word, limit=6)).jobs
+            found = self.store.find(jobcore.ports.JobQuery(name=word, limit=6)).jobs
         if len(found) == 1:
             return found[0]
         if not found:
@@ -223,7 +223,7 @@ class Session:
 
         jobs = [self.find_job(word) for word in words]
         if group is not None:
-            members = list(self.all_jobs(jobcore.JobQuery(group=group, limit=1000)))
+            members = list(self.all_jobs(jobcore.ports.JobQuery(group=group, limit=1000)))
             if not members:
                 msg = f"there is no group {group!r}; jobcore list -a shows all jobs"
                 raise CliError(msg, NOT_FOUND)
@@ -233,7 +233,7 @@ class Session:
             raise CliError(msg)
         return list({job.job_id: job for job in jobs}.values())
 
-    def all_jobs(self, query: jobcore.JobQuery) -> Sequence[jobcore.Job]:
+    def all_jobs(self, query: jobcore.ports.JobQuery) -> Sequence[jobcore.Job]:
         """Read every page of a query."""
         from dataclasses import replace
 

@@ -125,7 +125,7 @@ def sweep_command(
         raise CliError(msg)
     if params or points:
         grid, rows = dict(_axis(word) for word in params), _read_points(points)
-    combinations = jobcore.expand_sweep(grid, rows)
+    combinations = jobcore.jobfile.expand_sweep(grid, rows)
     label = str(document.get("name") or Path(str(document.get("script", "sweep"))).stem)
     key = options["key"]
     suffix = jobcore.job_id_from_token(session.owner_name, key) if key else _random_id()
@@ -295,7 +295,7 @@ def _submit(
         _check_key(session, options["key"], dict(zip(ids, specs, strict=True)))
     held_by = session.owner_name if options["hold"] else None
     done = jobcore.submit(specs, ids, store=session.store, now=now, held_by=held_by)
-    clashes = [s for s in done if s.added is jobcore.Added.CLASH]
+    clashes = [s for s in done if s.added is jobcore.ports.Added.CLASH]
     if clashes:
         msg = (
             f"--key {options['key']}: used before for another job ({clashes[0].job.job_id}); "
@@ -303,7 +303,7 @@ def _submit(
         )
         raise CliError(msg, CONFLICT)
     session.poke()
-    known = sum(s.added is jobcore.Added.DUPLICATE for s in done)
+    known = sum(s.added is jobcore.ports.Added.DUPLICATE for s in done)
     if not (session.as_json and options["wait_for"]):  # one call, one document
         _say_submitted(session, [s.job for s in done], known, group)
     if options["wait_for"]:
@@ -316,7 +316,10 @@ def _submit(
 def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> None:
     """See that the key was used for just these jobs or for none, before anything is written."""
     known = session.store.get(list(specs))
-    same = [jobcore.spec_hash(job.spec) == jobcore.spec_hash(specs[i]) for i, job in known.items()]
+    same = [
+        jobcore.lifecycle.spec_hash(job.spec) == jobcore.lifecycle.spec_hash(specs[i])
+        for i, job in known.items()
+    ]
     if known and not (all(same) and len(known) == len(specs)):
         msg = f"--key {key}: used before for another submission; choose another key"
         raise CliError(msg, CONFLICT)
@@ -326,9 +329,9 @@ def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> No
     if session.as_json:
         specs = [
             {
-                **jobcore.encode_spec(job.spec),
-                "JobArgs": jobcore.without_secrets_in(job.spec.args),
-                "tags": jobcore.without_secrets_in(job.spec.tags),
+                **jobcore.lifecycle.encode_spec(job.spec),
+                "JobArgs": jobcore.redact.redact_args(job.spec.args),
+                "tags": jobcore.redact.redact_args(job.spec.tags),
             }
             for job in jobs
         ]
@@ -336,7 +339,7 @@ def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> No
         return
     shown = jobs[:20]
     for job in shown:
-        values = jobcore.without_secrets_in(job.spec.args).get("hyperparameters", {})
+        values = jobcore.redact.redact_args(job.spec.args).get("hyperparameters", {})
         print(f"would submit {job.spec.name}  {json.dumps(values)}")
     if len(jobs) > len(shown):
         print(f"... and {len(jobs) - len(shown)} more")

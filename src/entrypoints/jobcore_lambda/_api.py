@@ -166,9 +166,9 @@ def submit(wired: Wiring, owner: str, document: Mapping[str, Any]) -> dict[str, 
         field, _, message = str(error).partition(": ")
         problem = {"field": field, "message": message}
         raise ApiError(400, "invalid", str(error), [problem]) from None
-    if any(s.added is jobcore.Added.CLASH for s in done):
+    if any(s.added is jobcore.ports.Added.CLASH for s in done):
         raise _clash()
-    known = sum(s.added is jobcore.Added.DUPLICATE for s in done)
+    known = sum(s.added is jobcore.ports.Added.DUPLICATE for s in done)
     return {"ids": ids, "group": group, "created": len(ids) - known, "known": known}
 
 
@@ -204,10 +204,10 @@ def _shared(entry: object, owner: str) -> object:
     if not isinstance(entry, dict):
         return entry
     if "owner" in entry:
-        raise jobcore.InvalidJob([jobcore.Problem("owner", "leave it out; it is who calls")])
+        raise jobcore.InvalidJob([jobcore.errors.Problem("owner", "leave it out; it is who calls")])
     if "sweep" in entry:
         message = "expand it first: one job for each point"
-        raise jobcore.InvalidJob([jobcore.Problem("sweep", message)])
+        raise jobcore.InvalidJob([jobcore.errors.Problem("sweep", message)])
     return {"share": _share_of(owner), **entry}
 
 
@@ -224,7 +224,7 @@ def _check_token(wired: Wiring, specs: Mapping[str, jobcore.Spec]) -> None:
     """See that the token was used for just these jobs or for none, before anything is written."""
     known = wired.store.get(list(specs))
     for job_id, job in known.items():
-        if jobcore.spec_hash(job.spec) != jobcore.spec_hash(specs[job_id]):
+        if jobcore.lifecycle.spec_hash(job.spec) != jobcore.lifecycle.spec_hash(specs[job_id]):
             raise _clash()
 
 
@@ -266,7 +266,7 @@ def list_jobs(wired: Wiring, owner: str, query: Mapping[str, str]) -> dict[str, 
             )
     try:
         page = wired.store.find(
-            jobcore.JobQuery(
+            jobcore.ports.JobQuery(
                 owner=owner,
                 statuses=statuses,
                 group=query.get("group"),
@@ -302,7 +302,7 @@ def ask(
         ApiError: the caller has no such job, or its state does not allow it.
     """
     _own(wired, owner, job_id)
-    event: jobcore.Event
+    event: jobcore.lifecycle.Event
     match what:
         case "stop":
             event = jobcore.StopRequested(by=owner)
@@ -313,7 +313,7 @@ def ask(
             event = jobcore.ReleaseRequested(by=owner)
         case _:
             raise ApiError(404, "not_found", "known: stop, hold, release")
-    step = jobcore.ask(job_id, event, store=wired.store, now=wired.clock.now())
+    step = jobcore.ticks.apply_request(job_id, event, store=wired.store, now=wired.clock.now())
     if step is None:
         raise _no_job()
     if step.refused:
@@ -325,7 +325,7 @@ def ask(
 
 def _own(wired: Wiring, owner: str, job_id: str) -> jobcore.Job:
     # An id that is none does not reach the store; a job of somebody else looks like no job.
-    job = wired.store.get([job_id]).get(job_id) if jobcore.is_job_id(job_id) else None
+    job = wired.store.get([job_id]).get(job_id) if jobcore.lifecycle.is_job_id(job_id) else None
     if job is None or job.spec.owner != owner:
         raise _no_job()
     return job
@@ -356,7 +356,7 @@ def summary(job: jobcore.Job) -> dict[str, Any]:
 def details(job: jobcore.Job) -> dict[str, Any]:
     """Give all about a job but its arguments: tokens live in environments and hyperparameters."""
     attempts = (*job.attempts, *([job.current] if job.current else []))
-    failure = job.state.failure if isinstance(job.state, jobcore.Failed) else None
+    failure = job.state.failure if isinstance(job.state, jobcore.lifecycle.Failed) else None
     return summary(job) | {
         "owner": job.spec.owner,
         "share": job.spec.share,
@@ -367,7 +367,7 @@ def details(job: jobcore.Job) -> dict[str, Any]:
             {
                 "number": a.number,
                 "pool": a.placement.pool,
-                "training_name": jobcore.training_name(job.job_id, a.number),
+                "training_name": jobcore.lifecycle.training_name(job.job_id, a.number),
                 "launched_at": _at(a.launched_at),
                 "started_at": _at(a.started_at),
                 "ended_at": _at(a.ended_at),
@@ -381,7 +381,7 @@ def details(job: jobcore.Job) -> dict[str, Any]:
                 "at": _at(m.at),
                 "status": str(m.status),
                 "attempt": m.attempt,
-                "note": jobcore.without_secrets(m.note),
+                "note": jobcore.redact.redact(m.note),
             }
             for m in job.timeline
         ],
@@ -395,5 +395,5 @@ def _failure(failure: jobcore.Failure | None) -> dict[str, str] | None:
         "class": str(failure.failure_class),
         "retry": str(failure.retryable),
         "rule": failure.rule,
-        "text": jobcore.without_secrets(failure.text),
+        "text": jobcore.redact.redact(failure.text),
     }

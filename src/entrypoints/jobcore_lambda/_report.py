@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from ._wiring import Wiring
 
 if TYPE_CHECKING:
-    from jobcore import Change
+    from jobcore.ticks import Change
 
 __all__ = ["Context", "Reporter", "reporter", "scrubbed"]
 
@@ -37,9 +37,9 @@ _SECRETS = re.compile(
 
 def scrubbed(text: str) -> str:
     """Cut *text* to a line, with everything that looks like a credential taken out."""
-    from jobcore import without_secrets
+    from jobcore.redact import redact
 
-    return _SECRETS.sub("***", without_secrets(" ".join(text.split())))[:TEXT_CHARS_MAX]
+    return _SECRETS.sub("***", redact(" ".join(text.split())))[:TEXT_CHARS_MAX]
 
 
 class Context(Protocol):

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from jobcore import Settings, TickReport, Unavailable, is_job_id
+from jobcore import Settings, Unavailable
+from jobcore.lifecycle import is_job_id
+from jobcore.ticks import TickReport
 
 from ._report import Context, Reporter, reporter
 from ._view import StoreView

@@ -7,19 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobcore import (
-        Added,
-        Due,
-        Job,
-        JobQuery,
-        JobStore,
-        Page,
-        PoolState,
-        Status,
-        Tick,
-        Usage,
-        Waiting,
-    )
+    from jobcore import Job, JobStore, Status
+    from jobcore.lifecycle import PoolState, Tick
+    from jobcore.ports import Added, Due, JobQuery, Page, Usage, Waiting
 
 __all__ = ["StoreView"]
 
@@ -45,7 +35,8 @@ class StoreView:
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
         """List the hinted jobs, or what the index has."""
-        from jobcore import Due, Status
+        from jobcore import Status
+        from jobcore.ports import Due
 
         if self.only is not None:
             return [Due(job_id, before, Status.NEW, 1) for job_id in self.only[:limit]]

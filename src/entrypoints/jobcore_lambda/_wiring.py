@@ -14,7 +14,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobcore import Clock, JobStore, Limits, Notifier, Problem, Rule, Spec, Trainer
+    from jobcore import Clock, JobStore, Limits, Notifier, Spec, Trainer
+    from jobcore.errors import Problem
+    from jobcore.failures import Rule
     from jobcore_aws import AwsSettings
 
 __all__ = ["Wiring", "prepare", "use", "wiring"]
@@ -94,7 +96,7 @@ class Wiring:
     @cached_property
     def rules(self) -> Sequence[Rule]:
         """How failures are classified."""
-        from jobcore import DEFAULT_RULES
+        from jobcore.failures import DEFAULT_RULES
 
         return DEFAULT_RULES
 
@@ -116,7 +118,7 @@ class Wiring:
 
     def check(self, spec: Spec) -> Sequence[Problem]:
         """Say what SageMaker, or the deployment's allow-lists, would have against *spec*."""
-        from jobcore import Problem
+        from jobcore.errors import Problem
         from jobcore_aws import validate_request
 
         found = validate_request(self.settings.sagemaker, spec, shape=self._shape)
@@ -155,7 +157,7 @@ _current: Wiring | None = None
 
 def wiring() -> Wiring:
     """Give the container's wiring."""
-    global _current  # noqa: PLW0603  (one per container is what it is for)
+    global _current
     if _current is None:
         _current = Wiring(os.environ)
     return _current
@@ -163,7 +165,7 @@ def wiring() -> Wiring:
 
 def use(replacement: Wiring | None) -> None:
     """Put another wiring in place; None forgets it. For tests."""
-    global _current  # noqa: PLW0603
+    global _current
     _current = replacement
 
 

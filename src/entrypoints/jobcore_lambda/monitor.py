@@ -12,7 +12,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jobcore import monitor_tick, parse_training_name
+from jobcore import monitor_tick
+from jobcore.lifecycle import parse_training_name
 
 from ._run import HINTS_MAX, Context, run
 from ._wiring import prepare, wiring

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jobcore import is_job_id
+from jobcore.lifecycle import is_job_id
 
 from ._report import Context, reporter
 from ._wiring import prepare, wiring

@@ -61,7 +61,7 @@ _REFUSED = {
 }
 
 
-class _NoAnswer(Exception):  # noqa: N818
+class _NoAnswer(Exception):
     """HTTP status 200 from somebody who is not the service: the SDK takes it for an empty answer."""
 
 
@@ -97,7 +97,7 @@ def _meaning(error: Exception) -> tuple[str, bool] | None:
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
-        ConnectionError,  # noqa: A004  (not the built-in one)
+        ConnectionError,
         HTTPClientError,
         ParamValidationError,
     )
@@ -131,7 +131,7 @@ def answered(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
 def _back_off(number: int) -> None:
     """Wait before try *number*: up to twice as long each time, evenly spread."""
     wait = min(_BACKOFF_SECONDS_MAX, _BACKOFF_SECONDS * 2.0**number)
-    time.sleep(random.uniform(0, wait))  # noqa: S311  (no secret)
+    time.sleep(random.uniform(0, wait))
 
 
 def retried(what: str, call: Callable[[], R]) -> R:

@@ -1,7 +1,7 @@
 """
 Jobs, specs and pool states as items, and back.
 
-A job's item is `jobcore.encode_job`, attribute by attribute, beside what the indexes need; the
+A job's item is `jobcore.lifecycle.encode_job`, attribute by attribute, beside what the indexes need; the
 names of the latter begin with an underscore, so that the two never meet. Its spec is another
 item, written once. `JobArgs` and the rest of the spec are JSON text, because a DynamoDB number
 does not keep 1 and 1.0 apart and the hash of a spec must survive.
@@ -18,15 +18,12 @@ from hashlib import blake2b
 from typing import Any
 
 import jobcore
-from jobcore import (
+from jobcore import CorruptRecord, Job, Placement, Spec
+from jobcore.lifecycle import (
     SCHEMA,
-    CorruptRecord,
     Held,
-    Job,
     New,
-    Placement,
     PoolState,
-    Spec,
     Tick,
     decode_job,
     encode_job,
@@ -271,7 +268,7 @@ def state_attributes(job: Job, shards: int) -> Item:
     item |= _standing(job)
     if job.status.is_terminal:
         item["_over"] = {"S": f"{job.status}/{shard_of(job.job_id, shards)}"}
-    if (at := jobcore.due_at(job, Tick.NOTIFY)) is not None:
+    if (at := jobcore.lifecycle.due_at(job, Tick.NOTIFY)) is not None:
         item["_notify"] = {"S": sort_key(at, job.job_id)}
     return item
 
@@ -283,10 +280,10 @@ def _standing(job: Job) -> Item:
     if current is not None:
         place = current.placement
         tick = Tick.LAUNCH
-        at = jobcore.due_at(job, tick)
+        at = jobcore.lifecycle.due_at(job, tick)
         if at is None:
             tick = Tick.MONITOR
-            at = jobcore.due_at(job, tick)
+            at = jobcore.lifecycle.due_at(job, tick)
         assert at is not None  # an active job always has one of the two
         item["_pool"] = {"S": place.pool}
         item["_slots"] = {"N": str(place.count)}
@@ -304,7 +301,7 @@ def _standing(job: Job) -> Item:
             item["_lane"] = {"S": text}
             if job.state.not_before is not None:
                 item["_not_before"] = {"N": str(to_micros(job.state.not_before))}
-        if (at := jobcore.due_at(job, Tick.MONITOR)) is not None:
+        if (at := jobcore.lifecycle.due_at(job, Tick.MONITOR)) is not None:
             item["_deadline"] = {"S": sort_key(at, job.job_id)}
     return item
 

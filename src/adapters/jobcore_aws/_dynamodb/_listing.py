@@ -15,7 +15,8 @@ from heapq import merge
 from itertools import chain, islice
 from typing import Any
 
-from jobcore import Job, JobQuery, Page, Status
+from jobcore import Job, Status
+from jobcore.ports import JobQuery, Page
 
 from ._items import ID_AT, LANE_DIGITS, Item, job_key, prefix_partitions, prefix_sort_key
 from ._queues import AFTER_LANES, Queues, id_of

@@ -10,7 +10,9 @@ from itertools import islice
 from typing import TypeVar
 
 import jobcore
-from jobcore import CorruptRecord, Due, Status, Tick, Usage, Waiting, to_micros
+from jobcore import CorruptRecord, Status
+from jobcore.lifecycle import Tick, to_micros
+from jobcore.ports import Due, Usage, Waiting
 
 from ._calls import Calls
 from ._items import LANE_DIGITS, UNREADABLE, Item, lane_of, time_key, time_of
@@ -110,7 +112,7 @@ class Queues:
         for part in parts:
             for job in part:
                 lanes.setdefault(job.lane, []).append(job)
-        key = jobcore.order_key
+        key = jobcore.ports.order_key
         return [job for lane in lanes.values() for job in nsmallest(depth, lane, key=key)]
 
     def _lane_heads(self, shard: int, now: int, depth: int) -> Iterator[Waiting]:

@@ -7,16 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from jobcore import (
-    SCHEMA,
-    CorruptRecord,
-    Job,
-    Spec,
-    Unavailable,
-    decode_spec,
-    encode_spec,
-    spec_hash,
-)
+from jobcore import CorruptRecord, Job, Spec, Unavailable
+from jobcore.lifecycle import SCHEMA, decode_spec, encode_spec, spec_hash
 
 from ._calls import answered, error_code, make_client, retried
 from ._items import UNREADABLE, Item, item_size, spec_key

@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import jobcore
-from jobcore import Added, CorruptRecord, Due, Job, JobQuery, Page, Status, Tick, Unavailable
+from jobcore import CorruptRecord, Job, Status, Unavailable
+from jobcore.lifecycle import Tick
+from jobcore.ports import Added, Due, JobQuery, Page
 
 from ._calls import Calls, error_code, make_client
 from ._items import (
@@ -211,7 +213,7 @@ class DynamoStore:
 
     def _read(self, job_ids: Sequence[str]) -> tuple[dict[str, Item], dict[str, Item]]:
         """Read the items of jobs and of their specs."""
-        ids = [job_id for job_id in job_ids if jobcore.is_job_id(job_id)]
+        ids = [job_id for job_id in job_ids if jobcore.lifecycle.is_job_id(job_id)]
         keys = [key(job_id) for job_id in ids for key in (job_key, spec_key)]
         found: tuple[dict[str, Item], dict[str, Item]] = ({}, {})
         for item in self._calls.read(keys, consistent=True):
@@ -226,7 +228,7 @@ class DynamoStore:
             raise CorruptRecord(job_id, "its spec is missing")
         return job_of(item, self._specs.read(job_id, spec))
 
-    def pools(self) -> Mapping[str, jobcore.PoolState]:
+    def pools(self) -> Mapping[str, jobcore.lifecycle.PoolState]:
         """Read what has been learned about each pool."""
         rows = self._calls.query(
             "#pk = :pk",
@@ -236,7 +238,7 @@ class DynamoStore:
         )
         return {row["sk"]["S"]: pool_of(row) for row in rows}
 
-    def save_pool(self, state: jobcore.PoolState) -> bool:
+    def save_pool(self, state: jobcore.lifecycle.PoolState) -> bool:
         """Write a pool's state over the version it was read at; False if somebody was faster."""
         attributes = pool_attributes(state)
         if state.version:
@@ -250,7 +252,7 @@ class DynamoStore:
         """List what *tick* has to look at, oldest first (see `jobcore.JobStore.due`)."""
         return self._queues().due(tick, before, limit) if limit > 0 else []
 
-    def waiting(self, *, now: datetime, depth: int) -> Sequence[jobcore.Waiting]:
+    def waiting(self, *, now: datetime, depth: int) -> Sequence[jobcore.ports.Waiting]:
         """
         List the heads of the lanes (see `jobcore.JobStore.waiting`).
 
@@ -259,7 +261,7 @@ class DynamoStore:
         """
         return self._queues().waiting(now, depth) if depth > 0 else []
 
-    def usage(self) -> Sequence[jobcore.Usage]:
+    def usage(self) -> Sequence[jobcore.ports.Usage]:
         """Count the slots of active jobs by pool and share."""
         return self._queues().usage()
 

@@ -1,0 +1,49 @@
+"""From a job file's data to a `Spec`, with every problem named.
+
+The file is the same on a laptop and on SageMaker: a script, its
+hyperparameters and channels, pools to run in, and policies. Decoding TOML,
+YAML or JSON is the caller's; here is what the decoded data means.
+
+Limits are SageMaker's own (botocore checks neither maxima nor patterns), so that a
+mistake is found at submit and not hours later, when the scientist has gone.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+
+__all__ = [
+    "DURATION_DAYS_MAX",
+    "parse_duration",
+]
+
+DURATION_DAYS_MAX = 10_000
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhdw])+")
+
+
+def parse_duration(value: object) -> timedelta:
+    """
+    Read a duration: a number of seconds, or text such as ``"90s"``, ``"1h30m"``, ``"2d"``.
+
+    Raises:
+        ValueError: it is neither, or longer than 10,000 days; the message says what is expected.
+    """
+    seconds = math.inf
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    elif isinstance(value, str) and _DURATION.fullmatch(value.strip()):
+        parts = re.findall(r"([0-9.]+)([smhdw])", value)
+        seconds = sum(float(n) * _UNITS[unit] for n, unit in parts)
+    if (
+        abs(seconds) <= DURATION_DAYS_MAX * 86400
+    ):  # what is longer ends after the last date there is
+        return timedelta(seconds=seconds)
+    msg = f'expected a duration such as "90s", "1h30m" or "2d", got {value!r}'
+    raise ValueError(msg)

@@ -1,0 +1,456 @@
+"""Jobs, specs, attempts and the nine states: frozen values that are valid or do not exist.
+
+A state is a type that holds only what is true in that state; everything that
+outlives a change of state (charges, timeline, outbox) belongs to the `Job`.
+All times are aware datetimes in UTC, durations are timedeltas.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from .failure import Failure, FailureClass, Retryable, Scope
+from .model import (
+    Attempt,
+    Clocks,
+    Completed,
+    Failed,
+    Held,
+    HoldCode,
+    InProgress,
+    Job,
+    Json,
+    Launched,
+    Launching,
+    Mark,
+    New,
+    OutboxEntry,
+    Placement,
+    RetryPolicy,
+    Spec,
+    State,
+    Status,
+    StopCause,
+    Stopped,
+    Stopping,
+    StopRequest,
+)
+from .names import ATTEMPTS_MAX
+
+__all__ = [
+    "SCHEMA",
+    "decode_job",
+    "decode_spec",
+    "digest",
+    "encode_job",
+    "encode_spec",
+    "from_micros",
+    "spec_hash",
+    "to_micros",
+]
+
+
+def digest(document: Json) -> str:
+    """Hash JSON data: the same data gives the same 64 hex digits, however it was ordered."""
+    return hashlib.sha256(_CANONICAL.encode(document).encode("ascii")).hexdigest()
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+SCHEMA = 1
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+_MICROS_MAX = 10**17
+
+
+def to_micros(at: datetime) -> int:
+    """Turn an aware datetime into microseconds since 1970, exactly."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Turn microseconds since 1970 into an aware datetime in UTC, exactly."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def _micros(at: datetime | None) -> int | None:
+    return None if at is None else to_micros(at)
+
+
+def _time(micros: int | None) -> datetime | None:
+    return None if micros is None else _moment(micros)
+
+
+def _span(delta: timedelta | None) -> int | None:
+    return None if delta is None else delta // _MICROSECOND
+
+
+def _delta(micros: int | None) -> timedelta | None:
+    return None if micros is None else _duration(micros)
+
+
+def _moment(micros: int) -> datetime:
+    return from_micros(_bounded(micros))
+
+
+def _duration(micros: int) -> timedelta:
+    return timedelta(microseconds=_bounded(micros))
+
+
+def _bounded(micros: int) -> int:
+    """Refuse what is so far away that a duration added to it has no date."""
+    if abs(_whole(micros)) > _MICROS_MAX:
+        msg = f"{micros} microseconds are more than three thousand years"
+        raise ValueError(msg)
+    return micros
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        msg = f"expected a text, got {type(value).__name__}"
+        raise TypeError(msg)
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        msg = f"expected a whole number, got {type(value).__name__}"
+        raise TypeError(msg)
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        msg = f"expected true or false, got {type(value).__name__}"
+        raise TypeError(msg)
+    return value
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        msg = f"expected a table, got {type(value).__name__}"
+        raise TypeError(msg)
+    return value
+
+
+def _number(value: Any) -> int:
+    """Read an attempt's number: one that can be part of a training's name."""
+    if not 1 <= _whole(value) <= ATTEMPTS_MAX:
+        msg = f"attempt {value} is outside 1..{ATTEMPTS_MAX}"
+        raise ValueError(msg)
+    return int(value)
+
+
+_DEFAULT_RETRY = RetryPolicy()
+
+
+_DEFAULT_CLOCKS = Clocks()
+
+
+def encode_spec(spec: Spec) -> dict[str, Json]:
+    """Turn a spec into JSON data. Defaults are left out."""
+    document: dict[str, Json] = {
+        "name": spec.name,
+        "owner": spec.owner,
+        "placements": [[p.pool, p.count] for p in spec.placements],
+        "JobArgs": dict(spec.args),
+    }
+    if spec.share != spec.owner:
+        document["share"] = spec.share
+    if spec.group is not None:
+        document["group"] = spec.group
+    if spec.priority:
+        document["priority"] = spec.priority
+    if spec.retry != _DEFAULT_RETRY:
+        document["retry"] = {
+            "budgets": {str(name): count for name, count in spec.retry.budgets.items()},
+            "backoff": _span(spec.retry.backoff),
+            "backoff_max": _span(spec.retry.backoff_max),
+        }
+    if spec.clocks != _DEFAULT_CLOCKS:
+        document["clocks"] = {
+            "wait_at_most": _span(spec.clocks.wait_at_most),
+            "run_at_most": _span(spec.clocks.run_at_most),
+            "finish_by": _micros(spec.clocks.finish_by),
+        }
+    if spec.tags:
+        document["tags"] = dict(spec.tags)
+    return document
+
+
+def decode_spec(document: Mapping[str, Any]) -> Spec:
+    """
+    Read a spec back.
+
+    Raises:
+        KeyError, TypeError, ValueError: the document is not one that `encode_spec` wrote.
+    """
+    retry = document.get("retry")
+    clocks = document.get("clocks")
+    return Spec(
+        name=_text(document["name"]),
+        owner=_text(document["owner"]),
+        placements=tuple(
+            Placement(_text(pool), _whole(count)) for pool, count in document["placements"]
+        ),
+        args=_table(document["JobArgs"]),
+        share=_text(document.get("share", "")),
+        group=None if document.get("group") is None else _text(document["group"]),
+        priority=_whole(document.get("priority", 0)),
+        retry=_DEFAULT_RETRY
+        if retry is None
+        else RetryPolicy(
+            budgets={FailureClass(name): _whole(count) for name, count in retry["budgets"].items()},
+            backoff=_duration(retry["backoff"]),
+            backoff_max=_duration(retry["backoff_max"]),
+        ),
+        clocks=_DEFAULT_CLOCKS
+        if clocks is None
+        else Clocks(
+            wait_at_most=_delta(clocks["wait_at_most"]),
+            run_at_most=_delta(clocks["run_at_most"]),
+            finish_by=_time(clocks["finish_by"]),
+        ),
+        tags={name: _text(value) for name, value in document.get("tags", {}).items()},
+    )
+
+
+def spec_hash(spec: Spec) -> str:
+    """Hash a spec: recorded with every training, to know it again as ours."""
+    if spec.digest is None:  # every look at a training asks for it, and a spec never changes
+        object.__setattr__(spec, "digest", digest(encode_spec(spec)))
+    assert spec.digest is not None
+    return spec.digest
+
+
+def encode_job(job: Job) -> dict[str, Json]:
+    """Turn all of a job but its spec and its version into JSON data."""
+    record: dict[str, Json] = dict(job.extra)
+    record |= {
+        "schema": SCHEMA,
+        "JobId": job.job_id,
+        "JobStatus": str(job.status),
+        "submitted_at": to_micros(job.submitted_at),
+        "waiting_since": to_micros(job.waiting_since),
+        "state": _encode_state(job.state),
+        "timeline": [[to_micros(m.at), str(m.status), m.attempt, m.note] for m in job.timeline],
+    }
+    if job.charges:
+        record["charges"] = {str(name): count for name, count in job.charges.items()}
+    if job.attempts:
+        record["attempts"] = [_encode_attempt(a) for a in job.attempts]
+    if job.outbox:
+        record["outbox"] = [
+            [o.event_id, str(o.status), to_micros(o.at), o.reason] for o in job.outbox
+        ]
+    if job.stop is not None:
+        record["stop"] = [to_micros(job.stop.at), job.stop.by]
+    if job.hold_next:
+        record["hold_next"] = True
+    return record
+
+
+_KNOWN = frozenset(
+    {
+        "schema",
+        "JobId",
+        "JobStatus",
+        "submitted_at",
+        "waiting_since",
+        "state",
+        "timeline",
+        "charges",
+        "attempts",
+        "outbox",
+        "stop",
+        "hold_next",
+    }
+)
+
+
+def decode_job(record: Mapping[str, Any], spec: Spec, *, version: int) -> Job:
+    """
+    Read a job back.
+
+    Raises:
+        KeyError, TypeError, ValueError: the record is not one that this schema
+            or the one before it wrote.
+    """
+    schema = record["schema"]
+    if not 1 <= schema <= SCHEMA:
+        msg = f"schema {schema} is not one that this release reads (1 to {SCHEMA})"
+        raise ValueError(msg)
+    stop = record.get("stop")
+    return Job(
+        job_id=record["JobId"],
+        spec=spec,
+        state=_decode_state(Status(record["JobStatus"]), record["state"]),
+        submitted_at=_moment(record["submitted_at"]),
+        waiting_since=_moment(record["waiting_since"]),
+        version=version,
+        charges={FailureClass(n): _whole(c) for n, c in record.get("charges", {}).items()},
+        attempts=tuple(_decode_attempt(a) for a in record.get("attempts", ())),
+        timeline=tuple(
+            Mark(at=_moment(at), status=Status(status), attempt=_whole(attempt), note=_text(note))
+            for at, status, attempt, note in record["timeline"]
+        ),
+        outbox=tuple(
+            OutboxEntry(
+                event_id=_text(event_id),
+                status=Status(status),
+                at=_moment(at),
+                reason=_text(reason),
+            )
+            for event_id, status, at, reason in record.get("outbox", ())
+        ),
+        stop=None if stop is None else StopRequest(at=_moment(stop[0]), by=_text(stop[1])),
+        hold_next=_flag(record.get("hold_next", False)),
+        extra={name: value for name, value in record.items() if name not in _KNOWN},
+    )
+
+
+def _encode_failure(failure: Failure) -> Json:
+    return [
+        str(failure.failure_class),
+        str(failure.scope),
+        str(failure.retryable),
+        failure.rule,
+        failure.text,
+    ]
+
+
+def _decode_failure(value: Any) -> Failure | None:
+    if value is None:
+        return None
+    name, scope, retryable, rule, text = value
+    return Failure(
+        failure_class=FailureClass(name),
+        scope=Scope(scope),
+        retryable=Retryable(retryable),
+        rule=_text(rule),
+        text=_text(text),
+    )
+
+
+def _encode_attempt(attempt: Attempt) -> dict[str, Json]:
+    record: dict[str, Json] = {
+        "n": attempt.number,
+        "pool": attempt.placement.pool,
+        "count": attempt.placement.count,
+        "launching_at": to_micros(attempt.launching_at),
+    }
+    for name in ("launched_at", "started_at", "ended_at"):
+        at = getattr(attempt, name)
+        if at is not None:
+            record[name] = to_micros(at)
+    if attempt.outcome is not None:
+        record["outcome"] = str(attempt.outcome)
+    if attempt.failure is not None:
+        record["failure"] = _encode_failure(attempt.failure)
+    return record
+
+
+def _decode_attempt(record: Mapping[str, Any]) -> Attempt:
+    outcome = record.get("outcome")
+    return Attempt(
+        number=_number(record["n"]),
+        placement=Placement(_text(record["pool"]), _whole(record["count"])),
+        launching_at=_moment(record["launching_at"]),
+        launched_at=_time(record.get("launched_at")),
+        started_at=_time(record.get("started_at")),
+        ended_at=_time(record.get("ended_at")),
+        outcome=None if outcome is None else Status(outcome),
+        failure=_decode_failure(record.get("failure")),
+    )
+
+
+def _encode_state(state: State) -> dict[str, Json]:
+    record: dict[str, Json] = {"since": to_micros(state.since)}
+    match state:
+        case New():
+            record["attempt"] = state.attempt
+            if state.not_before is not None:
+                record["not_before"] = to_micros(state.not_before)
+            if state.after is not None:
+                record["after"] = _encode_failure(state.after)
+        case Launching():
+            record["attempt"] = _encode_attempt(state.attempt)
+        case Launched() | InProgress():
+            record["attempt"] = _encode_attempt(state.attempt)
+            if state.detail:
+                record["detail"] = state.detail
+            if state.missing_since is not None:
+                record["missing_since"] = to_micros(state.missing_since)
+        case Stopping():
+            record["attempt"] = _encode_attempt(state.attempt)
+            record["cause"] = str(state.cause)
+            record["known"] = state.known
+            if state.missing_since is not None:
+                record["missing_since"] = to_micros(state.missing_since)
+        case Held():
+            record["attempt"] = state.attempt
+            record["code"] = str(state.code)
+            record["reason"] = state.reason
+        case Failed():
+            record["failure"] = _encode_failure(state.failure)
+        case Completed() | Stopped():
+            pass
+    return record
+
+
+def _decode_state(status: Status, record: Mapping[str, Any]) -> State:
+    since = _moment(record["since"])
+    match status:
+        case Status.NEW:
+            return New(
+                since=since,
+                attempt=_number(record["attempt"]),
+                not_before=_time(record.get("not_before")),
+                after=_decode_failure(record.get("after")),
+            )
+        case Status.LAUNCHING:
+            return Launching(since=since, attempt=_decode_attempt(record["attempt"]))
+        case Status.LAUNCHED | Status.IN_PROGRESS:
+            kind = Launched if status is Status.LAUNCHED else InProgress
+            return kind(
+                since=since,
+                attempt=_decode_attempt(record["attempt"]),
+                detail=_text(record.get("detail", "")),
+                missing_since=_time(record.get("missing_since")),
+            )
+        case Status.STOPPING:
+            return Stopping(
+                since=since,
+                attempt=_decode_attempt(record["attempt"]),
+                cause=StopCause(record["cause"]),
+                known=_flag(record["known"]),
+                missing_since=_time(record.get("missing_since")),
+            )
+        case Status.HELD:
+            return Held(
+                since=since,
+                attempt=_number(record["attempt"]),
+                code=HoldCode(record["code"]),
+                reason=_text(record["reason"]),
+            )
+        case Status.FAILED:
+            failure = _decode_failure(record["failure"])
+            if failure is None:
+                msg = "a Failed job without a failure"
+                raise ValueError(msg)
+            return Failed(since=since, failure=failure)
+        case Status.COMPLETED:
+            return Completed(since=since)
+        case Status.STOPPED:
+            return Stopped(since=since)

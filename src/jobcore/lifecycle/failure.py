@@ -1,0 +1,93 @@
+"""What went wrong: failure classes, evidence, rules, and the classifier.
+
+A rule is data: where it applies, a pattern anchored at the start of the
+normalised text, and what follows from it. Anchoring matters, because user code
+writes the tail of a failure text (`/opt/ml/output/failure`) and may well say
+"CapacityError" or "ThrottlingException" there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = [
+    "REASON_CHARS_MAX",
+    "Failure",
+    "FailureClass",
+    "Quota",
+    "Retryable",
+    "Scope",
+]
+
+REASON_CHARS_MAX = 1024  # SageMaker's FailureReason: the first 1,024 characters
+
+
+class FailureClass(StrEnum):
+    """The kinds of failure that are treated differently."""
+
+    CAPACITY = "capacity"
+    QUOTA = "quota"
+    THROTTLE = "throttle"
+    SERVICE_INTERNAL = "service_internal"
+    SPOT_INTERRUPTED = "spot_interrupted"
+    STOPPED_BY_USER = "stopped_by_user"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    ALGORITHM = "algorithm"
+    BAD_INPUT = "bad_input"
+    PERMISSION = "permission"
+    DATA_ACCESS = "data_access"
+    UNKNOWN = "unknown"
+
+
+class Scope(StrEnum):
+    """Whose trouble it is: one job's, a pool's, or the whole account's."""
+
+    JOB = "job"
+    POOL = "pool"
+    ACCOUNT = "account"
+
+
+class Retryable(StrEnum):
+    """Whether an identical request has a fair chance later, without a human."""
+
+    YES = "yes"
+    NO = "no"
+    LIMITED = "limited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A classified failure: what it is, whose it is, whether a retry helps, and how we know."""
+
+    failure_class: FailureClass
+    scope: Scope
+    retryable: Retryable
+    rule: str
+    text: str
+
+    @property
+    def headline(self) -> str:
+        """The failure in one line of at most 200 characters."""
+        line = " ".join(self.text.split())
+        return line if len(line) <= 200 else line[:199] + "…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """
+    A service quota as an error sentence states it, in instances.
+
+    Utilisation above the limit occurs, so nothing may assume *used* <= *limit*.
+    """
+
+    name: str
+    limit: int
+    used: int
+    requested: int
+
+    @property
+    def can_ever_fit(self) -> bool:
+        """False if the request is larger than the whole quota: only a human can help."""
+        return self.requested <= self.limit

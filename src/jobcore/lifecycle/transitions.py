@@ -1,0 +1,321 @@
+"""The life of a job: the table, its one interpreter, and what each state owes the world.
+
+Theory of operation
+===================
+
+A job is in one of nine states. Three are terminal (Completed, Failed, Stopped)
+and never left. Four are *active* (Launching, Launched, InProgress, Stopping): in
+them a training exists in the trainer, or may exist. In New and Held none does.
+
+`TRANSITIONS` is total: for every status and every kind of event it has a cell,
+and a cell says one of three things.
+
+* ``Go``: run this handler; it leads to one of these statuses.
+* ``Ignore``: the fact is late, repeated, or changes nothing, because of this.
+* ``Refuse``: a person asked for something that cannot be, because of this.
+
+Everything that changes a job's state is in this file. `step` is the only
+interpreter. It is pure: it gets the time as an argument and returns the new job.
+
+Outputs belong to states, not to transitions. What a job still needs done
+(`owed`), when it needs a look (`due_at`) and when time alone changes it
+(`wake_at`) are functions of the stored state. A process may therefore die
+between any two instructions: the next one reads the state and knows what is
+owed. Doing it twice is harmless, because every effect is keyed by the job and
+the attempt, which is the training's name.
+
+Five rules carry the promise that a job has at most one live training and is
+never lost. They are why the table looks as it does.
+
+1. *Intent before effect.* New becomes Launching, and that is saved, before the
+   trainer is asked for anything.
+2. *Rule A.* The attempt number grows only after that attempt's training was seen
+   terminal, or somebody else's was seen under its name. A training that is
+   not found is launched again under the same name, so there cannot be two; a
+   launch that was definitely refused leaves the number as it is.
+3. *Rule B.* A stop that meets Launching goes to Stopping with ``known=False``: the
+   name is used up first (create or adopt), then the training is stopped. Else a
+   create request that arrives late would start a training that nobody watches.
+4. *Stopped* is written only if a stop was asked for, and only when the trainer
+   says that the training is over. A stop request is never taken back.
+5. *The outbox is in the same write.* Whatever ends a job also records the message
+   owed, with an id that is a function of the event.
+
+Two ticks may overlap. One of them may be refused (no capacity) and the other
+accepted, for the same attempt. The job may then be New or Held when
+``LaunchAccepted`` arrives for the attempt to come: the training exists, so the
+job adopts it and becomes Launched. If it has been Stopped by then, the tick stops
+the training, and the reaper does so if that tick dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from .events import (
+    Event,
+    HoldRequested,
+    LaunchAccepted,
+    LaunchDecided,
+    LaunchRefused,
+    MessagePublished,
+    NameTaken,
+    ReleaseRequested,
+    StopRequested,
+    TimePassed,
+    TrainingEnded,
+    TrainingMissing,
+    TrainingSeen,
+)
+from .handlers import (
+    Handler,
+    accept_launch,
+    accept_to_stop,
+    adopt_training,
+    begin_launch,
+    clear_message,
+    end_training,
+    hold_next,
+    hold_waiting,
+    miss_training,
+    name_taken,
+    nothing_to_stop,
+    refuse_launch,
+    release_backoff,
+    release_held,
+    release_next,
+    see_stopping,
+    see_training,
+    stop_active,
+    stop_again,
+    stop_waiting,
+    time_active,
+    time_waiting,
+)
+from .model import Job, Status
+
+__all__ = [
+    "TRANSITIONS",
+    "Cell",
+    "Go",
+    "Ignore",
+    "Refuse",
+    "Step",
+    "step",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The event leads to one of the statuses *to*."""
+
+    handler: Handler
+    to: tuple[Status, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """The event changes nothing, because of *why*."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """What was asked for cannot be, because of *why*."""
+
+    why: str
+
+
+Cell = Go | Ignore | Refuse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """
+    What became of an event.
+
+    Args:
+        job: the job after it; the very same object if nothing changed.
+        ignored: why nothing changed: late, repeated, stale.
+        refused: why what was asked for cannot be.
+    """
+
+    job: Job
+    ignored: str | None = None
+    refused: str | None = None
+
+    @property
+    def changed(self) -> bool:
+        """True if the job has to be saved."""
+        return self.ignored is None and self.refused is None
+
+
+_NEW, _LAUNCHING, _LAUNCHED = Status.NEW, Status.LAUNCHING, Status.LAUNCHED
+
+
+_IN_PROGRESS, _STOPPING, _HELD = Status.IN_PROGRESS, Status.STOPPING, Status.HELD
+
+
+_COMPLETED, _FAILED, _STOPPED = Status.COMPLETED, Status.FAILED, Status.STOPPED
+
+
+_ENDS = (_COMPLETED, _FAILED, _NEW, _HELD)
+
+
+_DECIDED_ALREADY = Ignore("decided already; the plan was made of an older snapshot")
+
+
+_ANSWERED_ALREADY = Ignore("another tick had the answer already")
+
+
+_NEXT_LAUNCH_ADOPTS = Ignore("the next launch of this attempt finds the training and adopts it")
+
+
+_IS_OVER = Ignore("the job is over")
+
+
+_OVER_ROW: Mapping[type[Event], Cell] = {
+    LaunchDecided: _IS_OVER,
+    LaunchAccepted: _IS_OVER,
+    LaunchRefused: _IS_OVER,
+    NameTaken: _IS_OVER,
+    TrainingSeen: _IS_OVER,
+    TrainingEnded: _IS_OVER,
+    TrainingMissing: _IS_OVER,
+    StopRequested: _IS_OVER,
+    HoldRequested: Refuse("the job is over"),
+    ReleaseRequested: Refuse("the job is over; retry submits it again"),
+    TimePassed: _IS_OVER,
+}
+
+
+TRANSITIONS: Mapping[Status, Mapping[type[Event], Cell]] = MappingProxyType(
+    {
+        _NEW: {
+            LaunchDecided: Go(begin_launch, (_LAUNCHING,)),
+            LaunchAccepted: Go(adopt_training, (_LAUNCHED,)),
+            LaunchRefused: _ANSWERED_ALREADY,
+            NameTaken: _ANSWERED_ALREADY,
+            TrainingSeen: _NEXT_LAUNCH_ADOPTS,
+            TrainingEnded: _NEXT_LAUNCH_ADOPTS,
+            TrainingMissing: Ignore("no training is expected"),
+            StopRequested: Go(stop_waiting, (_STOPPED,)),
+            HoldRequested: Go(hold_waiting, (_HELD,)),
+            ReleaseRequested: Go(release_backoff, (_NEW,)),
+            TimePassed: Go(time_waiting, (_FAILED,)),
+            MessagePublished: Go(clear_message, (_NEW,)),
+        },
+        _LAUNCHING: {
+            LaunchDecided: _DECIDED_ALREADY,
+            LaunchAccepted: Go(accept_launch, (_LAUNCHED,)),
+            LaunchRefused: Go(refuse_launch, (_NEW, _HELD, _FAILED)),
+            NameTaken: Go(name_taken, (_HELD,)),
+            TrainingSeen: Go(see_training, (_LAUNCHED, _IN_PROGRESS)),
+            TrainingEnded: Go(end_training, _ENDS),
+            TrainingMissing: Ignore("not created yet; the launch tick creates it"),
+            StopRequested: Go(stop_active, (_STOPPING,)),
+            HoldRequested: Go(hold_next, (_LAUNCHING,)),
+            ReleaseRequested: Go(release_next, (_LAUNCHING,)),
+            TimePassed: Go(time_active, (_STOPPING,)),
+            MessagePublished: Go(clear_message, (_LAUNCHING,)),
+        },
+        _LAUNCHED: {
+            LaunchDecided: _DECIDED_ALREADY,
+            LaunchAccepted: Ignore("known already"),
+            LaunchRefused: _ANSWERED_ALREADY,
+            NameTaken: _ANSWERED_ALREADY,
+            TrainingSeen: Go(see_training, (_LAUNCHED, _IN_PROGRESS)),
+            TrainingEnded: Go(end_training, _ENDS),
+            TrainingMissing: Go(miss_training, (_LAUNCHED, _LAUNCHING)),
+            StopRequested: Go(stop_active, (_STOPPING,)),
+            HoldRequested: Go(hold_next, (_LAUNCHED,)),
+            ReleaseRequested: Go(release_next, (_LAUNCHED,)),
+            TimePassed: Go(time_active, (_STOPPING,)),
+            MessagePublished: Go(clear_message, (_LAUNCHED,)),
+        },
+        _IN_PROGRESS: {
+            LaunchDecided: _DECIDED_ALREADY,
+            LaunchAccepted: Ignore("known already"),
+            LaunchRefused: _ANSWERED_ALREADY,
+            NameTaken: _ANSWERED_ALREADY,
+            TrainingSeen: Go(see_training, (_IN_PROGRESS,)),
+            TrainingEnded: Go(end_training, _ENDS),
+            TrainingMissing: Go(miss_training, (_IN_PROGRESS, _LAUNCHING)),
+            StopRequested: Go(stop_active, (_STOPPING,)),
+            HoldRequested: Go(hold_next, (_IN_PROGRESS,)),
+            ReleaseRequested: Go(release_next, (_IN_PROGRESS,)),
+            TimePassed: Go(time_active, (_STOPPING,)),
+            MessagePublished: Go(clear_message, (_IN_PROGRESS,)),
+        },
+        _STOPPING: {
+            LaunchDecided: _DECIDED_ALREADY,
+            LaunchAccepted: Go(accept_to_stop, (_STOPPING,)),
+            LaunchRefused: Go(nothing_to_stop, (_STOPPED, _FAILED)),
+            NameTaken: Go(nothing_to_stop, (_STOPPED, _FAILED)),
+            TrainingSeen: Go(see_stopping, (_STOPPING,)),
+            TrainingEnded: Go(end_training, (_COMPLETED, _STOPPED, _FAILED)),
+            TrainingMissing: Go(miss_training, (_STOPPING,)),
+            StopRequested: Go(stop_again, (_STOPPING,)),
+            HoldRequested: Refuse("the job is being stopped"),
+            ReleaseRequested: Refuse("the job is being stopped, and a stop is never taken back"),
+            TimePassed: Ignore("it is being stopped already"),
+            MessagePublished: Go(clear_message, (_STOPPING,)),
+        },
+        _HELD: {
+            LaunchDecided: Ignore("held; the plan was made of an older snapshot"),
+            LaunchAccepted: Go(adopt_training, (_LAUNCHED,)),
+            LaunchRefused: _ANSWERED_ALREADY,
+            NameTaken: _ANSWERED_ALREADY,
+            TrainingSeen: _NEXT_LAUNCH_ADOPTS,
+            TrainingEnded: _NEXT_LAUNCH_ADOPTS,
+            TrainingMissing: Ignore("no training is expected"),
+            StopRequested: Go(stop_waiting, (_STOPPED,)),
+            HoldRequested: Ignore("it is held already"),
+            ReleaseRequested: Go(release_held, (_NEW,)),
+            TimePassed: Go(time_waiting, (_FAILED,)),
+            MessagePublished: Go(clear_message, (_HELD,)),
+        },
+        _COMPLETED: {**_OVER_ROW, MessagePublished: Go(clear_message, (_COMPLETED,))},
+        _FAILED: {**_OVER_ROW, MessagePublished: Go(clear_message, (_FAILED,))},
+        _STOPPED: {**_OVER_ROW, MessagePublished: Go(clear_message, (_STOPPED,))},
+    }
+)
+
+
+def step(job: Job, event: Event, *, now: datetime) -> Step:
+    """
+    Apply one event to a job.
+
+    Args:
+        now: the time, aware. It may run backwards between calls; nothing is decided
+            by it but waiting times and deadlines.
+
+    Returns:
+        The job after the event, or why it did not change. A late, repeated or stale
+        fact is a value, never an error.
+
+    Raises:
+        KeyError: *event* is not one of `jobcore.Event`.
+        ValueError: *now* is naive.
+    """
+    if now.tzinfo is None:
+        msg = "now: expected an aware datetime (UTC), got a naive one"
+        raise ValueError(msg)
+    state = job.state
+    cell = TRANSITIONS[state.status][type(event)]
+    number = getattr(event, "attempt", None)
+    if number is not None and number != job.attempt_number:
+        return Step(job=job, ignored=f"about attempt {number}; the job is at {job.attempt_number}")
+    if isinstance(cell, Ignore):
+        return Step(job=job, ignored=cell.why)
+    if isinstance(cell, Refuse):
+        return Step(job=job, refused=cell.why)
+    after = cell.handler(job, state, event, now)
+    if isinstance(after, str):
+        return Step(job=job, ignored=after)
+    assert after.state.status in cell.to, (state.status, type(event), after.status)
+    return Step(job=after)

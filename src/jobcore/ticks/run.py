@@ -1,0 +1,181 @@
+"""The ticks: stateless passes that bring what is stored and what is so together.
+
+Each tick reads what is due, asks the core what that state owes, does it, and
+saves the outcome. It may run twice, overlap another, die anywhere or come late:
+the next one finishes the work (see `_transitions` for why). Safety never rests
+on a clock or a lease; the lease of the launch tick only saves calls.
+
+The jobs of one tick touch each other only here, in the batch loop and in the
+limits. One job that cannot be read, or whose training makes the adapter raise,
+is reported and left for later; the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from jobcore.errors import CorruptRecord, Unavailable
+from jobcore.failures.default_rules import DEFAULT_RULES
+from jobcore.failures.rules import Rule
+from jobcore.lifecycle.events import Event, LaunchRefused, TimePassed
+from jobcore.lifecycle.model import Job, Status
+from jobcore.lifecycle.transitions import step
+from jobcore.ports import JobStore
+from jobcore.redact import redact
+from jobcore.scheduling.limits import Limits
+from jobcore.scheduling.plan import DEFAULT_SCHEDULER, Scheduler
+
+__all__ = [
+    "Change",
+    "Settings",
+    "TickReport",
+    "TickRun",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of a job, as it was saved, and the (last) event that made it; what a log line is made of."""
+
+    job: Job
+    before: Status
+    event: Event
+
+    @property
+    def note(self) -> str:
+        """Why, in the words of the job's timeline."""
+        return self.job.timeline[-1].note if self.job.timeline else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    How the ticks behave.
+
+    Args:
+        limits: what the planner may use.
+        scheduler: what plans the launches and learns about the pools.
+        rules: how failures are classified; the first match wins.
+        launch_lease: how long a launch tick leaves another's launch alone. It saves a
+            call, nothing depends on it.
+        page: how many jobs a tick takes up at once; the monitor goes on with the next page.
+        launches_together: how many launches may be under way at once. Above 1 it is faster, and a
+            pool that turns out to be full may be asked so many times more.
+        on_change: called after each change was saved, never before.
+        on_trouble: called with a job id (or "") and what went wrong; nothing was lost.
+        go_on: asked before each piece of work; False ends the tick early (a Lambda's time).
+    """
+
+    limits: Limits = Limits()
+    scheduler: Scheduler = DEFAULT_SCHEDULER
+    rules: Sequence[Rule] = DEFAULT_RULES
+    launch_lease: timedelta = timedelta(seconds=60)
+    page: int = 1000
+    launches_together: int = 1
+    on_change: Callable[[Change], None] = field(default=lambda change: None)
+    on_trouble: Callable[[str, str], None] = field(default=lambda job_id, what: None)
+    go_on: Callable[[], bool] = field(default=lambda: True)
+
+
+@dataclass(slots=True, kw_only=True)
+class TickReport:
+    """What a tick did, in numbers; *wake_at* is when time alone gives the next one work."""
+
+    looked_at: int = 0
+    changed: int = 0
+    launched: int = 0
+    refused: int = 0
+    published: int = 0
+    stopped: int = 0
+    troubles: int = 0
+    wake_at: datetime | None = None
+
+
+class TickRun:
+    """One run of a tick: its settings, its report, and saving with a second look on conflict."""
+
+    def __init__(self, store: JobStore, settings: Settings, now: datetime) -> None:
+        self.store = store
+        self.settings = settings
+        self.now = now
+        self.report = TickReport()
+
+    def trouble(self, job_id: str, what: object) -> None:
+        self.report.troubles += 1
+        self.settings.on_trouble(job_id, redact(f"{type(what).__name__}: {what}"))
+
+    def read(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Read jobs, in the order asked for; a record that cannot be read is reported and left out."""
+        wanted = list(job_ids)
+        while wanted:
+            try:
+                found = self.store.get(wanted)
+                return {job_id: found[job_id] for job_id in wanted if job_id in found}
+            except CorruptRecord as error:
+                self.trouble(error.job_id, error)
+                if error.job_id not in wanted:
+                    return {}
+                wanted.remove(error.job_id)
+        return {}
+
+    def apply(self, todo: Iterable[tuple[Job, Sequence[Event]]]) -> list[Job]:
+        """
+        Apply events to jobs and save the changed ones with one write.
+
+        A job that somebody else saved meanwhile is read again and its events applied
+        again, one job at a time. Returns the jobs as they are stored now, in order.
+        """
+        after: list[Job] = []
+        dirty: list[tuple[int, Job, Sequence[Event], Event]] = []
+        for job, events in todo:
+            moved, cause = self._stepped(job, events)
+            if cause is not None:
+                dirty.append((len(after), job, events, cause))
+            after.append(moved)
+        if not dirty:
+            return after
+        saved = self.store.save([after[index] for index, _, _, _ in dirty])
+        for (index, before, events, cause), stored in zip(dirty, saved, strict=True):
+            if stored is None:
+                after[index] = self._again(before, events)
+            else:
+                after[index] = stored
+                self._changed(before, stored, cause)
+        return after
+
+    def _stepped(self, job: Job, events: Sequence[Event]) -> tuple[Job, Event | None]:
+        """Apply *events*; give the last one that changed the job, too, or None."""
+        cause = None
+        for event in events:
+            after = step(job, event, now=self.now).job
+            if after is not job:
+                job, cause = after, event
+        return job, cause
+
+    def _again(self, stale: Job, events: Sequence[Event]) -> Job:
+        for _ in range(5):
+            fresh = self.read([stale.job_id]).get(stale.job_id)
+            if fresh is None:
+                return stale
+            facts = events
+            if fresh.status is not stale.status:
+                # A launch that met Launching was refused; since then a stop wants the name used up.
+                facts = [event for event in events if not isinstance(event, LaunchRefused)]
+            moved, cause = self._stepped(fresh, facts)
+            if cause is None:
+                return fresh
+            (saved,) = self.store.save([moved])
+            if saved is not None:
+                self._changed(fresh, saved, cause)
+                return saved
+        self.trouble(stale.job_id, Unavailable("it kept changing; left for the next tick"))
+        return stale
+
+    def _changed(self, before: Job, job: Job, cause: Event) -> None:
+        self.report.changed += 1
+        self.settings.on_change(Change(job=job, before=before.state.status, event=cause))
+
+
+_TIME_PASSED = TimePassed()

@@ -1,0 +1,101 @@
+"""The ticks: stateless passes that bring what is stored and what is so together.
+
+Each tick reads what is due, asks the core what that state owes, does it, and
+saves the outcome. It may run twice, overlap another, die anywhere or come late:
+the next one finishes the work (see `_transitions` for why). Safety never rests
+on a clock or a lease; the lease of the launch tick only saves calls.
+
+The jobs of one tick touch each other only here, in the batch loop and in the
+limits. One job that cannot be read, or whose training makes the adapter raise,
+is reported and left for later; the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from jobcore.errors import Unavailable
+from jobcore.lifecycle.events import Event, HoldRequested
+from jobcore.lifecycle.model import Job, Spec, new_job
+from jobcore.lifecycle.transitions import Step, step
+from jobcore.ports import Added, JobStore
+
+__all__ = [
+    "Submission",
+    "apply_request",
+    "submit",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What became of one job of a submission."""
+
+    job: Job
+    added: Added
+
+
+def submit(
+    specs: Sequence[Spec],
+    job_ids: Sequence[str],
+    *,
+    store: JobStore,
+    now: datetime,
+    held_by: str | None = None,
+) -> list[Submission]:
+    """
+    Register jobs as New, each at most once, all with one write.
+
+    Args:
+        held_by: who wants them Held from the beginning; a release lets them go.
+        job_ids: one for each spec, from `job_id_from_token` (then a repeated call finds
+            the jobs of the first) or `job_id_from_bytes`.
+
+    Raises:
+        ValueError: an id occurs twice, or there is not one for each spec; nothing was written.
+        Unavailable: nothing was written, or the reply was lost; repeat it with the same ids.
+    """
+    if len(specs) != len(job_ids):
+        msg = f"job_ids: expected one for each of {len(specs)} specs, got {len(job_ids)}"
+        raise ValueError(msg)
+    if len(set(job_ids)) != len(job_ids):
+        twice = next(i for i in job_ids if job_ids.count(i) > 1)
+        msg = f"job_ids: {twice} occurs twice in one submission; give each job a key of its own"
+        raise ValueError(msg)
+    # A microsecond apart, so that the jobs of a sweep keep their order among equals.
+    jobs = [
+        new_job(job_id, spec, now=now + timedelta(microseconds=number))
+        for number, (spec, job_id) in enumerate(zip(specs, job_ids, strict=True))
+    ]
+    if held_by is not None:
+        hold = HoldRequested(by=held_by, reason="submitted on hold")
+        jobs = [step(job, hold, now=job.submitted_at).job for job in jobs]
+    return [Submission(job, added) for job, added in zip(jobs, store.add(jobs), strict=True)]
+
+
+def apply_request(
+    job_id: str, event: Event, *, store: JobStore, now: datetime, tries: int = 10
+) -> Step | None:
+    """
+    Apply what a person asks (stop, hold, release) to a stored job.
+
+    Returns:
+        The step that was saved, or was ignored or refused; None if there is no such job.
+
+    Raises:
+        Unavailable: the store did not answer, or others changed the job *tries* times in between.
+    """
+    for _ in range(tries):
+        job = store.get([job_id]).get(job_id)
+        if job is None:
+            return None
+        done = step(job, event, now=now)
+        if not done.changed:
+            return done
+        (saved,) = store.save([done.job])
+        if saved is not None:
+            return Step(job=saved)
+    msg = f"job {job_id} kept changing; try again"
+    raise Unavailable(msg)
