@@ -26,7 +26,7 @@ class Problem:
         return f"{self.field}: {self.message}"
 
 
-class _Invalid(ValueError):
+class _Invalid(ValueError):  # noqa: N818  (the base of the two below)
     """An input that was refused; *problems* lists everything that was found."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -42,15 +42,28 @@ class InvalidSetting(_Invalid):
     """A setting that cannot work; *problems* lists everything that was found."""
 
 
-class Unavailable(Exception):
+class Unavailable(Exception):  # noqa: N818  (a condition, not a bug)
     """The port did not answer, or refused for now. Nothing may be concluded about any job; try again later."""
 
 
-class CorruptRecord(ValueError):
-    """A stored job cannot be read. *job_id* names it, *why* says what is wrong; other jobs are not affected."""
+class CorruptRecord(ValueError):  # noqa: N818
+    """
+    A stored record cannot be read; other records are not affected.
 
-    def __init__(self, job_id: str, why: str) -> None:
+    Args:
+        key: names the record: a job's id, a pool's or a share's name, a group.
+        why: what is wrong with it.
+        kind: "job", "pool", "share" or "group".
+    """
+
+    def __init__(self, key: str, why: str, kind: str = "job") -> None:
         """Name the record and the trouble."""
-        super().__init__(f"job {job_id}: stored record cannot be read: {why}")
-        self.job_id = job_id
+        super().__init__(f"{kind} {key}: stored record cannot be read: {why}")
+        self.key = key
         self.why = why
+        self.kind = kind
+
+    @property
+    def job_id(self) -> str:
+        """The job's id; empty if the record is not a job's."""
+        return self.key if self.kind == "job" else ""

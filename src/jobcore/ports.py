@@ -1,23 +1,27 @@
-"""What went wrong: failure classes, evidence, rules, and the classifier.
+"""
+The four ports, and the values that cross them.
 
-A rule is data: where it applies, a pattern anchored at the start of the
-normalised text, and what follows from it. Anchoring matters, because user code
-writes the tail of a failure text (`/opt/ml/output/failure`) and may well say
-"CapacityError" or "ThrottlingException" there.
+A port is what the ticks need of the world, in the core's words. Each has a conformance suite
+(`jobcore_conformance`) that every adapter passes, the shipped fakes included.
+
+Two errors cross a port, both for reads and writes that did not take place:
+`jobcore.errors.Unavailable` (try again later; nothing may be concluded) and
+`jobcore.errors.CorruptRecord` (one stored job cannot be read; the others can).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from jobcore.errors import InvalidSetting, Problem
 from jobcore.lifecycle.effects import Tick
 from jobcore.lifecycle.model import Job, Json, Placement, Status
-from jobcore.lifecycle.records import PoolState
+from jobcore.lifecycle.records import GroupKey, GroupTally, PoolState, ShareUsage
 
 __all__ = [
     "Added",
@@ -162,6 +166,9 @@ class Due:
     attempt: int
 
 
+PAGE_MAX = 1000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobQuery:
     """
@@ -182,6 +189,12 @@ class JobQuery:
     id_prefix: str | None = None
     cursor: str | None = None
     limit: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse a page size that a store does not serve."""
+        if type(self.limit) is not int or not 1 <= self.limit <= PAGE_MAX:
+            wants = f"expected a whole number from 1 to {PAGE_MAX:,}, got {self.limit!r}"
+            raise InvalidSetting([Problem("limit", wants)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +263,16 @@ class JobStore(Protocol):
         """
         ...
 
+    def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
+        """
+        Give the earliest time later than *after* at which time alone gives *tick* work.
+
+        For LAUNCH that is the end of a New job's back-off, for MONITOR the deadline of a New or
+        Held job. None if there is none, or if a store cannot tell without reading the jobs that
+        wait; where a store may say None for the latter, ticks have to be called on a schedule.
+        """
+        ...
+
     def usage(self) -> Sequence[Usage]:
         """
         Count the slots of active jobs by (pool, share), `Stopping` included.
@@ -266,12 +289,44 @@ class JobStore(Protocol):
         """Count jobs by status, of one group or owner if given."""
         ...
 
+    # A record that cannot be read is reported by the store (as `find` reports a job) and counts as
+    # absent: the others are read, and a save with version 0 replaces it.
+
     def pools(self) -> Mapping[str, PoolState]:
-        """Read what has been learned about each pool."""
+        """Read the state of each pool of which something has been learned."""
         ...
 
     def save_pool(self, state: PoolState) -> bool:
-        """Write a pool's state over the version it was read at; False if somebody else was faster."""
+        """Write a pool's state over the version it was read at; False if another writer was faster."""
+        ...
+
+    def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
+        """Read the usage of the shares *names*; a share that was never charged is absent."""
+        ...
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        """
+        Write the usage of shares, each over the version it was read at.
+
+        Returns:
+            For each, in order, False where another writer was faster.
+        """
+        ...
+
+    def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
+        """Read the tallies of groups; a group of which nothing was counted is absent."""
+        ...
+
+    def tallies_to_pause(self) -> Sequence[GroupTally]:
+        """
+        Read the tallies whose `GroupTally.pausing` is true. It may lag behind, as indexes do.
+
+        Every launch tick calls it, so it must not read the other tallies.
+        """
+        ...
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        """Write a group's tally over the version it was read at; False if another writer was faster."""
         ...
 
 

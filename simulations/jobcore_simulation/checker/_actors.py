@@ -290,7 +290,10 @@ def _site() -> tuple[str, dict[str, FrameType]]:
     frames: dict[str, FrameType] = {}
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith("jobcore.ticks") and frame.f_code.co_name[0] != "<":
+        if (
+            str(frame.f_globals.get("__name__")).startswith("jobcore.ticks")
+            and frame.f_code.co_name[0] != "<"
+        ):
             names.append(frame.f_code.co_name)
             frames[frame.f_code.co_name] = frame
         if frame.f_code.co_name.endswith(("_tick", "apply_request")):

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from heapq import nsmallest
 from itertools import islice
 
 from jobcore import Job, Placement, Status
-from jobcore.lifecycle import PoolState, Tick, due_at, spec_hash
+from jobcore.lifecycle import (
+    GroupKey,
+    GroupTally,
+    PoolState,
+    ShareUsage,
+    Tick,
+    due_at,
+    spec_hash,
+)
 from jobcore.ports import Added, Due, JobQuery, Page, Usage, Waiting, waiting_of
 
 __all__ = ["ObjectStore"]
@@ -91,6 +99,9 @@ class ObjectStore:
         self._usage: list[Usage] | None = []  # None: to be made again
         self._counts: Counter[Status] = Counter()
         self._pools: dict[str, PoolState] = {}
+        self._shares: dict[str, ShareUsage] = {}
+        self._tallies: dict[GroupKey, GroupTally] = {}
+        self._pausing: dict[GroupKey, None] = {}  # in the order in which they were noted
 
     def add(self, jobs: Sequence[Job]) -> Sequence[Added]:
         """Register new jobs, each at most once."""
@@ -150,9 +161,6 @@ class ObjectStore:
 
     def find(self, query: JobQuery) -> Page:
         """List jobs, newest submission first."""
-        if not 1 <= query.limit <= 1000:
-            msg = f"limit: expected 1 to 1,000, got {query.limit}"
-            raise ValueError(msg)
         matching = sorted(
             (job for job in self._jobs.values() if _matches(job, query)), key=_age, reverse=True
         )
@@ -186,6 +194,51 @@ class ObjectStore:
         if (known.version if known is not None else 0) != state.version:
             return False
         self._pools[state.name] = replace(state, version=state.version + 1)
+        return True
+
+    def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
+        """Give the next end of a back-off, or the next deadline of an idle job."""
+        if tick is Tick.LAUNCH:
+            times: Iterable[datetime] = (
+                at for lane in self._lanes.values() for at in lane.not_before.values()
+            )
+        else:
+            times = self._due[tick].values()
+        return min((at for at in times if at > after), default=None)
+
+    def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
+        """Read the usage of shares."""
+        return {name: self._shares[name] for name in names if name in self._shares}
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        """Write the usage of shares, each over the version it was read at."""
+        saved = []
+        for usage in usages:
+            known = self._shares.get(usage.share)
+            saved.append((known.version if known is not None else 0) == usage.version)
+            if saved[-1]:
+                self._shares[usage.share] = replace(usage, version=usage.version + 1)
+        return saved
+
+    def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
+        """Read the tallies of groups."""
+        return {key: self._tallies[key] for key in keys if key in self._tallies}
+
+    def tallies_to_pause(self) -> Sequence[GroupTally]:
+        """Read the tallies of groups that are to be paused."""
+        return [self._tallies[key] for key in self._pausing]
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        """Write a group's tally over the version it was read at."""
+        key = tally.key
+        known = self._tallies.get(key)
+        if (known.version if known is not None else 0) != tally.version:
+            return False
+        self._tallies[key] = replace(tally, version=tally.version + 1)
+        if tally.pausing:
+            self._pausing[key] = None
+        else:
+            self._pausing.pop(key, None)
         return True
 
     def forget(self, job_id: str) -> None:

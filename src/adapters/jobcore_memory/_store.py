@@ -13,27 +13,39 @@ import re
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import nsmallest
+from typing import TypeVar
 
 from jobcore import CorruptRecord, Job, Status
 from jobcore.lifecycle import (
+    GroupKey,
+    GroupTally,
     Json,
     PoolState,
+    ShareUsage,
     Tick,
     decode_job,
+    decode_pool,
+    decode_share,
     decode_spec,
+    decode_tally,
     due_at,
     encode_job,
+    encode_pool,
+    encode_share,
     encode_spec,
-    from_micros,
+    encode_tally,
+    readable,
     to_micros,
 )
 from jobcore.ports import Added, Due, JobQuery, Page, Usage, Waiting, order_key, waiting_of
 
 __all__ = ["MemoryStore"]
+
+R = TypeVar("R")
 
 _CURSOR = re.compile(r"(-?[0-9]{1,20})/(.{1,64})")
 
@@ -101,17 +113,15 @@ def _row(job_id: str, version: int, spec: str, record: str) -> _Row:
 
 
 def _decode(job_id: str, version: int, spec: str, record: str) -> Job:
-    try:
-        return decode_job(json.loads(record), decode_spec(json.loads(spec)), version=version)
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
+    return readable(
+        "job",
+        job_id,
+        lambda: decode_job(json.loads(record), decode_spec(json.loads(spec)), version=version),
+    )
+
+
+def _warn(error: CorruptRecord) -> None:
+    warnings.warn(str(error), RuntimeWarning, stacklevel=4)
 
 
 class MemoryStore:
@@ -121,16 +131,21 @@ class MemoryStore:
     Args:
         index_lag: how many writes `due`, `waiting` and `find` lag behind, as the
             indexes of a distributed store may. `catch_up` ends the lag once.
+        on_corrupt: called with each record that cannot be read and was left out; it warns unless given.
     """
 
-    def __init__(self, *, index_lag: int = 0) -> None:
+    def __init__(
+        self, *, index_lag: int = 0, on_corrupt: Callable[[CorruptRecord], None] = _warn
+    ) -> None:
         if index_lag < 0:
             msg = f"index_lag: expected a number of writes, 0 or more, got {index_lag}"
             raise ValueError(msg)
         self._lock = threading.RLock()
         self._rows: dict[str, _Row] = {}
         self._live: dict[str, _Row] = {}
-        self._pools: dict[str, str] = {}
+        # (kind, key) -> version and text, of the records beside jobs
+        self._records: dict[tuple[str, tuple[str, ...]], tuple[int, str]] = {}
+        self._on_corrupt = on_corrupt
         # The states of the index before each of the last writes, the oldest first.
         self._before: deque[dict[str, _Row]] = deque(maxlen=index_lag)
 
@@ -238,11 +253,8 @@ class MemoryStore:
         A job whose record cannot be read is left out, with a warning: it must not hide the others.
 
         Raises:
-            ValueError: *query* has a bad limit or cursor.
+            ValueError: *query* has a bad cursor.
         """
-        if not 1 <= query.limit <= 1000:
-            msg = f"limit: expected 1 to 1,000, got {query.limit}"
-            raise ValueError(msg)
         after = None if query.cursor is None else _cursor(query.cursor)
         with self._lock:
             rows = sorted(
@@ -255,7 +267,7 @@ class MemoryStore:
             try:
                 jobs.append(_decode(row.job_id, row.version, row.spec, row.record))
             except CorruptRecord as error:
-                warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+                self._on_corrupt(error)
         cursor = None
         if len(rows) > query.limit:
             cursor = "{}/{}".format(*rows[query.limit - 1].sort_key)
@@ -272,20 +284,82 @@ class MemoryStore:
         with self._lock:
             self._before.clear()
 
-    # --- pools --------------------------------------------------------------------------
+    def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
+        """Give the next end of a back-off, or the next deadline of an idle job."""
+        with self._lock:
+            if tick is Tick.LAUNCH:
+                times = [row.not_before for row in self._live.values() if row.not_before]
+            else:
+                times = [row.due[tick].at for row in self._live.values() if tick in row.due]
+        return min((at for at in times if at > after), default=None)
+
+    # --- records beside jobs ------------------------------------------------------------
 
     def pools(self) -> Mapping[str, PoolState]:
-        """Read what has been learned about each pool."""
+        """Read the state of each pool (see `jobcore.JobStore.pools`)."""
         with self._lock:
-            return {name: _decode_pool(text) for name, text in self._pools.items()}
+            keys = [key for kind, key in self._records if kind == "pool"]
+            found = self._read_records("pool", keys, decode_pool)
+        return {state.name: state for state in found}
 
     def save_pool(self, state: PoolState) -> bool:
-        """Write a pool's state over the version it was read at; False if somebody was faster."""
+        """Write a pool's state over the version it was read at."""
+        return self._save_record("pool", (state.name,), state.version, encode_pool(state))
+
+    def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
+        """Read the usage of shares (see `jobcore.JobStore.shares`)."""
+        found = self._read_records("share", [(name,) for name in names], decode_share)
+        return {usage.share: usage for usage in found}
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        """Write the usage of shares, each over the version it was read at."""
+        return [
+            self._save_record("share", (usage.share,), usage.version, encode_share(usage))
+            for usage in usages
+        ]
+
+    def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
+        """Read the tallies of groups (see `jobcore.JobStore.tallies`)."""
+        return {t.key: t for t in self._read_records("group", keys, decode_tally)}
+
+    def tallies_to_pause(self) -> Sequence[GroupTally]:
+        """Read the tallies of groups that are to be paused."""
         with self._lock:
-            text = self._pools.get(state.name)
-            if (0 if text is None else _decode_pool(text).version) != state.version:
+            keys = [key for kind, key in self._records if kind == "group"]
+            return [t for t in self._read_records("group", keys, decode_tally) if t.pausing]
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        """Write a group's tally over the version it was read at."""
+        return self._save_record("group", tuple(tally.key), tally.version, encode_tally(tally))
+
+    def _read_records(
+        self, kind: str, keys: Collection[tuple[str, ...]], decode: Callable[..., R]
+    ) -> list[R]:
+        """Read records; one that cannot be read is reported and left out."""
+        with self._lock:
+            stored = [
+                (key, *self._records[kind, tuple(key)])
+                for key in keys
+                if (kind, tuple(key)) in self._records
+            ]
+        found = []
+        for key, version, text in stored:
+            try:
+                record = _record(kind, key, version, text, decode)
+            except CorruptRecord as error:
+                self._on_corrupt(error)
+            else:
+                found.append(record)
+        return found
+
+    def _save_record(self, kind: str, key: tuple[str, ...], version: int, document: Json) -> bool:
+        with self._lock:
+            there = self._records.get((kind, key))
+            if version == 0 and there is not None and not _is_readable(kind, key, *there):
+                there = None  # a record that cannot be read counts as absent
+            if (0 if there is None else there[0]) != version:
                 return False
-            self._pools[state.name] = _encode_pool(state)
+            self._records[kind, key] = (version + 1, _text(document))
             return True
 
     # --- for tests ----------------------------------------------------------------------
@@ -294,6 +368,12 @@ class MemoryStore:
         """Put *text* in the place of a job's stored record, as a fault would."""
         with self._lock:
             self._rows[job_id] = replace(self._rows[job_id], record=text)
+
+    def overwrite_side_record(self, kind: str, *key: str, text: str) -> None:
+        """Put *text* in the place of a stored pool, share or group record, as a fault would."""
+        with self._lock:
+            version = self._records.get((kind, key), (1, ""))[0]
+            self._records[kind, key] = (version, text)
 
 
 def _cursor(text: str) -> tuple[int, str]:
@@ -315,17 +395,22 @@ def _matches(row: _Row, query: JobQuery, after: tuple[int, str] | None) -> bool:
     )
 
 
-def _encode_pool(state: PoolState) -> str:
-    document: dict[str, Json] = {}
-    for name in PoolState.__slots__:
-        value = getattr(state, name)
-        document[name] = to_micros(value) if isinstance(value, datetime) else value
-    return _text(document | {"version": state.version + 1})
+def _record(
+    kind: str, key: tuple[str, ...], version: int, text: str, decode: Callable[..., R]
+) -> R:
+    return readable(kind, "/".join(key), lambda: decode(*key, json.loads(text), version=version))
 
 
-def _decode_pool(text: str) -> PoolState:
-    document = json.loads(text)
-    for name in PoolState.TIMES:
-        if document[name] is not None:
-            document[name] = from_micros(document[name])
-    return PoolState(**document)
+_DECODERS: Mapping[str, Callable[..., object]] = {
+    "pool": decode_pool,
+    "share": decode_share,
+    "group": decode_tally,
+}
+
+
+def _is_readable(kind: str, key: tuple[str, ...], version: int, text: str) -> bool:
+    try:
+        _record(kind, key, version, text, _DECODERS[kind])
+    except CorruptRecord:
+        return False
+    return True

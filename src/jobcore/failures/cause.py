@@ -1,15 +1,4 @@
-"""
-The group breaker: the same failure in the first jobs of a group pauses the rest.
-
-A sweep of a thousand jobs with one bug in it would fail a thousand times. What
-the first of them end with is counted by group, in the one record that all
-pools share (`jobcore.ALL_POOLS`), so that it costs nothing to ask, and a few
-writes for a group that fails. As soon as one job of such a group completes, the
-group is sound and nothing more is counted for a day.
-
-The monitor counts and decides; the launch tick holds the jobs that wait,
-before it plans.
-"""
+"""What two failures have in common: a text with its varying parts masked, as a short identifier."""
 
 from __future__ import annotations
 

@@ -1,10 +1,4 @@
-"""What went wrong: failure classes, evidence, rules, and the classifier.
-
-A rule is data: where it applies, a pattern anchored at the start of the
-normalised text, and what follows from it. Anchoring matters, because user code
-writes the tail of a failure text (`/opt/ml/output/failure`) and may well say
-"CapacityError" or "ThrottlingException" there.
-"""
+"""Failure rules as data: what a rule can say, and how rules are read."""
 
 from __future__ import annotations
 

@@ -1,12 +1,4 @@
-"""From a job file's data to a `Spec`, with every problem named.
-
-The file is the same on a laptop and on SageMaker: a script, its
-hyperparameters and channels, pools to run in, and policies. Decoding TOML,
-YAML or JSON is the caller's; here is what the decoded data means.
-
-Limits are SageMaker's own (botocore checks neither maxima nor patterns), so that a
-mistake is found at submit and not hours later, when the scientist has gone.
-"""
+"""Durations as people write them."""
 
 from __future__ import annotations
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 from .clocks import has_clocks
 from .codec import (
     SCHEMA,
+    UNREADABLE,
     decode_job,
+    decode_pool,
+    decode_share,
     decode_spec,
+    decode_tally,
     encode_job,
+    encode_pool,
+    encode_share,
     encode_spec,
+    encode_tally,
     from_micros,
+    readable,
     spec_hash,
     to_micros,
 )
@@ -79,18 +87,18 @@ from .names import (
     parse_training_name,
     training_name,
 )
-from .records import ALL_POOLS, PoolState
+from .records import GroupKey, GroupTally, PoolState, ShareUsage
 from .retry import DEFAULT_BUDGETS, GiveUp, Hold, RetryDecision, TryAgain, budget, retry
 from .transitions import TRANSITIONS, Cell, Go, Ignore, Refuse, Step, step
 
 __all__ = [
-    "ALL_POOLS",
     "ATTEMPTS_KEPT_MAX",
     "DEFAULT_BUDGETS",
     "EVENT_TYPES",
     "REASON_CHARS_MAX",
     "SCHEMA",
     "TRANSITIONS",
+    "UNREADABLE",
     "Active",
     "Announce",
     "Attempt",
@@ -104,6 +112,8 @@ __all__ = [
     "FailureClass",
     "GiveUp",
     "Go",
+    "GroupKey",
+    "GroupTally",
     "Held",
     "Hold",
     "HoldCode",
@@ -133,6 +143,7 @@ __all__ = [
     "RetryPolicy",
     "Retryable",
     "Scope",
+    "ShareUsage",
     "Spec",
     "State",
     "Status",
@@ -153,10 +164,16 @@ __all__ = [
     "Violation",
     "budget",
     "decode_job",
+    "decode_pool",
+    "decode_share",
     "decode_spec",
+    "decode_tally",
     "due_at",
     "encode_job",
+    "encode_pool",
+    "encode_share",
     "encode_spec",
+    "encode_tally",
     "from_micros",
     "has_clocks",
     "hash_fraction",
@@ -166,6 +183,7 @@ __all__ = [
     "new_job",
     "owed",
     "parse_training_name",
+    "readable",
     "retry",
     "spec_hash",
     "step",

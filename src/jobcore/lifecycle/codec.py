@@ -1,17 +1,22 @@
-"""Jobs, specs, attempts and the nine states: frozen values that are valid or do not exist.
+"""
+Jobs and the records beside them as JSON data and back: one format for every store.
 
-A state is a type that holds only what is true in that state; everything that
-outlives a change of state (charges, timeline, outbox) belongs to the `Job`.
-All times are aware datetimes in UTC, durations are timedeltas.
+A job is two documents, because they are written at different rates: the *spec*, written once, and
+the *record*, small and written at every transition. Times are integer microseconds since 1970
+(exact, sortable). A reader takes records of this schema and the one before, and keeps attributes
+that it does not know (`Job.extra`), so that old and new code can run side by side during an upgrade.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
+
+from jobcore.errors import CorruptRecord
 
 from .failure import Failure, FailureClass, Retryable, Scope
 from .model import (
@@ -40,15 +45,24 @@ from .model import (
     StopRequest,
 )
 from .names import ATTEMPTS_MAX
+from .records import GroupTally, PoolState, ShareUsage
 
 __all__ = [
     "SCHEMA",
+    "UNREADABLE",
     "decode_job",
+    "decode_pool",
+    "decode_share",
     "decode_spec",
+    "decode_tally",
     "digest",
     "encode_job",
+    "encode_pool",
+    "encode_share",
     "encode_spec",
+    "encode_tally",
     "from_micros",
+    "readable",
     "spec_hash",
     "to_micros",
 ]
@@ -62,8 +76,20 @@ def digest(document: Json) -> str:
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
+T = TypeVar("T")
+
 SCHEMA = 1
 
+
+#: What decoding a damaged record may raise.
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -454,3 +480,128 @@ def _decode_state(status: Status, record: Mapping[str, Any]) -> State:
             return Completed(since=since)
         case Status.STOPPED:
             return Stopped(since=since)
+
+
+def readable(kind: str, key: str, decode: Callable[[], T]) -> T:
+    """
+    Call *decode*, which reads one stored record.
+
+    Raises:
+        CorruptRecord: the record cannot be read, whatever is wrong with it.
+    """
+    try:
+        return decode()
+    except CorruptRecord:
+        raise
+    except UNREADABLE as error:
+        raise CorruptRecord(key, f"{type(error).__name__}: {error}", kind) from error
+
+
+# --- records beside jobs ----------------------------------------------------------------
+
+# Name and version are the store's columns or keys; a document holds the rest.
+# A field that this release does not know was written by a newer one, and is left out.
+
+_POOL_DEFAULTS = PoolState(name="")
+_POOL_FIELDS = tuple(name for name in PoolState.__slots__ if name not in ("name", "version"))
+_POOL_TEXTS = frozenset({"because"})
+_POOL_FLAGS = frozenset({"shrunk", "heard"})
+_POOL_OPTIONAL = frozenset({"growth", "limit"})
+
+
+def encode_pool(state: PoolState) -> dict[str, Json]:
+    """Turn all of a pool's state but its name and its version into JSON data. Defaults are left out."""
+    document: dict[str, Json] = {}
+    for name in _POOL_FIELDS:
+        value = getattr(state, name)
+        if value != getattr(_POOL_DEFAULTS, name):
+            document[name] = to_micros(value) if isinstance(value, datetime) else value
+    return document
+
+
+def decode_pool(name: str, document: Mapping[str, Any], *, version: int) -> PoolState:
+    """
+    Read a pool's state back.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: the document is not one that `encode_pool` wrote.
+    """
+    values = {
+        field: _pool_value(field, document[field]) for field in _POOL_FIELDS if field in document
+    }
+    return PoolState(name=_text(name), version=_whole(version), **values)
+
+
+def _pool_value(field: str, value: Any) -> Any:
+    if field in PoolState.TIMES:
+        return _time(value)
+    if field in _POOL_TEXTS:
+        return _text(value)
+    if field in _POOL_FLAGS:
+        return _flag(value)
+    if field == "fade":
+        return _fraction(value)
+    return None if value is None and field in _POOL_OPTIONAL else _whole(value)
+
+
+def _fraction(value: Any) -> float:
+    """Read a number that need not be whole; a store may give 1.0 back as 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        msg = f"expected a number, got {value!r}"
+        raise TypeError(msg)
+    return float(value)
+
+
+def encode_share(usage: ShareUsage) -> dict[str, Json]:
+    """Turn all of a share's usage but its name and its version into JSON data."""
+    return {"hours": usage.hours, "at": to_micros(usage.at)}
+
+
+def decode_share(share: str, document: Mapping[str, Any], *, version: int) -> ShareUsage:
+    """
+    Read a share's usage back.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: the document is not one that `encode_share` wrote.
+    """
+    hours = _fraction(document["hours"])
+    if hours < 0:
+        msg = f"hours: expected 0 or more, got {hours}"
+        raise ValueError(msg)
+    return ShareUsage(
+        share=_text(share), version=_whole(version), hours=hours, at=_moment(document["at"])
+    )
+
+
+def encode_tally(tally: GroupTally) -> dict[str, Json]:
+    """Turn all of a group's tally but its key and its version into JSON data."""
+    return {
+        "at": to_micros(tally.at),
+        "failed": tally.failed,
+        "cause": tally.cause,
+        "reason": tally.reason,
+        "sound": tally.sound,
+        "pausing": tally.pausing,
+    }
+
+
+def decode_tally(
+    group: str, owner: str, document: Mapping[str, Any], *, version: int
+) -> GroupTally:
+    """
+    Read a group's tally back.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: the document is not one that `encode_tally` wrote.
+    """
+    return GroupTally(
+        group=_text(group),
+        owner=_text(owner),
+        version=_whole(version),
+        at=_moment(document["at"]),
+        failed=_whole(document["failed"]),
+        cause=_text(document["cause"]),
+        reason=_text(document["reason"]),
+        sound=_flag(document["sound"]),
+        pausing=_flag(document["pausing"]),
+    )

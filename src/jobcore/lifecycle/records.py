@@ -1,44 +1,29 @@
-"""What a pool of unknown size has taught, and how far it may be asked now.
+"""
+The records that a store keeps beside jobs: learned pools, usage of shares, tallies of groups.
 
-Nobody tells how many instances a cloud has left; the only probe is a launch, and its
-answer comes minutes later. So a pool remembers a *level* (what has been seen to run),
-the level *before* the last shortage, and makes small *bets* above it:
-
-- A launch within the level uses a slot that we held and that became free: it goes out at once.
-- A launch above it is a bet. A bet that starts raises the level and trebles the next bet, which is
-  never larger than what runs (or sixteen): at worst the last round asks for twice what there is.
-- A refusal takes the bets down to a few canaries, which go out in rounds of one to five minutes
-  however many jobs wait, and the level to what is in flight and not overdue; where more is missing
-  than was bet, to what runs (never below).
-- A batch of refusals counts once: launches sent before the last one carry no newer news. If it comes
-  over several passes, the level may stay too high until a later launch is refused as well.
-- A quota sentence tells limit and use in so many words: no guessing, no back-off.
-
-The shape follows from the hazard of recovery, measured on public spot traces: it falls
-slowly with the age of a drought (0.2 in the next ten minutes at first, 0.05 after hours),
-so listening at the old level pays at first, and sparse probing for as long as it lasts.
+Each record has a version for compare-and-set. None of them holds facts about a job: a store that
+loses one loses experience, which is learned again, and never a job.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple
 
-__all__ = [
-    "ALL_POOLS",
-    "PoolState",
-]
+__all__ = ["GroupKey", "GroupTally", "PoolState", "ShareUsage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
     """
-    What has been learned about a pool. Slots are instances, or local slots.
+    What has been learned about the capacity of a pool. Slots are instances, or local slots.
+
+    A *bet* is a speculative launch: one beyond the level that the pool has been seen to give.
 
     Args:
-        version: for compare-and-set in the store.
+        name: the pool's name.
+        version: counts the saves; a store writes only over the version that was read.
         level: slots seen to run at once since the last shortage.
         level_at: when an end or a start last confirmed the level.
         before: the level before the last shortage; *fade* (1 to 0) is how much it is trusted.
@@ -48,25 +33,20 @@ class PoolState:
         refusals: rounds refused since the last success; the back-off doubles with each.
         refused_at: the last refusal; launches begun before it teach nothing more of it.
         shrunk: whether *before* holds the level from before this shortage.
-        overdue: slots launched longer than `LATE` ago that do not run: they have no instances.
-        peak, peak_at: most slots in flight, but for those overdue, since the last shortage, and since
-            when. If nothing has been refused for a while, they all have had their instances at once;
-            what runs is always less by those that start up, and would be a level too low.
-        heard: whether a launch that waited has been given instances, so that those which wait
-            now will get what becomes free, and a launch of ours into it would be one too many.
+        overdue: slots launched longer than `jobcore.scheduling.LATE` ago that do not run.
+        peak, peak_at: most slots in flight, without those overdue, since the last shortage, and since
+            when. If nothing has been refused for a while, all of them have had their instances at
+            once; the number that runs is always less by those that start up.
+        heard: whether a launch that waited in the provider's queue has been given instances. Then
+            those that wait there now get what becomes free, and a further launch would be one too many.
         closed_until: no bet before this.
         limit: the quota, as the last refusal stated it; None while unknown.
-        external: slots in use by others, from the same sentence.
-        limit_at: when that was said. What others use is believed for two minutes only.
-        because: the last refusal, for people.
-        served, served_at: for the state named `ALL_POOLS` only: slot hours given by share, halved every
-            two hours, so that who has had much lately goes last among equals.
-        groups: for the state named `ALL_POOLS` only: how jobs of groups have ended (`jobcore.count_ends`).
+        external: slots in use by others, from the same refusal.
+        limit_at: when that was said. *external* is believed for two minutes only.
+        because: the headline of the last refusal.
     """
 
-    TIMES: ClassVar = (
-        "level_at", "bet_at", "refused_at", "peak_at", "closed_until", "limit_at", "served_at",
-    )  # fmt: skip
+    TIMES: ClassVar = ("level_at", "bet_at", "refused_at", "peak_at", "closed_until", "limit_at")
 
     name: str
     version: int = 0
@@ -90,9 +70,60 @@ class PoolState:
     external: int = 0
     limit_at: datetime | None = None
     because: str = ""
-    served: Mapping[str, float] = field(default_factory=dict)
-    groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    served_at: datetime | None = None
 
 
-ALL_POOLS = "*"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareUsage:
+    """
+    How much a share has been given lately, for fair share.
+
+    Args:
+        share: the share's name.
+        version: counts the saves; a store writes only over the version that was read.
+        hours: slot hours as of *at*; they lose half their weight each two hours.
+        at: when *hours* was last brought up to date.
+    """
+
+    share: str
+    hours: float
+    at: datetime
+    version: int = 0
+
+
+class GroupKey(NamedTuple):
+    """A group of one owner: two owners may use the same name for groups of their own."""
+
+    group: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupTally:
+    """
+    How the jobs of a group have ended, for the group breaker.
+
+    Args:
+        group, owner: whose tally it is.
+        version: counts the saves; a store writes only over the version that was read.
+        at: when the last end was counted.
+        failed: consecutive ends with the failure *cause*.
+        cause: identifies that failure (`jobcore.failures.cause_of`).
+        reason: its headline.
+        sound: a job of the group completed; failures are not counted any more.
+        pausing: the group's waiting jobs are to be held.
+    """
+
+    group: str
+    owner: str
+    at: datetime
+    version: int = 0
+    failed: int = 0
+    cause: str = ""
+    reason: str = ""
+    sound: bool = False
+    pausing: bool = False
+
+    @property
+    def key(self) -> GroupKey:
+        """The group and its owner."""
+        return GroupKey(self.group, self.owner)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from .failure import Failure, FailureClass, Retryable
+from .failure import Failure, FailureClass, Retryable, Scope
 from .model import HoldCode, Job, RetryPolicy
 from .names import hash_fraction
 
@@ -105,6 +105,9 @@ def retry(job: Job, failure: Failure, *, now: datetime) -> RetryDecision:
     final = failure.retryable is Retryable.NO
     if kind is FailureClass.QUOTA and final:
         return Hold(HoldCode.QUOTA, failure.headline)
+    if failure.scope is Scope.ACCOUNT and kind not in _POOL_CLASSES:
+        # The caller's own credentials or account: no job is to blame, so none may fail for it.
+        return TryAgain(now + _delay(job, job.charges.get(kind, 0)))
     if final and kind not in job.spec.retry.budgets:
         return GiveUp()
     if kind is FailureClass.SPOT_INTERRUPTED and _made_progress(job):

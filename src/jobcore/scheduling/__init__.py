@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from .explain import Explanation, explain
-from .fairness import charge_usage, usage_by_share
+from .fairness import charge_usage, current_usage
 from .groups import (
-    Outcome,
-    count_outcomes,
+    JobEnd,
+    count_end,
     evaluate_group,
-    group_and_owner,
-    group_key,
-    groups_to_pause,
-    is_held_by_group,
+    is_evaluation_due,
+    is_held_by_breaker,
     mark_paused,
+    pause_reason,
 )
 from .learning import FactKind, PoolFact, learn_pool
 from .limits import Limits
@@ -26,9 +25,9 @@ __all__ = [
     "Allowance",
     "Explanation",
     "FactKind",
+    "JobEnd",
     "Launch",
     "Limits",
-    "Outcome",
     "Plan",
     "PoolFact",
     "Scheduler",
@@ -36,16 +35,15 @@ __all__ = [
     "WaitCode",
     "allowance",
     "charge_usage",
-    "count_outcomes",
+    "count_end",
+    "current_usage",
     "evaluate_group",
     "explain",
-    "group_and_owner",
-    "group_key",
-    "groups_to_pause",
-    "is_held_by_group",
+    "is_evaluation_due",
+    "is_held_by_breaker",
     "learn_pool",
     "mark_paused",
+    "pause_reason",
     "plan",
     "quota_room",
-    "usage_by_share",
 ]

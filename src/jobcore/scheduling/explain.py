@@ -1,12 +1,7 @@
-"""Which waiting jobs to launch where, and why the others wait.
+"""
+Why a job is not running, as a code with facts.
 
-Capacity belongs to the pool, not to the job: a refused launch teaches its pool
-(`jobcore.pool_step`), it does not send one job away. Jobs that ask for the
-same thing form a *lane*; if the head of a lane fits nowhere, none of it does,
-so a plan costs the lanes plus the launches, never the jobs that wait.
-
-`explain` asks the same questions as `plan`, with the same functions, so the
-two cannot disagree.
+`explain` makes the plan and uses its capacity checks, so that it cannot disagree with `plan`.
 """
 
 from __future__ import annotations
@@ -63,6 +58,7 @@ def explain(job: Job, snapshot: Snapshot, limits: Limits, *, now: datetime) -> E
             usage=snapshot.usage,
             capacity=snapshot.capacity,
             pools=snapshot.pools,
+            shares=snapshot.shares,
         ),
         limits,
         now=now,

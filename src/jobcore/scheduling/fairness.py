@@ -1,68 +1,60 @@
-"""What a pool of unknown size has taught, and how far it may be asked now.
+"""
+Fair share: how much each share has been given lately.
 
-Nobody tells how many instances a cloud has left; the only probe is a launch, and its
-answer comes minutes later. So a pool remembers a *level* (what has been seen to run),
-the level *before* the last shortage, and makes small *bets* above it:
-
-- A launch within the level uses a slot that we held and that became free: it goes out at once.
-- A launch above it is a bet. A bet that starts raises the level and trebles the next bet, which is
-  never larger than what runs (or sixteen): at worst the last round asks for twice what there is.
-- A refusal takes the bets down to a few canaries, which go out in rounds of one to five minutes
-  however many jobs wait, and the level to what is in flight and not overdue; where more is missing
-  than was bet, to what runs (never below).
-- A batch of refusals counts once: launches sent before the last one carry no newer news. If it comes
-  over several passes, the level may stay too high until a later launch is refused as well.
-- A quota sentence tells limit and use in so many words: no guessing, no back-off.
-
-The shape follows from the hazard of recovery, measured on public spot traces: it falls
-slowly with the age of a drought (0.2 in the next ten minutes at first, 0.05 after hours),
-so listening at the old level pays at first, and sparse probing for as long as it lasts.
+A share is charged one slot hour for each slot launched, and the time for which its slots run.
+Charges lose half their weight each two hours, so that usage long ago does not count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
-from jobcore.lifecycle.records import PoolState
+from jobcore.lifecycle.records import ShareUsage
 
-__all__ = [
-    "charge_usage",
-    "usage_by_share",
-]
+__all__ = ["HALF_LIFE", "charge_usage", "current_usage"]
 
+#: The time in which a charge loses half its weight.
+HALF_LIFE = timedelta(hours=2)
+#: A share that launches nothing is charged for what it runs this often, so that a tick in which
+#: only others launch does not write the records of all shares.
+CHARGE_INTERVAL = timedelta(minutes=15)
 _HOUR = timedelta(hours=1)
 
 
-_SERVED_HALF_LIFE = timedelta(hours=2)
-
-
-_SERVED_MIN = 0.05
-
-
-def usage_by_share(state: PoolState | None, now: datetime) -> dict[str, float]:
-    """Say how many slot hours each share was given lately, older ones counting less."""
-    if state is None or state.served_at is None:
-        return {}
-    fade = 0.5 ** (max(timedelta(0), now - state.served_at) / _SERVED_HALF_LIFE)
-    return {share: hours * fade for share, hours in state.served.items()}
+def current_usage(usage: ShareUsage | None, now: datetime) -> float:
+    """Give a share's slot hours as they count at *now*; 0 for a share that was never charged."""
+    if usage is None:
+        return 0.0
+    return float(usage.hours * 0.5 ** (max(timedelta(0), now - usage.at) / HALF_LIFE))
 
 
 def charge_usage(
-    state: PoolState, launched: Mapping[str, int], running: Mapping[str, int], now: datetime
-) -> PoolState:
+    usages: Mapping[str, ShareUsage],
+    launched: Mapping[str, int],
+    running: Mapping[str, int],
+    now: datetime,
+) -> list[ShareUsage]:
     """
-    Add what each share was given: an hour for each slot launched, and the time of what runs.
+    Charge shares for slots that were launched and slots that run.
 
     Args:
-        launched, running: slots by share; those that run are taken to have run since the last time.
+        usages: the stored usage by share; a share that was never charged is absent.
+        launched: slots launched now, by share.
+        running: slots that run, by share. They count as running since the share was last charged,
+            for at most two hours.
+
+    Returns:
+        The records that changed, to be saved.
     """
-    hours = usage_by_share(state, now)
-    since = state.served_at or now
-    ran = min(max(timedelta(0), now - since), _SERVED_HALF_LIFE) / _HOUR
-    for share in {**launched, **running}:
-        more = launched.get(share, 0) + running.get(share, 0) * ran
-        hours[share] = hours.get(share, 0.0) + more
-    kept = {share: round(had, 3) for share, had in hours.items() if had >= _SERVED_MIN}
-    return replace(state, served=kept, served_at=now)
+    charged = []
+    for share in sorted({*launched, *running}):
+        usage = usages.get(share)
+        idle = timedelta(0) if usage is None else max(timedelta(0), now - usage.at)
+        if not launched.get(share) and usage is not None and idle < CHARGE_INTERVAL:
+            continue
+        ran = min(idle, HALF_LIFE) / _HOUR
+        hours = current_usage(usage, now) + launched.get(share, 0) + running.get(share, 0) * ran
+        version = 0 if usage is None else usage.version
+        charged.append(ShareUsage(share=share, version=version, hours=round(hours, 3), at=now))
+    return charged

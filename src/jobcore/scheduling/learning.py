@@ -1,23 +1,4 @@
-"""What a pool of unknown size has taught, and how far it may be asked now.
-
-Nobody tells how many instances a cloud has left; the only probe is a launch, and its
-answer comes minutes later. So a pool remembers a *level* (what has been seen to run),
-the level *before* the last shortage, and makes small *bets* above it:
-
-- A launch within the level uses a slot that we held and that became free: it goes out at once.
-- A launch above it is a bet. A bet that starts raises the level and trebles the next bet, which is
-  never larger than what runs (or sixteen): at worst the last round asks for twice what there is.
-- A refusal takes the bets down to a few canaries, which go out in rounds of one to five minutes
-  however many jobs wait, and the level to what is in flight and not overdue; where more is missing
-  than was bet, to what runs (never below).
-- A batch of refusals counts once: launches sent before the last one carry no newer news. If it comes
-  over several passes, the level may stay too high until a later launch is refused as well.
-- A quota sentence tells limit and use in so many words: no guessing, no back-off.
-
-The shape follows from the hazard of recovery, measured on public spot traces: it falls
-slowly with the age of a drought (0.2 in the next ten minutes at first, 0.05 after hours),
-so listening at the old level pays at first, and sparse probing for as long as it lasts.
-"""
+"""How a pool's state follows from launch results and observations (`jobcore.scheduling.pools` has the model)."""
 
 from __future__ import annotations
 
@@ -27,13 +8,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from jobcore.failures.classify import parse_quota
-from jobcore.lifecycle.failure import Failure, FailureClass
+from jobcore.lifecycle.failure import Failure, FailureClass, Quota
 from jobcore.lifecycle.names import hash_fraction
 from jobcore.lifecycle.records import PoolState
 
 from .limits import Limits
-from .pools import _BET_FIRST, LATE
+from .pools import BET_FIRST, LATE
 
 __all__ = [
     "FactKind",
@@ -64,6 +44,7 @@ class PoolFact:
         bet: for ACCEPTED, whether the launch went beyond the level.
         over: for STARTED, whether it is over as well: it ran between two looks.
         failure: for REFUSED and LOST.
+        quota: the limit that the failure states, if it states one.
     """
 
     job_id: str
@@ -74,6 +55,7 @@ class PoolFact:
     bet: bool = False
     over: bool = False
     failure: Failure | None = None
+    quota: Quota | None = None
 
 
 # A minute more, so that whoever looks each minute has seen what is late.
@@ -170,7 +152,7 @@ class _Learning:
         self.new |= {"shrunk": False, "closed_until": None, "because": ""}
         if risen:
             growth = self.state.growth
-            trebled = (_BET_FIRST if growth is None else growth) + _TREBLE * risen
+            trebled = (BET_FIRST if growth is None else growth) + _TREBLE * risen
             self.new["growth"] = min(trebled, max(_BET_MIN, self.level))
         if self.state.before:
             self.fade = 1.0
@@ -216,21 +198,18 @@ class _Learning:
         if failure is None:
             return False
         if failure.failure_class is FailureClass.QUOTA:
-            return parse_quota(failure.text) is None
+            return fact.quota is None
         return failure.failure_class in (FailureClass.CAPACITY, FailureClass.SPOT_INTERRUPTED)
 
     def _quota(self, fact: PoolFact) -> None:
-        failure = fact.failure
-        if failure is None or failure.failure_class is not FailureClass.QUOTA:
+        if fact.quota is None or fact.failure is None:
             return
-        quota = parse_quota(failure.text)
-        if quota is not None:
-            self.new |= {
-                "limit": quota.limit,
-                "external": max(0, quota.used - self.in_flight),
-                "limit_at": self.now,
-                "because": failure.headline,
-            }
+        self.new |= {
+            "limit": fact.quota.limit,
+            "external": max(0, fact.quota.used - self.in_flight),
+            "limit_at": self.now,
+            "because": fact.failure.headline,
+        }
 
     def _shrink(self, held: int) -> None:
         """Give up what is not *held*; remember how much it was."""

@@ -1,12 +1,10 @@
-"""Which waiting jobs to launch where, and why the others wait.
+"""
+Which waiting jobs to launch where.
 
-Capacity belongs to the pool, not to the job: a refused launch teaches its pool
-(`jobcore.pool_step`), it does not send one job away. Jobs that ask for the
-same thing form a *lane*; if the head of a lane fits nowhere, none of it does,
-so a plan costs the lanes plus the launches, never the jobs that wait.
-
-`explain` asks the same questions as `plan`, with the same functions, so the
-two cannot disagree.
+Capacity belongs to the pool, not to the job: a refused launch is evidence about its pool
+(`jobcore.scheduling.learn_pool`); it does not send one job away. Jobs that ask for the same thing
+form a *lane*. If the head of a lane fits nowhere, no job of the lane does, so a plan costs the
+number of lanes plus the number of launches, not the number of waiting jobs.
 """
 
 from __future__ import annotations
@@ -52,26 +50,31 @@ class Plan:
     wake_at: datetime | None = None
 
 
-_Rank: TypeAlias = tuple[int, float, int, datetime, str]
+_Rank: TypeAlias = tuple[int, float, int, int, datetime, str]
 
 
-def _rank(job: Waiting, room: Capacity) -> _Rank:
-    """Sort by this: priority with age, then the share that has least, then size, then age, then id."""
-    priority = job.priority
+def _rank(job: Waiting, room: Capacity, highest: int) -> _Rank:
+    """
+    Sort by this: priority, then the share's load, then age in whole `Limits.aging`, size, age, id.
+
+    Age raises the priority of a job that others have overtaken, but only up to *highest*, the
+    highest priority that waits. Among equals in priority the load of the shares decides before age,
+    or a share with an old backlog would shut out every other share.
+    """
     aging = room.limits.aging
-    if aging is not None:
-        priority += max(0, (room.now - job.submitted_at) // aging)
+    aged = 0 if aging is None else max(0, (room.now - job.submitted_at) // aging)
+    priority = min(job.priority + aged, max(job.priority, highest))
     size = min(placement.count for placement in job.placements)
-    return (-priority, room.load(job.share), size, job.submitted_at, job.job_id)
+    return (-priority, room.load(job.share), -aged, size, job.submitted_at, job.job_id)
 
 
 def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
     """
     Decide what to launch, within the limits; what fits nowhere blocks nobody.
 
-    The order is priority (raised by age), then the share that uses least of what it is
-    entitled to, then within a share the smaller jobs (they fit sooner, and delay the larger
-    ones less than those would delay them), then age. Work-conserving: no job is left waiting
+    The order is priority (which age raises up to the highest that waits), then the share that
+    uses least of what it is entitled to, then within a share age in whole `Limits.aging`, then the
+    smaller jobs (they fit sooner, and delay the larger ones less than the other way round), then age. Work-conserving: no job is left waiting
     that could start, up to *launches_max*; but where a job that has waited for *aging* does not fit in
     a pool of known size, what becomes free there is kept for it.
     """
@@ -92,15 +95,16 @@ def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
         ):
             lane = lanes.setdefault(job.lane, [])
         lane.append(job)
+    highest = max((job.priority for job in snapshot.waiting), default=0)
     heads: list[tuple[_Rank, list[Waiting]]] = []
     for members in lanes.values():
         members.sort(key=order_key, reverse=True)
-        heads.append((_rank(members[-1], room), members))
+        heads.append((_rank(members[-1], room, highest), members))
     heapq.heapify(heads)
     while heads and len(launches) < limits.launches_max:
         rank, members = heads[0]
         job = members[-1]
-        current = _rank(job, room)
+        current = _rank(job, room, highest)
         if current > rank:  # a lane of the same share was served meanwhile
             heapq.heapreplace(heads, (current, members))
             continue
@@ -116,7 +120,7 @@ def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
         room.take(choice, job.share)
         launches.append(Launch(job.job_id, job.attempt, choice.placement, choice.bet))
         if members:
-            heapq.heapreplace(heads, (_rank(members[-1], room), members))
+            heapq.heapreplace(heads, (_rank(members[-1], room, highest), members))
         else:
             heapq.heappop(heads)
     return Plan(tuple(launches), min(wakes, default=None))

@@ -60,7 +60,7 @@ LATE = timedelta(minutes=5)
 _UNANSWERED = timedelta(hours=1)
 
 
-_BET_FIRST = 32
+BET_FIRST = 32
 
 
 _CANARIES_MAX = 32
@@ -118,7 +118,7 @@ def allowance(
     reuse = max(0, level + bets - in_flight)
     if state.closed_until is not None and now < state.closed_until:
         return Allowance(reuse, 0, until=state.closed_until)
-    growth = _BET_FIRST if state.growth is None else max(state.growth, _canaries(waiting))
+    growth = BET_FIRST if state.growth is None else max(state.growth, _canaries(waiting))
     target = max(level, math.ceil(memory)) + growth
     more = max(0, target - max(level + bets, in_flight))
     unanswered = in_flight > running and _is_unanswered(state, now)

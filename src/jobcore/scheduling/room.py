@@ -1,13 +1,4 @@
-"""Which waiting jobs to launch where, and why the others wait.
-
-Capacity belongs to the pool, not to the job: a refused launch teaches its pool
-(`jobcore.pool_step`), it does not send one job away. Jobs that ask for the
-same thing form a *lane*; if the head of a lane fits nowhere, none of it does,
-so a plan costs the lanes plus the launches, never the jobs that wait.
-
-`explain` asks the same questions as `plan`, with the same functions, so the
-two cannot disagree.
-"""
+"""The capacity left while a plan is made: which placement a job can take now, and the obstacle if none."""
 
 from __future__ import annotations
 
@@ -18,10 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from jobcore.lifecycle.model import Placement
-from jobcore.lifecycle.records import ALL_POOLS, PoolState
+from jobcore.lifecycle.records import PoolState, ShareUsage
 from jobcore.ports import Usage, Waiting
 
-from .fairness import usage_by_share
+from .fairness import current_usage
 from .limits import Limits
 from .pools import EXTERNAL_BELIEVED, LIMIT_BELIEVED, Allowance, allowance, quota_room
 
@@ -44,12 +35,14 @@ class Snapshot:
         usage: slots in use.
         capacity: the trainer's pools and their sizes; None where unknown.
         pools: what has been learned about them.
+        shares: what shares were charged lately; empty where there is only one share.
     """
 
     waiting: Sequence[Waiting]
     usage: Sequence[Usage] = ()
     capacity: Mapping[str, int | None] = field(default_factory=dict)
     pools: Mapping[str, PoolState] = field(default_factory=dict)
+    shares: Mapping[str, ShareUsage] = field(default_factory=dict)
 
 
 class WaitCode(StrEnum):
@@ -105,7 +98,9 @@ class Capacity:
         for usage in snapshot.usage:
             self._use(usage.pool, usage.share, usage.slots)
             self.pool_running[usage.pool] = self.pool_running.get(usage.pool, 0) + usage.running
-        self.served = usage_by_share(snapshot.pools.get(ALL_POOLS), now)
+        self.charged = {
+            share: current_usage(usage, now) for share, usage in snapshot.shares.items()
+        }
         alike = Counter(id(job.placements) for job in snapshot.waiting)
         self.waiting: Counter[str] = Counter()
         for job in snapshot.waiting:
@@ -118,7 +113,7 @@ class Capacity:
 
     def load(self, share: str) -> float:
         """Give what *share* uses of all pools, and was given lately, against what it is entitled to."""
-        had = self.share_used.get(share, 0) + self.served.get(share, 0.0)
+        had = self.share_used.get(share, 0) + self.charged.get(share, 0.0)
         return had / self.limits.share_weights.get(share, 1.0)
 
     def take(self, choice: Choice, share: str) -> None:

@@ -1,20 +1,20 @@
-"""The ticks: stateless passes that bring what is stored and what is so together.
+"""
+The launch tick: finish launches that were begun, then plan and begin new ones.
 
-Each tick reads what is due, asks the core what that state owes, does it, and
-saves the outcome. It may run twice, overlap another, die anywhere or come late:
-the next one finishes the work (see `_transitions` for why). Safety never rests
-on a clock or a lease; the lease of the launch tick only saves calls.
+The phases of `launch_tick`:
 
-The jobs of one tick touch each other only here, in the batch loop and in the
-limits. One job that cannot be read, or whose training makes the adapter raise,
-is reported and left for later; the others go on.
+1. finish the launches that an earlier tick began and did not finish;
+2. gather a snapshot, and hold the waiting jobs of groups that are to be paused;
+3. decide: plan the launches and read their jobs;
+4. for each batch: commit the intents, request the trainings, commit the outcomes;
+5. learn about the pools, and charge the shares.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections import Counter, deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 
@@ -23,21 +23,18 @@ from jobcore.lifecycle.codec import spec_hash
 from jobcore.lifecycle.effects import LaunchTraining, Tick, owed
 from jobcore.lifecycle.events import (
     Event,
-    HoldRequested,
     LaunchAccepted,
     LaunchDecided,
     LaunchRefused,
     NameTaken,
     TimePassed,
 )
-from jobcore.lifecycle.failure import Failure, Scope
-from jobcore.lifecycle.model import HoldCode, Job, Launching, Status
+from jobcore.lifecycle.failure import Scope
+from jobcore.lifecycle.model import Job, Launching
 from jobcore.lifecycle.names import training_name
-from jobcore.lifecycle.records import ALL_POOLS, PoolState
 from jobcore.ports import (
     Clock,
     Evidence,
-    JobQuery,
     JobStore,
     LaunchReply,
     LaunchRequest,
@@ -46,24 +43,58 @@ from jobcore.ports import (
 )
 from jobcore.redact import redact, secret_values
 from jobcore.scheduling.fairness import charge_usage
-from jobcore.scheduling.groups import (
-    group_and_owner,
-    groups_to_pause,
-    is_held_by_group,
-    mark_paused,
-)
 from jobcore.scheduling.limits import Limits
 from jobcore.scheduling.plan import Launch, Plan
 from jobcore.scheduling.room import Snapshot
 
 from .facts import adoption_facts, classified, is_ours, stop_training
+from .group_holds import hold_paused_groups
 from .observations import PoolObservations
 from .run import Settings, TickReport, TickRun
 
-__all__ = [
-    "launch_tick",
-    "snapshot_of",
-]
+__all__ = ["launch_tick", "snapshot_of"]
+
+
+def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Settings) -> TickReport:
+    """
+    Finish launches that were begun, then plan and begin new ones.
+
+    The intent of a launch is saved before the trainer is asked, and the answer is saved after.
+    A launch that was not requested leaves its job as it is: once a pool has refused a count, the
+    rest of the plan that asks for as much of it, or for more, is left for the next tick.
+
+    Raises:
+        Unavailable: the store could not be read; nothing was done.
+    """
+    run = TickRun(store, settings, clock.now())
+    observations = PoolObservations(run)
+    # 1. Finish launches that were begun.
+    begun = store.due(Tick.LAUNCH, before=run.now - settings.launch_lease, limit=settings.page)
+    if begun:
+        found = run.read([due.job_id for due in begun])
+        late = run.apply((job, [TimePassed()]) for job in found.values())
+        _finish(run, trainer, late, observations)
+        observations.save()
+    # 2. Gather.
+    snapshot = _gather(run, trainer)
+    if snapshot is None:
+        return run.report
+    # 3. Decide.
+    plan, jobs = _decide(run, snapshot)
+    run.report.wake_by(plan.wake_at)
+    run.report.wake_by(store.next_wake(Tick.LAUNCH, after=run.now))
+    # 4. Commit, act, commit.
+    observations = PoolObservations(run)
+    launching = _launch_all(
+        run, trainer, [(p, jobs[p.job_id]) for p in plan.launches if p.job_id in jobs], observations
+    )
+    # 5. Learn and charge.
+    observations.save()
+    _charge_shares(run, snapshot, launching)
+    return run.report
+
+
+# --- gather and decide ------------------------------------------------------------------
 
 
 def snapshot_of(store: JobStore, trainer: Trainer, *, now: datetime, limits: Limits) -> Snapshot:
@@ -73,223 +104,219 @@ def snapshot_of(store: JobStore, trainer: Trainer, *, now: datetime, limits: Lim
     Raises:
         Unavailable: the store or the trainer did not answer.
     """
+    waiting = store.waiting(now=now, depth=limits.launches_max)
+    usage = store.usage()
+    shares = {*(job.share for job in waiting), *(use.share for use in usage)}
     return Snapshot(
-        waiting=store.waiting(now=now, depth=limits.launches_max),
-        usage=store.usage(),
+        waiting=waiting,
+        usage=usage,
         capacity=trainer.capacity(),
         pools=store.pools(),
+        # With one share there is nothing to compare.
+        shares=store.shares(shares) if len(shares) > 1 else {},
     )
 
 
-def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Settings) -> TickReport:
-    """
-    Finish launches that were begun, then plan and begin new ones.
-
-    The intent of all planned launches is saved (one write) before the first of
-    them is made, and what came of them is saved after.
-
-    Raises:
-        Unavailable: the store could not be read; nothing was done.
-    """
-    run = TickRun(store, settings, clock.now())
-    begun = store.due(Tick.LAUNCH, before=run.now - settings.launch_lease, limit=settings.page)
-    if begun:
-        found = run.read([due.job_id for due in begun])
-        late = run.apply((job, [TimePassed()]) for job in found.values())
-        _perform(run, trainer, late)
+def _gather(run: TickRun, trainer: Trainer) -> Snapshot | None:
+    """Hold paused groups and read a snapshot; None if the tick cannot go on."""
     try:
-        snapshot = snapshot_of(store, trainer, now=run.now, limits=settings.limits)
+        hold_paused_groups(run)
+        if not run.settings.go_on():
+            return None
+        return snapshot_of(run.store, trainer, now=run.now, limits=run.settings.limits)
     except Unavailable as error:
         run.trouble("", error)
-        return run.report
-    if _pause_groups(run, snapshot):
-        if not settings.go_on():
-            return run.report
-        snapshot = snapshot_of(store, trainer, now=run.now, limits=settings.limits)
-    decided, jobs = _decide(run, snapshot)
-    run.report.wake_at = decided.wake_at
-    if decided.launches:
-        launching = _begin(run, decided.launches, jobs)
-        bets = frozenset(launch.job_id for launch in decided.launches if launch.bet)
-        _perform(run, trainer, launching, bets=bets)
-        _serve(run, snapshot, launching)
-    return run.report
-
-
-def _serve(run: TickRun, snapshot: Snapshot, launching: Sequence[Job]) -> None:
-    """Note which shares were given slots; nothing is written where there is only one share."""
-    launched: Counter[str] = Counter()
-    for job in launching:
-        if job.current is not None:
-            launched[job.spec.share] += job.current.placement.count
-    shares = chain((j.share for j in snapshot.waiting), (u.share for u in snapshot.usage))
-    if len(launched) > 1 or (launched and any(share not in launched for share in shares)):
-        running: Counter[str] = Counter()
-        for use in snapshot.usage:
-            running[use.share] += use.running
-        state = snapshot.pools.get(ALL_POOLS) or PoolState(name=ALL_POOLS)
-        # Lost to another tick: fairness is a matter of hours.
-        run.store.save_pool(charge_usage(state, launched, running, run.now))
-
-
-def _pause_groups(run: TickRun, snapshot: Snapshot) -> bool:
-    """Hold the waiting jobs of groups that the breaker has paused; one of each group tells its owner."""
-    held = False
-    for key, reason in groups_to_pause(snapshot.pools.get(ALL_POOLS)).items():
-        group, owner = group_and_owner(key)
-        hold = HoldRequested(by="jobcore", reason=reason, code=HoldCode.GROUP)
-        known = run.store.find(
-            JobQuery(group=group, owner=owner, statuses=frozenset({Status.HELD}), limit=1000)
-        ).jobs
-        told = any(is_held_by_group(job) for job in known)
-        while run.settings.go_on():
-            query = JobQuery(
-                group=group,
-                owner=owner,
-                statuses=frozenset({Status.NEW}),
-                limit=min(run.settings.page, 1000),
-            )
-            jobs = run.store.find(query).jobs
-            after = run.apply(
-                (job, [replace(hold, tell=not told and number == 0)])
-                for number, job in enumerate(jobs)
-            )
-            told = True
-            held |= bool(jobs)
-            if not any(job.status is Status.HELD for job in after):
-                # Of those that are left none can be held (others change them): the rest is launched.
-                state = run.store.pools().get(ALL_POOLS)
-                if state is not None:
-                    run.store.save_pool(mark_paused(state, key))
-                break
-    return held
+        return None
 
 
 def _decide(run: TickRun, snapshot: Snapshot) -> tuple[Plan, Mapping[str, Job]]:
-    """Plan, and read the jobs of the plan; those that cannot be read take no room from the others."""
+    """Plan, and read the jobs of the plan; a job that cannot be read takes no slots from the others."""
     unread: set[str] = set()
     while True:
-        decided = run.settings.scheduler.plan(snapshot, run.settings.limits, now=run.now)
-        wanted = [launch.job_id for launch in decided.launches]
+        plan = run.settings.scheduler.plan(snapshot, run.settings.limits, now=run.now)
+        wanted = [launch.job_id for launch in plan.launches]
         jobs = run.read([job_id for job_id in wanted if job_id not in unread])
         missing = {job_id for job_id in wanted if job_id not in jobs}
-        if missing <= unread or not run.settings.go_on():  # what was left out is not planned again
-            return decided, jobs
+        if missing <= unread or not run.settings.go_on():
+            return plan, jobs
         unread |= missing
         waiting = [job for job in snapshot.waiting if job.job_id not in unread]
         snapshot = replace(snapshot, waiting=waiting)
 
 
-def _begin(run: TickRun, launches: Sequence[Launch], jobs: Mapping[str, Job]) -> list[Job]:
-    """Save the intent of each launch; give back the jobs that are ours to launch now."""
-    todo: list[tuple[Job, Sequence[Event]]] = []
-    for launch in launches:
-        job = jobs.get(launch.job_id)
-        if job is not None:
-            event = LaunchDecided(attempt=launch.attempt, placement=launch.placement)
-            todo.append((job, (event,)))
-    before = {job.job_id: job for job, _ in todo}
-    # A job that was Launching before is another tick's, and still under its lease.
+# --- commit, act, commit ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the trainer answered to one launch: facts for the job; none if the outcome is not known."""
+
+    job: Job
+    effect: LaunchTraining
+    events: Sequence[Event]
+
+
+def _launch_all(
+    run: TickRun,
+    trainer: Trainer,
+    planned: Sequence[tuple[Launch, Job]],
+    observations: PoolObservations,
+) -> list[Job]:
+    """
+    Launch the planned jobs, batch by batch.
+
+    Returns:
+        The jobs whose launch was requested.
+    """
+    refusals = _Refusals()
+    requested: list[Job] = []
+    left = deque(planned)
+    size = max(1, run.settings.launches_together)
+    while left and not refusals.of_account and run.settings.go_on():
+        batch: list[tuple[Launch, Job]] = []
+        while left and len(batch) < size:
+            launch, job = left.popleft()
+            if not refusals.covers(launch):
+                batch.append((launch, job))
+        launching = _commit_intents(run, batch)
+        bets = {launch.job_id for launch, _ in batch if launch.bet}
+        answers = _request(run, trainer, _launches_owed(launching))
+        for answer in answers:
+            refusals.note(answer)
+        _commit_outcomes(run, trainer, answers, observations, bets)
+        requested += launching
+    return requested
+
+
+class _Refusals:
+    """What was refused in this tick, so that the same is not asked again in vain: calls are scarce."""
+
+    def __init__(self) -> None:
+        self.of_account = False
+        self._counts: dict[str, int] = {}  # pool -> the smallest count that it refused
+
+    def note(self, answer: _Answer) -> None:
+        for event in answer.events:
+            if not isinstance(event, LaunchRefused):
+                continue
+            place, scope = answer.effect.placement, event.failure.scope
+            if scope is Scope.POOL:
+                self._counts[place.pool] = min(
+                    place.count, self._counts.get(place.pool, place.count)
+                )
+            elif scope is Scope.ACCOUNT:
+                self.of_account = True
+
+    def covers(self, launch: Launch) -> bool:
+        refused = self._counts.get(launch.placement.pool)
+        return refused is not None and launch.placement.count >= refused
+
+
+def _commit_intents(run: TickRun, batch: Sequence[tuple[Launch, Job]]) -> list[Job]:
+    """Save the intent of each launch; return the jobs whose launch is this tick's to make."""
+    todo = [
+        (job, (LaunchDecided(attempt=launch.attempt, placement=launch.placement),))
+        for launch, job in batch
+    ]
+    before = {job.job_id: job.version for _, job in batch}
+    # A job that was Launching already belongs to another tick, and is under its lease.
     return [
         job
         for job in run.apply(todo)
-        if isinstance(job.state, Launching) and job.version != before[job.job_id].version
+        if isinstance(job.state, Launching) and job.version != before[job.job_id]
     ]
 
 
-def _perform(
-    run: TickRun,
-    trainer: Trainer,
-    jobs: Sequence[Job],
-    *,
-    bets: frozenset[str] | None = None,
+def _finish(
+    run: TickRun, trainer: Trainer, jobs: Sequence[Job], observations: PoolObservations
 ) -> None:
     """
-    Make the launches that *jobs* owe, and save what came of them.
+    Make the launches that *jobs* still owe, and save the answers.
 
-    Once a pool has refused, what asks for as much or more of it is refused with the same
-    reason and without a call: the answer is known, and calls are scarce. The same goes for
-    all pools once the account is asked too fast. Only for fresh intents, of which no earlier
-    call can be under way.
-
-    Args:
-        bets: the ids of the jobs whose launch is a bet, if the intents are fresh; None if not.
+    Each is requested, whatever the others were answered: an earlier request for it may have been
+    applied, and only its own answer tells.
     """
-    answers: list[tuple[Job, Sequence[Event]]] = []
-    learned = PoolObservations(run)
-    refused: dict[str, tuple[int, Failure]] = {}
-    owing = [
+    owing = _launches_owed(jobs)
+    size = max(1, run.settings.launches_together)
+    for start in range(0, len(owing), size):
+        if not run.settings.go_on():
+            return
+        answers = _request(run, trainer, owing[start : start + size])
+        _commit_outcomes(run, trainer, answers, observations, bets=frozenset())
+
+
+def _launches_owed(jobs: Sequence[Job]) -> list[tuple[Job, LaunchTraining]]:
+    return [
         (job, effect) for job in jobs for effect in owed(job) if isinstance(effect, LaunchTraining)
     ]
-    together = max(1, run.settings.launches_together)
-    for start in range(0, len(owing), together):
-        if not run.settings.go_on():
-            break
-        asked = []
-        for job, effect in owing[start : start + together]:
-            known = refused.get("") or refused.get(effect.placement.pool)
-            if bets is not None and known is not None and effect.placement.count >= known[0]:
-                answers.append((job, [LaunchRefused(attempt=effect.attempt, failure=known[1])]))
-            else:
-                asked.append((job, effect))
-        for (job, effect), events in zip(asked, _launch(run, trainer, asked), strict=True):
-            if not events:
-                continue
-            answers.append((job, events))
-            learned.note_launch(job, effect.placement, events[0], bet=job.job_id in (bets or ()))
-            if isinstance(events[0], LaunchRefused):
-                place, failure = effect.placement, events[0].failure
-                if failure.scope is Scope.POOL:
-                    refused[place.pool] = (place.count, failure)
-                elif failure.scope is Scope.ACCOUNT:
-                    refused[""] = (0, failure)
-    after = run.apply(answers)
-    for (_, events), job in zip(answers, after, strict=True):
-        _stop_if_unwanted(run, trainer, job, events)
-    learned.save()
 
 
-def _launch(
-    run: TickRun, trainer: Trainer, asked: Sequence[tuple[Job, LaunchTraining]]
-) -> list[Sequence[Event]]:
-    """Ask the trainer to create trainings; [] for each whose outcome is not known."""
-    requests = [
-        LaunchRequest(
-            name=effect.name,
-            job_id=job.job_id,
-            attempt=effect.attempt,
-            spec_hash=spec_hash(job.spec),
-            placement=effect.placement,
-            args=job.spec.args,
-            run_at_most=job.spec.clocks.run_at_most,
-            owner=job.spec.owner,
-            group=job.spec.group,
-            tags=job.spec.tags,
-            to_stop=effect.to_stop,
-        )
-        for job, effect in asked
-    ]
-    if not requests:
+def _commit_outcomes(
+    run: TickRun,
+    trainer: Trainer,
+    answers: Sequence[_Answer],
+    observations: PoolObservations,
+    bets: Collection[str],
+) -> None:
+    """Save what came of the launches, and stop a training whose job has ended meanwhile."""
+    known = [answer for answer in answers if answer.events]
+    for answer in known:
+        job, placement = answer.job, answer.effect.placement
+        observations.note_launch(job, placement, answer.events[0], bet=job.job_id in bets)
+    after = run.apply([(answer.job, answer.events) for answer in known])
+    for answer, job in zip(known, after, strict=True):
+        accepted = [event for event in answer.events if isinstance(event, LaunchAccepted)]
+        if accepted and job.status.is_terminal:
+            # The reaper does this if this tick dies here.
+            stop_training(run, trainer, job.job_id, training_name(job.job_id, accepted[0].attempt))
+
+
+# --- act --------------------------------------------------------------------------------
+
+
+def _request(
+    run: TickRun, trainer: Trainer, owing: Sequence[tuple[Job, LaunchTraining]]
+) -> list[_Answer]:
+    """Ask the trainer to create trainings; an answer without events means that nothing is known."""
+    if not owing:
         return []
-    run.report.looked_at += len(asked)
+    run.report.looked_at += len(owing)
     try:
-        replies = trainer.launch(requests)
-    except Exception as error:
-        if len(asked) > 1:  # one by one, then: what was created answers that it exists
-            run.report.looked_at -= len(asked)
-            return [events for one in asked for events in _launch(run, trainer, [one])]
-        run.trouble(asked[0][0].job_id, error)
-        return [[]]
+        replies = trainer.launch([_request_for(job, effect) for job, effect in owing])
+    except Exception as error:  # noqa: BLE001  (one job's trouble never blocks another)
+        if len(owing) == 1:
+            run.trouble(owing[0][0].job_id, error)
+            return [_Answer(*owing[0], events=())]
+        # Again one by one. A training that the failed call created answers that it exists.
+        run.report.looked_at -= len(owing)
+        return [answer for one in owing for answer in _request(run, trainer, [one])]
     return [
-        _read_reply(run, trainer, job, effect, reply)
-        for (job, effect), reply in zip(asked, replies, strict=True)
+        _Answer(job, effect, _facts(run, trainer, job, effect, reply))
+        for (job, effect), reply in zip(owing, replies, strict=True)
     ]
 
 
-def _read_reply(
+def _request_for(job: Job, effect: LaunchTraining) -> LaunchRequest:
+    spec = job.spec
+    return LaunchRequest(
+        name=effect.name,
+        job_id=job.job_id,
+        attempt=effect.attempt,
+        spec_hash=spec_hash(spec),
+        placement=effect.placement,
+        args=spec.args,
+        run_at_most=spec.clocks.run_at_most,
+        owner=spec.owner,
+        group=spec.group,
+        tags=spec.tags,
+        to_stop=effect.to_stop,
+    )
+
+
+def _facts(
     run: TickRun, trainer: Trainer, job: Job, effect: LaunchTraining, reply: LaunchReply
 ) -> Sequence[Event]:
-    """Turn the answer to a launch into facts; [] where the outcome is not known."""
+    """Turn the answer to a launch into facts; none if the outcome is not known."""
     match reply.result:
         case LaunchResult.ACCEPTED:
             run.report.launched += 1
@@ -302,32 +329,44 @@ def _read_reply(
         case LaunchResult.EXISTS:
             try:
                 return _adopt(run, trainer, job, effect)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (one job's trouble never blocks another)
                 run.trouble(job.job_id, error)
                 return []
         case LaunchResult.UNCLEAR:
-            what = reply.evidence.text if reply.evidence is not None else "no answer"
-            what = redact(what, secret_values(job.spec))
-            run.trouble(job.job_id, Unavailable(f"launch of {effect.name}: {what}"))
+            text = reply.evidence.text if reply.evidence is not None else "no answer"
+            text = redact(text, secret_values(job.spec))
+            run.trouble(job.job_id, Unavailable(f"launch of {effect.name}: {text}"))
             return []
 
 
 def _adopt(run: TickRun, trainer: Trainer, job: Job, effect: LaunchTraining) -> Sequence[Event]:
-    """The name is in use: by us (an earlier call that was applied), or by a stranger."""
+    """Find out whose training has the name: ours, from a call that was applied, or a stranger's."""
     training = trainer.describe([effect.name]).get(effect.name)
     if training is None:
-        return []  # could not be read, or not yet: the next tick asks again
+        return []  # it could not be read, or is not visible yet: the next tick asks again
     if not is_ours(training, job):
-        whose = f"job {training.job_id}" if training.job_id else "somebody else"
-        reason = f"the training name {effect.name} is taken by {whose}"
+        owner = f"job {training.job_id}" if training.job_id else "a training that is not jobcore's"
+        reason = f"the training name {effect.name} is in use by {owner}"
         return [NameTaken(attempt=effect.attempt, reason=reason)]
     run.report.launched += 1
     return adoption_facts(training, job, effect.placement, run.settings.rules)
 
 
-def _stop_if_unwanted(run: TickRun, trainer: Trainer, job: Job, events: Sequence[Event]) -> None:
-    """Stop a training that was created while its job ended (the reaper does so if this dies)."""
-    accepted = [e for e in events if isinstance(e, LaunchAccepted)]
-    if not accepted or not job.status.is_terminal:
+# --- charge -----------------------------------------------------------------------------
+
+
+def _charge_shares(run: TickRun, snapshot: Snapshot, launching: Sequence[Job]) -> None:
+    """Charge shares for what was launched and what runs; with only one share nothing is written."""
+    launched: Counter[str] = Counter()
+    for job in launching:
+        if job.current is not None:
+            launched[job.spec.share] += job.current.placement.count
+    shares = chain((j.share for j in snapshot.waiting), (u.share for u in snapshot.usage))
+    if not launched or (len(launched) == 1 and all(share in launched for share in shares)):
         return
-    stop_training(run, trainer, job.job_id, training_name(job.job_id, accepted[0].attempt))
+    running: Counter[str] = Counter()
+    for use in snapshot.usage:
+        running[use.share] += use.running
+    charged = charge_usage(snapshot.shares, launched, running, run.now)
+    # A record that another tick saved meanwhile keeps that tick's charge: fairness is a matter of hours.
+    run.store.save_shares(charged)

@@ -1,19 +1,10 @@
-"""The ticks: stateless passes that bring what is stored and what is so together.
-
-Each tick reads what is due, asks the core what that state owes, does it, and
-saves the outcome. It may run twice, overlap another, die anywhere or come late:
-the next one finishes the work (see `_transitions` for why). Safety never rests
-on a clock or a lease; the lease of the launch tick only saves calls.
-
-The jobs of one tick touch each other only here, in the batch loop and in the
-limits. One job that cannot be read, or whose training makes the adapter raise,
-is reported and left for later; the others go on.
-"""
+"""Launch results and observations of one tick, grouped by pool, from which the scheduler learns."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from jobcore.failures.classify import parse_quota
 from jobcore.lifecycle.events import (
     Event,
     LaunchAccepted,
@@ -29,33 +20,32 @@ from jobcore.scheduling.pools import LATE
 
 from .run import TickRun
 
-__all__ = [
-    "PoolObservations",
-]
+__all__ = ["PoolObservations"]
+
+_LOSSES = (FailureClass.CAPACITY, FailureClass.QUOTA, FailureClass.SPOT_INTERRUPTED)
 
 
 class PoolObservations:
-    """What the answers of one pass teach about the pools; saved once per pool."""
+    """Launch results and observations of one tick, grouped by pool; saved once per pool."""
 
     def __init__(self, run: TickRun) -> None:
-        self.run = run
-        self.facts: dict[str, list[PoolFact]] = {}
-        self.teaches = False  # even about a pool of which nothing was known
+        self._run = run
+        self._facts: dict[str, list[PoolFact]] = {}
 
     def note_launch(self, job: Job, placement: Placement, event: Event, *, bet: bool) -> None:
-        """Note the answer to a launch."""
+        """Note the answer to a launch; *bet* says whether it was speculative."""
         if isinstance(event, LaunchAccepted):
             self._note(FactKind.ACCEPTED, job, placement, bet=bet)
         elif isinstance(event, LaunchRefused) and event.failure.scope is Scope.POOL:
             self._note(FactKind.REFUSED, job, placement, failure=event.failure)
 
     def note_look(self, job: Job, placement: Placement, event: Event) -> None:
-        """Note what a look at the training of *job*, as it was before, has shown."""
+        """Note what was observed of the training of *job*, which is given as it was before."""
         was_running = isinstance(job.state, InProgress)
         if isinstance(event, TrainingSeen):
             if event.running and not was_running:
                 self._note(FactKind.STARTED, job, placement)
-            elif not event.running and self.run.now - _launched_at(job) > LATE:
+            elif not event.running and self._run.now - _launched_at(job) > LATE:
                 self._note(FactKind.PENDING, job, placement)
         elif isinstance(event, TrainingEnded):
             failure = event.failure
@@ -76,6 +66,7 @@ class PoolObservations:
         over: bool = False,
         failure: Failure | None = None,
     ) -> None:
+        is_quota = failure is not None and failure.failure_class is FailureClass.QUOTA
         fact = PoolFact(
             job_id=job.job_id,
             attempt=job.attempt_number,
@@ -85,38 +76,38 @@ class PoolObservations:
             bet=bet,
             over=over,
             failure=failure,
+            quota=parse_quota(failure.text) if failure is not None and is_quota else None,
         )
-        self.facts.setdefault(placement.pool, []).append(fact)
-        self.teaches |= bet or failure is not None
+        self._facts.setdefault(placement.pool, []).append(fact)
 
     def save(self) -> None:
-        """Learn, with what is in use now, and save what is new; call it after the jobs are saved."""
-        if not self.facts:
+        """Learn from the facts and save the states that changed; call it after the jobs are saved."""
+        if not self._facts:
             return
-        store, known = self.run.store, self.run.store.pools()
-        if not self.teaches and not any(pool in known for pool in self.facts):
+        store = self._run.store
+        known = store.pools()
+        learning = {
+            pool: facts
+            for pool, facts in self._facts.items()
+            # Of a pool without a record, only a bet or a loss is worth one.
+            if pool in known or any(f.bet or f.failure is not None for f in facts)
+        }
+        if not learning:
             return
         usage = store.usage()
-        for pool, facts in self.facts.items():
-            state = known.get(pool)
-            if state is None:
-                if not any(f.bet or f.failure is not None for f in facts):
-                    continue
-                state = PoolState(name=pool)
-            learned = self.run.settings.scheduler.learn(
+        for pool, facts in learning.items():
+            state = known.get(pool) or PoolState(name=pool)
+            learned = self._run.settings.scheduler.learn(
                 state,
                 facts,
                 in_flight=sum(u.slots for u in usage if u.pool == pool),
                 running=sum(u.running for u in usage if u.pool == pool),
-                now=self.run.now,
-                limits=self.run.settings.limits,
+                now=self._run.now,
+                limits=self._run.settings.limits,
             )
             if learned is not state:
-                # Lost to another tick: it has learned the same, and the next answer teaches again.
+                # If another tick was faster, it has learned the same; the next answer teaches again.
                 store.save_pool(learned)
-
-
-_LOSSES = (FailureClass.CAPACITY, FailureClass.QUOTA, FailureClass.SPOT_INTERRUPTED)
 
 
 def _launched_at(job: Job) -> datetime:

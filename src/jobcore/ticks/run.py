@@ -1,13 +1,13 @@
-"""The ticks: stateless passes that bring what is stored and what is so together.
+"""
+What the ticks share: settings, report, and the steps read, apply and save.
 
-Each tick reads what is due, asks the core what that state owes, does it, and
-saves the outcome. It may run twice, overlap another, die anywhere or come late:
-the next one finishes the work (see `_transitions` for why). Safety never rests
-on a clock or a lease; the lease of the launch tick only saves calls.
+A tick reads the jobs that are due, derives what their state still owes, does it and saves the
+outcome. It may run twice, overlap another tick, be killed anywhere or come late; the next tick
+finishes the work (`jobcore.lifecycle.transitions` gives the argument). Safety never depends on a
+clock or a lease; the lease of the launch tick only saves calls.
 
-The jobs of one tick touch each other only here, in the batch loop and in the
-limits. One job that cannot be read, or whose training makes the adapter raise,
-is reported and left for later; the others go on.
+The jobs of one tick affect each other only through capacity and limits. A job that cannot be
+read, or whose training makes the adapter raise, is reported and left for later; the others go on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from jobcore.errors import CorruptRecord, Unavailable
 from jobcore.failures.default_rules import DEFAULT_RULES
 from jobcore.failures.rules import Rule
-from jobcore.lifecycle.events import Event, LaunchRefused, TimePassed
+from jobcore.lifecycle.events import Event, LaunchRefused
 from jobcore.lifecycle.model import Job, Status
 from jobcore.lifecycle.transitions import step
 from jobcore.ports import JobStore
@@ -27,17 +27,14 @@ from jobcore.redact import redact
 from jobcore.scheduling.limits import Limits
 from jobcore.scheduling.plan import DEFAULT_SCHEDULER, Scheduler
 
-__all__ = [
-    "Change",
-    "Settings",
-    "TickReport",
-    "TickRun",
-]
+__all__ = ["Change", "Settings", "TickReport", "TickRun"]
+
+_CONFLICTS_MAX = 5  # how often a job that keeps changing is read again within one tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change of a job, as it was saved, and the (last) event that made it; what a log line is made of."""
+    """One saved change of a job, for logs: the job after it, its status before, the last event."""
 
     job: Job
     before: Status
@@ -45,7 +42,7 @@ class Change:
 
     @property
     def note(self) -> str:
-        """Why, in the words of the job's timeline."""
+        """Why the job changed: the last note of its timeline."""
         return self.job.timeline[-1].note if self.job.timeline else ""
 
 
@@ -55,17 +52,17 @@ class Settings:
     How the ticks behave.
 
     Args:
-        limits: what the planner may use.
-        scheduler: what plans the launches and learns about the pools.
-        rules: how failures are classified; the first match wins.
-        launch_lease: how long a launch tick leaves another's launch alone. It saves a
-            call, nothing depends on it.
-        page: how many jobs a tick takes up at once; the monitor goes on with the next page.
-        launches_together: how many launches may be under way at once. Above 1 it is faster, and a
-            pool that turns out to be full may be asked so many times more.
+        limits: what the operator allows the planner.
+        scheduler: plans the launches and learns about pools.
+        rules: classify failures; the first match wins.
+        launch_lease: how long a launch tick leaves a launch alone that another tick has begun. It
+            saves a call; nothing depends on it.
+        page: how many jobs a tick reads at once; the monitor tick goes on with the next page.
+        launches_together: how many launches are committed and requested at once. A value above 1
+            is faster; a pool that turns out to be full is then asked up to that many times.
         on_change: called after each change was saved, never before.
-        on_trouble: called with a job id (or "") and what went wrong; nothing was lost.
-        go_on: asked before each piece of work; False ends the tick early (a Lambda's time).
+        on_trouble: called with a job id (or "") and a text that says what went wrong; no job is lost.
+        go_on: called before each piece of work; False ends the tick early (a Lambda's time is short).
     """
 
     limits: Limits = Limits()
@@ -81,7 +78,14 @@ class Settings:
 
 @dataclass(slots=True, kw_only=True)
 class TickReport:
-    """What a tick did, in numbers; *wake_at* is when time alone gives the next one work."""
+    """
+    What a tick did, in numbers.
+
+    Args:
+        wake_at: the earliest time at which time alone gives a tick work: the end of a back-off,
+            a deadline, a pool that may be tried again. None if there is none, or the store cannot
+            tell (see `jobcore.ports.JobStore.next_wake`).
+    """
 
     looked_at: int = 0
     changed: int = 0
@@ -92,9 +96,14 @@ class TickReport:
     troubles: int = 0
     wake_at: datetime | None = None
 
+    def wake_by(self, at: datetime | None) -> None:
+        """Bring *wake_at* forward to *at*, if that is earlier."""
+        if at is not None and (self.wake_at is None or at < self.wake_at):
+            self.wake_at = at
+
 
 class TickRun:
-    """One run of a tick: its settings, its report, and saving with a second look on conflict."""
+    """One run of a tick: its settings, its report, and compare-and-set with a retry on conflict."""
 
     def __init__(self, store: JobStore, settings: Settings, now: datetime) -> None:
         self.store = store
@@ -102,12 +111,13 @@ class TickRun:
         self.now = now
         self.report = TickReport()
 
-    def trouble(self, job_id: str, what: object) -> None:
+    def trouble(self, job_id: str, error: object) -> None:
+        """Count and report something that went wrong; secrets are redacted."""
         self.report.troubles += 1
-        self.settings.on_trouble(job_id, redact(f"{type(what).__name__}: {what}"))
+        self.settings.on_trouble(job_id, redact(f"{type(error).__name__}: {error}"))
 
     def read(self, job_ids: Sequence[str]) -> dict[str, Job]:
-        """Read jobs, in the order asked for; a record that cannot be read is reported and left out."""
+        """Read jobs, in the order of *job_ids*; a record that cannot be read is reported and left out."""
         wanted = list(job_ids)
         while wanted:
             try:
@@ -124,8 +134,11 @@ class TickRun:
         """
         Apply events to jobs and save the changed ones with one write.
 
-        A job that somebody else saved meanwhile is read again and its events applied
-        again, one job at a time. Returns the jobs as they are stored now, in order.
+        A job that was saved by another process meanwhile is read again and its events are applied
+        again, one job at a time.
+
+        Returns:
+            The jobs as they are stored now, in order.
         """
         after: list[Job] = []
         dirty: list[tuple[int, Job, Sequence[Event], Event]] = []
@@ -146,7 +159,7 @@ class TickRun:
         return after
 
     def _stepped(self, job: Job, events: Sequence[Event]) -> tuple[Job, Event | None]:
-        """Apply *events*; give the last one that changed the job, too, or None."""
+        """Apply *events*; return the job and the last event that changed it, or None."""
         cause = None
         for event in events:
             after = step(job, event, now=self.now).job
@@ -155,13 +168,14 @@ class TickRun:
         return job, cause
 
     def _again(self, stale: Job, events: Sequence[Event]) -> Job:
-        for _ in range(5):
+        for _ in range(_CONFLICTS_MAX):
             fresh = self.read([stale.job_id]).get(stale.job_id)
             if fresh is None:
                 return stale
             facts = events
             if fresh.status is not stale.status:
-                # A launch that met Launching was refused; since then a stop wants the name used up.
+                # The refusal answered a launch of the old state. If the job is Stopping now, the
+                # name still has to be reserved, so a late refusal must not end it.
                 facts = [event for event in events if not isinstance(event, LaunchRefused)]
             moved, cause = self._stepped(fresh, facts)
             if cause is None:
@@ -176,6 +190,3 @@ class TickRun:
     def _changed(self, before: Job, job: Job, cause: Event) -> None:
         self.report.changed += 1
         self.settings.on_change(Change(job=job, before=before.state.status, event=cause))
-
-
-_TIME_PASSED = TimePassed()

@@ -1,17 +1,8 @@
-"""The ticks: stateless passes that bring what is stored and what is so together.
-
-Each tick reads what is due, asks the core what that state owes, does it, and
-saves the outcome. It may run twice, overlap another, die anywhere or come late:
-the next one finishes the work (see `_transitions` for why). Safety never rests
-on a clock or a lease; the lease of the launch tick only saves calls.
-
-The jobs of one tick touch each other only here, in the batch loop and in the
-limits. One job that cannot be read, or whose training makes the adapter raise,
-is reported and left for later; the others go on.
-"""
+"""Registering jobs, and applying the requests of people to stored jobs."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,16 +13,12 @@ from jobcore.lifecycle.model import Job, Spec, new_job
 from jobcore.lifecycle.transitions import Step, step
 from jobcore.ports import Added, JobStore
 
-__all__ = [
-    "Submission",
-    "apply_request",
-    "submit",
-]
+__all__ = ["Submission", "apply_request", "submit"]
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What became of one job of a submission."""
+    """One job of a submission, and whether it was created, was there already, or clashed."""
 
     job: Job
     added: Added
@@ -49,7 +36,7 @@ def submit(
     Register jobs as New, each at most once, all with one write.
 
     Args:
-        held_by: who wants them Held from the beginning; a release lets them go.
+        held_by: the name of the person who wants them Held from the beginning; a release lets them go.
         job_ids: one for each spec, from `job_id_from_token` (then a repeated call finds
             the jobs of the first) or `job_id_from_bytes`.
 
@@ -61,7 +48,7 @@ def submit(
         msg = f"job_ids: expected one for each of {len(specs)} specs, got {len(job_ids)}"
         raise ValueError(msg)
     if len(set(job_ids)) != len(job_ids):
-        twice = next(i for i in job_ids if job_ids.count(i) > 1)
+        twice = next(job_id for job_id, count in Counter(job_ids).items() if count > 1)
         msg = f"job_ids: {twice} occurs twice in one submission; give each job a key of its own"
         raise ValueError(msg)
     # A microsecond apart, so that the jobs of a sweep keep their order among equals.
@@ -79,13 +66,13 @@ def apply_request(
     job_id: str, event: Event, *, store: JobStore, now: datetime, tries: int = 10
 ) -> Step | None:
     """
-    Apply what a person asks (stop, hold, release) to a stored job.
+    Apply a person's request (stop, hold, release) to a stored job.
 
     Returns:
         The step that was saved, or was ignored or refused; None if there is no such job.
 
     Raises:
-        Unavailable: the store did not answer, or others changed the job *tries* times in between.
+        Unavailable: the store did not answer, or the job was changed *tries* times in between.
     """
     for _ in range(tries):
         job = store.get([job_id]).get(job_id)
