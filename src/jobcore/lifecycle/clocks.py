@@ -24,18 +24,19 @@ __all__ = [
     "has_clocks",
 ]
 
-#: The trainer enforces run_at_most; the core steps in this long after (SageMaker: 120 s to stop, plus upload).
+#: The trainer enforces run_at_most. The core stops the training only this long after, so that the
+#: trainer has time for its own stop (SIGTERM, up to two minutes, then the upload of results).
 RUN_AT_MOST_GRACE = timedelta(minutes=5)
 
 
 def clock_run_out(job: Job, now: datetime) -> StopCause | None:
-    """Say which of the three clocks has run out in this state, if any."""
+    """Return the clock that has run out in this state; None if none has."""
     deadline = deadline_of(job)
     return deadline[1] if deadline is not None and deadline[0] <= now else None
 
 
 def has_clocks(job: Job) -> bool:
-    """Say whether a clock runs for the job; else time alone takes it nowhere, and `TimePassed` is no news."""
+    """Tell whether the job has any clock. Without one `TimePassed` never changes it."""
     clocks = job.spec.clocks
     return (
         clocks.wait_at_most is not None
@@ -45,7 +46,7 @@ def has_clocks(job: Job) -> bool:
 
 
 def deadline_of(job: Job) -> tuple[datetime, StopCause] | None:
-    """Find the earliest deadline of this state and the clock it belongs to."""
+    """Return the earliest deadline of this state and the clock it belongs to; None if there is none."""
     if not has_clocks(job):
         return None
     clocks = job.spec.clocks

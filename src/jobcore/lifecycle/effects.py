@@ -14,15 +14,12 @@ from enum import StrEnum
 
 from .clocks import deadline_of
 from .model import (
-    Completed,
-    Failed,
     Held,
     Job,
     Launching,
     New,
     OutboxEntry,
     Placement,
-    Stopped,
     Stopping,
 )
 from .names import training_name
@@ -40,9 +37,22 @@ __all__ = [
 ]
 
 
+class Tick(StrEnum):
+    """The kinds of tick for which a store has an index of the jobs that are due."""
+
+    LAUNCH = "launch"
+    MONITOR = "monitor"
+    NOTIFY = "notify"
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchTraining:
-    """Create the training *name*, or adopt it. With *to_stop*, only to use the name up."""
+    """
+    Create the training *name*, or adopt it.
+
+    Args:
+        to_stop: the name only has to be reserved, because the job is being stopped.
+    """
 
     name: str
     attempt: int
@@ -52,7 +62,7 @@ class LaunchTraining:
 
 @dataclass(frozen=True, slots=True)
 class ObserveTraining:
-    """Look how the training *name* is."""
+    """Describe the training *name*."""
 
     name: str
     attempt: int
@@ -60,7 +70,7 @@ class ObserveTraining:
 
 @dataclass(frozen=True, slots=True)
 class StopTraining:
-    """Ask the trainer to stop *name*."""
+    """Ask the trainer to stop the training *name*."""
 
     name: str
     attempt: int
@@ -78,11 +88,11 @@ Effect = LaunchTraining | ObserveTraining | StopTraining | Announce
 
 def owed(job: Job) -> tuple[Effect, ...]:
     """
-    List what the job's state still owes the world.
+    List the effects that the job's state still requires.
 
     Repeating an effect is harmless: each is keyed by the training's name or the event's id.
     """
-    announcements = tuple([Announce(entry) for entry in job.outbox]) if job.outbox else ()
+    announcements = tuple(Announce(entry) for entry in job.outbox)
     attempt = job.current
     if attempt is None:
         return announcements
@@ -99,32 +109,32 @@ def owed(job: Job) -> tuple[Effect, ...]:
 
 def due_at(job: Job, tick: Tick) -> datetime | None:
     """
-    Say from when on *tick* has something to do for the job; None for nothing.
+    Return the time from which *tick* has work with the job; None if it has none.
 
-    Stores index this, so that a tick's cost follows the work due and not the history.
+    Stores index this, so that the cost of a tick follows the work that is due and not the history.
     """
     if tick is Tick.NOTIFY:
         return job.outbox[0].at if job.outbox else None
     state = job.state
-    to_launch = not state.known if isinstance(state, Stopping) else isinstance(state, Launching)
+    is_launch_owed = isinstance(state, Launching) or (
+        isinstance(state, Stopping) and not state.known
+    )
     if tick is Tick.LAUNCH:
-        return state.since if to_launch else None
-    if to_launch or isinstance(state, _OVER):
+        return state.since if is_launch_owed else None
+    if is_launch_owed or state.status.is_terminal:
         return None
-    if isinstance(state, _IDLE):
+    if isinstance(state, New | Held):
         deadline = deadline_of(job)
         return deadline[0] if deadline is not None else None
     return state.since
 
 
-_OVER = (Completed, Failed, Stopped)
-
-
-_IDLE = (New, Held)
-
-
 def wake_at(job: Job) -> datetime | None:
-    """Say when time alone changes what can be done with the job: a back-off's end or a deadline."""
+    """
+    Return the time at which time alone changes what can be done with the job.
+
+    That is the end of a back-off or a deadline; None if there is neither.
+    """
     times = []
     if isinstance(job.state, New) and job.state.not_before is not None:
         times.append(job.state.not_before)
@@ -132,11 +142,3 @@ def wake_at(job: Job) -> datetime | None:
     if deadline is not None:
         times.append(deadline[0])
     return min(times, default=None)
-
-
-class Tick(StrEnum):
-    """The three kinds of pass over the jobs; each has an index of the jobs it has to look at."""
-
-    LAUNCH = "launch"
-    MONITOR = "monitor"
-    NOTIFY = "notify"

@@ -1,51 +1,9 @@
-"""The life of a job: the table, its one interpreter, and what each state owes the world.
+"""
+What the cells of the transition table do: each handler turns a job and an event into the job after it.
 
-Theory of operation
-===================
-
-A job is in one of nine states. Three are terminal (Completed, Failed, Stopped)
-and never left. Four are *active* (Launching, Launched, InProgress, Stopping): in
-them a training exists in the trainer, or may exist. In New and Held none does.
-
-`TRANSITIONS` is total: for every status and every kind of event it has a cell,
-and a cell says one of three things.
-
-* ``Go``: run this handler; it leads to one of these statuses.
-* ``Ignore``: the fact is late, repeated, or changes nothing, because of this.
-* ``Refuse``: a person asked for something that cannot be, because of this.
-
-Everything that changes a job's state is in this file. `step` is the only
-interpreter. It is pure: it gets the time as an argument and returns the new job.
-
-Outputs belong to states, not to transitions. What a job still needs done
-(`owed`), when it needs a look (`due_at`) and when time alone changes it
-(`wake_at`) are functions of the stored state. A process may therefore die
-between any two instructions: the next one reads the state and knows what is
-owed. Doing it twice is harmless, because every effect is keyed by the job and
-the attempt, which is the training's name.
-
-Five rules carry the promise that a job has at most one live training and is
-never lost. They are why the table looks as it does.
-
-1. *Intent before effect.* New becomes Launching, and that is saved, before the
-   trainer is asked for anything.
-2. *Rule A.* The attempt number grows only after that attempt's training was seen
-   terminal, or somebody else's was seen under its name. A training that is
-   not found is launched again under the same name, so there cannot be two; a
-   launch that was definitely refused leaves the number as it is.
-3. *Rule B.* A stop that meets Launching goes to Stopping with ``known=False``: the
-   name is used up first (create or adopt), then the training is stopped. Else a
-   create request that arrives late would start a training that nobody watches.
-4. *Stopped* is written only if a stop was asked for, and only when the trainer
-   says that the training is over. A stop request is never taken back.
-5. *The outbox is in the same write.* Whatever ends a job also records the message
-   owed, with an id that is a function of the event.
-
-Two ticks may overlap. One of them may be refused (no capacity) and the other
-accepted, for the same attempt. The job may then be New or Held when
-``LaunchAccepted`` arrives for the attempt to come: the training exists, so the
-job adopts it and becomes Launched. If it has been Stopped by then, the tick stops
-the training, and the reaper does so if that tick dies.
+A handler returns the new job, or a text that says why the event changes nothing. It is called by
+`jobcore.lifecycle.step` only, which has checked that the event is about the job's current attempt.
+`jobcore.lifecycle.transitions` has the table and the rules that these functions follow.
 """
 
 from __future__ import annotations
@@ -124,30 +82,27 @@ __all__ = [
     "time_waiting",
 ]
 
-#: A training that the trainer says it does not have counts as gone after this long;
-#: right after a create, a read may not see it yet.
+#: A training that the trainer does not know counts as gone after this long. Right after a create, a
+#: read may not see it yet (reads of training services are eventually consistent).
 MISSING_BELIEVED_AFTER = timedelta(minutes=2)
-
-
-#: Texts kept in the record beside the last failure's own: one line each.
+#: Longest text kept in the record beside the last failure's own: one line.
 REASON_KEPT_CHARS_MAX = 200
+_FIRST_MARKS_KEPT = 5  # of a timeline that is too long
 
-
-# A handler returns the job after the event, or says why the event changes nothing.
+#: Returns the job after the event, or why the event changes nothing.
 Handler = Callable[[Job, Any, Any, datetime], "Job | str"]
 
 
 def _moved(job: Job, state: State, now: datetime, note: str, **changes: Any) -> Job:
-    """Build *job* in *state*, with its line in the timeline."""
+    """Build *job* in *state*, with a line in its timeline."""
     number = _number_of(state, job)
     mark = Mark(at=now, status=state.status, attempt=number, note=note[:REASON_KEPT_CHARS_MAX])
     timeline = (*job.timeline, mark)
     if len(timeline) > TIMELINE_KEPT_MAX:
-        # The beginning tells what was asked, the end what is so; drop from the middle.
-        timeline = (*timeline[:5], *timeline[5 - TIMELINE_KEPT_MAX :])
-    if changes:
-        return replace(job, state=state, timeline=timeline, **changes)
-    return replace(job, state=state, timeline=timeline)
+        # Keep how the job began and its recent past; drop from the middle.
+        first = _FIRST_MARKS_KEPT
+        timeline = (*timeline[:first], *timeline[first - TIMELINE_KEPT_MAX :])
+    return replace(job, state=state, timeline=timeline, **changes)
 
 
 def _number_of(state: State, job: Job) -> int:
@@ -158,9 +113,11 @@ def _number_of(state: State, job: Job) -> int:
 
 
 def _announced(job: Job, status: Status, now: datetime, reason: str) -> tuple[OutboxEntry, ...]:
-    """Give the outbox with the message for *status*; one id per event, whoever computes it."""
+    """Add the message for *status* to the outbox. Its id is a function of the event, so a repetition has the same."""
     event_id = f"{job.job_id}/{job.attempt_number}/{status}"
-    if not status.is_terminal:  # a job can be held more than once
+    if (
+        not status.is_terminal
+    ):  # a job can be held more than once; the version tells the holds apart
         event_id += f"/{job.version}"
     reason = reason[:REASON_KEPT_CHARS_MAX]
     return (*job.outbox, OutboxEntry(event_id=event_id, status=status, at=now, reason=reason))
@@ -169,11 +126,13 @@ def _announced(job: Job, status: Status, now: datetime, reason: str) -> tuple[Ou
 def _over(
     job: Job, state: Completed | Failed | Stopped, now: datetime, note: str, **changes: Any
 ) -> Job:
+    """End the job, with the message that it owes."""
     outbox = _announced(job, state.status, now, note)
     return _moved(job, state, now, note, outbox=outbox, hold_next=False, **changes)
 
 
 def _timed_out(job: Job, cause: StopCause, now: datetime) -> Job:
+    """Fail the job because one of its clocks ran out."""
     text = {
         StopCause.WAIT_AT_MOST: f"waited longer than wait_at_most ({job.spec.clocks.wait_at_most})",
         StopCause.RUN_AT_MOST: f"ran longer than run_at_most ({job.spec.clocks.run_at_most})",
@@ -192,7 +151,7 @@ def _timed_out(job: Job, cause: StopCause, now: datetime) -> Job:
 def _held(
     job: Job, attempt: int, code: HoldCode, reason: str, now: datetime, *, tell: bool = True
 ) -> Job:
-    """Hold the job; a person is told unless a person did it, or was told of another job."""
+    """Hold the job; with *tell*, its owner is notified."""
     reason = reason[:REASON_KEPT_CHARS_MAX]
     state = Held(since=now, attempt=attempt, code=code, reason=reason)
     outbox = _announced(job, Status.HELD, now, reason) if tell else job.outbox
@@ -200,7 +159,7 @@ def _held(
 
 
 def _after_failure(job: Job, failure: Failure, next_attempt: int, now: datetime) -> Job:
-    """Retry, hold or give up: the one place where a failure is answered."""
+    """Retry, hold or give up, as `jobcore.lifecycle.retry` decides."""
     decision = retry(job, failure, now=now)
     note = f"{failure.failure_class}: {failure.headline}"
     if isinstance(decision, GiveUp):
@@ -219,6 +178,7 @@ def _after_failure(job: Job, failure: Failure, next_attempt: int, now: datetime)
 
 
 def begin_launch(job: Job, state: New, event: LaunchDecided, now: datetime) -> Job | str:
+    """A plan chose the job: record the intent."""
     if state.not_before is not None and now < state.not_before:
         return "the job is backing off; the plan was made of an older snapshot"
     attempt = Attempt(number=state.attempt, placement=event.placement, launching_at=now)
@@ -231,11 +191,13 @@ def begin_launch(job: Job, state: New, event: LaunchDecided, now: datetime) -> J
 
 
 def accept_launch(job: Job, state: Launching, event: LaunchAccepted, now: datetime) -> Job:
+    """The training was created."""
     attempt = replace(state.attempt, launched_at=now)
     return _moved(job, Launched(since=now, attempt=attempt), now, "")
 
 
 def adopt_training(job: Job, state: New | Held, event: LaunchAccepted, now: datetime) -> Job:
+    """The training exists although the job does not expect one: adopt it. A held job is held again after it."""
     attempt = Attempt(
         number=state.attempt, placement=event.placement, launching_at=now, launched_at=now
     )
@@ -250,14 +212,17 @@ def adopt_training(job: Job, state: New | Held, event: LaunchAccepted, now: date
 
 
 def refuse_launch(job: Job, state: Launching, event: LaunchRefused, now: datetime) -> Job:
+    """The training was not created."""
     return _after_failure(job, event.failure, state.attempt.number, now)
 
 
 def name_taken(job: Job, state: Launching, event: NameTaken, now: datetime) -> Job:
+    """A training that is not ours has the name: only a person can decide what to do."""
     return _held(job, state.attempt.number, HoldCode.NAME_TAKEN, event.reason, now)
 
 
 def accept_to_stop(job: Job, state: Stopping, event: LaunchAccepted, now: datetime) -> Job | str:
+    """The name is reserved now, so the training can be stopped."""
     if state.known:
         return "the training is known already"
     return replace(job, state=replace(state, known=True))
@@ -266,15 +231,16 @@ def accept_to_stop(job: Job, state: Stopping, event: LaunchAccepted, now: dateti
 def nothing_to_stop(
     job: Job, state: Stopping, event: LaunchRefused | NameTaken, now: datetime
 ) -> Job | str:
+    """No training exists and none can appear: the stop is complete."""
     if state.known:
         return "the training is known; the refusal is late"
     if isinstance(event, LaunchRefused) and event.failure.failure_class is FailureClass.THROTTLE:
-        return "asked too fast, which says nothing of the name; it is asked again"
+        return "the request was throttled, which does not reserve the name; it is repeated"
     return _stopped(job, state, now, "no training existed")
 
 
 def _stopped(job: Job, state: Stopping, now: datetime, note: str) -> Job:
-    """End a job whose training is over and was to be stopped."""
+    """End a job whose training was stopped, by a person or by a clock."""
     if state.cause is StopCause.USER:
         by = job.stop.by if job.stop is not None else "?"
         return _over(job, Stopped(since=now), now, f"stopped by {by}; {note}")
@@ -284,6 +250,7 @@ def _stopped(job: Job, state: Stopping, now: datetime, note: str) -> Job:
 def see_training(
     job: Job, state: Launching | Launched | InProgress, event: TrainingSeen, now: datetime
 ) -> Job | str:
+    """The training was observed."""
     attempt = state.attempt
     if event.running and not isinstance(state, InProgress):
         attempt = replace(
@@ -302,19 +269,21 @@ def see_training(
 
 
 def see_stopping(job: Job, state: Stopping, event: TrainingSeen, now: datetime) -> Job | str:
+    """The training was observed while it is being stopped."""
     if state.known and state.missing_since is None:
         return "nothing new"
     return replace(job, state=replace(state, known=True, missing_since=None))
 
 
 def _shortened(attempt: Attempt) -> Attempt:
-    """Keep one line of an older attempt's failure: the record is written at every transition."""
+    """Keep one line of an older attempt's failure: the whole record is written at every transition."""
     if attempt.failure is None or len(attempt.failure.text) <= REASON_KEPT_CHARS_MAX:
         return attempt
     return replace(attempt, failure=replace(attempt.failure, text=attempt.failure.headline))
 
 
 def end_training(job: Job, state: Active, event: TrainingEnded, now: datetime) -> Job:
+    """The training is over: complete, or answer the failure."""
     attempt = replace(
         state.attempt,
         started_at=event.started_at or state.attempt.started_at,
@@ -326,16 +295,9 @@ def end_training(job: Job, state: Active, event: TrainingEnded, now: datetime) -
     if job.attempts:
         attempts = (*map(_shortened, job.attempts), attempt)[-ATTEMPTS_KEPT_MAX:]
     waiting_since = now if attempt.started_at is not None else job.waiting_since
-    if event.outcome is Status.COMPLETED:  # most end so: all at once
-        return _over(
-            job,
-            Completed(since=now),
-            now,
-            "",
-            attempts=attempts,
-            waiting_since=waiting_since,
-        )
     job = replace(job, attempts=attempts, waiting_since=waiting_since)
+    if event.outcome is Status.COMPLETED:
+        return _over(job, Completed(since=now), now, "")
     assert event.failure is not None  # TrainingEnded checks it
     if isinstance(state, Stopping):
         return _stopped(job, state, now, f"training {event.outcome}")
@@ -345,6 +307,7 @@ def end_training(job: Job, state: Active, event: TrainingEnded, now: datetime) -
 def miss_training(
     job: Job, state: Launched | InProgress | Stopping, event: TrainingMissing, now: datetime
 ) -> Job | str:
+    """The trainer does not know the training."""
     if isinstance(state, Stopping) and not state.known:
         return "not created yet"
     if state.missing_since is None:
@@ -352,20 +315,21 @@ def miss_training(
     if now - state.missing_since < MISSING_BELIEVED_AFTER:
         return "missing, not for long enough to believe it"
     if isinstance(state, Stopping):
-        # Rule B: use the name up, so that nothing can appear under it later.
+        # Rule B: reserve the name, so that no training can appear under it later.
         return replace(job, state=replace(state, known=False, missing_since=None))
-    # Rule A: never seen terminal, so the same name again, which cannot run twice.
+    # Rule A: the training was never seen terminal. The same name again cannot run twice.
     return _moved(
         job,
         Launching(since=now, attempt=state.attempt),
         now,
         "the trainer does not know the training any more; launched again under the same name",
-        # One that ran begins to wait anew, else the wait clock would count the time it ran.
+        # Without this the wait clock would count the time for which the training ran.
         waiting_since=now if isinstance(state, InProgress) else job.waiting_since,
     )
 
 
 def stop_waiting(job: Job, state: New | Held, event: StopRequested, now: datetime) -> Job:
+    """No training exists: the job is over at once."""
     job = replace(job, stop=StopRequest(at=now, by=event.by[:REASON_KEPT_CHARS_MAX]))
     return _over(job, Stopped(since=now), now, f"stopped by {event.by}; no training existed")
 
@@ -373,6 +337,7 @@ def stop_waiting(job: Job, state: New | Held, event: StopRequested, now: datetim
 def stop_active(
     job: Job, state: Launching | Launched | InProgress, event: StopRequested, now: datetime
 ) -> Job:
+    """A training exists, or may: stop it first."""
     job = replace(job, stop=StopRequest(at=now, by=event.by[:REASON_KEPT_CHARS_MAX]))
     return _stopping(job, state, StopCause.USER, now, f"asked for by {event.by}")
 
@@ -390,9 +355,9 @@ def _stopping(
 
 
 def stop_again(job: Job, state: Stopping, event: StopRequested, now: datetime) -> Job | str:
+    """A clock was stopping the training; the person's request makes the outcome Stopped."""
     if job.stop is not None:
         return "it is being stopped already"
-    # A clock was stopping it; now a person wants it too, and is told Stopped.
     return replace(
         job,
         stop=StopRequest(at=now, by=event.by[:REASON_KEPT_CHARS_MAX]),
@@ -401,18 +366,21 @@ def stop_again(job: Job, state: Stopping, event: StopRequested, now: datetime) -
 
 
 def hold_waiting(job: Job, state: New, event: HoldRequested, now: datetime) -> Job:
+    """Hold a job that waits."""
     reason = event.reason or f"held by {event.by}"
     return _held(job, state.attempt, event.code, reason, now, tell=event.tell)
 
 
 def hold_next(job: Job, state: Active, event: HoldRequested, now: datetime) -> Job | str:
+    """Let the training go on, and hold the job before its next attempt."""
     if job.hold_next:
         return "it will be held before its next attempt already"
     return replace(job, hold_next=True)
 
 
 def release_held(job: Job, state: Held, event: ReleaseRequested, now: datetime) -> Job:
-    # Somebody else's training has the name, so ours can never exist: the next number is safe.
+    """Let a held job wait for capacity again."""
+    # Another's training has the name, so a training of ours cannot exist: the next number is safe.
     number = state.attempt + (state.code is HoldCode.NAME_TAKEN)
     return _moved(
         job, New(since=now, attempt=number), now, f"released by {event.by}", waiting_since=now
@@ -420,6 +388,7 @@ def release_held(job: Job, state: Held, event: ReleaseRequested, now: datetime) 
 
 
 def release_backoff(job: Job, state: New, event: ReleaseRequested, now: datetime) -> Job | str:
+    """End the back-off."""
     if state.not_before is None or state.not_before <= now:
         return "it is not held and does not back off"
     return _moved(
@@ -431,12 +400,14 @@ def release_backoff(job: Job, state: New, event: ReleaseRequested, now: datetime
 
 
 def release_next(job: Job, state: Active, event: ReleaseRequested, now: datetime) -> Job | str:
+    """Take a hold back that was not reached yet."""
     if not job.hold_next:
         return "it is not held"
     return replace(job, hold_next=False)
 
 
 def time_waiting(job: Job, state: New | Held, event: TimePassed, now: datetime) -> Job | str:
+    """A clock ran out while no training existed: fail."""
     cause = clock_run_out(job, now)
     return "no clock has run out" if cause is None else _timed_out(job, cause, now)
 
@@ -444,6 +415,7 @@ def time_waiting(job: Job, state: New | Held, event: TimePassed, now: datetime) 
 def time_active(
     job: Job, state: Launching | Launched | InProgress, event: TimePassed, now: datetime
 ) -> Job | str:
+    """A clock ran out while a training exists, or may: stop it first."""
     cause = clock_run_out(job, now)
     if cause is None:
         return "no clock has run out"
@@ -451,7 +423,8 @@ def time_active(
 
 
 def clear_message(job: Job, state: State, event: MessagePublished, now: datetime) -> Job | str:
-    left = tuple([entry for entry in job.outbox if entry.event_id != event.event_id])
+    """The message was published."""
+    left = tuple(entry for entry in job.outbox if entry.event_id != event.event_id)
     if len(left) == len(job.outbox):
         return "the message was published already"
     return replace(job, outbox=left)

@@ -1,51 +1,42 @@
-"""The life of a job: the table, its one interpreter, and what each state owes the world.
+"""
+The transition table of a job, and its interpreter.
 
-Theory of operation
-===================
+A job is in one of nine states. Three are terminal (Completed, Failed, Stopped) and never left. Four
+are *active* (Launching, Launched, InProgress, Stopping): in them a training exists in the trainer,
+or may exist. In New and Held none does.
 
-A job is in one of nine states. Three are terminal (Completed, Failed, Stopped)
-and never left. Four are *active* (Launching, Launched, InProgress, Stopping): in
-them a training exists in the trainer, or may exist. In New and Held none does.
-
-`TRANSITIONS` is total: for every status and every kind of event it has a cell,
-and a cell says one of three things.
+`TRANSITIONS` is total: it has a cell for every status and every kind of event. A cell is one of:
 
 * ``Go``: run this handler; it leads to one of these statuses.
-* ``Ignore``: the fact is late, repeated, or changes nothing, because of this.
-* ``Refuse``: a person asked for something that cannot be, because of this.
+* ``Ignore``: the fact is late, repeated, or changes nothing; the cell says why.
+* ``Refuse``: a person asked for something impossible; the cell says why.
 
-Everything that changes a job's state is in this file. `step` is the only
-interpreter. It is pure: it gets the time as an argument and returns the new job.
+Everything that changes a job's state is in this file and in ``handlers``, whose functions the cells
+name. `step` is the only interpreter. It is pure: the time is an argument, the result is a new job.
 
-Outputs belong to states, not to transitions. What a job still needs done
-(`owed`), when it needs a look (`due_at`) and when time alone changes it
-(`wake_at`) are functions of the stored state. A process may therefore die
-between any two instructions: the next one reads the state and knows what is
-owed. Doing it twice is harmless, because every effect is keyed by the job and
-the attempt, which is the training's name.
+Effects belong to states, not to transitions. `owed`, `due_at` and `wake_at` (in ``effects``) are
+functions of the stored state. A process may therefore die between any two instructions: the next
+one reads the state and derives the same effects. Repeating an effect is harmless, because it is
+keyed by the job and the attempt, which is the training's name.
 
-Five rules carry the promise that a job has at most one live training and is
-never lost. They are why the table looks as it does.
+Five rules guarantee that a job has at most one live training and is never lost.
 
-1. *Intent before effect.* New becomes Launching, and that is saved, before the
-   trainer is asked for anything.
-2. *Rule A.* The attempt number grows only after that attempt's training was seen
-   terminal, or somebody else's was seen under its name. A training that is
-   not found is launched again under the same name, so there cannot be two; a
-   launch that was definitely refused leaves the number as it is.
-3. *Rule B.* A stop that meets Launching goes to Stopping with ``known=False``: the
-   name is used up first (create or adopt), then the training is stopped. Else a
-   create request that arrives late would start a training that nobody watches.
-4. *Stopped* is written only if a stop was asked for, and only when the trainer
-   says that the training is over. A stop request is never taken back.
-5. *The outbox is in the same write.* Whatever ends a job also records the message
-   owed, with an id that is a function of the event.
+1. *Intent before effect.* New becomes Launching, and that is saved, before the trainer is called.
+2. *Rule A.* The attempt number grows only after that attempt's training was seen terminal, or a
+   stranger's training was seen under its name. A training that is not found is launched again under
+   the same name, so there cannot be two. A launch that was definitely refused keeps the number.
+3. *Rule B.* A stop that meets Launching goes to Stopping with ``known=False``: the name is reserved
+   first (create or adopt), then the training is stopped. Otherwise a create request that arrives
+   late would start a training that no tick watches.
+4. *Stopped* is written only if a stop was requested, and only when the trainer says that the
+   training is over. A stop request is never withdrawn.
+5. *The outbox is in the same write.* The step that ends a job also records the message owed, with
+   an id that is a function of the event.
 
-Two ticks may overlap. One of them may be refused (no capacity) and the other
-accepted, for the same attempt. The job may then be New or Held when
-``LaunchAccepted`` arrives for the attempt to come: the training exists, so the
-job adopts it and becomes Launched. If it has been Stopped by then, the tick stops
-the training, and the reaper does so if that tick dies.
+Two launch ticks may overlap: for the same attempt, the trainer may refuse one (no capacity) and
+accept the other. The job may then be New or Held when ``LaunchAccepted`` arrives for the attempt to
+come. The training exists, so the job adopts it and becomes Launched. If the job has been Stopped by
+then, the tick stops the training; the reaper does so if that tick dies.
 """
 
 from __future__ import annotations
