@@ -24,27 +24,10 @@ from jobcore.lifecycle.model import Job, Json, Placement, Status
 from jobcore.lifecycle.records import GroupKey, GroupTally, PoolState, ShareUsage
 
 __all__ = [
-    "Added",
-    "Clock",
-    "Due",
-    "Evidence",
-    "JobQuery",
-    "JobStore",
-    "LaunchReply",
-    "LaunchRequest",
-    "LaunchResult",
-    "Message",
-    "Notifier",
-    "Page",
-    "Trainer",
-    "Training",
-    "TrainingState",
-    "Usage",
-    "Waiting",
-    "order_key",
-    "usage_of",
-    "waiting_of",
-]
+    "Added", "Clock", "Due", "Evidence", "JobQuery", "JobStore", "LaunchReply", "LaunchRequest",
+    "LaunchResult", "Message", "Notifier", "Page", "Trainer", "Training", "TrainingState",
+    "Usage", "Waiting", "order_key", "usage_of", "waiting_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

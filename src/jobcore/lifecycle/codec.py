@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from jobcore.errors import CorruptRecord
 
@@ -22,17 +23,10 @@ from .failure import Failure, FailureClass, Retryable, Scope
 from .model import (
     Attempt,
     Clocks,
-    Completed,
-    Failed,
-    Held,
     HoldCode,
-    InProgress,
     Job,
     Json,
-    Launched,
-    Launching,
     Mark,
-    New,
     OutboxEntry,
     Placement,
     RetryPolicy,
@@ -40,32 +34,16 @@ from .model import (
     State,
     Status,
     StopCause,
-    Stopped,
-    Stopping,
     StopRequest,
 )
 from .names import ATTEMPTS_MAX
 from .records import GroupTally, PoolState, ShareUsage
 
 __all__ = [
-    "SCHEMA",
-    "UNREADABLE",
-    "decode_job",
-    "decode_pool",
-    "decode_share",
-    "decode_spec",
-    "decode_tally",
-    "digest",
-    "encode_job",
-    "encode_pool",
-    "encode_share",
-    "encode_spec",
-    "encode_tally",
-    "from_micros",
-    "readable",
-    "spec_hash",
-    "to_micros",
-]
+    "SCHEMA", "UNREADABLE", "decode_job", "decode_pool", "decode_share", "decode_spec",
+    "decode_tally", "digest", "encode_job", "encode_pool", "encode_share", "encode_spec",
+    "encode_tally", "from_micros", "readable", "spec_hash", "to_micros",
+]  # fmt: skip
 
 
 def digest(document: Json) -> str:
@@ -154,6 +132,14 @@ def _whole(value: Any) -> int:
         msg = f"expected a whole number, got {type(value).__name__}"
         raise TypeError(msg)
     return value
+
+
+def _fraction(value: Any) -> float:
+    """Read a number that need not be whole; a store may give 1.0 back as 1."""
+    if type(value) not in (int, float) or not math.isfinite(value):
+        msg = f"expected a number, got {value!r}"
+        raise TypeError(msg)
+    return float(value)
 
 
 def _flag(value: Any) -> bool:
@@ -356,9 +342,10 @@ def _encode_failure(failure: Failure) -> Json:
     ]
 
 
-def _decode_failure(value: Any) -> Failure | None:
+def _decode_failure(value: Any) -> Failure:
     if value is None:
-        return None
+        msg = "a failure is missing"
+        raise ValueError(msg)
     name, scope, retryable, rule, text = value
     return Failure(
         failure_class=FailureClass(name),
@@ -397,89 +384,16 @@ def _decode_attempt(record: Mapping[str, Any]) -> Attempt:
         started_at=_time(record.get("started_at")),
         ended_at=_time(record.get("ended_at")),
         outcome=None if outcome is None else Status(outcome),
-        failure=_decode_failure(record.get("failure")),
+        failure=_optional(_decode_failure)(record.get("failure")),
     )
 
 
 def _encode_state(state: State) -> dict[str, Json]:
-    record: dict[str, Json] = {"since": to_micros(state.since)}
-    match state:
-        case New():
-            record["attempt"] = state.attempt
-            if state.not_before is not None:
-                record["not_before"] = to_micros(state.not_before)
-            if state.after is not None:
-                record["after"] = _encode_failure(state.after)
-        case Launching():
-            record["attempt"] = _encode_attempt(state.attempt)
-        case Launched() | InProgress():
-            record["attempt"] = _encode_attempt(state.attempt)
-            if state.detail:
-                record["detail"] = state.detail
-            if state.missing_since is not None:
-                record["missing_since"] = to_micros(state.missing_since)
-        case Stopping():
-            record["attempt"] = _encode_attempt(state.attempt)
-            record["cause"] = str(state.cause)
-            record["known"] = state.known
-            if state.missing_since is not None:
-                record["missing_since"] = to_micros(state.missing_since)
-        case Held():
-            record["attempt"] = state.attempt
-            record["code"] = str(state.code)
-            record["reason"] = state.reason
-        case Failed():
-            record["failure"] = _encode_failure(state.failure)
-        case Completed() | Stopped():
-            pass
-    return record
+    return _encode_fields(_STATE_FIELDS[state.status], state)
 
 
 def _decode_state(status: Status, record: Mapping[str, Any]) -> State:
-    since = _moment(record["since"])
-    match status:
-        case Status.NEW:
-            return New(
-                since=since,
-                attempt=_number(record["attempt"]),
-                not_before=_time(record.get("not_before")),
-                after=_decode_failure(record.get("after")),
-            )
-        case Status.LAUNCHING:
-            return Launching(since=since, attempt=_decode_attempt(record["attempt"]))
-        case Status.LAUNCHED | Status.IN_PROGRESS:
-            kind = Launched if status is Status.LAUNCHED else InProgress
-            return kind(
-                since=since,
-                attempt=_decode_attempt(record["attempt"]),
-                detail=_text(record.get("detail", "")),
-                missing_since=_time(record.get("missing_since")),
-            )
-        case Status.STOPPING:
-            return Stopping(
-                since=since,
-                attempt=_decode_attempt(record["attempt"]),
-                cause=StopCause(record["cause"]),
-                known=_flag(record["known"]),
-                missing_since=_time(record.get("missing_since")),
-            )
-        case Status.HELD:
-            return Held(
-                since=since,
-                attempt=_number(record["attempt"]),
-                code=HoldCode(record["code"]),
-                reason=_text(record["reason"]),
-            )
-        case Status.FAILED:
-            failure = _decode_failure(record["failure"])
-            if failure is None:
-                msg = "a Failed job without a failure"
-                raise ValueError(msg)
-            return Failed(since=since, failure=failure)
-        case Status.COMPLETED:
-            return Completed(since=since)
-        case Status.STOPPED:
-            return Stopped(since=since)
+    return _decode_fields(_STATES[status], _STATE_FIELDS[status], record)
 
 
 def readable(kind: str, key: str, decode: Callable[[], T]) -> T:
@@ -497,26 +411,90 @@ def readable(kind: str, key: str, decode: Callable[[], T]) -> T:
         raise CorruptRecord(key, f"{type(error).__name__}: {error}", kind) from error
 
 
+# --- dataclasses, field by field --------------------------------------------------------
+
+# A document holds the fields of a dataclass; defaults are left out. A field that this release does
+# not know was written by a newer one, and is left out when it is read.
+
+
+class _Field(NamedTuple):
+    name: str
+    default: Any
+    encode: Callable[[Any], Json]
+    decode: Callable[[Any], Any]
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _optional(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else decode(value)
+
+
+# By the annotation of a field.
+_KINDS: Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]] = {
+    "int": (_same, _whole),
+    "int | None": (_same, _optional(_whole)),
+    "float": (_same, _fraction),
+    "bool": (_same, _flag),
+    "str": (_same, _text),
+    "datetime": (to_micros, _moment),
+    "datetime | None": (to_micros, _time),
+    "Attempt": (_encode_attempt, _decode_attempt),
+    "Failure": (_encode_failure, _decode_failure),
+    "Failure | None": (_encode_failure, _optional(_decode_failure)),
+    "StopCause": (str, StopCause),
+    "HoldCode": (str, HoldCode),
+}
+
+
+def _fields_of(cls: Any, *columns: str) -> tuple[_Field, ...]:
+    """List the fields of *cls* that a document holds; *columns* are kept elsewhere by the store."""
+    found = []
+    for field in fields(cls):
+        if field.name in columns:
+            continue
+        encode, decode = _KINDS[str(field.type)]
+        default = field.default
+        if field.name == "attempt" and field.type == "int":
+            decode, default = _number, MISSING  # the release before this one expects it always
+        found.append(_Field(field.name, default, encode, decode))
+    return tuple(found)
+
+
+def _encode_fields(known: Sequence[_Field], record: object) -> dict[str, Json]:
+    document: dict[str, Json] = {}
+    for field in known:
+        value = getattr(record, field.name)
+        if value is not field.default and value != field.default:
+            document[field.name] = field.encode(value)
+    return document
+
+
+def _decode_fields(
+    cls: Callable[..., T], known: Sequence[_Field], document: Mapping[str, Any], **columns: Any
+) -> T:
+    values = {
+        field.name: field.decode(document[field.name])
+        for field in known
+        if field.name in document or field.default is MISSING
+    }
+    return cls(**values, **columns)
+
+
+_STATES: Mapping[Status, Callable[..., State]] = {cls.status: cls for cls in get_args(State)}
+_STATE_FIELDS = {status: _fields_of(cls) for status, cls in _STATES.items()}
+_POOL_FIELDS = _fields_of(PoolState, "name", "version")
+_SHARE_FIELDS = _fields_of(ShareUsage, "share", "version")
+_TALLY_FIELDS = _fields_of(GroupTally, "group", "owner", "version")
+
 # --- records beside jobs ----------------------------------------------------------------
-
-# Name and version are the store's columns or keys; a document holds the rest.
-# A field that this release does not know was written by a newer one, and is left out.
-
-_POOL_DEFAULTS = PoolState(name="")
-_POOL_FIELDS = tuple(name for name in PoolState.__slots__ if name not in ("name", "version"))
-_POOL_TEXTS = frozenset({"because"})
-_POOL_FLAGS = frozenset({"shrunk", "heard"})
-_POOL_OPTIONAL = frozenset({"growth", "limit"})
 
 
 def encode_pool(state: PoolState) -> dict[str, Json]:
-    """Turn all of a pool's state but its name and its version into JSON data. Defaults are left out."""
-    document: dict[str, Json] = {}
-    for name in _POOL_FIELDS:
-        value = getattr(state, name)
-        if value != getattr(_POOL_DEFAULTS, name):
-            document[name] = to_micros(value) if isinstance(value, datetime) else value
-    return document
+    """Turn all of a pool's state but its name and its version into JSON data."""
+    return _encode_fields(_POOL_FIELDS, state)
 
 
 def decode_pool(name: str, document: Mapping[str, Any], *, version: int) -> PoolState:
@@ -526,35 +504,14 @@ def decode_pool(name: str, document: Mapping[str, Any], *, version: int) -> Pool
     Raises:
         AttributeError, KeyError, TypeError, ValueError: the document is not one that `encode_pool` wrote.
     """
-    values = {
-        field: _pool_value(field, document[field]) for field in _POOL_FIELDS if field in document
-    }
-    return PoolState(name=_text(name), version=_whole(version), **values)
-
-
-def _pool_value(field: str, value: Any) -> Any:
-    if field in PoolState.TIMES:
-        return _time(value)
-    if field in _POOL_TEXTS:
-        return _text(value)
-    if field in _POOL_FLAGS:
-        return _flag(value)
-    if field == "fade":
-        return _fraction(value)
-    return None if value is None and field in _POOL_OPTIONAL else _whole(value)
-
-
-def _fraction(value: Any) -> float:
-    """Read a number that need not be whole; a store may give 1.0 back as 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        msg = f"expected a number, got {value!r}"
-        raise TypeError(msg)
-    return float(value)
+    return _decode_fields(
+        PoolState, _POOL_FIELDS, document, name=_text(name), version=_whole(version)
+    )
 
 
 def encode_share(usage: ShareUsage) -> dict[str, Json]:
     """Turn all of a share's usage but its name and its version into JSON data."""
-    return {"hours": usage.hours, "at": to_micros(usage.at)}
+    return _encode_fields(_SHARE_FIELDS, usage)
 
 
 def decode_share(share: str, document: Mapping[str, Any], *, version: int) -> ShareUsage:
@@ -564,25 +521,14 @@ def decode_share(share: str, document: Mapping[str, Any], *, version: int) -> Sh
     Raises:
         AttributeError, KeyError, TypeError, ValueError: the document is not one that `encode_share` wrote.
     """
-    hours = _fraction(document["hours"])
-    if hours < 0:
-        msg = f"hours: expected 0 or more, got {hours}"
-        raise ValueError(msg)
-    return ShareUsage(
-        share=_text(share), version=_whole(version), hours=hours, at=_moment(document["at"])
+    return _decode_fields(
+        ShareUsage, _SHARE_FIELDS, document, share=_text(share), version=_whole(version)
     )
 
 
 def encode_tally(tally: GroupTally) -> dict[str, Json]:
     """Turn all of a group's tally but its key and its version into JSON data."""
-    return {
-        "at": to_micros(tally.at),
-        "failed": tally.failed,
-        "cause": tally.cause,
-        "reason": tally.reason,
-        "sound": tally.sound,
-        "pausing": tally.pausing,
-    }
+    return _encode_fields(_TALLY_FIELDS, tally)
 
 
 def decode_tally(
@@ -594,14 +540,5 @@ def decode_tally(
     Raises:
         AttributeError, KeyError, TypeError, ValueError: the document is not one that `encode_tally` wrote.
     """
-    return GroupTally(
-        group=_text(group),
-        owner=_text(owner),
-        version=_whole(version),
-        at=_moment(document["at"]),
-        failed=_whole(document["failed"]),
-        cause=_text(document["cause"]),
-        reason=_text(document["reason"]),
-        sound=_flag(document["sound"]),
-        pausing=_flag(document["pausing"]),
-    )
+    key = {"group": _text(group), "owner": _text(owner)}
+    return _decode_fields(GroupTally, _TALLY_FIELDS, document, **key, version=_whole(version))

@@ -25,16 +25,9 @@ from .model import (
 from .names import training_name
 
 __all__ = [
-    "Announce",
-    "Effect",
-    "LaunchTraining",
-    "ObserveTraining",
-    "StopTraining",
-    "Tick",
-    "due_at",
-    "owed",
-    "wake_at",
-]
+    "Announce", "Effect", "LaunchTraining", "ObserveTraining", "StopTraining", "Tick", "due_at",
+    "owed", "wake_at",
+]  # fmt: skip
 
 
 class Tick(StrEnum):

@@ -14,21 +14,10 @@ from .failure import Failure
 from .model import HoldCode, Placement, Status
 
 __all__ = [
-    "EVENT_TYPES",
-    "Event",
-    "HoldRequested",
-    "LaunchAccepted",
-    "LaunchDecided",
-    "LaunchRefused",
-    "MessagePublished",
-    "NameTaken",
-    "ReleaseRequested",
-    "StopRequested",
-    "TimePassed",
-    "TrainingEnded",
-    "TrainingMissing",
-    "TrainingSeen",
-]
+    "EVENT_TYPES", "Event", "HoldRequested", "LaunchAccepted", "LaunchDecided", "LaunchRefused",
+    "MessagePublished", "NameTaken", "ReleaseRequested", "StopRequested", "TimePassed",
+    "TrainingEnded", "TrainingMissing", "TrainingSeen",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,32 +55,12 @@ from .model import (
 from .retry import GiveUp, Hold, TryAgain, retry
 
 __all__ = [
-    "MISSING_BELIEVED_AFTER",
-    "REASON_KEPT_CHARS_MAX",
-    "Handler",
-    "accept_launch",
-    "accept_to_stop",
-    "adopt_training",
-    "begin_launch",
-    "clear_message",
-    "end_training",
-    "hold_next",
-    "hold_waiting",
-    "miss_training",
-    "name_taken",
-    "nothing_to_stop",
-    "refuse_launch",
-    "release_backoff",
-    "release_held",
-    "release_next",
-    "see_stopping",
-    "see_training",
-    "stop_active",
-    "stop_again",
-    "stop_waiting",
-    "time_active",
-    "time_waiting",
-]
+    "MISSING_BELIEVED_AFTER", "REASON_KEPT_CHARS_MAX", "Handler", "accept_launch",
+    "accept_to_stop", "adopt_training", "begin_launch", "clear_message", "end_training",
+    "hold_next", "hold_waiting", "miss_training", "name_taken", "nothing_to_stop",
+    "refuse_launch", "release_backoff", "release_held", "release_next", "see_stopping",
+    "see_training", "stop_active", "stop_again", "stop_waiting", "time_active", "time_waiting",
+]  # fmt: skip
 
 #: A training that the trainer does not know counts as gone after this long. Right after a create, a
 #: read may not see it yet (reads of training services are eventually consistent).

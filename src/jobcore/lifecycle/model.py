@@ -17,35 +17,11 @@ from .failure import Failure, FailureClass
 from .names import is_job_id, training_name
 
 __all__ = [
-    "ATTEMPTS_KEPT_MAX",
-    "TIMELINE_KEPT_MAX",
-    "WAIT_MAX",
-    "Active",
-    "Attempt",
-    "Clocks",
-    "Completed",
-    "Failed",
-    "Held",
-    "HoldCode",
-    "InProgress",
-    "Job",
-    "Json",
-    "Launched",
-    "Launching",
-    "Mark",
-    "New",
-    "OutboxEntry",
-    "Placement",
-    "RetryPolicy",
-    "Spec",
-    "State",
-    "Status",
-    "StopCause",
-    "StopRequest",
-    "Stopped",
-    "Stopping",
-    "new_job",
-]
+    "ATTEMPTS_KEPT_MAX", "TIMELINE_KEPT_MAX", "WAIT_MAX", "Active", "Attempt", "Clocks",
+    "Completed", "Failed", "Held", "HoldCode", "InProgress", "Job", "Json", "Launched",
+    "Launching", "Mark", "New", "OutboxEntry", "Placement", "RetryPolicy", "Spec", "State",
+    "Status", "StopCause", "StopRequest", "Stopped", "Stopping", "new_job",
+]  # fmt: skip
 
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 

@@ -13,15 +13,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = [
-    "ATTEMPTS_MAX",
-    "TrainingName",
-    "hash_fraction",
-    "is_job_id",
-    "job_id_from_bytes",
-    "job_id_from_token",
-    "parse_training_name",
-    "training_name",
-]
+    "ATTEMPTS_MAX", "TrainingName", "hash_fraction", "is_job_id", "job_id_from_bytes",
+    "job_id_from_token", "parse_training_name", "training_name",
+]  # fmt: skip
 
 # Crockford's base 32, lower case: no i, l, o, u, so an id survives being read aloud.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

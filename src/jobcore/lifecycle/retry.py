@@ -19,15 +19,9 @@ from .model import HoldCode, Job, RetryPolicy
 from .names import hash_fraction
 
 __all__ = [
-    "DEFAULT_BUDGETS",
-    "PROGRESS",
-    "GiveUp",
-    "Hold",
-    "RetryDecision",
-    "TryAgain",
-    "budget",
+    "DEFAULT_BUDGETS", "PROGRESS", "GiveUp", "Hold", "RetryDecision", "TryAgain", "budget",
     "retry",
-]
+]  # fmt: skip
 
 #: Retries by failure class where the rules allow one at all; None is no bound.
 DEFAULT_BUDGETS: Mapping[FailureClass, int | None] = MappingProxyType(

@@ -10,15 +10,6 @@ from .run import Change, Settings, TickReport
 from .submit import Submission, apply_request, submit
 
 __all__ = [
-    "Change",
-    "Settings",
-    "Submission",
-    "TickReport",
-    "apply_request",
-    "launch_tick",
-    "monitor_tick",
-    "notify_tick",
-    "reap_tick",
-    "snapshot_of",
-    "submit",
-]
+    "Change", "Settings", "Submission", "TickReport", "apply_request", "launch_tick",
+    "monitor_tick", "notify_tick", "reap_tick", "snapshot_of", "submit",
+]  # fmt: skip
