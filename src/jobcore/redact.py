@@ -29,56 +29,34 @@ __all__ = [
 ]
 
 MASK = "***"
-
-
 VALUE_CHARS_MIN = 6  # a shorter one stands in too many texts that have nothing to do with it
-
-
 TEXT_CHARS_MAX = 8_000  # what is longer is cut: the work stays bounded
-
-
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-
-
 _SECRET_WORDS = frozenset(
     {
         "password", "passwd", "passwort", "pwd", "passphrase", "secret", "secrets", "credential",
         "credentials", "apikey", "authorization", "authtoken", "accesstoken", "cookie",
     }
 )  # fmt: skip
-
-
 _ENDINGS = ("password", "passwd", "passphrase", "apikey")  # PGPASSWORD
-
-
 # A key is one of these, or the key of a table.
 _KEYS = frozenset(
     {"api", "access", "secret", "private", "signing", "encryption", "auth", "account", "master", "ssh", "client"}
 )  # fmt: skip
-
-
 # A token is one of the tokenizer's, if one of these is before it.
 _TOKENS = frozenset(
     {"bos", "eos", "pad", "unk", "mask", "sep", "cls", "start", "end", "special", "next", "image", "prefix", "per"}
 )  # fmt: skip
-
-
 # What says where a secret is, or how long, is none.
 _ABOUT = frozenset(
     {"name", "arn", "path", "file", "dir", "uri", "length", "len", "size", "type", "count", "ttl", "version"}
 )  # fmt: skip
-
-
 _VALUE = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s"',;&)\]}>]+)"""
-
-
 _NAMED = re.compile(
     r"(?<![\w.-])(?P<name>-{0,2}[A-Za-z_][\w.-]*)"
     r"(?P<between>[\"']?\s{0,3}(?:=>|[=:])\s{0,3}|[\"']\s{0,3},\s{0,3}(?=[\"'])|\s{1,3})"
     rf"(?P<value>{_VALUE})"
 )
-
-
 _FORMS = re.compile(
     r"\b(?:AKIA|ASIA)(?:[A-Z0-9]{16}\b|[A-Z0-9]{4,15}\Z)"
     r"|\b(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{16,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}"

@@ -19,7 +19,7 @@ from jobcore import (
     new_job,
 )
 from jobcore.lifecycle import Retryable, Scope
-from jobcore.lifecycle.codec import digest
+from jobcore.lifecycle.documents import digest
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001
 

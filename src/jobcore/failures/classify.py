@@ -37,15 +37,11 @@ _BOTO_PREFIX = (
     r"an error occurred \((?P<code>[\w.]+)\) when calling the (?:\w+ )?operation"
     r"(?: \([^)]*\))?(?:: ?|$)"
 )
-
-
 # The same from the AWS SDK for Go: "operation error SageMaker: CreateTrainingJob, https response
 # error StatusCode: 400, RequestID: …, api error ValidationException: …".
 _GO_PREFIX = (
     r"[^,]{0,200}operation error \w+: \w+, [^:]{0,60}: \d+, [^,]{0,120}, api error (?P<code>\w+): ?"
 )
-
-
 # What SDKs and schedulers put in front of a failure reason when they pass it on.
 _WRAPPERS = (
     r"(?:"
@@ -63,54 +59,32 @@ _WRAPPERS = (
     r"|clienterror: ?(?=clienterror\b|algorithmerror\b)"
     r")"
 )
-
-
 _LEADING_CODE = r"(?:[\w]+\.)*(?P<code>\w+): ?"
-
-
 # The AWS SDK for Java: "Message (Service: S; Status Code: 429; Error Code: E; Request ID: …)".
 _JAVA_SUFFIX = r"\(service: [^;()]{1,80}; status code: \d+; error code: (?P<code>\w+)"
-
-
 # Names that say that some error came from AWS, not which.
 _NO_CODES = frozenset({"", "clienterror", "botocoreerror", "error", "exception", "unknown"})
-
-
 _QUOTA = (
     r"the (?:account|resource)-level service limit (?:'(?P<name>[^']*)'|for (?P<old>\S+))"
     r" is (?P<limit>\d{1,18})(?: [a-z]+){1,4},"
     r" with current utilization of (?P<used>\d{1,18})(?: [a-z]+){1,4}"
     r" and a request delta of (?P<delta>\d{1,18})\b"
 )
-
-
 # An exception as a traceback ends with it, or as a toolkit quotes it: its name at the start of
 # a word, then a colon, the end of the quotation, or the end of the text.
 _REPORTED = (
     r"(?:(?<=[\s\"'(\[|])|(?<=[^:]:)|^)(?:[a-z_]\w*(?:\.|::))*"
     r"(?:\w*(?:error|exception|interrupt|iteration)|systemexit|bad_alloc)(?=:|[\"']|$| \()"
 )
-
-
 # What stands before the first error of a text that a training wrote.
 _PREAMBLE = (
     r"(?:algorithmerror|framework ?error|executeuserscripterror|exit ?code:? \d+,?|errormessage"
     r"|uncaught exception during training|[:\s\"',])*"
 )
-
-
 _OWN_WORDS = ("algorithmerror", "executeuserscripterror", "framework error", "traceback (most")
-
-
 _ERRORS_MAX = 32  # the last ones: bounds the work on a text that is nothing but error names
-
-
 _WRAPPERS_MAX = 8  # how many wrappers one around the other are taken off
-
-
 _TEXT_CHARS_MAX = 2048  # twice a FailureReason; what follows never decides
-
-
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u00b4": "'"})
 
 

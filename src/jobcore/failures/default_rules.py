@@ -34,36 +34,22 @@ _OOM = (
     r"|resourceexhausted|resource exhausted|oom when allocating|alloc_failed|oom[- ]kill"
     r"|std::length_error|java heap space|more memory|memory limit)"
 )
-
-
 _KILLED = (
     r"(?:sigkill|signal[: ]+\(?9\b|signal: killed|died with <signals\.sigkill|exit ?code ?:? ?-9\b)"
 )
-
-
 _DENIED = (
     r"(?:access ?denied|\b403\b|forbidden|not authori[sz]ed|not permitted to |unauthori[sz]ed|permission denied"
     r"|explicit deny|-based policy allows|insufficient permission|sufficient access"
     r"|(?:not|n't) (?:grant |have (?:\S+ ){0,4}(?:permissions?|access)\b)"
     r"|has (?:\w+:\w+|the \w+:\w+) permission|access key id|not subscribed|(?:locate|invalid) credentials)"
 )
-
-
 _ASSUME = r"(?:assume (?:the )?role|assume it|sts:assumerole|role (?:could not|cannot) be assumed)"
-
-
 _ABSENT = (
     r"(?:no such (?:key|bucket|file)|nosuchkey|nosuchbucket|\b404\b|not found|(?:does|do) not exist"
     r"|no s3 objects|no file|no object|could not find|cannot find)"
 )
-
-
 _DISK = r"(?:insufficient disk|disk space|no space left|enospc|errno 28|disk quota)"
-
-
 _NETWORK = r"(?:route table|vpc endpoint|nat (?:device|gateway)|network acl|security group)"
-
-
 _HYPERPARAMETER = (
     r"(?:hyper-?parameter|additional properties are not allowed|failed validating"
     r"|is a required property|is not (?:one of \[|of type '|valid under any of)"
@@ -71,41 +57,25 @@ _HYPERPARAMETER = (
     r"|caused by validationerror|is less than the minimum of|is greater than the maximum of"
     r"|greater equal to)"
 )
-
-
 _DATA_CHECK = (  # what built-in algorithms say of the data they were given
     r"(?:labels? (?:must|should)|feature_names mismatch|base_score must|contains? pos or neg"
     r"|target is multiclass|label_correct)"
 )
-
-
 _REQUEST_CHECK = (  # the same without a prefix, where no user code can have written it
     rf"(?:{_HYPERPARAMETER}|{_DATA_CHECK}|content ?type|not a valid channel|empty \.?\w+ file"
     r"|no training data|could not determine|usererror|customer ?error)"
 )
-
-
 _CLUSTER = (
     r"(?:\bnccl|dist\w*error\b|\bgloo\b|collective operation timeout|connection reset by peer"
     r"|\bhorovod\b|\bmpi_|\befa\b|libfabric|rendezvous)"
 )
-
-
 _CRASHED = r"(?:132|134|135|136|139|-4|-6|-7|-8|-11)"
-
-
 _CANNOT_RUN = (  # a container that never came to run the training
     r"(?:oci runtime|container_linux|standard_init_linux|starting container|exec format error"
     r"|executable file not found|exec \w+ failed|exec user process)"
 )
-
-
 _BY_USER_CODE = r"(?:algorithmerror|framework ?error|executeuserscripterror|uncaught exception|traceback \(most)"
-
-
 _CLIENT = r"(?:clienterror: ?)"
-
-
 _TRANSFER = r"(?:data download|artifact upload|checkpoint \w+|model download) failed\b"
 
 
@@ -850,7 +820,5 @@ _DATA: tuple[dict[str, object], ...] = (
         "codes": ["ClientError"],
     },
 )
-
-
 #: What a user's own rules are put in front of.
 DEFAULT_RULES: tuple[Rule, ...] = parse_rules(_DATA, compile_patterns=False)

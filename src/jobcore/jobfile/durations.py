@@ -12,11 +12,7 @@ __all__ = [
 ]
 
 DURATION_DAYS_MAX = 10_000
-
-
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhdw])+")
 
 

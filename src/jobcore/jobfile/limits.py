@@ -15,14 +15,8 @@ __all__ = [
 ]
 
 SPEC_BYTES_MAX = 350_000  # DynamoDB refuses items over 400 KB
-
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,127}")
-
-
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
 _CHANNEL = re.compile(r"[A-Za-z0-9._-]{1,64}")  # SageMaker's ChannelName
 
 

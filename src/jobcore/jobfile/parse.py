@@ -30,8 +30,6 @@ __all__ = [
 ]
 
 DEPTH_MAX = 50  # of tables and lists in a job file; what reads it later recurses
-
-
 _POOL = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,2}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .clocks import *
 from .codec import *
+from .documents import from_micros, to_micros
 from .effects import *
 from .events import *
 from .failure import *

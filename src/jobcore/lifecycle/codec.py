@@ -9,16 +9,13 @@ that it does not know (`Job.extra`), so that old and new code can run side by si
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar, get_args
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_args
 
 from jobcore.errors import CorruptRecord
 
+from . import documents as doc
+from .documents import optional, to_micros
 from .failure import Failure, FailureClass, Retryable, Scope
 from .model import (
     Attempt,
@@ -36,29 +33,18 @@ from .model import (
     StopCause,
     StopRequest,
 )
-from .names import ATTEMPTS_MAX
 from .records import GroupTally, PoolState, ShareUsage
 
 __all__ = [
     "SCHEMA", "UNREADABLE", "decode_job", "decode_pool", "decode_share", "decode_spec",
-    "decode_tally", "digest", "encode_job", "encode_pool", "encode_share", "encode_spec",
-    "encode_tally", "from_micros", "readable", "spec_hash", "to_micros",
+    "decode_tally", "encode_job", "encode_pool", "encode_share", "encode_spec", "encode_tally",
+    "readable", "spec_hash",
 ]  # fmt: skip
-
-
-def digest(document: Json) -> str:
-    """Hash JSON data: the same data gives the same 64 hex digits, however it was ordered."""
-    return hashlib.sha256(_CANONICAL.encode(document).encode("ascii")).hexdigest()
-
-
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 T = TypeVar("T")
 
 SCHEMA = 1
-
-
 #: What decoding a damaged record may raise.
 UNREADABLE = (
     ArithmeticError,
@@ -68,105 +54,7 @@ UNREADABLE = (
     TypeError,
     ValueError,
 )
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-_MICROSECOND = timedelta(microseconds=1)
-
-
-_MICROS_MAX = 10**17
-
-
-def to_micros(at: datetime) -> int:
-    """Turn an aware datetime into microseconds since 1970, exactly."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def from_micros(micros: int) -> datetime:
-    """Turn microseconds since 1970 into an aware datetime in UTC, exactly."""
-    return _EPOCH + timedelta(microseconds=micros)
-
-
-def _micros(at: datetime | None) -> int | None:
-    return None if at is None else to_micros(at)
-
-
-def _time(micros: int | None) -> datetime | None:
-    return None if micros is None else _moment(micros)
-
-
-def _span(delta: timedelta | None) -> int | None:
-    return None if delta is None else delta // _MICROSECOND
-
-
-def _delta(micros: int | None) -> timedelta | None:
-    return None if micros is None else _duration(micros)
-
-
-def _moment(micros: int) -> datetime:
-    return from_micros(_bounded(micros))
-
-
-def _duration(micros: int) -> timedelta:
-    return timedelta(microseconds=_bounded(micros))
-
-
-def _bounded(micros: int) -> int:
-    """Refuse what is so far away that a duration added to it has no date."""
-    if abs(_whole(micros)) > _MICROS_MAX:
-        msg = f"{micros} microseconds are more than three thousand years"
-        raise ValueError(msg)
-    return micros
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        msg = f"expected a text, got {type(value).__name__}"
-        raise TypeError(msg)
-    return value
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int:
-        msg = f"expected a whole number, got {type(value).__name__}"
-        raise TypeError(msg)
-    return value
-
-
-def _fraction(value: Any) -> float:
-    """Read a number that need not be whole; a store may give 1.0 back as 1."""
-    if type(value) not in (int, float) or not math.isfinite(value):
-        msg = f"expected a number, got {value!r}"
-        raise TypeError(msg)
-    return float(value)
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        msg = f"expected true or false, got {type(value).__name__}"
-        raise TypeError(msg)
-    return value
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        msg = f"expected a table, got {type(value).__name__}"
-        raise TypeError(msg)
-    return value
-
-
-def _number(value: Any) -> int:
-    """Read an attempt's number: one that can be part of a training's name."""
-    if not 1 <= _whole(value) <= ATTEMPTS_MAX:
-        msg = f"attempt {value} is outside 1..{ATTEMPTS_MAX}"
-        raise ValueError(msg)
-    return int(value)
-
-
 _DEFAULT_RETRY = RetryPolicy()
-
-
 _DEFAULT_CLOCKS = Clocks()
 
 
@@ -187,14 +75,14 @@ def encode_spec(spec: Spec) -> dict[str, Json]:
     if spec.retry != _DEFAULT_RETRY:
         document["retry"] = {
             "budgets": {str(name): count for name, count in spec.retry.budgets.items()},
-            "backoff": _span(spec.retry.backoff),
-            "backoff_max": _span(spec.retry.backoff_max),
+            "backoff": doc.write_duration_or_none(spec.retry.backoff),
+            "backoff_max": doc.write_duration_or_none(spec.retry.backoff_max),
         }
     if spec.clocks != _DEFAULT_CLOCKS:
         document["clocks"] = {
-            "wait_at_most": _span(spec.clocks.wait_at_most),
-            "run_at_most": _span(spec.clocks.run_at_most),
-            "finish_by": _micros(spec.clocks.finish_by),
+            "wait_at_most": doc.write_duration_or_none(spec.clocks.wait_at_most),
+            "run_at_most": doc.write_duration_or_none(spec.clocks.run_at_most),
+            "finish_by": doc.write_time_or_none(spec.clocks.finish_by),
         }
     if spec.tags:
         document["tags"] = dict(spec.tags)
@@ -211,37 +99,40 @@ def decode_spec(document: Mapping[str, Any]) -> Spec:
     retry = document.get("retry")
     clocks = document.get("clocks")
     return Spec(
-        name=_text(document["name"]),
-        owner=_text(document["owner"]),
+        name=doc.read_text(document["name"]),
+        owner=doc.read_text(document["owner"]),
         placements=tuple(
-            Placement(_text(pool), _whole(count)) for pool, count in document["placements"]
+            Placement(doc.read_text(pool), doc.read_int(count))
+            for pool, count in document["placements"]
         ),
-        args=_table(document["JobArgs"]),
-        share=_text(document.get("share", "")),
-        group=None if document.get("group") is None else _text(document["group"]),
-        priority=_whole(document.get("priority", 0)),
+        args=doc.read_table(document["JobArgs"]),
+        share=doc.read_text(document.get("share", "")),
+        group=None if document.get("group") is None else doc.read_text(document["group"]),
+        priority=doc.read_int(document.get("priority", 0)),
         retry=_DEFAULT_RETRY
         if retry is None
         else RetryPolicy(
-            budgets={FailureClass(name): _whole(count) for name, count in retry["budgets"].items()},
-            backoff=_duration(retry["backoff"]),
-            backoff_max=_duration(retry["backoff_max"]),
+            budgets={
+                FailureClass(name): doc.read_int(count) for name, count in retry["budgets"].items()
+            },
+            backoff=doc.read_duration(retry["backoff"]),
+            backoff_max=doc.read_duration(retry["backoff_max"]),
         ),
         clocks=_DEFAULT_CLOCKS
         if clocks is None
         else Clocks(
-            wait_at_most=_delta(clocks["wait_at_most"]),
-            run_at_most=_delta(clocks["run_at_most"]),
-            finish_by=_time(clocks["finish_by"]),
+            wait_at_most=doc.read_duration_or_none(clocks["wait_at_most"]),
+            run_at_most=doc.read_duration_or_none(clocks["run_at_most"]),
+            finish_by=doc.read_time_or_none(clocks["finish_by"]),
         ),
-        tags={name: _text(value) for name, value in document.get("tags", {}).items()},
+        tags={name: doc.read_text(value) for name, value in document.get("tags", {}).items()},
     )
 
 
 def spec_hash(spec: Spec) -> str:
     """Hash a spec: recorded with every training, to know it again as ours."""
     if spec.digest is None:  # every look at a training asks for it, and a spec never changes
-        object.__setattr__(spec, "digest", digest(encode_spec(spec)))
+        object.__setattr__(spec, "digest", doc.digest(encode_spec(spec)))
     assert spec.digest is not None
     return spec.digest
 
@@ -308,26 +199,33 @@ def decode_job(record: Mapping[str, Any], spec: Spec, *, version: int) -> Job:
         job_id=record["JobId"],
         spec=spec,
         state=_decode_state(Status(record["JobStatus"]), record["state"]),
-        submitted_at=_moment(record["submitted_at"]),
-        waiting_since=_moment(record["waiting_since"]),
+        submitted_at=doc.read_time(record["submitted_at"]),
+        waiting_since=doc.read_time(record["waiting_since"]),
         version=version,
-        charges={FailureClass(n): _whole(c) for n, c in record.get("charges", {}).items()},
+        charges={FailureClass(n): doc.read_int(c) for n, c in record.get("charges", {}).items()},
         attempts=tuple(_decode_attempt(a) for a in record.get("attempts", ())),
         timeline=tuple(
-            Mark(at=_moment(at), status=Status(status), attempt=_whole(attempt), note=_text(note))
+            Mark(
+                at=doc.read_time(at),
+                status=Status(status),
+                attempt=doc.read_int(attempt),
+                note=doc.read_text(note),
+            )
             for at, status, attempt, note in record["timeline"]
         ),
         outbox=tuple(
             OutboxEntry(
-                event_id=_text(event_id),
+                event_id=doc.read_text(event_id),
                 status=Status(status),
-                at=_moment(at),
-                reason=_text(reason),
+                at=doc.read_time(at),
+                reason=doc.read_text(reason),
             )
             for event_id, status, at, reason in record.get("outbox", ())
         ),
-        stop=None if stop is None else StopRequest(at=_moment(stop[0]), by=_text(stop[1])),
-        hold_next=_flag(record.get("hold_next", False)),
+        stop=None
+        if stop is None
+        else StopRequest(at=doc.read_time(stop[0]), by=doc.read_text(stop[1])),
+        hold_next=doc.read_bool(record.get("hold_next", False)),
         extra={name: value for name, value in record.items() if name not in _KNOWN},
     )
 
@@ -351,8 +249,8 @@ def _decode_failure(value: Any) -> Failure:
         failure_class=FailureClass(name),
         scope=Scope(scope),
         retryable=Retryable(retryable),
-        rule=_text(rule),
-        text=_text(text),
+        rule=doc.read_text(rule),
+        text=doc.read_text(text),
     )
 
 
@@ -377,23 +275,23 @@ def _encode_attempt(attempt: Attempt) -> dict[str, Json]:
 def _decode_attempt(record: Mapping[str, Any]) -> Attempt:
     outcome = record.get("outcome")
     return Attempt(
-        number=_number(record["n"]),
-        placement=Placement(_text(record["pool"]), _whole(record["count"])),
-        launching_at=_moment(record["launching_at"]),
-        launched_at=_time(record.get("launched_at")),
-        started_at=_time(record.get("started_at")),
-        ended_at=_time(record.get("ended_at")),
+        number=doc.read_attempt(record["n"]),
+        placement=Placement(doc.read_text(record["pool"]), doc.read_int(record["count"])),
+        launching_at=doc.read_time(record["launching_at"]),
+        launched_at=doc.read_time_or_none(record.get("launched_at")),
+        started_at=doc.read_time_or_none(record.get("started_at")),
+        ended_at=doc.read_time_or_none(record.get("ended_at")),
         outcome=None if outcome is None else Status(outcome),
-        failure=_optional(_decode_failure)(record.get("failure")),
+        failure=optional(_decode_failure)(record.get("failure")),
     )
 
 
 def _encode_state(state: State) -> dict[str, Json]:
-    return _encode_fields(_STATE_FIELDS[state.status], state)
+    return doc.encode_fields(_STATE_FIELDS[state.status], state)
 
 
 def _decode_state(status: Status, record: Mapping[str, Any]) -> State:
-    return _decode_fields(_STATES[status], _STATE_FIELDS[status], record)
+    return doc.decode_fields(_STATES[status], _STATE_FIELDS[status], record)
 
 
 def readable(kind: str, key: str, decode: Callable[[], T]) -> T:
@@ -417,84 +315,33 @@ def readable(kind: str, key: str, decode: Callable[[], T]) -> T:
 # not know was written by a newer one, and is left out when it is read.
 
 
-class _Field(NamedTuple):
-    name: str
-    default: Any
-    encode: Callable[[Any], Json]
-    decode: Callable[[Any], Any]
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _optional(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else decode(value)
-
-
 # By the annotation of a field.
 _KINDS: Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]] = {
-    "int": (_same, _whole),
-    "int | None": (_same, _optional(_whole)),
-    "float": (_same, _fraction),
-    "bool": (_same, _flag),
-    "str": (_same, _text),
-    "datetime": (to_micros, _moment),
-    "datetime | None": (to_micros, _time),
+    "int": (doc.same, doc.read_int),
+    "int | None": (doc.same, optional(doc.read_int)),
+    "float": (doc.same, doc.read_float),
+    "bool": (doc.same, doc.read_bool),
+    "str": (doc.same, doc.read_text),
+    "datetime": (to_micros, doc.read_time),
+    "datetime | None": (to_micros, doc.read_time_or_none),
     "Attempt": (_encode_attempt, _decode_attempt),
     "Failure": (_encode_failure, _decode_failure),
-    "Failure | None": (_encode_failure, _optional(_decode_failure)),
+    "Failure | None": (_encode_failure, optional(_decode_failure)),
     "StopCause": (str, StopCause),
     "HoldCode": (str, HoldCode),
 }
-
-
-def _fields_of(cls: Any, *columns: str) -> tuple[_Field, ...]:
-    """List the fields of *cls* that a document holds; *columns* are kept elsewhere by the store."""
-    found = []
-    for field in fields(cls):
-        if field.name in columns:
-            continue
-        encode, decode = _KINDS[str(field.type)]
-        default = field.default
-        if field.name == "attempt" and field.type == "int":
-            decode, default = _number, MISSING  # the release before this one expects it always
-        found.append(_Field(field.name, default, encode, decode))
-    return tuple(found)
-
-
-def _encode_fields(known: Sequence[_Field], record: object) -> dict[str, Json]:
-    document: dict[str, Json] = {}
-    for field in known:
-        value = getattr(record, field.name)
-        if value is not field.default and value != field.default:
-            document[field.name] = field.encode(value)
-    return document
-
-
-def _decode_fields(
-    cls: Callable[..., T], known: Sequence[_Field], document: Mapping[str, Any], **columns: Any
-) -> T:
-    values = {
-        field.name: field.decode(document[field.name])
-        for field in known
-        if field.name in document or field.default is MISSING
-    }
-    return cls(**values, **columns)
-
-
 _STATES: Mapping[Status, Callable[..., State]] = {cls.status: cls for cls in get_args(State)}
-_STATE_FIELDS = {status: _fields_of(cls) for status, cls in _STATES.items()}
-_POOL_FIELDS = _fields_of(PoolState, "name", "version")
-_SHARE_FIELDS = _fields_of(ShareUsage, "share", "version")
-_TALLY_FIELDS = _fields_of(GroupTally, "group", "owner", "version")
+_STATE_FIELDS = {status: doc.fields_of(cls, _KINDS) for status, cls in _STATES.items()}
+_POOL_FIELDS = doc.fields_of(PoolState, _KINDS, "name", "version")
+_SHARE_FIELDS = doc.fields_of(ShareUsage, _KINDS, "share", "version")
+_TALLY_FIELDS = doc.fields_of(GroupTally, _KINDS, "group", "owner", "version")
 
 # --- records beside jobs ----------------------------------------------------------------
 
 
 def encode_pool(state: PoolState) -> dict[str, Json]:
     """Turn all of a pool's state but its name and its version into JSON data."""
-    return _encode_fields(_POOL_FIELDS, state)
+    return doc.encode_fields(_POOL_FIELDS, state)
 
 
 def decode_pool(name: str, document: Mapping[str, Any], *, version: int) -> PoolState:
@@ -504,14 +351,14 @@ def decode_pool(name: str, document: Mapping[str, Any], *, version: int) -> Pool
     Raises:
         AttributeError, KeyError, TypeError, ValueError: the document is not one that `encode_pool` wrote.
     """
-    return _decode_fields(
-        PoolState, _POOL_FIELDS, document, name=_text(name), version=_whole(version)
+    return doc.decode_fields(
+        PoolState, _POOL_FIELDS, document, name=doc.read_text(name), version=doc.read_int(version)
     )
 
 
 def encode_share(usage: ShareUsage) -> dict[str, Json]:
     """Turn all of a share's usage but its name and its version into JSON data."""
-    return _encode_fields(_SHARE_FIELDS, usage)
+    return doc.encode_fields(_SHARE_FIELDS, usage)
 
 
 def decode_share(share: str, document: Mapping[str, Any], *, version: int) -> ShareUsage:
@@ -521,14 +368,18 @@ def decode_share(share: str, document: Mapping[str, Any], *, version: int) -> Sh
     Raises:
         AttributeError, KeyError, TypeError, ValueError: the document is not one that `encode_share` wrote.
     """
-    return _decode_fields(
-        ShareUsage, _SHARE_FIELDS, document, share=_text(share), version=_whole(version)
+    return doc.decode_fields(
+        ShareUsage,
+        _SHARE_FIELDS,
+        document,
+        share=doc.read_text(share),
+        version=doc.read_int(version),
     )
 
 
 def encode_tally(tally: GroupTally) -> dict[str, Json]:
     """Turn all of a group's tally but its key and its version into JSON data."""
-    return _encode_fields(_TALLY_FIELDS, tally)
+    return doc.encode_fields(_TALLY_FIELDS, tally)
 
 
 def decode_tally(
@@ -540,5 +391,7 @@ def decode_tally(
     Raises:
         AttributeError, KeyError, TypeError, ValueError: the document is not one that `encode_tally` wrote.
     """
-    key = {"group": _text(group), "owner": _text(owner)}
-    return _decode_fields(GroupTally, _TALLY_FIELDS, document, **key, version=_whole(version))
+    key = {"group": doc.read_text(group), "owner": doc.read_text(owner)}
+    return doc.decode_fields(
+        GroupTally, _TALLY_FIELDS, document, **key, version=doc.read_int(version)
+    )

@@ -151,6 +151,4 @@ Event = (
     | TimePassed
     | MessagePublished
 )
-
-
 EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)

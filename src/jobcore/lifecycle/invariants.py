@@ -87,8 +87,6 @@ def _edges() -> frozenset[tuple[Status, Status]]:
 
 
 _EDGES = _edges()
-
-
 _KEPT_FIRST = 5  # marks, where a timeline is too long to keep whole
 
 

@@ -24,14 +24,8 @@ __all__ = [
 ]  # fmt: skip
 
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-
-
 ATTEMPTS_KEPT_MAX = 20  # older ended attempts are dropped; their number stays countable
-
-
 TIMELINE_KEPT_MAX = 60
-
-
 #: Longer waits are refused: a deadline has to be a date, or the job could not be looked at any more.
 WAIT_MAX = timedelta(days=3650)
 
@@ -66,11 +60,7 @@ class Status(StrEnum):
 
 
 _TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.STOPPED})
-
-
 _RUNS = frozenset({Status.IN_PROGRESS, Status.STOPPING})
-
-
 _ACTIVE = frozenset({Status.LAUNCHING, Status.LAUNCHED, Status.IN_PROGRESS, Status.STOPPING})
 
 
@@ -337,8 +327,6 @@ class Stopped:
 
 
 State = New | Launching | Launched | InProgress | Stopping | Held | Completed | Failed | Stopped
-
-
 Active = Launching | Launched | InProgress | Stopping
 
 

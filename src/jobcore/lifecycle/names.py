@@ -19,15 +19,9 @@ __all__ = [
 
 # Crockford's base 32, lower case: no i, l, o, u, so an id survives being read aloud.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-
-
 _JOB_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
-
-
 # SageMaker: TrainingJobName is 1-63 of [a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}; we use 3 + 26 + 1 + <= 9.
 _TRAINING_NAME = re.compile(r"jc-([0-9a-hjkmnp-tv-z]{26})-([1-9][0-9]{0,8})")
-
-
 ATTEMPTS_MAX = 999_999_999
 
 

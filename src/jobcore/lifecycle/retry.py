@@ -42,13 +42,9 @@ DEFAULT_BUDGETS: Mapping[FailureClass, int | None] = MappingProxyType(
         FailureClass.STOPPED_BY_USER: 0,
     }
 )
-
-
 #: An interruption after so long a run is the market's doing and not the job's. In a pool that comes and
 #: goes each half hour a training of days has hundreds of them; it must not fail for that.
 PROGRESS = timedelta(minutes=10)
-
-
 _POOL_CLASSES = frozenset({FailureClass.CAPACITY, FailureClass.QUOTA, FailureClass.THROTTLE})
 
 

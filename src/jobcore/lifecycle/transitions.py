@@ -123,29 +123,13 @@ class Step:
 
 
 _NEW, _LAUNCHING, _LAUNCHED = Status.NEW, Status.LAUNCHING, Status.LAUNCHED
-
-
 _IN_PROGRESS, _STOPPING, _HELD = Status.IN_PROGRESS, Status.STOPPING, Status.HELD
-
-
 _COMPLETED, _FAILED, _STOPPED = Status.COMPLETED, Status.FAILED, Status.STOPPED
-
-
 _ENDS = (_COMPLETED, _FAILED, _NEW, _HELD)
-
-
 _DECIDED_ALREADY = Ignore("decided already; the plan was made of an older snapshot")
-
-
 _ANSWERED_ALREADY = Ignore("another tick had the answer already")
-
-
 _NEXT_LAUNCH_ADOPTS = Ignore("the next launch of this attempt finds the training and adopts it")
-
-
 _IS_OVER = Ignore("the job is over")
-
-
 _OVER_ROW: Mapping[type[Event], Cell] = {
     LaunchDecided: _IS_OVER,
     LaunchAccepted: _IS_OVER,
@@ -159,8 +143,6 @@ _OVER_ROW: Mapping[type[Event], Cell] = {
     ReleaseRequested: Refuse("the job is over; retry submits it again"),
     TimePassed: _IS_OVER,
 }
-
-
 TRANSITIONS: Mapping[Status, Mapping[type[Event], Cell]] = MappingProxyType(
     {
         _NEW: {

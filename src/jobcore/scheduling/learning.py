@@ -60,17 +60,9 @@ class PoolFact:
 
 # A minute more, so that whoever looks each minute has seen what is late.
 _CERTAIN = LATE + timedelta(minutes=1)
-
-
 _FADE = 0.7
-
-
 _TREBLE = 2  # a started bet adds twice itself to the next
-
-
 _BET_MIN = 16  # a bet may be as large as this, and beyond that as large as what runs
-
-
 _ROUND = 4  # back-offs: the shortest time from one round of bets to the next
 
 

@@ -38,34 +38,18 @@ __all__ = [
 
 # What another customer of the same quota uses changes; a sticky estimate lost 46 % of a pool.
 EXTERNAL_BELIEVED = timedelta(minutes=2)
-
-
 # Limits get raised: after this long without room, one launch may ask again.
 LIMIT_BELIEVED = timedelta(minutes=15)
-
-
 # A level that nothing has confirmed for so long is a memory; up spells last 25-33 min at the median.
 _LEVEL_BELIEVED = timedelta(minutes=10)
-
-
 _MEMORY_HALF_LIFE = timedelta(minutes=30)
-
-
 #: A launch that does not run after this long counts as refused, to learn from before the error comes.
 LATE = timedelta(minutes=5)
-
-
 # A provider gives up, or gives, within minutes. What is asked for longer may be a job that no
 # provider ever answers for, and others must not wait for it.
 _UNANSWERED = timedelta(hours=1)
-
-
 BET_FIRST = 32
-
-
 _CANARIES_MAX = 32
-
-
 _OVERSIZE_EVERY = 4
 
 
