@@ -275,9 +275,10 @@ def end_training(job: Job, state: Active, event: TrainingEnded, now: datetime) -
     if job.attempts:
         attempts = (*map(_shortened, job.attempts), attempt)[-ATTEMPTS_KEPT_MAX:]
     waiting_since = now if attempt.started_at is not None else job.waiting_since
-    job = replace(job, attempts=attempts, waiting_since=waiting_since)
     if event.outcome is Status.COMPLETED:
-        return _over(job, Completed(since=now), now, "")
+        state_after = Completed(since=now)
+        return _over(job, state_after, now, "", attempts=attempts, waiting_since=waiting_since)
+    job = replace(job, attempts=attempts, waiting_since=waiting_since)
     assert event.failure is not None  # TrainingEnded checks it
     if isinstance(state, Stopping):
         return _stopped(job, state, now, f"training {event.outcome}")
