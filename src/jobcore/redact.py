@@ -1,12 +1,13 @@
-"""What looks like a secret, and texts and arguments without it.
+"""
+Redaction of secrets in texts and arguments.
 
-Hyperparameters, environments and arguments are handed to the training and are kept with the
-job; people put passwords and tokens there. Nothing else that leaves jobcore shows them: not a
-failure text that quotes the command line, not a message, a log line or a listing.
+Hyperparameters, environments and arguments are handed to the training and are kept with the job;
+people put passwords and tokens there. No other output of jobcore shows them: no failure text that
+quotes the command line, no message, log line or listing.
 
-Two things tell a secret: the name that a value is given (``api_key``, ``--hf-token``) and the
-form of the value itself (``AKIA...``, ``ghp_...``, ``https://user:password@``). Neither finds
-everything; a secret belongs in a secret store, and its name in the job.
+A secret is recognised by the name of a value (``api_key``, ``--hf-token``) or by the form of the
+value (``AKIA...``, ``ghp_...``, ``https://user:password@``). Neither finds everything: keep a secret in
+a secret store, and only its name in the job.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ __all__ = [
 ]
 
 MASK = "***"
-VALUE_CHARS_MIN = 6  # a shorter one stands in too many texts that have nothing to do with it
-TEXT_CHARS_MAX = 8_000  # what is longer is cut: the work stays bounded
+VALUE_CHARS_MIN = 6  # a shorter value occurs in too many unrelated texts
+TEXT_CHARS_MAX = 8_000  # longer texts are cut, so that the work stays bounded
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_WORDS = frozenset(
     {
@@ -39,15 +40,15 @@ _SECRET_WORDS = frozenset(
     }
 )  # fmt: skip
 _ENDINGS = ("password", "passwd", "passphrase", "apikey")  # PGPASSWORD
-# A key is one of these, or the key of a table.
+# "key" is a secret after one of these words only; otherwise it is a table's key.
 _KEYS = frozenset(
     {"api", "access", "secret", "private", "signing", "encryption", "auth", "account", "master", "ssh", "client"}
 )  # fmt: skip
-# A token is one of the tokenizer's, if one of these is before it.
+# "token" after one of these words is a tokenizer's, not a credential.
 _TOKENS = frozenset(
     {"bos", "eos", "pad", "unk", "mask", "sep", "cls", "start", "end", "special", "next", "image", "prefix", "per"}
 )  # fmt: skip
-# What says where a secret is, or how long, is none.
+# A name that ends so gives the place or the length of a secret, not the secret.
 _ABOUT = frozenset(
     {"name", "arn", "path", "file", "dir", "uri", "length", "len", "size", "type", "count", "ttl", "version"}
 )  # fmt: skip
@@ -75,7 +76,7 @@ _FORMS = re.compile(
 
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
-    """Tell whether what is called *name* is a secret: ``DB_PASSWORD``, ``apiKey``, ``--hf-token``."""
+    """Tell whether a value called *name* is a secret: ``DB_PASSWORD``, ``apiKey``, ``--hf-token``."""
     words = [word.lower() for word in _WORDS.findall(name[:200])]
     while words and words[-1].isdigit():  # token_2
         words.pop()
@@ -91,11 +92,11 @@ def is_secret_name(name: str) -> bool:
 
 def redact(text: str, values: Collection[str] = ()) -> str:
     """
-    Give *text* with ``***`` in the place of what looks like a secret.
+    Replace everything in *text* that looks like a secret by ``***``.
 
     Args:
-        values: known secrets (see `secret_values`), taken out wherever they stand, and where
-            the text was cut in the middle of one.
+        values: known secrets (see `secret_values`). They are replaced wherever they occur, also at
+            the end of a text that was cut in the middle of one.
     """
     text = text[:TEXT_CHARS_MAX]
     for value in sorted(values, key=len, reverse=True):
@@ -110,7 +111,7 @@ def redact(text: str, values: Collection[str] = ()) -> str:
     while match := _NAMED.search(text, at):
         begin = match.start("value")
         kept.append(text[at:begin])
-        at = begin  # the value may be the name of the next one
+        at = begin  # the value may itself be a name with a value
         if _gives_a_secret(match):
             kept.append(MASK)
             at = match.end()
@@ -118,17 +119,17 @@ def redact(text: str, values: Collection[str] = ()) -> str:
 
 
 def _gives_a_secret(match: re.Match[str]) -> bool:
-    # Without a sign between them, only a flag of a command has a value: "--token abc".
+    # Without "=" or ":" between them, only a command's flag has a value: "--token abc".
     is_given = match["between"].strip() or match["name"].startswith("-")
     return bool(is_given) and is_secret_name(match["name"]) and not match["value"].startswith("-")
 
 
 def redact_args(args: Mapping[str, Json]) -> dict[str, Json]:
     """
-    Give a job's arguments as people may see them.
+    Redact a job's arguments for display.
 
-    The environment shows its names only; elsewhere what has a secret's name, or looks like one,
-    is ``***``. Lists are read as command lines: ``["--token", "abc"]``.
+    Of the environment only the names are shown. Elsewhere a value with a secret's name, or one that
+    looks like a secret, becomes ``***``. Lists are read as command lines: ``["--token", "abc"]``.
     """
     shown = {name: _shown(name, value) for name, value in args.items()}
     environment = shown.get("environment")
@@ -155,12 +156,12 @@ def _shown(name: str, value: Json) -> Json:
 
 
 def _flag(word: object) -> str:
-    """Give the flag that the next word of a command line is the value of; "" for none."""
+    """Return *word* if it is a flag whose value is the next word of a command line; else ""."""
     return word if isinstance(word, str) and word.startswith("-") and "=" not in word else ""
 
 
 def secret_values(spec: Spec) -> tuple[str, ...]:
-    """Find the values of a job that are secrets, to take them out of texts that quote them."""
+    """List the values of a job that are secrets, so that texts that quote them can be redacted."""
     found = dict.fromkeys(_secrets("", dict(spec.args)))
     found |= dict.fromkeys(_secrets("", dict(spec.tags)))
     return tuple(text for text in found if len(text) >= VALUE_CHARS_MIN)
@@ -181,7 +182,7 @@ def _secrets(name: str, value: object) -> Iterator[str]:
         case str():
             if is_secret_name(name):
                 yield value
-                yield json.dumps(value)[1:-1]  # as a message quotes it, with its escapes
+                yield json.dumps(value)[1:-1]  # with the escapes of a quoted text
             else:
                 yield from (match[0] for match in _FORMS.finditer(value[:TEXT_CHARS_MAX]))
                 yield from (

@@ -1,10 +1,9 @@
 """Whether, when and how a failed attempt is tried again.
 
-Each failure class has a budget of its own. Capacity, quota and throttling have
-no bound on the number of tries (the wait clock bounds them); they, spot
-interruptions and stops never use up the budget for errors. Interruptions are
-bounded only in a row of attempts none of which ran for ten minutes: a script
-that is killed whenever it starts is no victim of the market.
+Each failure class has a budget of its own. Capacity, quota and throttling have no bound on the
+number of tries (the wait clock bounds them). They, spot interruptions and stops never use up the
+budget for errors. Interruptions are bounded only in a row of attempts none of which ran for ten
+minutes: a script that is killed whenever it starts is not interrupted by the spot market.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ DEFAULT_BUDGETS: Mapping[FailureClass, int | None] = MappingProxyType(
         FailureClass.QUOTA: None,
         FailureClass.THROTTLE: None,
         FailureClass.SPOT_INTERRUPTED: 20,
-        # InternalServerError is not always transient (a too large checkpoint restore repeats for ever).
+        # An internal error is not always transient: some requests fail with one each time.
         FailureClass.SERVICE_INTERNAL: 3,
         FailureClass.DATA_ACCESS: 2,
-        FailureClass.PERMISSION: 2,  # IAM takes a while to propagate
+        FailureClass.PERMISSION: 2,  # a change of permissions takes some minutes to propagate
         FailureClass.ALGORITHM: 1,
         FailureClass.OOM: 1,
         FailureClass.UNKNOWN: 1,
@@ -42,8 +41,8 @@ DEFAULT_BUDGETS: Mapping[FailureClass, int | None] = MappingProxyType(
         FailureClass.STOPPED_BY_USER: 0,
     }
 )
-#: An interruption after so long a run is the market's doing and not the job's. In a pool that comes and
-#: goes each half hour a training of days has hundreds of them; it must not fail for that.
+#: An attempt that ran this long made progress, so its interruption is not charged. In a pool that
+#: comes and goes each half hour a training of days has hundreds of interruptions.
 PROGRESS = timedelta(minutes=10)
 _POOL_CLASSES = frozenset({FailureClass.CAPACITY, FailureClass.QUOTA, FailureClass.THROTTLE})
 
@@ -53,7 +52,7 @@ class TryAgain:
     """
     Try again, not before *not_before* (None: as soon as a pool has room).
 
-    *anew*: the attempt made progress, and the retries of this class are counted anew.
+    *anew*: the attempt made progress, so the retries of this class are counted from the beginning.
     """
 
     not_before: datetime | None
@@ -62,7 +61,7 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Only a human can help; the job waits for one."""
+    """Only a person can help; the job is held."""
 
     code: HoldCode
     reason: str
@@ -77,7 +76,7 @@ RetryDecision = TryAgain | Hold | GiveUp
 
 
 def budget(policy: RetryPolicy, failure_class: FailureClass) -> int | None:
-    """Tell how many retries a job has for *failure_class* where the rules allow one; None is no bound."""
+    """Return the number of retries for *failure_class*, if its rule allows one at all; None is no bound."""
     if failure_class in policy.budgets:
         return policy.budgets[failure_class]
     return DEFAULT_BUDGETS[failure_class]
@@ -85,11 +84,11 @@ def budget(policy: RetryPolicy, failure_class: FailureClass) -> int | None:
 
 def retry(job: Job, failure: Failure, *, now: datetime) -> RetryDecision:
     """
-    Decide what becomes of *job* after *failure*.
+    Decide what happens to *job* after *failure*.
 
-    A failure that the rules call final is retried only if the job's own policy
-    names its class. A quota that the request can never fit is a hold: a human
-    can raise the quota, and the job need not be submitted again.
+    A failure that the rules call final is retried only if the job's own policy names its class. A
+    quota that the request can never fit is a hold: a person can raise the quota, and the job need not
+    be submitted again. A failure of the account's own credentials never fails a job.
     """
     kind = failure.failure_class
     final = failure.retryable is Retryable.NO
@@ -117,7 +116,7 @@ def retry(job: Job, failure: Failure, *, now: datetime) -> RetryDecision:
 
 
 def _made_progress(job: Job) -> bool:
-    """Whether the attempt that has ended ran for long enough to have saved a checkpoint."""
+    """Tell whether the attempt that has ended ran for long enough to have saved a checkpoint."""
     ended = job.attempts[-1] if job.attempts else None
     if ended is None or ended.started_at is None or ended.ended_at is None:
         return False
@@ -126,7 +125,7 @@ def _made_progress(job: Job) -> bool:
 
 def _delay(job: Job, doublings: int) -> timedelta:
     policy = job.spec.retry
-    # 18: any backoff that is allowed can be doubled so often and is a timedelta still.
+    # Any allowed backoff can be doubled 18 times without an overflow of timedelta.
     wait = min(policy.backoff * (1 << min(doublings, 18)), policy.backoff_max)
-    # Jitter only shortens, so that backoff_max is what it says; each step is still longer than the last.
+    # Jitter only shortens, so that backoff_max holds; each wait is still longer than the one before.
     return wait * (0.75 + 0.25 * hash_fraction(job.job_id, job.attempt_number))
