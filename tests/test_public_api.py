@@ -1,4 +1,4 @@
-"""What `import jobcore` offers, and what it costs."""
+"""What `import jobcore` loads: the standard library only, and none of its heavy parts."""
 
 from __future__ import annotations
 
@@ -7,44 +7,21 @@ import json
 import subprocess
 import sys
 import tomllib
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 import jobcore
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(jobcore.__file__).parent
-MODULES = sorted(path.stem for path in PACKAGE.glob("_*.py") if path.stem != "__init__")
+MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
 # What a pure module may use; a clock or chance inside them is banned by the linter.
 PURE = {
     "__future__", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools",
     "hashlib", "heapq", "importlib", "itertools", "json", "math", "operator", "re", "types", "typing",
 }  # fmt: skip
-
-
-def test_all_is_sorted_and_is_what_the_modules_say():
-    assert list(jobcore.__all__) == sorted(jobcore.__all__)
-    said = {
-        name
-        for module in MODULES
-        for name in getattr(import_module(f"jobcore.{module}"), "__all__", ())
-    }
-    assert set(jobcore.__all__) == said
-    assert set(dir(jobcore)) >= said
-
-
-@pytest.mark.parametrize("name", jobcore.__all__)
-def test_every_public_name_is_there_and_documented(name):
-    value = getattr(jobcore, name)
-    if isinstance(value, type) or callable(value):
-        assert value.__doc__
-
-
-def test_a_name_that_is_not_there_says_so():
-    with pytest.raises(AttributeError, match="no attribute 'Jbo'"):
-        jobcore.Jbo  # noqa: B018
 
 
 def test_star_import_gives_the_public_names():
@@ -63,10 +40,10 @@ def imports_of(source: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", [*MODULES, "__init__"])
+@pytest.mark.parametrize("module", MODULES)
 def test_the_core_imports_pure_modules_only(module):
-    source = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
-    assert imports_of(source) <= PURE
+    source = (PACKAGE / module).read_text(encoding="utf-8")
+    assert imports_of(source) <= PURE | {"jobcore"}
 
 
 def test_the_import_check_can_fail():
@@ -96,10 +73,6 @@ def test_all_of_the_core_loads_the_standard_library_only():
     assert tops - {"jobcore"} <= set(sys.stdlib_module_names)
     heavy = {"asyncio", "logging", "sqlite3", "socket", "subprocess", "threading", "uuid", "random"}
     assert not tops & heavy
-
-
-def test_import_jobcore_alone_loads_none_of_its_modules():
-    assert {name for name in loaded_by("import jobcore") if name.startswith("jobcore.")} == set()
 
 
 def test_the_project_requires_nothing_without_an_extra():
