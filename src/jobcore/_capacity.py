@@ -148,6 +148,7 @@ class PoolState:
     served_at: datetime | None = None
 
 
+#: The name of the pool state that holds fair-share usage and group tallies.
 ALL_POOLS = "*"
 
 # What another customer of the same quota uses changes; a sticky estimate lost 46 % of a pool.

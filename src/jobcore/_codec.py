@@ -53,6 +53,7 @@ __all__ = [
     "to_micros",
 ]
 
+#: The version of the stored form of jobs and specs; readers refuse a newer one.
 SCHEMA = 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -48,6 +48,7 @@ __all__ = [
     "new_job",
 ]
 
+#: JSON data.
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 ATTEMPTS_KEPT_MAX = 20  # older ended attempts are dropped; their number stays countable
@@ -361,7 +362,9 @@ class Stopped:
     since: datetime
 
 
+#: The state of a job: one type per status.
 State = New | Launching | Launched | InProgress | Stopping | Held | Completed | Failed | Stopped
+#: The states in which a training exists, or may exist.
 Active = Launching | Launched | InProgress | Stopping
 
 

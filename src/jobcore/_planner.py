@@ -460,6 +460,7 @@ class _CoreScheduler:
     learn = staticmethod(pool_step)
 
 
+#: The scheduler of the core: `plan`, and `pool_step` to learn.
 DEFAULT_SCHEDULER: Scheduler = _CoreScheduler()
 
 

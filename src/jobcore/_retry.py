@@ -72,6 +72,7 @@ class GiveUp:
     """The job has failed."""
 
 
+#: The result of `retry`.
 RetryDecision = TryAgain | Hold | GiveUp
 
 

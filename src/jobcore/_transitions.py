@@ -156,6 +156,7 @@ class Refuse:
     why: str
 
 
+#: One entry of the transition table.
 Cell = Go | Ignore | Refuse
 
 
@@ -587,6 +588,7 @@ _OVER_ROW: Mapping[type[Event], Cell] = {
     TimePassed: _IS_OVER,
 }
 
+#: The transition table: for every status and every type of event, a `Cell`.
 TRANSITIONS: Mapping[Status, Mapping[type[Event], Cell]] = MappingProxyType(
     {
         _NEW: {
@@ -754,6 +756,7 @@ class Announce:
     entry: OutboxEntry
 
 
+#: Something that a job in its state still needs done; see `owed`.
 Effect = LaunchTraining | ObserveTraining | StopTraining | Announce
 
 
