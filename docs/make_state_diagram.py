@@ -49,6 +49,10 @@ PLACES = {
     Status.STOPPING: (450, 350),
 }
 WIDTH, HEIGHT, BOX, TALL = 960, 410, 112, 38
+MARKER = (
+    '<marker id="end" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="9" markerHeight="9" '
+    'markerUnits="userSpaceOnUse" orient="auto"><path d="M0,0 L8,4 L0,8 z" fill="#566573"/></marker>'
+)
 MAIN = (Status.NEW, Status.LAUNCHING, Status.LAUNCHED, Status.IN_PROGRESS, Status.COMPLETED)
 
 
@@ -132,8 +136,7 @@ def picture() -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
         "<defs>",
-        '<marker id="end" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0,0 L8,4 L0,8 z" fill="#566573"/></marker>',
+        MARKER,
         "</defs>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#ffffff"/>',
         '<g fill="none" stroke="#566573">',
@@ -148,9 +151,10 @@ def picture() -> str:
     lines.append("</g>")
     for status, (x, y) in PLACES.items():
         fill = "#d5dbdb" if status.is_terminal else "#d6eaf8" if status.is_active else "#fcf3cf"
+        left, top = x - BOX / 2, y - TALL / 2
+        look = f'rx="7" fill="{fill}" stroke="#2c3e50" stroke-width="1.2"'
         lines += [
-            f'<rect x="{x - BOX / 2:g}" y="{y - TALL / 2:g}" width="{BOX}" height="{TALL}" rx="7" '
-            f'fill="{fill}" stroke="#2c3e50" stroke-width="1.2"/>',
+            f'<rect x="{left:g}" y="{top:g}" width="{BOX}" height="{TALL}" {look}/>',
             f'<text x="{x}" y="{y + 5}" text-anchor="middle" font-size="15" fill="#1b2631">{status}</text>',
         ]
     legend = (
