@@ -4,6 +4,9 @@ A public constant is documented by a ``#:`` comment above it, and a member of an
 comment behind it, because Python keeps no docstring for an assignment. And an entry of ``Args:``
 may name several parameters that are explained together (``region, endpoint_url: ...``). A long value
 of a constant, such as a table, is not shown.
+
+A package may export a function of the same name as the module that holds it. Importing the package
+gives the function; griffe gives the module, unless the function is put in its place.
 """
 
 from __future__ import annotations
@@ -36,10 +39,25 @@ class CommentDocstrings(griffe.Extension):
         if text:
             attr.docstring = griffe.Docstring(text, parent=attr)
 
+    def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **_: Any) -> None:
+        """Put exported functions in the place of modules of their names, once every name is resolved."""
+        loader.resolve_aliases(implicit=True)
+        for module in _modules(pkg):
+            for name in module.exports or ():
+                hidden = module.members.get(str(name))
+                if isinstance(hidden, griffe.Module) and str(name) in hidden.members:
+                    target = hidden.members[str(name)]
+                    module.members[str(name)] = griffe.Alias(str(name), target, parent=module)
+
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Repeat the text of parameters that are explained together for each of them."""
         if obj.docstring and "\n    " in obj.docstring.value:
             obj.docstring.value = _TOGETHER.sub(_apart, obj.docstring.value)
+
+
+def _modules(module: griffe.Module) -> list[griffe.Module]:
+    inner = [m for m in module.modules.values() if isinstance(m, griffe.Module)]
+    return [module, *(found for one in inner for found in _modules(one))]
 
 
 def _apart(entry: re.Match[str]) -> str:

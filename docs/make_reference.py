@@ -1,7 +1,7 @@
 """Write the API reference, one page for each public package, from what the packages export.
 
 A package, and a public package or module directly in it, has a page if it has ``__all__``. A name
-that a package only passes on from one of its rooms is documented on the room's page, and listed here.
+that a package re-exports from one of these is documented on that page, and listed on the package's own.
 
 With --check nothing is written; the command fails if a page is stale, a public name has no
 docstring, or a docstring explains a parameter that does not exist.
@@ -67,11 +67,9 @@ def _exports(path: str) -> dict[str, Any]:
 
 
 def home_of(name: str, package: Package, known: list[Package]) -> str:
-    """Give the page that documents *name*: that of the package's room that exports the same object."""
-    rooms = [p.path for p in known if p.path.startswith(f"{package.path}.")]
-    same = (
-        p.path for p in known if p.path in rooms and p.exports.get(name) is package.exports[name]
-    )
+    """Give the page that documents *name*: of a part of *package* that exports the same object, or its own."""
+    parts = (p for p in known if p.path.startswith(f"{package.path}."))
+    same = (p.path for p in parts if p.exports.get(name) is package.exports[name])
     return next(same, package.path)
 
 
@@ -141,7 +139,7 @@ def render(known: list[Package], docstrings: Docstrings) -> dict[str, str]:
         lines += ["      members:" if here else "      members: []"]
         lines += [f"        - {name}" for name in here]
         if there:
-            lines += ["", "## Names of its rooms", "", "| name | meaning |", "| --- | --- |"]
+            lines += ["", "## Re-exported names", "", "| name | meaning |", "| --- | --- |"]
             lines += [_row(name, homes[name], docstrings) for name in there]
         pages[f"{package.path}.md"] = "\n".join(lines) + "\n"
     return pages

@@ -53,7 +53,16 @@ ROOMS = {
     "roomy/life/__init__.py": '''
         """The life of a job."""
         from roomy.life.model import LIMIT, Job, step
-        __all__ = ["LIMIT", "Job", "step"]
+        from roomy.life.tell import more, tell
+        __all__ = ["LIMIT", "Job", "more", "step", "tell"]
+    ''',
+    "roomy/life/tell.py": '''
+        """Holds a function of its own name."""
+        __all__ = ["more", "tell"]
+        def tell() -> None:
+            """Tell."""
+        def more() -> None:
+            """Tell more."""
     ''',
     "roomy/life/model.py": '''
         """Is passed on by its room, and has no page."""
@@ -116,6 +125,10 @@ def test_rooms_have_pages_and_the_package_lists_their_names(write) -> None:
     assert "| [`Job`](roomy.life.md#roomy.life.Job) | A job. |" in pages["roomy.md"]
     assert "| [`LIMIT`](roomy.life.md#roomy.life.LIMIT) | The most jobs. |" in pages["roomy.md"]
     assert "        - step\n" in pages["roomy.life.md"]
+    assert (docstrings.of("roomy.life.tell"), docstrings.of("roomy.life.more")) == (
+        "Tell.",
+        "Tell more.",
+    )
     assert "| [`roomy.ports`](roomy.ports.md) | The ports. |" in pages["index.md"]
 
 
