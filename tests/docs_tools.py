@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -27,3 +28,19 @@ def pages() -> dict[str, str]:
     files = [*DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
     written = (file for file in files if "api" not in file.relative_to(ROOT).parts)
     return {file.relative_to(ROOT).as_posix(): file.read_text("utf-8") for file in sorted(written)}
+
+
+def exists(name: str) -> bool:
+    """Tell whether a dotted name leads to something: modules first, then attributes."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            thing = import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:]:
+            if not hasattr(thing, part):
+                return False
+            thing = getattr(thing, part)
+        return True
+    return False

@@ -6,14 +6,13 @@ import inspect
 import re
 import shlex
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
 
 import jobcore
-from docs_tools import ROOT, load, pages
+from docs_tools import ROOT, exists, load, pages
 from jobcore_aws import SageMakerSettings
 from jobcore_cli._app import cli
 
@@ -58,22 +57,6 @@ def test_there_are_examples() -> None:
 
 
 # --- names and paths ------------------------------------------------------------------------
-
-
-def exists(name: str) -> bool:
-    """Tell whether a dotted name leads to something: modules first, then attributes."""
-    parts = name.split(".")
-    for count in range(len(parts), 0, -1):
-        try:
-            thing = import_module(".".join(parts[:count]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[count:]:
-            if not hasattr(thing, part):
-                return False
-            thing = getattr(thing, part)
-        return True
-    return False
 
 
 FILES_OF_A_HOME = {"jobcore.db"}
