@@ -10,7 +10,7 @@ PYTHONS := python3 python3.11 python3.12 python3.13 python3.14 python
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test check proof swarm mutants mutation durability fuzz bench lock diagram clean
+.PHONY: help setup demo sandbox test check docs proof swarm mutants mutation durability fuzz bench lock diagram reference clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -64,7 +64,14 @@ check: $(STAMP)  ## lint, format, types, import contracts, generated docs
 	@echo "format" && $(BIN)/ruff format --quiet --check .
 	@echo "types" && $(BIN)/mypy --no-error-summary
 	@echo "contracts" && $(BIN)/lint-imports --no-cache > $(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; }
-	@echo "docs" && $(BIN)/python docs/make_state_diagram.py --check
+	@echo "docs" && $(BIN)/python docs/make_state_diagram.py --check && $(BIN)/python docs/make_reference.py --check
+
+docs: $(STAMP)  ## build the documentation site; dead links and missing docstrings fail
+	@$(BIN)/python docs/make_state_diagram.py --check
+	@$(BIN)/python docs/make_reference.py --check
+	@$(BIN)/zensical build --strict --clean
+	@$(BIN)/python docs/check_links.py site
+	@echo "The site is in site/index.html"
 
 proof: $(STAMP)  ## every interleaving of the ticks, with three faults: nothing lost, nothing doubled
 	@$(BIN)/python -m proof.exhaustive
@@ -92,8 +99,11 @@ fuzz: $(STAMP)  ## a million inputs for every parser, and every endpoint against
 bench: $(STAMP)  ## measure, against bare references in the same run
 	@$(BIN)/python -m benchmarks
 
-diagram: $(STAMP)  ## generate docs/states.md from the transition table
+diagram: $(STAMP)  ## generate the states page and its picture from the transition table
 	@$(BIN)/python docs/make_state_diagram.py
+
+reference: $(STAMP)  ## generate the pages of the API reference from the packages
+	@$(BIN)/python docs/make_reference.py
 
 lock: $(STAMP)  ## resolve requirements.lock anew (uv is installed for that alone)
 	@$(PIP) install uv
@@ -105,4 +115,4 @@ lock: $(STAMP)  ## resolve requirements.lock anew (uv is installed for that alon
 	  --output-file deploy/requirements.lock
 
 clean:  ## remove .venv and everything that was generated
-	@rm -rf $(VENV) $(MINISTACK) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf $(VENV) $(MINISTACK) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build site

@@ -1,6 +1,6 @@
 """The HTTP API against its description: ``python -m proof.endpoints [--examples N]``.
 
-`docs/openapi.yaml` says what the API takes and answers. schemathesis makes requests of it, right
+`docs/reference/openapi.yaml` says what the API takes and answers. schemathesis makes requests of it, right
 ones and wrong ones, and the submit function answers them in this process, behind a WSGI
 application that does what API Gateway does: it turns a request into an event of payload 2.0,
 with the caller that the Authorization header names.
@@ -29,7 +29,7 @@ import jobcore
 from .fuzz_targets import ACCOUNT, Context, FuzzWiring, http_event
 
 ROOT = Path(__file__).resolve().parents[1]
-DESCRIPTION = ROOT / "docs" / "openapi.yaml"
+DESCRIPTION = ROOT / "docs" / "reference" / "openapi.yaml"
 EXAMPLES = 300
 MISSING = """\
 schemathesis is not installed here, and nothing was checked. Install it with:

@@ -1,5 +1,5 @@
 """
-Random runs of the whole system with faults at every port: see docs/swarm.md.
+Random runs of the whole system with faults at every port: see docs/concepts/fault-injection.md.
 
     python -m proof.swarm --seeds 50000            what CI runs
     python -m proof.swarm --seeds 1000000          what a night is for

@@ -1,7 +1,7 @@
 """What the service says: error codes and sentences, status messages, and where they are from.
 
 The sentences were collected from users' reports and public code, not from the service itself;
-docs/sandbox.md tells them apart.
+docs/reference/sandbox.md tells them apart.
 """
 
 from __future__ import annotations

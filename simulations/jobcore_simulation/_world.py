@@ -6,7 +6,7 @@ the sandbox does so by the wall clock, a simulator by its own. Chance is a hash 
 name: two worlds that are asked the same do the same.
 
 Phases and statuses are those of SageMaker's training jobs; where the texts come from, and which
-of them nobody could check, is written in docs/sandbox.md.
+of them nobody could check, is written in docs/reference/sandbox.md.
 """
 
 from __future__ import annotations

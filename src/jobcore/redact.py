@@ -29,8 +29,11 @@ __all__ = [
     "secret_values",
 ]
 
+#: Replaces a secret.
 MASK = "***"
+#: The shortest value that counts as a secret.
 VALUE_CHARS_MIN = 6  # a shorter value occurs in too many unrelated texts
+#: The longest text that is redacted.
 TEXT_CHARS_MAX = 8_000  # longer texts are cut, so that the work stays bounded
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_WORDS = frozenset(

@@ -1,4 +1,4 @@
-"""A few requests of `python -m proof.endpoints`: the HTTP API does what docs/openapi.yaml says."""
+"""A few requests of `python -m proof.endpoints`: the HTTP API does what docs/reference/openapi.yaml says."""
 
 from __future__ import annotations
 

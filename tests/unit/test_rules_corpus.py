@@ -1,7 +1,7 @@
 """The default rules against real failure texts, ours and (where it is at hand) the shared corpus.
 
 ``failure_texts.jsonl`` holds short excerpts of public failure reports, each with its source and
-the label we gave it by the definitions in docs/failures.md.
+the label we gave it by the definitions in docs/reference/failures.md.
 """
 
 from __future__ import annotations

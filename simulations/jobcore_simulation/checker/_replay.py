@@ -21,6 +21,7 @@ from ._world import ASKS, Reply, Worlds
 
 __all__ = ["PROGRAMS_OF", "Broken", "Step", "as_test", "paths", "programs_of", "replay"]
 
+#: One step of a trace, as words for `replay`.
 Step: TypeAlias = tuple[str, ...]
 
 PROGRAMS_OF = {"launch": "launch", "monitor": "monitor", "reap": "reap", "notify": "notify"}

@@ -72,6 +72,7 @@ _ALL = (
 
 _APART = ("main", "deletes", "three attempts")
 
+#: All scopes, by name.
 SCOPES: Mapping[str, Scope] = {scope.name: scope for scope in _ALL}
 #: Checked beside the main scope in every run.
 SIDE_SCOPES = tuple(name for name in SCOPES if name not in _APART)

@@ -15,8 +15,8 @@ from jobcore_simulation._training import Refusal, Script
 
 __all__ = ["SandboxConfig", "load_config", "parse_pool", "pool_from", "script_from"]
 
-# What is known of the real rates, in calls per second (account and region); the others are not
-# published. See docs/sandbox.md.
+#: The rates of SageMaker's API as far as they are known, in (calls per second, burst) of one account
+#: and region. The other operations' rates are not published; see docs/reference/sandbox.md.
 AWS_RATES: Mapping[str, tuple[float, float]] = {
     "CreateTrainingJob": (1.0, 1.0),
     "ListTrainingJobs": (2.0, 2.0),

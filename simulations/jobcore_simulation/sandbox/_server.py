@@ -53,7 +53,7 @@ class Server:
     """
     A running sandbox.
 
-    Args:
+    Attributes:
         url: where it listens, on 127.0.0.1.
         faults: what will go wrong; a list to append to.
         calls: how often each operation was called, throttled and faulty calls included.

@@ -180,6 +180,7 @@ class _Unavailable(_Peer):
 
 Policy = Callable[[Scenario, str], Scheduler]
 
+#: The policies to compare: by name, a title, and a function that makes the scheduler.
 POLICIES: Mapping[str, tuple[str, Policy]] = {
     "jobcore": ("levels, bets and fair share by pool", lambda scenario, seed: DEFAULT_SCHEDULER),
     "backoff": (

@@ -3,7 +3,7 @@ Drawn worlds with faults at every port: one seed is one run, and decides all of 
 
 The production ticks run as actors that take turns before each port call; an
 `jobcore_simulation.oracles.Oracle` watches. In the first phase anything may fail and nothing may be
-wrong; in the second nothing fails and all must come to its end. See docs/swarm.md, and
+wrong; in the second nothing fails and all must come to its end. See docs/concepts/fault-injection.md, and
 ``python -m proof.swarm`` for the runs. Needs greenlet, which is a development dependency.
 """
 

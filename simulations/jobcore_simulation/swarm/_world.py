@@ -43,7 +43,7 @@ from ._trainer import FATES, RULES, Pool, TinyTrainer
 
 __all__ = ["ROUNDS_MAX", "Result", "World"]
 
-#: After the last fault all must have converged within so many rounds (see docs/swarm.md).
+#: After the last fault all must have converged within so many rounds (see docs/concepts/fault-injection.md).
 ROUNDS_MAX = 60
 _STRANGER = jobcore.job_id_from_token("a stranger", "1")
 _SECOND = timedelta(seconds=1)

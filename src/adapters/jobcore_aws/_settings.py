@@ -180,7 +180,7 @@ def settings_from(environ: Mapping[str, str]) -> AwsSettings:
     Read the settings from environment variables.
 
     ``JOBCORE_TABLE``, ``JOBCORE_TOPIC_ARN`` and ``JOBCORE_BUCKET`` are names; ``JOBCORE_CONFIG``
-    is a JSON object with the fields of `SageMakerSettings` and ``limits`` (see docs/sagemaker.md).
+    is a JSON object with the fields of `SageMakerSettings` and ``limits`` (see docs/reference/sagemaker.md).
 
     Raises:
         InvalidSettings: JOBCORE_CONFIG is malformed.

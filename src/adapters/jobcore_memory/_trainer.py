@@ -59,8 +59,8 @@ class MemoryTrainer:
         slots: pools and their sizes.
         scripts: what becomes of a training, by name; others complete after a minute.
         stop_takes: from a stop request to Stopped.
-        trouble: answers for the next launches, first in first out: UNCLEAR_APPLIED means that the
-            training is created and the reply lost, an Evidence that the launch is refused.
+        trouble: results for the next launches, first in first out: an `Evidence` refuses the launch;
+            `LaunchResult.UNCLEAR` creates the training and loses the reply.
         unavailable: calls ("describe", "stop", "capacity", "running") that fail for now.
         calls: how often each was called.
     """

@@ -1,6 +1,6 @@
 """The default failure rules: data, read from top to bottom, the first match wins.
 
-The shape is that of a user's own rule file (``[[rule]]`` tables, see docs/failures.md), so that
+The shape is that of a user's own rule file (``[[rule]]`` tables, see docs/how-to/add-failure-rules.md), so that
 whoever knows one knows both. `pattern` is matched at the start of the normalised text
 (`jobcore.normalise`): lower case, single spaces, no SDK prefix. `error` is matched at the start
 of each error that the text reports.

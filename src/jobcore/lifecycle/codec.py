@@ -44,6 +44,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+#: The version of the documents that this release writes; it reads this one and the one before.
 SCHEMA = 1
 #: What decoding a damaged record may raise.
 UNREADABLE = (

@@ -76,6 +76,7 @@ class Announce:
     entry: OutboxEntry
 
 
+#: Anything that a job's state may owe.
 Effect = LaunchTraining | ObserveTraining | StopTraining | Announce
 
 

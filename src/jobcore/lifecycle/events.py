@@ -137,6 +137,7 @@ class MessagePublished:
     event_id: str
 
 
+#: Everything that can happen to a job.
 Event = (
     LaunchDecided
     | LaunchAccepted
@@ -151,4 +152,5 @@ Event = (
     | TimePassed
     | MessagePublished
 )
+#: The types of `Event`: the columns of the transition table.
 EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)

@@ -14,7 +14,8 @@ __all__ = [
     "Scope",
 ]
 
-REASON_CHARS_MAX = 1024  # SageMaker's FailureReason: the first 1,024 characters
+#: Characters of a failure's text that are kept.
+REASON_CHARS_MAX = 1024
 
 
 class FailureClass(StrEnum):

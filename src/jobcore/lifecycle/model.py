@@ -23,8 +23,11 @@ __all__ = [
     "Status", "StopCause", "StopRequest", "Stopped", "Stopping", "new_job",
 ]  # fmt: skip
 
+#: JSON data.
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-ATTEMPTS_KEPT_MAX = 20  # older ended attempts are dropped; their number stays countable
+#: Ended attempts kept in a job's record; older ones are dropped.
+ATTEMPTS_KEPT_MAX = 20
+#: Lines kept in a job's timeline; the middle of a longer one is dropped.
 TIMELINE_KEPT_MAX = 60
 #: Longer waits are refused: a deadline has to be a date, or the job could not be looked at any more.
 WAIT_MAX = timedelta(days=3650)
@@ -326,7 +329,9 @@ class Stopped:
     since: datetime
 
 
+#: The state of a job: one type per status.
 State = New | Launching | Launched | InProgress | Stopping | Held | Completed | Failed | Stopped
+#: The states in which a training exists, or may exist.
 Active = Launching | Launched | InProgress | Stopping
 
 

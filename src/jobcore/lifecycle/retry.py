@@ -72,6 +72,8 @@ class GiveUp:
     """The job has failed."""
 
 
+#: The result of `retry`.
+#: What `retry` may decide.
 RetryDecision = TryAgain | Hold | GiveUp
 
 

@@ -98,6 +98,7 @@ class Refuse:
     why: str
 
 
+#: What the table says of a status and an event.
 Cell = Go | Ignore | Refuse
 
 
@@ -143,6 +144,7 @@ _OVER_ROW: Mapping[type[Event], Cell] = {
     ReleaseRequested: Refuse("the job is over; retry submits it again"),
     TimePassed: _IS_OVER,
 }
+#: The table: for every status and every type of event, what follows.
 TRANSITIONS: Mapping[Status, Mapping[type[Event], Cell]] = MappingProxyType(
     {
         _NEW: {

@@ -1,4 +1,4 @@
-"""The DynamoDB store: one table, seven sparse indexes (see docs/dynamodb.md)."""
+"""The DynamoDB store: one table, seven sparse indexes (see docs/reference/dynamodb.md)."""
 
 from __future__ import annotations
 
