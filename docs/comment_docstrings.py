@@ -43,11 +43,24 @@ class CommentDocstrings(griffe.Extension):
         """Put exported functions in the place of modules of their names, once every name is resolved."""
         loader.resolve_aliases(implicit=True)
         for module in _modules(pkg):
-            for name in module.exports or ():
-                hidden = module.members.get(str(name))
-                if isinstance(hidden, griffe.Module) and str(name) in hidden.members:
-                    target = hidden.members[str(name)]
-                    module.members[str(name)] = griffe.Alias(str(name), target, parent=module)
+            exported = [str(name) for name in module.exports or ()]
+            for name in exported:  # while the paths of their modules still lead there
+                member = module.members.get(name)
+                if isinstance(member, griffe.Alias) and member.resolved:
+                    target = member.final_target
+                    module.members[name] = griffe.Alias(name, target, parent=module)
+            for name in exported:
+                hidden = module.members.get(name)
+                if isinstance(hidden, griffe.Module) and name in hidden.members:
+                    self._visit(hidden)  # griffe does not, once it is hidden
+                    module.members[name] = griffe.Alias(name, hidden.members[name], parent=module)
+
+    def _visit(self, module: griffe.Module) -> None:
+        for member in module.members.values():
+            if isinstance(member, griffe.Attribute):
+                self.on_attribute(attr=member)
+            if isinstance(member, griffe.Object):
+                self.on_object(obj=member)
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Repeat the text of parameters that are explained together for each of them."""
