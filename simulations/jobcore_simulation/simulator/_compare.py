@@ -10,8 +10,8 @@ from statistics import fmean, median
 from typing import Any
 
 from ._by_hand import by_hand
+from ._clairvoyant import clairvoyant
 from ._curves import Curves, curves_of
-from ._oracle import clairvoyant
 from ._outcome import ByHand, Outcome
 from ._policies import BY_HAND, TITLES, policy
 from ._run import simulate

@@ -55,7 +55,7 @@ def _fail(call: str, kind: str = "lost") -> NoReturn:
 class Port:
     """Store, trainer, notifier and clock, as one actor has them; see `KINDS` for the faults."""
 
-    __slots__ = ("asked", "calls", "hints", "number", "skew", "what", "world")
+    __slots__ = ("calls", "hints", "number", "reserved", "skew", "what", "world")
 
     def __init__(self, world: World, skew: timedelta = timedelta(0), number: int = 0) -> None:
         """Enter the world as actor *number*, with a clock that is wrong by *skew*."""
@@ -65,7 +65,7 @@ class Port:
         self.what = ""
         self.hints: Sequence[str] | None = None  # what the monitor is told to look at
         self.calls = 0
-        self.asked: dict[str, int] = {}  # see `Oracle.asked`
+        self.reserved: dict[str, int] = {}  # see `Observer.reserved`
 
     @property
     def name(self) -> str:
@@ -187,7 +187,7 @@ class Port:
         """Write jobs."""
         world = self.world
         kind = world.arrive(self, "save", jobs)
-        world.oracle.asked = self.asked
+        world.oracle.reserved = self.reserved
         if kind is None:
             return world.store.save(jobs)
         if kind == "lost":
@@ -226,7 +226,7 @@ class Port:
         kind = world.arrive(self, "launch", requests)
         for request in requests:
             if request.to_stop:
-                self.asked[request.name] = world.oracle.creates
+                self.reserved[request.name] = world.oracle.creates
         if world.raises is not None and any(r.job_id == world.raises for r in requests):
             msg = "args: not what the trainer expected"
             raise ValueError(msg)

@@ -489,7 +489,7 @@ class World:
             self.tiny.vanish(name)
         else:
             self.memory.vanish(name)
-        self.oracle.vanished(name)
+        self.oracle.on_vanished(name)
         self._cell("world", "vanished")
 
     def _kill(self) -> None:
