@@ -38,9 +38,12 @@ from jobcore_lambda._wiring import Wiring
 from jobcore_local._contract import BadInput, prepare
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier
 from jobcore_simulation._texts import Refused
-from jobcore_simulation.sandbox import _config, _server
+from jobcore_simulation.sandbox import SandboxConfig
+from jobcore_simulation.sandbox._answers import Denied
+from jobcore_simulation.sandbox._clock import SandboxClock
 from jobcore_simulation.sandbox._control import Control, NotFound
-from jobcore_simulation.sandbox._service import OPERATIONS, Service
+from jobcore_simulation.sandbox._sandbox import Sandbox
+from jobcore_simulation.sandbox._service import OPERATIONS
 from jobcore_simulation.sandbox._validation import Malformed
 from jobcore_simulation.simulator import _scenario, _traces
 from jobcore_sqlite import _store as sqlite_store
@@ -975,36 +978,28 @@ _AUTH = "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/sagemaker/aws4_request
 
 
 @cache
-def _sandbox() -> Any:
-    """Make a server that does not listen: what answers a call, without threads and sockets."""
-    server: Any = object.__new__(_server.Server)
-    server.config = _config.SandboxConfig(manual=True, start=0.0, account=ACCOUNT)
-    server.clock = _server.SandboxClock(start=0.0, speed=1.0, manual=True)
-    server.faults, server.calls, server.log = [], _server.Counter(), _server.deque(maxlen=10)
-    server.latency, server.buckets = 0.0, {}
-    server._faults_lock, server._wake = _server.threading.Lock(), _server.threading.Event()
-    server.closing = _server.threading.Event()
-    server._sink = _server.EventSink(on_event=None, endpoint=None, region="us-east-1")
-    server.service = Service(server.config, server.clock.now, server._sink.put)
-    server.control = Control(server)
-    return server
+def _sandbox() -> tuple[Sandbox, Control]:
+    config = SandboxConfig(manual=True, start=0.0, account=ACCOUNT)
+    sandbox = Sandbox(config)
+    return sandbox, Control(sandbox)
 
 
-def _fresh_sandbox() -> Any:
-    server = _sandbox()
-    server.service.regions.clear()
-    server.service.region("us-east-1")
-    server.clock = _server.SandboxClock(start=0.0, speed=1.0, manual=True)
-    server.service.now = server.clock.now
-    server.faults.clear()
-    server.buckets, server.latency = {}, 0.0
-    server.calls.clear()
-    return server
+def _fresh_sandbox() -> tuple[Sandbox, Control]:
+    """Give the one sandbox, emptied and at time 0; a new one would load botocore's model again."""
+    sandbox, control = _sandbox()
+    sandbox.service.regions.clear()
+    sandbox.service.region("us-east-1")
+    sandbox.clock = SandboxClock(start=0.0, speed=1.0, manual=True)
+    sandbox.service.now = sandbox.clock.now
+    sandbox.faults.clear()
+    sandbox.buckets, sandbox.latency = {}, 0.0
+    sandbox.calls.clear()
+    return sandbox, control
 
 
 def sandbox_wire(data: bytes) -> None:
     source = Source(data)
-    server = _fresh_sandbox()
+    sandbox, _ = _fresh_sandbox()
     calls = [("CreateTrainingJob", CREATE)] if source.flag() else []
     for _ in range(1 + source.below(3)):
         operation = source.one_of(OPERATIONS)
@@ -1013,8 +1008,8 @@ def sandbox_wire(data: bytes) -> None:
         target = f"SageMaker.{operation}" if source.below(16) else source.text()
         body = json.dumps(request).encode() if source.below(8) else source.bytes(100)
         try:
-            answer = server.answer(target, _AUTH if source.below(16) else source.text(), body)
-        except (Refused, Malformed, _server._Denied) as error:
+            answer = sandbox.answer(target, _AUTH if source.below(16) else source.text(), body)
+        except (Refused, Malformed, Denied) as error:
             assert str(error) is not None
         else:
             assert answer == b"" or isinstance(json.loads(answer), dict)
@@ -1033,7 +1028,7 @@ _CONTROLS: Sequence[tuple[str, str, Any]] = (
 
 def sandbox_control(data: bytes) -> None:
     source = Source(data)
-    server = _fresh_sandbox()
+    sandbox, control = _fresh_sandbox()
     for _ in range(1 + source.below(4)):
         method, path, document = source.one_of(_CONTROLS)
         changed = source.changed(document)
@@ -1042,15 +1037,15 @@ def sandbox_control(data: bytes) -> None:
         if not source.below(16):
             path = source.text(20)
         try:
-            json.dumps(server.control.handle(method, path, changed))
+            json.dumps(control.handle(method, path, changed))
         except (NotFound, ValueError, TypeError, KeyError):
             continue
     # Whatever was asked of it, it still answers: a refused control has left nothing behind.
-    json.dumps(server.control.handle("GET", "state", None))
-    server.faults.clear()
-    server.buckets = {}
+    json.dumps(control.handle("GET", "state", None))
+    sandbox.faults.clear()
+    sandbox.buckets = {}
     try:
-        server.answer("SageMaker.CreateTrainingJob", _AUTH, json.dumps(CREATE).encode())
+        sandbox.answer("SageMaker.CreateTrainingJob", _AUTH, json.dumps(CREATE).encode())
     except Refused:
         return
 

@@ -139,8 +139,8 @@ class Environment:
         """
         Let the trainer lose a training and its name.
 
-        Actors and calls in flight end first: one that was about to create the training would be
-        told that the name is free, which no trainer does after so short a time.
+        Actors and calls in flight end first: a name that is free again while a request for it is
+        still under way is outside the promises of jobcore (docs/swarm.md).
         """
         scene = self.scene
         names = [n for n in scene.oracle.created if scene.truth(n) is not None]
