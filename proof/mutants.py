@@ -210,7 +210,7 @@ def _told_before_saved(ports: Any, jobs: Any) -> Any:
     return _REAL_SAVE(ports, jobs)
 
 
-_REAL_SAVE = actors._Ports.save
+_REAL_SAVE = actors.Ports.save
 _S, _E = Status, jobcore
 
 # --- the mutants -----------------------------------------------------------------------
@@ -391,7 +391,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a clock ends a launched job without a stop", cell(_S.LAUNCHED, _E.TimePassed, go(_over_by_clock, _S.FAILED)), scopes=('one', 'clocks')),
     Mutant("a hold ends a running attempt", cell(_S.IN_PROGRESS, _E.HoldRequested, go(_held_at_once, _S.HELD)), scopes=('people',)),
     # Messages.
-    Mutant("told before it is written", swap(actors._Ports, "save", _told_before_saved)),
+    Mutant("told before it is written", swap(actors.Ports, "save", _told_before_saved)),
     Mutant("told without an outbox", edit(transitions._over, ("outbox = _announced(job, state.status, now, note)", "outbox = job.outbox"))),
     Mutant("the outbox is cleared, then told",
            edit(ticks.notify_tick, ("run.report.looked_at += 1",
