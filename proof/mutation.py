@@ -4,7 +4,7 @@ Mutation testing of the core: do the tests notice small wrong changes of the cod
     python -m proof.mutation [--module NAME]... [--sample N] [--again FILE] [--save FILE]
 
 The tests run once, with a record of which of them executes which line. Then, for each mutant
-(see `proof.mutants`), a forked process puts the wrong code into the loaded module and runs the
+(see `proof._code_mutants`), a forked process puts the wrong code into the loaded module and runs the
 tests that can notice, most likely ones first, until one fails. What is left (*survived*) is a
 wrong change that no test notices. Those in ``equivalent.toml`` change nothing that can be
 observed, with a reason each; they are counted apart.
