@@ -89,10 +89,10 @@ class Calls:
             wanted: of each request the job, the attempt, whether the training is to be stopped at
                 once, and whether the tick knows of a stop request.
         """
-        if len(wanted) > 1:
+        if len(wanted) != 1:
             msg = "launches are made one by one in every scope"
             raise AssertionError(msg)
-        ((j, n, to_stop, stop_known),) = wanted
+        j, n, to_stop, stop_known = wanted[0]
         if self.scope.poison == "launch" and j == 0:
             yield "raises", 0, ("raises",), number
             return

@@ -34,8 +34,7 @@ def _predecessor(space: Space, level: States, target: np.uint64) -> np.uint64:
         for states, source, _ in space.successors(chunk):
             hits = np.flatnonzero(space.answered(states) == target)
             if hits.size:
-                before: np.uint64 = chunk[source[hits[0]]]
-                return before
+                return np.uint64(chunk[source[hits[0]]])
     msg = "a state without a predecessor"
     raise AssertionError(msg)
 

@@ -40,6 +40,7 @@ class Caller(Protocol):
     @property
     def name(self) -> str:
         """The actor, for the record of the run."""
+        ...
 
 
 class Faults:
