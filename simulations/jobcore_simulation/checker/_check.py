@@ -181,11 +181,11 @@ class Checker:
         for number, names in enumerate(expander.label_names):
             if self._label_counts[number]:
                 cells.update(names)
-        for aside in expander.asides:
-            table = self.space.tables[aside.kind]
-            row = table.rows[aside.world, aside.place]
-            if aside.cost == 0 or (aside.cost == 1 and table.faulty[row]):
-                cells.update(aside.cells)
+        for step in expander.spare:
+            table = self.space.tables[step.kind]
+            row = table.rows[step.world, step.place]
+            if step.cost == 0 or (step.cost == 1 and table.faulty[row]):
+                cells.update(step.cells)
         for kind, actors in self.actors.items():
             for cost, names in actors.spare:  # at the beginning of ticks, where all faults are left
                 if cost <= self.scope.faults:

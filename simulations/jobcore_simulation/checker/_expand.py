@@ -11,13 +11,13 @@ from ._environment import Environment
 from ._nodes import IDLE, Actors
 from ._tables import Transition
 
-__all__ = ["Aside", "Expander", "site_of"]
+__all__ = ["SpareStep", "Expander", "site_of"]
 
 #: By (node, world) after a step: by the faults that it costs, the cells that it stands for.
 _Found: TypeAlias = dict[tuple[int, int], dict[int, set[str]]]
 
 
-class Aside(NamedTuple):
+class SpareStep(NamedTuple):
     """A step that adds no state, and counts as reached cells."""
 
     kind: str
@@ -33,7 +33,7 @@ class Expander:
 
     Attributes:
         label_names: the cells of each label, by its number.
-        asides: the steps that lead nowhere new, or where a cheaper one leads.
+        spare: steps that add no state: they lead nowhere else, or a cheaper step leads there too.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Expander:
         self.environment = environment
         self.actors = actors
         self.label_names: list[tuple[str, ...]] = []
-        self.asides: list[Aside] = []
+        self.spare: list[SpareStep] = []
         self._labels: dict[tuple[str, ...], int] = {}
 
     def of_actor(self, kind: str) -> Callable[[int, int], Iterator[Transition]]:
@@ -86,7 +86,7 @@ class Expander:
                 yield actors.place(after), then, cost, label
             for more, cells in by_cost.items():
                 if more > cost or not changes:
-                    self.asides.append(Aside(kind, world, place, more, tuple(cells)))
+                    self.spare.append(SpareStep(kind, world, place, more, tuple(cells)))
 
     def _begin(self, actors: Actors, kind: str, world: int, found: _Found) -> None:
         for program, root in actors.roots.items():

@@ -62,8 +62,8 @@ class _Clairvoyant:
                 spec.name, next(steps)[1], spec.quota, spot=spec.spot
             )
             engine.stream(_changes(pool, steps), self._resize)
-            engine.stream(_changes(pool, spec.quotas), self._requota)
-            engine.stream(_changes(pool, spec.others), self._reothers)
+            engine.stream(_changes(pool, spec.quotas), self._change_quota)
+            engine.stream(_changes(pool, spec.others), self._change_others)
         tasks = self.scenario.tasks(self.draws.seed)
         self.left = out.jobs = len(tasks)
         self.open = {task.number: task for task in tasks}
@@ -160,11 +160,11 @@ class _Clairvoyant:
                 self._wait(held)
         self._assign()
 
-    def _requota(self, what: tuple[_Pool, int]) -> None:
+    def _change_quota(self, what: tuple[_Pool, int]) -> None:
         what[0].quota = what[1]
         self._assign()
 
-    def _reothers(self, what: tuple[_Pool, int]) -> None:
+    def _change_others(self, what: tuple[_Pool, int]) -> None:
         what[0].others = what[1]
         self._assign()
 

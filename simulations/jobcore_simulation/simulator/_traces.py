@@ -1,4 +1,4 @@
-"""Capacity and work from files: what was measured, not made up."""
+"""Measured capacity and workloads from files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["Trace", "WorkRow", "capacity_from", "scenario_from", "work_from"]
 
 _SUFFIXES = (".gz", ".json", ".csv")
 _YEAR = 365 * 86400.0
-# Seconds that the last step of a CSV stands for: the file does not say. What hardly changed was
-# watched for longer than an hour: it would else begin again, and be interrupted, every hour.
+# Seconds that the last step of a CSV lasts; the file does not tell. A trace of few steps gets a day:
+# with an hour it would begin again, and interrupt its trainings, every hour.
 _LAST_STEP, _LAST_STEP_OF_FEW, _FEW = 3600.0, 86400.0, 3
 
 

@@ -137,7 +137,7 @@ class Config:
         healing: how trainings end in phase 2: "complete", "fail" or "forever" (not by themselves).
         poison: a job that cannot be read ("corrupt") or makes the trainer raise ("raises").
         bad: the job whose launch request the trainer refuses as malformed.
-        stranger: the job whose first training name belongs to somebody else's training.
+        stranger: the job whose first training name belongs to another account's training.
         adapters: "tiny", "memory" or "sqlite".
     """
 
