@@ -11,7 +11,7 @@ from ._environment import Environment
 from ._nodes import IDLE, Actors
 from ._tables import Transition
 
-__all__ = ["SpareStep", "Expander", "site_of"]
+__all__ = ["Expander", "SpareStep", "site_of"]
 
 #: By (node, world) after a step: by the faults that it costs, the cells that it stands for.
 _Found: TypeAlias = dict[tuple[int, int], dict[int, set[str]]]
