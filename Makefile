@@ -63,6 +63,7 @@ check: $(STAMP)  ## lint, format, types, import contracts, generated docs
 	@echo "lint" && $(BIN)/ruff check --quiet .
 	@echo "format" && $(BIN)/ruff format --quiet --check .
 	@echo "types" && $(BIN)/mypy --no-error-summary
+	@echo "types again" && $(BIN)/pyright --pythonpath $(BIN)/python > $(VENV)/pyright.txt || { cat $(VENV)/pyright.txt; exit 1; }
 	@echo "contracts" && $(BIN)/lint-imports --no-cache > $(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; }
 	@echo "docs" && $(BIN)/python docs/make_state_diagram.py --check && $(BIN)/python docs/make_reference.py --check
 

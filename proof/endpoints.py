@@ -26,7 +26,8 @@ from typing import Any
 
 import jobcore
 
-from .fuzz_targets import ACCOUNT, Context, FuzzWiring, http_event
+from .fuzz_targets._functions import Context, FuzzWiring, http_event
+from .fuzz_targets._values import ACCOUNT
 
 ROOT = Path(__file__).resolve().parents[1]
 DESCRIPTION = ROOT / "docs" / "reference" / "openapi.yaml"

@@ -357,50 +357,18 @@ def kill_writers(place: Path, kills: int, seed: int) -> str:
     """
     draw, begun = random.Random(seed), time.monotonic()
     path = place / "jobcore.db"
-    spec = jobcore.Spec(name="n", owner="o", placements=(jobcore.Placement("cpu"),))
     with SqliteStore(path) as store:
-        store.add([jobcore.new_job(SHARED, spec, now=datetime(2026, 1, 1, tzinfo=UTC))])
-
-    def write(number: int, acknowledged: int) -> None:
-        """Add batches, and count on a job that all count on."""
-        with SqliteStore(path, busy_seconds=60) as store:
-            for batch in range(1_000_000):
-                store.add(
-                    [
-                        jobcore.new_job(job_id, spec, now=datetime(2026, 1, 1, tzinfo=UTC))
-                        for job_id in batch_ids(number, batch)
-                    ]
-                )
-                os.write(acknowledged, b"+")
-                saved = None
-                while saved is None:
-                    job = store.get([SHARED])[SHARED]
-                    count = job.extra.get("count", 0) + 1
-                    (saved,) = store.save([replace(job, extra={"count": count})])
-                os.write(acknowledged, b"=")
-
+        store.add([new_job(SHARED)])
     running: dict[int, tuple[int, int]] = {}  # by writer: its pid, and where it acknowledges
     counted = batches = 0
     for number in range(kills + WRITERS - 1):
         if number < kills:
-            ours, theirs = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    write(number, theirs)
-                finally:
-                    os._exit(1)
-            os.close(theirs)
-            running[number] = (pid, ours)
+            running[number] = start_writer(path, number)
         if len(running) < WRITERS and number < kills:
             continue
         time.sleep(draw.uniform(0, 0.05))
         victim = draw.choice(sorted(running))
-        pid, ours = running.pop(victim)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        with os.fdopen(ours, "rb") as pipe:
-            acknowledged = pipe.read()
+        acknowledged = kill_writer(*running.pop(victim))
         counted += acknowledged.count(b"=")
         last = acknowledged.count(b"+")
         batches += last
@@ -422,6 +390,46 @@ def kill_writers(place: Path, kills: int, seed: int) -> str:
         f"{counted + batches:,} acknowledged commits, 0 lost, none half there; {count:,} writes of "
         f"one job made {shared.version:,} versions"
     )
+
+
+def new_job(job_id: str) -> jobcore.Job:
+    spec = jobcore.Spec(name="n", owner="o", placements=(jobcore.Placement("cpu"),))
+    return jobcore.new_job(job_id, spec, now=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def start_writer(path: Path, number: int) -> tuple[int, int]:
+    """Fork a writer; give its pid, and the end of a pipe that reads what it acknowledges."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            write_for_ever(path, number, theirs)
+        finally:
+            os._exit(1)
+    os.close(theirs)
+    return pid, ours
+
+
+def kill_writer(pid: int, ours: int) -> bytes:
+    """Kill a writer; give its acknowledgements."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    with os.fdopen(ours, "rb") as pipe:
+        return pipe.read()
+
+
+def write_for_ever(path: Path, number: int, acknowledged: int) -> None:
+    """Add batches (each acknowledged by "+"), and count on the shared job (by "=")."""
+    with SqliteStore(path, busy_seconds=60) as store:
+        for batch in range(1_000_000):
+            store.add([new_job(job_id) for job_id in batch_ids(number, batch)])
+            os.write(acknowledged, b"+")
+            saved = None
+            while saved is None:
+                job = store.get([SHARED])[SHARED]
+                count = job.extra.get("count", 0) + 1
+                (saved,) = store.save([replace(job, extra={"count": count})])
+            os.write(acknowledged, b"=")
 
 
 def batch_ids(writer: int, batch: int) -> list[str]:

@@ -12,124 +12,19 @@ line says why. Fails if a mutant survives, or one that was held equivalent is ca
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from types import FunctionType, MappingProxyType
+from types import MappingProxyType
 from typing import Any
 
 import jobcore
-from jobcore import FailureClass, Status
-from jobcore_simulation.checker import Broken, Checker, Report, Scope, replay
+from jobcore import Status
 from jobcore_simulation.checker import _actors as actors
 from jobcore_simulation.checker import _world as world
 
-_THREE = {FailureClass.ALGORITHM: 1, FailureClass.SPOT_INTERRUPTED: 1}
-_STOP = ("stop",)
-
-
-def _scope(name: str, **fields: Any) -> Scope:
-    bits = {"launch": 11, "monitor": 11, "reap": 6, "notify": 9, "user": 9}
-    return Scope(name=name, bits={**bits, **fields.pop("bits", {})}, **fields)
-
-
-#: From cheap to dear; a mutant is tried on each until it is caught.
-SCOPES: Mapping[str, Scope] = {
-    scope.name: scope
-    for scope in (
-        _scope("one", people=_STOP, notifiers=1, bits={"launch": 10, "monitor": 10}),
-        _scope("one, 1 fault", people=_STOP, reapers=1, faults=1),
-        _scope("one, 2 faults", faults=2),
-        _scope("vanish", people=_STOP, reapers=1, faults=1, vanish=True),
-        _scope("outbox", people=_STOP, notifiers=1, faults=1, bits={"launch": 11, "monitor": 11}),
-        _scope("spot", people=_STOP, spots=1, faults=1, budgets=_THREE),
-        _scope("refused", reapers=1, refusals=1, refused_for=("capacity", "quota"), faults=1),
-        _scope("pair", launchers=2, people=_STOP, bits={"launch": 12, "monitor": 12}),
-        _scope(
-            "pair, refused",
-            launchers=2, people=_STOP, refusals=1, refused_for=("capacity", "invalid", "quota"),
-            bits={"launch": 12, "monitor": 11, "user": 9},
-        ),
-        _scope(
-            "messages",
-            notifiers=1, people=_STOP, refusals=1, refused_for=("quota",), faults=1,
-        ),
-        _scope("monitors", monitors=2, people=_STOP, faults=1, bits={"launch": 11, "monitor": 12}),
-        _scope("people", notifiers=1, people=("stop", "stop", "hold", "release"), bits={"launch": 10, "monitor": 10}),
-        _scope("clocks", people=_STOP, time=True, clocks=True, faults=1),
-        _scope("stranger", stranger=True, people=("stop", "release")),
-        _scope("poison record", notifiers=1, jobs=2, poison="record", fails=False, bits={"launch": 10}),
-        _scope("poison launch", notifiers=1, jobs=2, poison="launch", fails=False, bits={"launch": 10}),
-        _scope("poison publish", notifiers=1, jobs=2, poison="publish", fails=False, bits={"launch": 10}),
-    )
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A bug: its name, how it gets into the code, and why it does no harm if it does none."""
-
-    name: str
-    patch: Callable[[], contextlib.AbstractContextManager[None]]
-    equivalent: str = ""
-    scopes: tuple[str, ...] = ()
-
-
-# --- how to put a bug in ---------------------------------------------------------------
-
-
-def edit(function: Any, *changes: tuple[str, str]) -> Callable[[], Any]:
-    """Change lines of a function; whoever holds the function runs the new ones."""
-
-    @contextlib.contextmanager
-    def patch() -> Iterator[None]:
-        assert isinstance(function, FunctionType)
-        source = textwrap.dedent(inspect.getsource(function))
-        for old, new in changes:
-            assert source.count(old) == 1, (function.__name__, old, source.count(old))
-            source = source.replace(old, new)
-        names = dict(function.__globals__)
-        exec(compile("from __future__ import annotations\n" + source, "<mutant>", "exec"), names)
-        before = function.__code__
-        function.__code__ = names[function.__name__].__code__
-        try:
-            yield
-        finally:
-            function.__code__ = before
-
-    return patch
-
-
-def swap(owner: Any, name: str, value: Any) -> Callable[[], Any]:
-    """Put something else in the place of an attribute."""
-
-    @contextlib.contextmanager
-    def patch() -> Iterator[None]:
-        before = getattr(owner, name)
-        setattr(owner, name, value)
-        try:
-            yield
-        finally:
-            setattr(owner, name, before)
-
-    return patch
-
-
-def both(*patches: Callable[[], Any]) -> Callable[[], Any]:
-    """Put several changes in at once."""
-
-    @contextlib.contextmanager
-    def patch() -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            for one in patches:
-                stack.enter_context(one())
-            yield
-
-    return patch
+from ._hunt import hunt
+from ._patches import Mutant, both, edit, swap
 
 
 def cell(status: Status, event: type, new: transitions.Cell) -> Callable[[], Any]:
@@ -216,7 +111,7 @@ def _told_before_saved(ports: Any, jobs: Any) -> Any:
     return _REAL_SAVE(ports, jobs)
 
 
-_REAL_SAVE = actors._Ports.save
+_REAL_SAVE = actors.Ports.save
 _S, _E = Status, jobcore
 
 # --- the mutants -----------------------------------------------------------------------
@@ -397,7 +292,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a clock ends a launched job without a stop", cell(_S.LAUNCHED, _E.TimePassed, go(_over_by_clock, _S.FAILED)), scopes=('one', 'clocks')),
     Mutant("a hold ends a running attempt", cell(_S.IN_PROGRESS, _E.HoldRequested, go(_held_at_once, _S.HELD)), scopes=('people',)),
     # Messages.
-    Mutant("told before it is written", swap(actors._Ports, "save", _told_before_saved)),
+    Mutant("told before it is written", swap(actors.Ports, "save", _told_before_saved)),
     Mutant("told without an outbox", edit(transitions._over, ("outbox = _announced(job, state.status, now, note)", "outbox = job.outbox"))),
     Mutant("the outbox is cleared, then told",
            edit(ticks.notify_tick, ("run.report.looked_at += 1",
@@ -481,54 +376,6 @@ CELL_SCOPES: Mapping[tuple[Status, type], tuple[str, ...]] = {
     (_S.HELD, _E.MessagePublished): ("refused",),
     **{(status, _E.MessagePublished): ("one",) for status in (_S.COMPLETED, _S.FAILED, _S.STOPPED)},
 }
-
-
-# --- running them ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of a mutant."""
-
-    mutant: Mutant
-    caught_by: str
-    scope: str
-    states: int
-    seconds: float
-    report: Report | None = None
-
-
-def confirmed(report: Report) -> bool:
-    """Play the trace again with nothing merged: a mutant may know more than the real code does."""
-    assert report.found is not None
-    try:
-        replay(replace(report.scope, merge=False), report.found.steps)
-    except Broken:
-        return True
-    return False
-
-
-def hunt(mutant: Mutant, *, seconds: float = 10.0) -> Result:
-    """Explore one scope after the other with the mutant in place, until it is caught."""
-    began = time.process_time()
-    states = 0
-    with mutant.patch():
-        for name, scope in SCOPES.items():
-            if mutant.scopes and name not in mutant.scopes:
-                continue
-            left = seconds - (time.process_time() - began)
-            if left <= 0:
-                break
-            checker = Checker(scope)
-            try:
-                report = checker.run(seconds=min(left, 2.5))
-            except OverflowError:
-                continue  # more than has room; the other scopes are tried
-            states += report.states
-            if report.found is not None and confirmed(report):
-                spent = time.process_time() - began
-                return Result(mutant, report.found.wrong, name, states, spent, report)
-    return Result(mutant, "", "", states, time.process_time() - began)
 
 
 def main(wanted: list[str]) -> int:

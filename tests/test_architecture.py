@@ -57,7 +57,12 @@ def test_a_layer_is_a_folder_and_not_a_package(name):
 
 def test_the_import_contracts_name_every_package():
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert set(config["tool"]["importlinter"]["root_packages"]) == set(LAYERS)
+    linter = config["tool"]["importlinter"]
+    (acyclic,) = [c for c in linter["contracts"] if c["type"] == "acyclic_siblings"]
+    everything = {*LAYERS, "benchmarks", "proof"}
+    assert set(linter["root_packages"]) == everything
+    assert set(acyclic["ancestors"]) == everything
+    assert linter["exclude_type_checking_imports"] is False
 
 
 def test_the_core_is_typed():

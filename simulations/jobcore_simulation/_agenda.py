@@ -1,4 +1,4 @@
-"""What is planned, in the order of time; plans that have become void are skipped."""
+"""A queue of plans in the order of time; void plans are skipped."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 
 class Agenda:
-    """Plans by time; of two for the same time the older one comes first."""
+    """Plans by time; of two for the same time, the one planned first comes first."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[], bool], Callable[[], None]]] = []
         self._planned = 0
 
     def plan(self, when: float, act: Callable[[], None], *, still: Callable[[], bool]) -> None:
-        """Plan *act* for *when*; it is void if *still* says no by then."""
+        """Plan *act* for *when*; it is void if *still* returns false by then."""
         self._planned += 1
         heapq.heappush(self._heap, (when, self._planned, still, act))
 
@@ -25,5 +25,5 @@ class Agenda:
         return self._heap[0][0] if self._heap else None
 
     def pop(self) -> Callable[[], None]:
-        """Take the next plan; ask `next_at` before."""
+        """Take the next plan; `next_at` must have said that there is one."""
         return heapq.heappop(self._heap)[3]

@@ -1,4 +1,4 @@
-"""`jobcore sandbox`: an AWS of one's own: SageMaker from here, the rest from MiniStack."""
+"""`jobcore sandbox`: an emulated AWS: SageMaker from here, the rest from MiniStack."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import botocore  # noqa: F401  (without it nothing works: the command then says so at once)
+import botocore  # noqa: F401  (the command is useless without it, and should fail at once)
 import click
 
 from jobcore_cli._app import common
@@ -33,9 +33,9 @@ _END_SECONDS_MAX = 10.0
 _PLACES = (".venv-ministack/bin/ministack",)
 _INSTALL = "python3 -m venv .venv-ministack && .venv-ministack/bin/pip install ministack"
 
-# AWS refuses events whose source is "aws.…" from its users, and MiniStack does as AWS does.
-# Here the sandbox is SageMaker, so its MiniStack is started with that check off. The name is
-# private to MiniStack: where it has gone, MiniStack starts all the same, without these events.
+# AWS refuses events with a source "aws.…" from its users, and MiniStack does the same. The sandbox
+# sends events in the name of SageMaker, so its MiniStack is started without that check. The name
+# patched is private to MiniStack: if it changes, MiniStack starts without these events.
 _LAUNCH = """
 import sys
 try:
@@ -127,7 +127,7 @@ def sandbox_command(
 
 
 def environment_of(server: Server, aws: str | None) -> dict[str, str]:
-    """Give the environment in which boto3 and the AWS CLI talk to the sandbox."""
+    """Give the environment variables that point boto3 and the AWS CLI at the sandbox."""
     environment = {
         "AWS_ENDPOINT_URL_SAGEMAKER": server.url,
         "AWS_ACCESS_KEY_ID": server.config.account,  # MiniStack takes it for the account
@@ -192,7 +192,7 @@ def _tell(
 
 
 class MiniStack:
-    """A MiniStack of our own on 127.0.0.1: DynamoDB, SNS, SQS, Lambda, EventBridge ..."""
+    """A MiniStack process on 127.0.0.1: DynamoDB, SNS, SQS, Lambda, EventBridge ..."""
 
     def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
         self.process = process
@@ -221,7 +221,7 @@ class MiniStack:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is ours: it ends when we say so
+            start_new_session=True,  # Ctrl-C reaches the sandbox alone, which then ends MiniStack
         )
         stack = cls(process, f"http://127.0.0.1:{port}")
         try:
@@ -242,7 +242,7 @@ class MiniStack:
         raise CliError(msg, UNAVAILABLE)
 
     def close(self) -> None:
-        """End it, and whatever it has started."""
+        """End MiniStack and its child processes."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)

@@ -1,4 +1,4 @@
-"""Pools of capacity: their names, their size over time, and what the account may use of them."""
+"""Pools of capacity: their names, their size over time, and the account's quotas."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _QUOTA_NAMES = {"on-demand": "training job usage", "spot": "spot training job us
 
 
 class Shortage(StrEnum):
-    """What a training meets when the account may use more instances than there are."""
+    """The effect of a shortage: the quota allows more instances than there are."""
 
     WAIT = "wait"  # Pending until instances come, or MaxPendingTimeInSeconds is over
     FAIL = "fail"  # accepted; fails with CapacityError after a while
@@ -56,7 +56,7 @@ class PoolConfig:
     capacity_error_after: float = 300.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a pool."""
+        """Check sizes and steps."""
         steps = self.steps()
         if any(n < 0 for _, n in steps) or (self.quota or 0) < 0:
             msg = "a pool cannot have a negative size"
@@ -94,7 +94,7 @@ class Pool:
 
     @property
     def shortage(self) -> Shortage:
-        """What a shortage looks like here."""
+        """The effect of a shortage in this pool."""
         if self.config.shortage is not None:
             return self.config.shortage
         return Shortage.WAIT if is_accelerated(self.name) else Shortage.FAIL
@@ -112,7 +112,7 @@ def first_allowed(
     candidates: Sequence[tuple[Pool, int]], *, total: int | None, used: int
 ) -> tuple[Pool, int]:
     """
-    Choose whose quota a training counts against: that of the first pool that has room.
+    Choose the pool whose quota a training counts against: the first one with room.
 
     Args:
         candidates: pools and instances, the preferred one first.

@@ -1,7 +1,7 @@
-"""What the service says: error codes and sentences, status messages, and where they are from.
+"""The service's texts: error codes, messages of errors and of statuses.
 
-The sentences were collected from users' reports and public code, not from the service itself;
-docs/reference/sandbox.md tells them apart.
+They were collected from users' reports and public code, not from the service itself;
+docs/reference/sandbox.md names the source of each.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LIMIT = (
 
 
 class Refused(Exception):  # noqa: N818  (an answer, not a bug)
-    """The account's service says no; *code* and *text* are as the service puts it."""
+    """The service refuses a call; *code* and *text* are in its words."""
 
     def __init__(self, code: str, text: str) -> None:
         """Keep the code and the text."""
@@ -53,19 +53,19 @@ class Refused(Exception):  # noqa: N818  (an answer, not a bug)
 
 
 def over_limit(quota: str, limit: int, used: int, delta: int) -> Refused:
-    """Say that a quota is full."""
+    """Make the refusal for a full quota."""
     text = _LIMIT.format(quota=quota, limit=limit, used=used, delta=delta)
     return Refused(LIMIT_EXCEEDED, text)
 
 
 def not_available(instance_type: str) -> Refused:
-    """Say that the region does not have the instance type."""
+    """Make the refusal for an instance type that the region does not have."""
     text = f"The requested resource training-job/{instance_type} is not available in this region"
     return Refused(LIMIT_EXCEEDED, text)
 
 
 def name_taken(arn: str) -> Refused:
-    """Say that there is a training of that name."""
+    """Make the refusal for a training name that exists."""
     text = (
         "Training job names must be unique within an AWS account and region, and a training job "
         f"with this name already exists ({arn})"
@@ -74,6 +74,6 @@ def name_taken(arn: str) -> Refused:
 
 
 def wrong_status(status: str, code: str = INVALID) -> Refused:
-    """Say that a training in this status cannot be stopped, or deleted."""
+    """Make the refusal to stop, or to delete, a training in this status."""
     text = f"The request was rejected because the training job is in status {status}."
     return Refused(code, text)

@@ -1,4 +1,4 @@
-"""What the world is asked to train, what becomes of it, and how far it has come."""
+"""Trainings of the world: requests, scripts and fates, and their present state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TERMINAL = ("Completed", "Failed", "Stopped")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRequest:
     """
-    A training as the world understands it.
+    A request to create a training.
 
     Args:
         pools: (pool name, instances), the preferred one first; exactly one is used.
@@ -38,10 +38,10 @@ class TrainingRequest:
         max_wait: seconds from creation, waiting and running; for spot, or with *retries*.
         max_pending: seconds that it may be Pending; counts for accelerated instances only.
         retries: how often an InternalServerError starts it again under the same name.
-        checkpoints: after an interruption it goes on where it was, not from the beginning.
-        labels: what scripts can match, e.g. ``Tags.team`` or ``HyperParameters.lr``.
+        checkpoints: whether it resumes after an interruption; else it starts again.
+        labels: values that scripts can match, e.g. ``Tags.team`` or ``HyperParameters.lr``.
         open_ended: its training phase lasts until `World.finish`, whatever its script says.
-        document: the caller's own record; the world does not look into it.
+        document: the caller's own record; the world does not read it.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Refusal:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:
     """
-    What becomes of one training, all durations in seconds.
+    The course of one training; all durations in seconds.
 
     Args:
         noticing: until a shortage of instances shows as Pending.
@@ -95,7 +95,7 @@ class Fate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """
-    What becomes of the trainings that match.
+    The course of the trainings that match.
 
     Durations are numbers, or bounds between which each training draws its own; the draw is a
     hash of the world's seed and the training's name, so that it is the same in every run.
@@ -129,7 +129,7 @@ class Script:
     open_ended: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot happen."""
+        """Check bounds, rates and phases."""
         if self.fails_in not in PHASES:
             msg = f"fails_in: {self.fails_in!r} is none of {', '.join(PHASES)}"
             raise ValueError(msg)
@@ -179,18 +179,18 @@ def _bounds(span: Span) -> tuple[float, float]:
 
 
 class ScriptBook:
-    """Scripts in the order in which they are asked; each knows how many trainings it is still for."""
+    """Scripts in the order in which they are tried, with how often each may still apply."""
 
     def __init__(self, scripts: Iterable[Script] = ()) -> None:
-        """Begin with these."""
+        """Begin with *scripts*."""
         self._scripts: list[tuple[Script, list[int | None]]] = [(s, [s.times]) for s in scripts]
 
     def add(self, script: Script) -> None:
-        """Ask this one first."""
+        """Add a script in front of the others."""
         self._scripts.insert(0, (script, [script.times]))
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all scripts."""
         self._scripts.clear()
 
     def draw(self, request: TrainingRequest, seed: str) -> Fate:
@@ -244,7 +244,7 @@ class Training:
     pool: str | None = None
     charged: str | None = None
     count: int = 1
-    selected: str | None = None  # the pool it last had instances of
+    selected: str | None = None  # the pool of its last instances
     started_at: float | None = None
     ended_at: float | None = None
     modified_at: float = 0.0
@@ -255,7 +255,7 @@ class Training:
     interrupted: int = 0
     retried: int = 0
     ends_as: str = ""  # the secondary status that Stopping leads to
-    generation: int = 0  # events planned before the last turn are void
+    generation: int = 0  # events planned before the last change of status are void
 
     @property
     def name(self) -> str:
@@ -264,5 +264,5 @@ class Training:
 
     @property
     def is_terminal(self) -> bool:
-        """True once it is over."""
+        """Whether its status is terminal."""
         return self.status in TERMINAL

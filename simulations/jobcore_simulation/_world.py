@@ -1,12 +1,12 @@
 """The world: pools with capacity, trainings with fates, an account with quotas. Pure.
 
-Time comes in as an argument, in seconds since the epoch, and runs forwards. Whoever drives the
-world asks `World.next_event_at` when something will happen by itself, and calls `World.advance`;
-the sandbox does so by the wall clock, a simulator by its own. Chance is a hash of the seed and a
-name: two worlds that are asked the same do the same.
+Time comes in as an argument, in seconds since the epoch, and never goes back. A driver reads the
+time of the next event from `World.next_event_at` and calls `World.advance`; the sandbox follows the
+wall clock. Random draws are hashes of the seed and a name: two worlds that get the same calls do
+the same.
 
-Phases and statuses are those of SageMaker's training jobs; where the texts come from, and which
-of them nobody could check, is written in docs/reference/sandbox.md.
+Phases and statuses are those of SageMaker's training jobs; docs/reference/sandbox.md names the sources of the
+texts, and those that could not be checked.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class World:
         pools: pool name (``region/instance type/market``) → its set-up.
         default_pool: the set-up of all other pools; None: their instance types are not
             available in the region.
-        scripts: what becomes of trainings; the first that matches counts.
+        scripts: the course of trainings; the first that matches counts.
         seed: of every draw.
         start: the time at which the world begins.
         quota_total: instances that the account may use at once, over all pools.
@@ -81,15 +81,15 @@ class World:
     # --- set-up ---------------------------------------------------------------------------
 
     def add_script(self, script: Script) -> None:
-        """Add a script, before all others; for trainings yet to come."""
+        """Add a script for trainings yet to come; it goes before the earlier ones."""
         self._scripts.add(script)
 
     def clear_scripts(self) -> None:
-        """Forget all scripts."""
+        """Drop all scripts."""
         self._scripts.clear()
 
     def set_pool(self, name: str, config: PoolConfig) -> Pool:
-        """Set up a pool, or change it: capacity taken away interrupts spot trainings, and no others."""
+        """Set up a pool, or change it; a smaller capacity interrupts spot trainings only."""
         steps = config.steps()
         constant = config.capacity if isinstance(config.capacity, int) else None
         pool = self.pools.get(name)
@@ -105,7 +105,7 @@ class World:
     # --- time -----------------------------------------------------------------------------
 
     def next_event_at(self) -> float | None:
-        """Tell when something will happen by itself; None: nothing will."""
+        """Tell when the next event is due; None: there is none."""
         return self._agenda.next_at()
 
     def advance(self, to: float) -> None:
@@ -125,7 +125,7 @@ class World:
         self.now = to
 
     def _after(self, training: Training, seconds: float, act: Callable[[Training], None]) -> None:
-        """Plan *act*, unless the training takes another turn before."""
+        """Plan *act*; it is void if the training changes its status before."""
         generation = training.generation
         self._agenda.plan(
             self.now + seconds,
@@ -233,7 +233,7 @@ class World:
     # --- capacity -------------------------------------------------------------------------
 
     def _seek(self, training: Training) -> None:
-        """Give the training instances, or let it wait for them."""
+        """Give the training instances, or put it into the queues of its pools."""
         for name, count in training.request.pools:
             pool = self.pools[name]
             if pool.has_room(count) and self._may_use(training, pool, count):
@@ -285,7 +285,7 @@ class World:
             self._fill(self.pools[before])  # its quota has room again
 
     def _release(self, training: Training) -> None:
-        """Give the instances back; whoever waits for them gets them afterwards (`_fill`)."""
+        """Give the instances back; the caller gives them to waiting trainings (`_fill`)."""
         if training.pool is None or training.placed_at is None:
             return
         pool = self.pools[training.pool]
@@ -296,7 +296,7 @@ class World:
         training.pool = training.placed_at = None
 
     def _fill(self, pool: Pool) -> None:
-        """Start who waits, first come first, leaving out who does not fit."""
+        """Place waiting trainings, oldest first; skip those that do not fit."""
         left_out = 0
         while pool.has_room(1):
             training = next(islice(pool.queue.values(), left_out, None), None)
@@ -345,7 +345,7 @@ class World:
     def _phase_ends(
         self, training: Training, seconds: float, then: Callable[[Training], None]
     ) -> None:
-        """Plan the end of the phase: the next one, or the failure that the fate has in store."""
+        """Plan the end of the phase: the next phase, or the failure that the fate names."""
         phase, fate = training.secondary, training.fate
         if fate.failure and fate.fails_in == phase:
             self._after(training, seconds, lambda t: self._fail(t, fate.failure))
@@ -448,7 +448,7 @@ class World:
                 self._fill(self.pools[name])
 
     def _turn(self, training: Training, secondary: str, message: str | None = None) -> None:
-        """Enter a secondary status; whatever was planned for the one before is void."""
+        """Enter a secondary status; plans of the one before become void."""
         training.generation += 1
         training.secondary = secondary
         training.phase_since = training.modified_at = self.now

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("numpy", reason="pip install jobcore-scheduler[simulation]")
 
 from jobcore_simulation.checker import SCOPES, Broken, Checker, Scope, as_test
-from jobcore_simulation.checker._replay import paths
-from jobcore_simulation.checker._world import _key
+from jobcore_simulation.checker._paths import paths
+from jobcore_simulation.checker._values import job_key
 
 STOP = ("stop",)
 
@@ -42,8 +42,10 @@ def contents(checker: Checker) -> set:
     jobs, reached = checker.worlds.jobs, checker.checked
     return {
         world._replace(
-            jobs=tuple(_key(jobs[j]) for j in world.jobs),
-            late=tuple((r[0], r[1], _key(jobs[r[2]])) if r[0] == "save" else r for r in world.late),
+            jobs=tuple(job_key(jobs[j]) for j in world.jobs),
+            late=tuple(
+                (r[0], r[1], job_key(jobs[r[2]])) if r[0] == "save" else r for r in world.late
+            ),
         )
         for number, world in enumerate(checker.worlds.worlds)
         if number < len(reached) and reached[number]
@@ -66,12 +68,13 @@ def test_what_is_merged_and_answered_ahead_hides_no_world(scope) -> None:
 def plainly(scope: Scope) -> tuple[int, int]:
     """Explore without packing, tables and arrays; count states and worlds."""
     checker = Checker(scope)
-    worlds, kinds = checker.worlds, checker.kinds
+    worlds, kinds = checker.worlds, checker.space.kinds
+    environment = checker.space.environment
     start = (worlds.start, (0,) * len(kinds), scope.faults)
     seen, todo = {start}, [start]
     while todo:
         world, at, faults = todo.pop()
-        after = [(then, at, cost) for _, cost, then in worlds.happenings(world)]
+        after = [(then, at, cost) for _, cost, then in environment.happenings(world)]
         for slot, kind in enumerate(kinds):
             actors = checker.actors[kind]
             begun = [(at[slot], world)]
@@ -79,7 +82,8 @@ def plainly(scope: Scope) -> tuple[int, int]:
                 after.append((world, (*at[:slot], 0, *at[slot + 1 :]), 1))
             elif kind == "user":
                 begun = [
-                    (root, worlds.asked(world, name[4:])) for name, root in actors.roots.items()
+                    (root, environment.requested(world, name[4:]))
+                    for name, root in actors.roots.items()
                 ]
             else:
                 begun = [(root, world) for root in actors.roots.values()]
@@ -104,7 +108,9 @@ def plainly(scope: Scope) -> tuple[int, int]:
 def test_packed_states_are_those_of_a_plain_search(faults, people) -> None:
     scope = Scope(name="plain", people=people, faults=faults, merge=False, bits={"user": 12})
     checker = explored(scope)
-    distinct = {int(s) >> checker.fault_bits for level in checker.levels for s in level}
+    distinct = {
+        int(s) >> checker.space.layout.fault_bits for level in checker.levels for s in level
+    }
     assert (len(distinct), checker.report.worlds) == plainly(scope)
 
 

@@ -14,7 +14,7 @@ from jobcore_simulation.swarm import (
     CELLS,
     Case,
     Tally,
-    _world,
+    _scene,
     adapters_of,
     draw,
     run_case,
@@ -55,7 +55,7 @@ def test_a_seed_is_the_same_run_twice_and_another_one_is_another(adapters) -> No
 
 
 def test_a_seed_that_is_another_run_the_second_time_is_a_failure(monkeypatch) -> None:
-    monkeypatch.setattr(_world, "Random", _Drifting)
+    monkeypatch.setattr(_scene, "Random", _Drifting)
     (bad,) = run_seeds([0]).bad
     assert bad.found[-1].code == "D1"
 

@@ -24,8 +24,8 @@ from jobcore import (
 from jobcore.lifecycle import HoldCode
 from jobcore.ports import TrainingState, Usage
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
-from jobcore_simulation.oracles import Broken, Oracle, Watch
-from jobcore_simulation.simulator import PoolSpec, Scenario, Simulation, Work
+from jobcore_simulation.oracles import Oracle
+from jobcore_simulation.simulator import Broken, PoolSpec, Scenario, Simulation, Watch, Work
 from jobcore_simulation.simulator._store import ObjectStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -426,7 +426,7 @@ def test_the_simulator_keeps_the_invariants_at_every_step(scenario, store):
     assert outcome.completed
     watch.end(simulation)
     assert sum(watch.oracle.edges.values()) > 60
-    assert len(watch.oracle.told) == outcome.jobs
+    assert len(watch.oracle.notified) == outcome.jobs
     assert outcome.digest == Simulation(scenario, "1").run().digest, "who watches changes nothing"
 
 

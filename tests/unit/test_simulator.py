@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from jobcore import Status
 from jobcore.ports import LaunchResult
 from jobcore_memory import MemoryStore
-from jobcore_simulation.oracles import Watch
 from jobcore_simulation.simulator import (
     POLICIES,
     TITLES,
@@ -28,6 +27,7 @@ from jobcore_simulation.simulator import (
     Scenario,
     Simulation,
     Task,
+    Watch,
     Work,
     builtin,
     by_hand,
@@ -41,8 +41,8 @@ from jobcore_simulation.simulator import (
 )
 from jobcore_simulation.simulator._charts import report_parts, ticks
 from jobcore_simulation.simulator._compare import rate
+from jobcore_simulation.simulator._outcome import jain
 from jobcore_simulation.simulator._report import page, table
-from jobcore_simulation.simulator._run import jain
 from jobcore_simulation.simulator._traces import capacity_from, scenario_from, work_from
 from jobcore_sqlite import SqliteStore
 

@@ -1,8 +1,9 @@
-"""Checks the production ticks exhaustively: every interleaving of their port calls, with faults."""
+"""Explores every interleaving of the production ticks' port calls, with faults (docs/checking.md)."""
 
 from ._cells import missing_cells, sites
 from ._check import Checker, Found, Report
-from ._replay import Broken, Step, as_test, replay
+from ._paths import Step
+from ._replay import Broken, as_test, replay
 from ._scope import Scope
 from ._scopes import SCOPES, SIDE_SCOPES
 

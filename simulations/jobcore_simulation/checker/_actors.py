@@ -1,14 +1,8 @@
-"""The production ticks, taken apart at their port calls.
+"""The programs that actors run, and the ports that suspend them at a call.
 
-A tick's local state is fixed by the replies it has had since it began. So a tick is suspended by
+The replies that a tick has had since it began decide its local state. So a tick is suspended by
 running it from its beginning with the replies so far, and raising `Suspend` at the first port call
-that has no reply yet. Each such history is a *node*; the tick is run once for each, and then
-known. `IDLE` is the node of an actor between two ticks.
-
-Calls whose reply says nothing about the world (the clock, the index of due jobs, which may lag by
-any time, and what is learned of pools, which may be lost) are answered on the spot, in every way
-there is: they commute with whatever others do. For the same reason a tick begins with its first
-call that does depend on the world.
+without a reply.
 """
 
 from __future__ import annotations
@@ -35,13 +29,11 @@ from jobcore.ports import (
     Waiting,
 )
 
-from ._world import JUST_NOW, LATER, PAST, POOL, UNAVAILABLE, Call, Reply, Worlds
+from ._values import JUST_NOW, LATER, PAST, POOL, UNAVAILABLE, Call, Reply
+from ._world import Worlds
 
-__all__ = ["IDLE", "Actors", "Node", "Suspend"]
+__all__ = ["PROGRAMS", "Ports", "Suspend"]
 
-IDLE = 0
-#: A tick over one job that makes more port calls than this does not end (L2).
-CALLS_MAX = 60
 _NO_ANSWER, _POISONED = "no answer", "poisoned"
 
 _EVIDENCE = {
@@ -78,7 +70,7 @@ _STATES = {
 
 
 class Suspend(BaseException):
-    """The first port call without a reply; nothing between here and the checker may catch it."""
+    """Ends a run at the first port call without a reply; the code under test may not catch it."""
 
     def __init__(self, call: Call, site: str, known: Any) -> None:
         super().__init__(call)
@@ -87,18 +79,20 @@ class Suspend(BaseException):
         self.known = known
 
 
-class _Ports:
-    """Store, trainer, notifier and clock in one, which answer from a list and then suspend."""
+class Ports:
+    """Store, trainer, notifier and clock that answer from a list of replies, and then suspend."""
 
     def __init__(
         self, worlds: Worlds, replies: Sequence[Reply], failing: tuple[str, str] | None = None
     ) -> None:
         self.worlds = worlds
         self.failing = failing
-        self.asides: list[tuple[str, str]] = []  # calls answered on the spot since the last reply
+        self.asides: list[
+            tuple[str, str]
+        ] = []  # (site, method) of calls answered at once since the last reply
         self.replies = replies
         self.at = 0
-        self.seen: dict[int, Job] = {}  # by job, as the tick last saw it
+        self.seen: dict[int, Job] = {}  # by job, the version that the tick read last
 
     def _answer(self, *call: Any) -> Reply:
         if self.at == len(self.replies):
@@ -114,7 +108,7 @@ class _Ports:
         return reply
 
     def _aside(self, method: str) -> None:
-        """Answer a call whose answer is always the same, and would be the same to anybody."""
+        """Note a call whose answer never depends on the world; it fails if the run is a probe of it."""
         if self.at == len(self.replies):
             site, _ = _site()
             self.asides.append((site, method))
@@ -127,16 +121,16 @@ class _Ports:
 
     def _known(self, call: Call, site: str, frames: Mapping[str, FrameType]) -> Any:
         """
-        Give all that the tick still knows at this call, if that is little; None for "everything".
+        Give the local state that the tick still uses after this call; None for its whole history.
 
-        Ticks that agree in this (and in place and call) go on alike, whatever they have seen
-        before. It is read from their frames, and argued for each place:
+        Ticks with equal results (at one site, with one call) go on alike, whatever they have read
+        before, and share a node. The result is read from their frames. Why it is enough, by site:
 
-        - A loop of second looks knows its events, not what it had read before; in `_begin` also
-          the versions of the plan's jobs. How often it has looked counts if the scope says so;
-          else the tick looks again until it succeeds.
-        - A launch is made of the job that is handed to it, and of whether its intent is fresh.
-        - After the last stop of a pass nothing follows. The reaper knows what was listed.
+        - A loop that applies events again after a lost save uses the events, not what it had read
+          before; in `_begin` also the versions of the plan's jobs. The number of tries counts if
+          the scope says so; else the tick tries until it succeeds.
+        - A launch uses the jobs that are handed to it, and whether their intents are fresh.
+        - No call follows the last stop of a pass. The reaper uses the list that it has read.
         """
         method = call[0]
         listed: Reply = ()
@@ -151,7 +145,7 @@ class _Ports:
         if listed:
             return listed
         if site == "apply_request" and method == "get":
-            return 0  # of ten tries; a user who gives up is one who dies
+            return 0  # the tries are not counted: giving up is the same as dying
         if method == "launch":
             perform = frames["_perform"].f_locals
             jobs = tuple(map(self.worlds.intern_job, perform["jobs"]))
@@ -276,7 +270,7 @@ class _Ports:
     def publish(self, message: jobcore.ports.Message) -> None:
         self._answer("publish", self.worlds.number_of[message.job_id], message.event_id)
 
-    # --- what no scope uses ---
+    # --- calls that no scope makes ---
 
     def find(self, *_: Any) -> NoReturn:
         raise NotImplementedError
@@ -285,7 +279,7 @@ class _Ports:
 
 
 def _site() -> tuple[str, dict[str, FrameType]]:
-    """Name the place in the ticks from which a port was called: the functions on the way to it."""
+    """Name the functions of the ticks from which a port was called, and give their frames."""
     names: list[str] = []
     frames: dict[str, FrameType] = {}
     frame: FrameType | None = sys._getframe(2)
@@ -323,7 +317,7 @@ def _ask(ports: Any, what: str) -> None:
         assert done.job.stop is not None, f"L4: a stop is ignored in {done.job.status}"
 
 
-#: What an actor of each kind runs; looked up in the module at each run, so that mutants are run.
+#: The programs of actors. They look functions up in the module at each run, so mutants are run.
 PROGRAMS: Mapping[str, Callable[[Any], object]] = {
     "launch": lambda ports: _LAUNCH.launch_tick(ports, ports, ports, SETTINGS),
     "monitor": lambda ports: _MONITOR.monitor_tick(ports, ports, ports, SETTINGS),
@@ -333,167 +327,3 @@ PROGRAMS: Mapping[str, Callable[[Any], object]] = {
     "ask hold": lambda ports: _ask(ports, "hold"),
     "ask release": lambda ports: _ask(ports, "release"),
 }
-
-
-class Node:
-    """A tick with the replies that it has had, and its next call; None if it is over."""
-
-    __slots__ = ("call", "known", "program", "raised", "replies", "site")
-
-    def __init__(self, program: str, replies: tuple[Reply, ...]) -> None:
-        self.program = program
-        self.replies = replies
-        self.call: Call | None = None
-        self.site = ""
-        self.raised = ""
-        self.known: Any = None  # what the tick has not forgotten, where that is little
-
-
-class Actors:
-    """All nodes met so far of the programs of one kind of actor."""
-
-    def __init__(self, worlds: Worlds, programs: Iterable[str]) -> None:
-        self.worlds = worlds
-        self.nodes: list[Node] = [Node("", ())]  # IDLE
-        self.places: list[int] = [IDLE]  # the nodes at which an actor may be found waiting
-        self._place_of: dict[int, int] = {IDLE: IDLE}
-        self._children: dict[tuple[int, Reply], int] = {}
-        self._settled: dict[int, list[tuple[int, int, tuple[str, ...]]]] = {}
-        self._alike: dict[tuple[Any, ...], int] = {}
-        self.merge = worlds.scope.merge and worlds.scope.jobs == 1
-        self.spare: list[tuple[int, tuple[str, ...]]] = []
-        self.probed: set[tuple[str, str, str]] = set()
-        self.runs = 0  # of real code
-        self.programs = tuple(programs)
-        self.roots = {program: self._made(Node(program, ())) for program in self.programs}
-
-    def _run(self, node: Node, failing: tuple[str, str] | None = None) -> _Ports:
-        self.runs += 1
-        ports = _Ports(self.worlds, node.replies, failing)
-        try:
-            if len(node.replies) > CALLS_MAX:
-                node.raised = f"L2: a {node.program} tick makes more than {CALLS_MAX} port calls"
-            else:
-                PROGRAMS[node.program](ports)
-        except Suspend as suspended:
-            node.call, node.site, node.known = suspended.call, suspended.site, suspended.known
-        except Unavailable:
-            pass  # the tick has ended early, as it says it may
-        except Exception as error:
-            node.raised = f"a {node.program} tick raises {type(error).__name__}: {error}"
-        return ports
-
-    def _made(self, node: Node) -> int:
-        ports = self._run(node)
-        for aside in ports.asides:
-            self._probe(node, aside)
-        if node.call is None and not node.raised and ports.at == len(node.replies):
-            return IDLE
-        if node.known is None or not self.merge:
-            self.nodes.append(node)
-            return len(self.nodes) - 1
-        key = (node.program, node.site, node.call, node.known)
-        found = self._alike.get(key)
-        if found is None:
-            self.nodes.append(node)
-            found = self._alike[key] = len(self.nodes) - 1
-        return found
-
-    def _probe(self, node: Node, aside: tuple[str, str]) -> None:
-        """
-        See once what becomes of a tick whose call, answered on the spot, has no answer.
-
-        It ends, as if it had died: which it may do everywhere else as well.
-        """
-        if (node.program, *aside) in self.probed:
-            return
-        self.probed.add((node.program, *aside))
-        probe = Node(node.program, node.replies)
-        self._run(probe, aside)
-        if probe.raised or probe.call is not None:
-            node.raised = probe.raised or f"a {node.program} tick goes on without {aside[1]}"
-
-    def place(self, number: int) -> int:
-        """Number the nodes at which an actor may be found waiting, without gaps."""
-        found = self._place_of.get(number)
-        if found is None:
-            found = self._place_of[number] = len(self.places)
-            self.places.append(number)
-        return found
-
-    def child(self, number: int, reply: Reply) -> int:
-        """Give the node after *reply*."""
-        found = self._children.get((number, reply))
-        if found is None:
-            node = self.nodes[number]
-            made = self._made(Node(node.program, (*node.replies, reply)))
-            found = self._children[number, reply] = made
-        return found
-
-    def settled(self, number: int) -> list[tuple[int, int, tuple[str, ...]]]:
-        """
-        Follow the calls whose replies say nothing of the world, in every way.
-
-        Returns:
-            The nodes come to (waiting for a call that does, or idle), with the faults that this
-            costs and the names of what happened.
-        """
-        found = self._settled.get(number)
-        if found is None:
-            found = self._settled[number] = self._settle(number)
-        return found
-
-    def _settle(self, number: int) -> list[tuple[int, int, tuple[str, ...]]]:
-        node = self.nodes[number]
-        if number == IDLE or node.raised or node.call is None:
-            return [(number, 0, ())]
-        if self.is_cut(number):
-            return [(IDLE, 0, ())]
-        choices = self.choices(node)
-        if choices is None:
-            return [(number, 0, ())]
-        best: dict[int, tuple[int, set[str]]] = {}
-        for what, cost, reply in choices:
-            cell = f"{node.program}: {node.site}: {node.call[0]}: {what}"
-            for after, more, cells in self.settled(self.child(number, reply)):
-                known = best.get(after)
-                if known is None or cost + more < known[0]:
-                    best[after] = (cost + more, {cell, *cells})
-                elif cost + more == known[0]:
-                    known[1].update((cell, *cells))
-                else:  # no new way; it counts as a cell
-                    self.spare.append((cost + more, (cell, *cells)))
-        return [(after, cost, tuple(sorted(cells))) for after, (cost, cells) in best.items()]
-
-    def is_cut(self, number: int) -> bool:
-        """
-        Tell whether a tick may as well end here, because another does the same from here on.
-
-        A launch tick that has finished old launches and now plans carries nothing over: one that
-        has found none to finish goes on alike. (Where there are several jobs, it is not cut.)
-        """
-        node = self.nodes[number]
-        return (
-            self.merge
-            and node.call is not None
-            and node.call[0] == "waiting"
-            and any(reply[0] == "jobs" for reply in node.replies)
-        )
-
-    def choices(self, node: Node) -> list[tuple[str, int, Reply]] | None:
-        """List the answers to a call that says nothing of the world; None for other calls."""
-        assert node.call is not None
-        method, single = node.call[0], self.worlds.scope.jobs == 1
-        if method == "now":
-            times = ("later", "just now") if self.worlds.scope.time else ("later",)
-            return [(time, 0, ("now", time)) for time in times]
-        lost = ("unavailable", 1, UNAVAILABLE)
-        if not single:
-            return None
-        if method == "due":
-            return [("row", 0, ("rows", (0,))), ("no row", 0, ("rows", ())), lost]
-        if method == "waiting":
-            numbers = range(1, self.worlds.scope.attempts_max + 1 + self.worlds.scope.stranger)
-            rows = [(f"attempt {n}", 0, ("rows", ((0, n),))) for n in numbers]
-            return [*rows, ("no row", 0, ("rows", ())), lost]
-        return None

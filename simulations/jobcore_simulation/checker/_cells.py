@@ -1,4 +1,4 @@
-"""Reachability: what may become of each call must have come of it, wherever the call is made."""
+"""Reachability: each outcome of a call must have been reached at each site that makes the call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 __all__ = ["NEVER", "OUTCOMES", "missing_cells", "sites"]
 
-#: What may become of a call, by method; "dies" is the death of the caller before it is made.
+#: The outcomes of a call, by method; "dies" is the death of the caller before the call.
 OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "get": ("ok", "unavailable", "dies"),
     "save": (
@@ -26,8 +26,8 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "save_pool": ("ok", "unavailable"),
 }  # fmt: skip
 
-_NOT_BEGUN = "the first call that depends on the world: nothing was done yet that dying could undo"
-#: Cells that cannot be, and why.
+_NOT_BEGUN = "the first call that depends on the world: the tick has done nothing before it"
+#: Cells that cannot be reached, and why.
 NEVER: Mapping[str, str] = {
     "launch: launch_tick>_decide>read: get: dies": _NOT_BEGUN,
     "launch: launch_tick>read: get: dies": _NOT_BEGUN,
@@ -45,6 +45,6 @@ def sites(cells: Iterable[str]) -> set[str]:
 
 
 def missing_cells(cells: set[str]) -> list[str]:
-    """List what should have come of a call at one of the sites reached, and never did."""
+    """List the outcomes that were not reached at a site that was."""
     wanted = {f"{site}: {what}" for site in sites(cells) for what in OUTCOMES[site.split(": ")[2]]}
     return sorted(wanted - cells - set(NEVER))

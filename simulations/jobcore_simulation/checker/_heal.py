@@ -1,17 +1,18 @@
-"""Liveness by healing: from any world, no more faults, and fair rounds of all ticks.
+"""Liveness by healing: from any world, without further faults, rounds of all ticks end every job.
 
-All actors are dead (whatever they were at is forgotten), requests under way are lost, and then
-launch, monitor, notify and reap run one after the other, again and again, while trainings go on in
-one of three environments: all complete, all fail, or all run for ever unless they are stopped.
-It must come to rest within a bound of rounds, and rest well.
+All actors are dead and their local state is gone; late requests are lost. Then launch, monitor,
+notify and reap run one after the other, again and again, while trainings go on in one of three
+environments: all complete, all fail, or all run for ever unless they are stopped. Within a bound
+of rounds nothing may change any more, and the world must then be well.
 """
 
 from __future__ import annotations
 
-from jobcore import Status
+from jobcore import Job, Status
 
-from ._actors import CALLS_MAX, Actors
-from ._world import UNAVAILABLE, Reply, Worlds
+from ._calls import Calls
+from ._nodes import CALLS_MAX, Actors
+from ._values import UNAVAILABLE, Reply, World
 
 __all__ = ["ENVIRONMENTS", "Healer", "rounds_max"]
 
@@ -20,22 +21,23 @@ _ROUND = ("launch", "monitor", "notify", "reap")
 
 
 def rounds_max(attempts: int) -> int:
-    """Bound the rounds until all is at rest: launch, start, end and retry of each attempt, and a stop."""
+    """Bound the rounds until rest: launch, start, end and retry of each attempt, and a stop."""
     return 3 * attempts + 4
 
 
 class Healer:
-    """Heals worlds; what a tick makes of a world is worked out once."""
+    """Heals worlds; the effect of a tick on a world is worked out once."""
 
-    def __init__(self, worlds: Worlds) -> None:
-        self.worlds = worlds
-        self.actors = {program: Actors(worlds, [program]) for program in _ROUND}
+    def __init__(self, calls: Calls) -> None:
+        self.calls = calls
+        self.worlds = calls.worlds
+        self.actors = {program: Actors(calls, [program]) for program in _ROUND}
         self._ticked: dict[tuple[str, int], int] = {}
         self._rest: dict[tuple[str, int], tuple[int, str]] = {}
 
     @property
     def runs(self) -> int:
-        """How often real code was run."""
+        """How often production code was run."""
         return sum(actors.runs for actors in self.actors.values())
 
     def heal(self, world: int) -> tuple[int, str, str]:
@@ -43,7 +45,7 @@ class Healer:
         Let a world come to rest in every environment.
 
         Returns:
-            The most rounds that it took, what is wrong ("" for nothing), and where.
+            The most rounds that it took, the broken invariant ("" for none), and its environment.
         """
         value = self.worlds.worlds[world]
         most = 0
@@ -86,7 +88,7 @@ class Healer:
         return rounds, wrong
 
     def round(self, environment: str, world: int) -> int:
-        """Run each tick once, and let trainings go one step further."""
+        """Run each tick once, then let each training take one step."""
         for program in _ROUND:
             world = self._tick(program, world)
             if self.worlds.bad[world]:
@@ -106,7 +108,7 @@ class Healer:
     def _run(self, program: str, world: int) -> int:
         actors = self.actors[program]
         number = actors.roots[program]
-        for _ in range(2 * CALLS_MAX):  # a tick whose calls are merged may come by again
+        for _ in range(2 * CALLS_MAX):  # with merged nodes a tick may pass a node twice
             node = actors.nodes[number]
             if node.raised:
                 return self.worlds.intern(self.worlds.worlds[world]._replace(bad=node.raised))
@@ -117,9 +119,9 @@ class Healer:
             if method == "now":
                 reply = ("now", "later")
             elif method in ("due", "waiting", "usage"):
-                reply = self.worlds.truth(node.call, world)
+                reply = self.calls.truth(node.call, world)
             else:
-                _, _, reply, world = self.worlds.outcomes(node.call, world)[0]
+                _, _, reply, world = self.calls.outcomes(node.call, world)[0]
                 assert reply != UNAVAILABLE
             if self.worlds.bad[world]:
                 return world
@@ -128,35 +130,40 @@ class Healer:
         return self.worlds.intern(self.worlds.worlds[world]._replace(bad=wrong))
 
     def at_rest(self, environment: str, number: int) -> str:
-        """Say what is wrong with a world in which nothing moves any more."""
-        world = self.worlds.worlds[number]
-        live = {(j, n): letter for j, n, letter in world.runs if letter in "PRS"}
-        full = len(live) >= self.worlds.scope.slots
-        for j, stored in enumerate(world.jobs):
-            job = self.worlds.jobs[stored]
-            mine = [n for i, n in live if i == j]
-            if self.worlds.scope.poison == "record" and j == 0:
+        """Name the broken invariant of a world in which nothing changes any more; "" if none is."""
+        world, scope = self.worlds.worlds[number], self.worlds.scope
+        for j in range(scope.jobs):
+            if scope.poison == "record" and j == 0:
                 continue
+            live = [n for i, n, letter in world.runs if i == j and letter in "PRS"]
+            job = self.worlds.jobs[world.jobs[j]]
             runs_on = (
                 environment == "forever"
                 and job.status is Status.IN_PROGRESS
                 and job.stop is None
-                and mine == [job.attempt_number]
+                and live == [job.attempt_number]
             )
-            if mine and not runs_on:
-                return f"L1: training {mine[0]} is left alone; the job is {job.status}"
-            if self.worlds.scope.poison in ("launch", "publish") and j == 0:
+            if live and not runs_on:
+                return f"L1: training {live[0]} is left alone; the job is {job.status}"
+            if scope.poison in ("launch", "publish") and j == 0:
                 continue
-            waits = job.status is Status.NEW and full and job.stop is None
-            held = job.status is Status.HELD and job.stop is None
-            if not (job.status.is_terminal or runs_on or held or waits):
-                return f"L1: the job stays {job.status}"
-            if job.outbox:
-                return f"L1: the message {job.outbox[0].status} is never told"
-            told = [i for i in world.told if i.startswith(job.job_id) and i.count("/") == 2]
-            if job.status.is_terminal:
-                if len(told) != 1 or not told[0].endswith(f"/{job.status}"):
-                    return f"S7: {job.status} is told as {told}"
-            elif told:
-                return f"S8: {told} was told, and the job is {job.status}"
+            wrong = self._job_at_rest(world, job, runs_on=runs_on)
+            if wrong:
+                return wrong
+        return ""
+
+    def _job_at_rest(self, world: World, job: Job, *, runs_on: bool) -> str:
+        is_full = sum(letter in "PRS" for *_, letter in world.runs) >= self.worlds.scope.slots
+        waits = job.status is Status.NEW and is_full and job.stop is None
+        held = job.status is Status.HELD and job.stop is None
+        if not (job.status.is_terminal or runs_on or held or waits):
+            return f"L1: the job stays {job.status}"
+        if job.outbox:
+            return f"L1: the message {job.outbox[0].status} is never published"
+        ends = [i for i in world.published if i.startswith(job.job_id) and i.count("/") == 2]
+        if job.status.is_terminal:
+            if len(ends) != 1 or not ends[0].endswith(f"/{job.status}"):
+                return f"S7: {job.status} is published as {ends}"
+        elif ends:
+            return f"S8: {ends} was published, and the job is {job.status}"
         return ""

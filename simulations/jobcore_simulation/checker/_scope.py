@@ -1,4 +1,4 @@
-"""A scope: which actors run, what the world may do, and how often."""
+"""A scope: the actors, the events that may happen, and how often."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ __all__ = ["Scope"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """
-    The bounds within which everything is explored.
+    The bounds of one exploration.
 
     Args:
         launchers, monitors, reapers, notifiers: actors of each kind; each runs its tick again and
             again, at any time. With *people* there is one more actor, the user.
         faults: how many faults may happen in one history, all kinds together.
-        people: what the user asks, each at most as often as it is named: "stop", "hold", "release".
+        people: the requests of the user, each as often as it is named: "stop", "hold", "release".
         budgets: retries by failure class, as in `jobcore.RetryPolicy`.
         spots: spot interruptions in one history.
         refusals: launches refused in one history; *refused_for* names the reasons that occur.
-        late: whether a request may take effect any time after its caller has given up.
-        vanish: whether a live training may be gone for good, its name free (costs a fault).
-            (One that is over keeps its name for ever: `jobcore.Trainer` promises that.)
-        deletes: whether a training that is over may be deleted, and its name free (costs a fault).
-            No trainer may do that; it shows what the promises rest on.
-        elsewhere: whether a training may be stopped by somebody else (costs a fault).
-        to_stop_runs: whether the trainer starts what it is asked to start only to be stopped;
-            it may also record it as stopped without running it.
-        time: whether a tick may find that little time has passed as well as much; else always much.
-        clocks: whether the job has a bound on its wait and its run, shorter than "much".
-        stranger: a training of somebody else has the name of the first attempt.
-        jobs, slots: with more than one job, the pool has so many slots, and index reads are
-            answered as things are (or stale, which costs a fault).
-        tries: whether a tick's second looks after conflicts are counted (it gives up after five);
-            else it looks until it succeeds.
-        merge: whether ticks that know the same count as one, however they came to know it.
-        bits: how many bits of a state's number an actor of a kind gets, where not as usual.
-        poison: what goes wrong for the first job, always: "record", "launch" or "publish".
+        fails: whether trainings may fail.
+        late: whether a request may take effect at any time after its caller has given up.
+        vanish: whether a live training may be lost with its name (costs a fault). (A terminal
+            training keeps its name for ever: `jobcore.Trainer` promises that.)
+        deletes: whether a terminal training may be deleted, which frees its name (costs a fault).
+            No trainer may do that; the scope shows that the promises rest on it.
+        elsewhere: whether a training may be stopped from outside (costs a fault).
+        to_stop_runs: whether a request with ``to_stop`` may create a training that runs, as well as
+            one that is stopped from the start.
+        time: whether a tick's clock may say `JUST_NOW` as well as `LATER`.
+        clocks: whether the job has bounds on its wait and its run; `LATER` is beyond both.
+        stranger: whether a training of another account has the name of the first attempt.
+        jobs, slots: with more than one job the pool has so many slots, and reads of indexes are
+            true (or stale, which costs a fault).
+        tries: whether a tick's tries after lost saves are counted (it gives up after five); else
+            it tries until it succeeds.
+        merge: whether ticks with the same local state share a node, whatever they read before.
+        bits: bits of a state for an actor, by kind, where they differ from the usual ones.
+        poison: the call that always fails for the first job: "record", "launch" or "publish".
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The scopes that are checked, from the one of every change to those of a night."""
+"""The scopes that are explored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STOP = ("stop",)
 _ALL = (
     # The main one: two launchers, a monitor and a reaper, one stop, three faults, two attempts.
     Scope(name="main", launchers=2, reapers=1, people=_STOP, faults=3),
-    # Beside it, each with a look at something that the main one leaves out.
+    # Each of the side scopes adds something that the main one leaves out.
     Scope(name="small", launchers=1, reapers=1, people=_STOP, faults=1),
     Scope(name="tries", launchers=2, reapers=1, people=_STOP, tries=True),
     Scope(name="outbox", launchers=1, notifiers=1, people=_STOP, faults=2),
@@ -57,7 +57,7 @@ _ALL = (
         Scope(name=f"poison {what}", launchers=1, notifiers=1, jobs=2, poison=what, fails=False)
         for what in ("record", "launch", "publish")
     ),
-    # Not a promise: what would become of one if a trainer did not keep its own.
+    # Not checked in CI: a trainer that breaks its own promise, and what breaks then.
     Scope(
         name="deletes", launchers=1, reapers=1, people=_STOP, faults=2, time=True, deletes=True,
         bits={"monitor": 14, "user": 9},
@@ -74,5 +74,5 @@ _APART = ("main", "deletes", "three attempts")
 
 #: All scopes, by name.
 SCOPES: Mapping[str, Scope] = {scope.name: scope for scope in _ALL}
-#: Checked beside the main scope in every run.
+#: Explored beside the main scope with ``--scope all``.
 SIDE_SCOPES = tuple(name for name in SCOPES if name not in _APART)

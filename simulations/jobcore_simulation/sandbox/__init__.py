@@ -1,4 +1,4 @@
-"""A SageMaker to try things on: training jobs over HTTP, on a world of pools that is set up at will."""
+"""An emulated SageMaker: training jobs over HTTP, in a world of pools that tests configure."""
 
 from ._config import AWS_RATES, SandboxConfig, load_config, parse_pool
 from ._limits import Fault, FaultKind

@@ -1,4 +1,4 @@
-"""The sandbox's time: real time made faster, or time that stands still until it is told to pass."""
+"""The sandbox's clock: real time at a higher speed, or time that passes by `skip` alone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class SandboxClock:
     Tells the time in seconds since the epoch.
 
     Args:
-        start: the time at which it begins; None: now.
-        speed: seconds here for a second of real time.
-        manual: it moves by `skip` only.
+        start: the first time that it shows; None: now.
+        speed: seconds of the sandbox for one second of real time.
+        manual: time passes by `skip` alone.
     """
 
     def __init__(self, *, start: float | None, speed: float, manual: bool) -> None:
@@ -32,7 +32,7 @@ class SandboxClock:
         return self._base + self._skipped + passed
 
     def real(self) -> float:
-        """Tell the seconds since the beginning that go on even when time is stopped."""
+        """Tell the seconds since the start, times the speed; they pass even when *manual* is set."""
         return (time.monotonic() - self._begun) * self.speed
 
     def skip(self, seconds: float) -> None:
@@ -40,7 +40,7 @@ class SandboxClock:
         Let time pass at once.
 
         Raises:
-            ValueError: back in time.
+            ValueError: *seconds* is negative.
         """
         if not seconds >= 0:
             msg = "seconds: time runs forwards"
@@ -49,7 +49,7 @@ class SandboxClock:
             self._skipped += seconds
 
     def wait_for(self, at: float | None) -> float | None:
-        """Tell how many real seconds to wait until *at*; None: it will not come by itself."""
+        """Tell how many real seconds to wait until *at*; None: no wait reaches it."""
         if at is None or self.manual:
             return None
         return max(0.0, (at - self.now()) / self.speed)

@@ -1,22 +1,20 @@
-"""``/_sandbox/...``: time, scripts, pools, faults and a look inside."""
+"""The controls below ``/_sandbox/``: time, scripts, pools, faults, and the state of the sandbox."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._config import full_name, pool_from, rates_from, script_from
 from ._limits import fault_from
-
-if TYPE_CHECKING:
-    from ._server import Server
+from ._sandbox import Sandbox
 
 __all__ = ["Control", "NotFound"]
 
 
-_SECONDS_MAX = 10 * 366 * 86400  # ten years at once; a clock beyond the year 9999 has no dates
+_SECONDS_MAX = 10 * 366 * 86400  # ten years a call; datetime ends with the year 9999
 
 
 class NotFound(LookupError):  # noqa: N818  (an answer)
@@ -26,14 +24,14 @@ class NotFound(LookupError):  # noqa: N818  (an answer)
 class Control:
     """Handles the requests to ``/_sandbox/``."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
         self._handlers: Mapping[tuple[str, str], Callable[[Any], Any]] = {
             ("GET", "state"): self._state,
             ("GET", "trainings"): self._trainings,
-            ("GET", "calls"): lambda _: list(server.log),
-            ("GET", "events"): lambda _: server.events,
-            ("GET", "faults"): lambda _: [asdict(fault) for fault in server.faults],
+            ("GET", "calls"): lambda _: list(sandbox.log),
+            ("GET", "events"): lambda _: sandbox.events,
+            ("GET", "faults"): lambda _: [asdict(fault) for fault in sandbox.faults],
             ("POST", "advance"): self._advance,
             ("POST", "script"): self._script,
             ("DELETE", "script"): self._clear_scripts,
@@ -45,11 +43,11 @@ class Control:
 
     def handle(self, method: str, path: str, document: Any) -> Any:
         """
-        Do what is asked.
+        Carry out a request.
 
         Raises:
             NotFound: there is no such control.
-            ValueError, TypeError, KeyError: the document makes no sense.
+            ValueError, TypeError, KeyError: the document has a wrong value, type or key.
         """
         handler = self._handlers.get((method, path))
         if handler is None:
@@ -63,17 +61,18 @@ class Control:
             raise ValueError(msg) from error
 
     def _state(self, _: Any) -> dict[str, Any]:
-        server = self._server
-        server.service.advance() if not server.clock.manual else None
-        with server.service.lock:
-            regions = server.service.regions.values()
+        sandbox = self._sandbox
+        if not sandbox.clock.manual:
+            sandbox.service.advance()
+        with sandbox.service.lock:
+            regions = sandbox.service.regions.values()
             pools = [pool for region in regions for pool in region.world.pools.values()]
             counts = Counter(t.status for region in regions for t in region.world)
             return {
-                "now": server.clock.now(),
-                "next_event_at": server.service.next_event_at(),
-                "speed": server.clock.speed,
-                "manual": server.clock.manual,
+                "now": sandbox.clock.now(),
+                "next_event_at": sandbox.service.next_event_at(),
+                "speed": sandbox.clock.speed,
+                "manual": sandbox.clock.manual,
                 "trainings": dict(counts),
                 "pools": {
                     p.name: {
@@ -85,13 +84,13 @@ class Control:
                     }
                     for p in pools
                 },
-                "calls": dict(server.calls),
-                "events": len(server.events),
-                "events_undelivered": server.events_undelivered,
+                "calls": dict(sandbox.calls),
+                "events": len(sandbox.events),
+                "events_undelivered": sandbox.events_undelivered,
             }
 
     def _trainings(self, _: Any) -> list[dict[str, Any]]:
-        with self._server.service.lock:
+        with self._sandbox.service.lock:
             return [
                 {
                     "name": t.name,
@@ -101,63 +100,63 @@ class Control:
                     "pool": t.pool,
                     "tags": region.tags[t.name],
                 }
-                for region in self._server.service.regions.values()
+                for region in self._sandbox.service.regions.values()
                 for t in region.world
             ]
 
     def _advance(self, document: Any) -> dict[str, Any]:
         document = _table(document)
         if document.get("to_next_event"):
-            at = self._server.service.next_event_at()
-            self._server.advance(max(0.0, (at or 0.0) - self._server.clock.now()))
+            at = self._sandbox.service.next_event_at()
+            self._sandbox.advance(max(0.0, (at or 0.0) - self._sandbox.clock.now()))
         else:
             seconds = float(document["seconds"])
             if not 0 <= seconds <= _SECONDS_MAX:
                 msg = f"seconds: expected 0 to {_SECONDS_MAX:,}, got {seconds}"
                 raise ValueError(msg)
-            self._server.advance(seconds)
+            self._sandbox.advance(seconds)
         return self._state(None)
 
     def _script(self, document: Any) -> dict[str, Any]:
         scripts = [script_from(_table(d)) for d in _several(document)]
         for script in reversed(scripts):
-            self._server.script(script)
+            self._sandbox.script(script)
         return {"scripts": len(scripts)}
 
     def _clear_scripts(self, _: Any) -> dict[str, Any]:
-        with self._server.service.lock:
-            for region in self._server.service.regions.values():
+        with self._sandbox.service.lock:
+            for region in self._sandbox.service.regions.values():
                 region.world.clear_scripts()
         return {}
 
     def _pools(self, document: Any) -> dict[str, Any]:
-        region = self._server.config.region
+        region = self._sandbox.config.region
         pools = {full_name(n, region): pool_from(p) for n, p in _table(document).items()}
-        with self._server.service.lock:
-            self._server.service.advance()
+        with self._sandbox.service.lock:
+            self._sandbox.service.advance()
             for name, config in pools.items():
-                self._server.service.region(name.split("/")[0]).world.set_pool(name, config)
+                self._sandbox.service.region(name.split("/")[0]).world.set_pool(name, config)
         return self._state(None)
 
     def _faults(self, document: Any) -> dict[str, Any]:
         faults = [fault_from(_table(d)) for d in _several(document)]
-        self._server.faults.extend(faults)
-        return {"faults": len(self._server.faults)}
+        self._sandbox.faults.extend(faults)
+        return {"faults": len(self._sandbox.faults)}
 
     def _clear_faults(self, _: Any) -> dict[str, Any]:
-        self._server.faults.clear()
+        self._sandbox.faults.clear()
         return {}
 
     def _settings(self, document: Any) -> dict[str, Any]:
         settings = dict(_table(document))
         if "latency" in settings:
-            self._server.latency = float(settings.pop("latency"))
+            self._sandbox.latency = float(settings.pop("latency"))
         if "rates" in settings:
-            self._server.set_rates(rates_from(settings.pop("rates")))
+            self._sandbox.set_rates(rates_from(settings.pop("rates")))
         if settings:
             msg = f"unknown {', '.join(settings)}; known are latency, rates"
             raise ValueError(msg)
-        return {"latency": self._server.latency, "rates": sorted(self._server.buckets)}
+        return {"latency": self._sandbox.latency, "rates": sorted(self._sandbox.buckets)}
 
 
 def _table(document: Any) -> Mapping[str, Any]:

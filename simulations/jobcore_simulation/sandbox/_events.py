@@ -1,4 +1,4 @@
-"""State changes on their way out: to a function, and to an EventBridge endpoint."""
+"""Delivery of state changes to a function and to an EventBridge endpoint."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class EventSink:
     """
     Takes events without delay and delivers them from a thread of its own.
 
-    Delivery is best effort, as SageMaker's is: an endpoint that does not answer loses events.
+    Delivery is best effort, as SageMaker's is: events are lost if the endpoint does not answer.
 
     Args:
         on_event: is given every event.
-        endpoint: an EventBridge to put them to. It must let sources ``aws.*`` in, which AWS
-            itself does not.
-        lost, twice: the share that is not delivered, or delivered two times.
+        endpoint: an EventBridge for the events. It must accept sources ``aws.*``, which AWS itself
+            does not.
+        lost, twice: the share of events that is not delivered, or delivered twice.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class EventSink:
             self._queue.put(event)
 
     def close(self) -> None:
-        """Deliver what is waiting, and end."""
+        """Deliver the waiting events, and end."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(timeout=10)

@@ -1,4 +1,4 @@
-"""Rates of calls, and faults that tests ask for."""
+"""Rates of calls, and faults that tests set up."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Bucket:
 
 
 class FaultKind(StrEnum):
-    """What goes wrong with a call. "before": nothing was done; "after": it was done."""
+    """The faults of calls. "before": the call is not carried out; "after": it is."""
 
     THROTTLE = "throttle"  # 400 ThrottlingException, before
     ERROR = "error"  # an error with *code*, *text* and *status*, before
@@ -47,9 +47,9 @@ class FaultKind(StrEnum):
     FAIL_AFTER = "fail-after"
     RESET_BEFORE = "reset-before"  # the connection is reset
     RESET_AFTER = "reset-after"
-    LOSE_REPLY = "lose-reply"  # done; the connection is closed without a byte
-    LATE_REPLY = "late-reply"  # done at once, answered after *seconds*
-    LATE_APPLY = "late-apply"  # done and answered after *seconds*, perhaps to nobody
+    LOSE_REPLY = "lose-reply"  # carried out; the connection is closed without a byte
+    LATE_REPLY = "late-reply"  # carried out at once, answered after *seconds*
+    LATE_APPLY = "late-apply"  # carried out and answered after *seconds*; the client may have left
 
     @property
     def is_before(self) -> bool:
@@ -63,12 +63,12 @@ _BEFORE = (FaultKind.THROTTLE, FaultKind.ERROR, FaultKind.FAIL_BEFORE, FaultKind
 @dataclass(slots=True, kw_only=True)
 class Fault:
     """
-    A fault in store.
+    A fault of calls yet to come.
 
     Args:
         operation, name: shell patterns for the operation and the training's name.
-        skip: calls that match and are left alone before the first fault.
-        times: how many calls it befalls; None: all.
+        skip: how many matching calls pass before the first fault.
+        times: how many calls it strikes; None: all.
     """
 
     kind: FaultKind
@@ -83,7 +83,7 @@ class Fault:
     hits: int = 0
 
     def strikes(self, operation: str, name: str) -> bool:
-        """Tell whether the fault befalls this call, and count it if so."""
+        """Tell whether the fault strikes this call, and count it if so."""
         if self.times is not None and self.hits >= self.times:
             return False
         if not fnmatchcase(operation, self.operation) or not fnmatchcase(name, self.name):

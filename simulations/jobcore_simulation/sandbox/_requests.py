@@ -1,4 +1,4 @@
-"""The rules of CreateTrainingJob that the model does not hold, and its translation for the world."""
+"""Checks of CreateTrainingJob beyond botocore's model, and the translation of a request."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _ORDINARY = ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition")
 
 def check_create(document: Document) -> None:
     """
-    Check what the service checks beyond its model.
+    Check a request beyond the model, as the service does.
 
     Raises:
-        Refused: something is missing, or does not go together.
+        Refused: members are missing, or exclude each other.
     """
     if text := next(_objections(document), None):
         raise Refused(INVALID, text)
@@ -43,7 +43,7 @@ def check_tags(tags: Sequence[Document]) -> None:
 
 
 def _objections(document: Document) -> Iterator[str]:
-    """List what does not go together; the service names the first."""
+    """List the objections; the service answers with the first."""
     if "ServerlessJobConfig" in document:
         yield "The sandbox has no serverless training jobs"
     missing = [name for name in _ORDINARY if document.get(name) is None]
@@ -74,22 +74,9 @@ def _tag_objections(tags: Sequence[Document]) -> Iterator[str]:
 
 
 def _resource_objections(resources: Document, *, spot: bool) -> Iterator[str]:
-    preferences = resources.get("InstancePreferences")
-    groups = resources.get("InstanceGroups")
-    if preferences:
-        others = ("InstanceType", "InstanceGroups", "InstancePlacementConfig")
-        if clash := [name for name in others if resources.get(name)]:
-            yield f"InstancePreferences cannot be used together with {', '.join(clash)}"
-        if spot:
-            yield "InstancePreferences cannot be used with managed spot training"
-        counted = [preference.get("InstanceCount") is not None for preference in preferences]
-        if any(counted) and not all(counted):
-            yield "InstanceCount must be given for all InstancePreferences, or for none"
-        if any(counted) and resources.get("InstanceCount") is not None:
-            yield "InstanceCount must not be given beside counts in InstancePreferences"
-        if not any(counted) and not resources.get("InstanceCount"):
-            yield "InstanceCount must be given in InstancePreferences or ResourceConfig"
-    elif groups:
+    if resources.get("InstancePreferences"):
+        yield from _preference_objections(resources, spot=spot)
+    elif groups := resources.get("InstanceGroups"):
         if resources.get("InstanceType") or resources.get("InstanceCount"):
             yield "InstanceGroups cannot be used with InstanceType and InstanceCount"
         if len({group["InstanceType"] for group in groups}) > 1:
@@ -101,6 +88,22 @@ def _resource_objections(resources: Document, *, spot: bool) -> Iterator[str]:
             yield "InstanceCount must be at least 1"
     if spot and resources.get("KeepAlivePeriodInSeconds"):
         yield "Warm pools cannot be used with managed spot training"
+
+
+def _preference_objections(resources: Document, *, spot: bool) -> Iterator[str]:
+    others = ("InstanceType", "InstanceGroups", "InstancePlacementConfig")
+    if clash := [name for name in others if resources.get(name)]:
+        yield f"InstancePreferences cannot be used together with {', '.join(clash)}"
+    if spot:
+        yield "InstancePreferences cannot be used with managed spot training"
+    preferences = resources["InstancePreferences"]
+    counted = [preference.get("InstanceCount") is not None for preference in preferences]
+    if any(counted) and not all(counted):
+        yield "InstanceCount must be given for all InstancePreferences, or for none"
+    if any(counted) and resources.get("InstanceCount") is not None:
+        yield "InstanceCount must not be given beside counts in InstancePreferences"
+    if not any(counted) and not resources.get("InstanceCount"):
+        yield "InstanceCount must be given in InstancePreferences or ResourceConfig"
 
 
 def _time_objections(document: Document) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a training reads from S3 and leaves there, at the endpoint of an emulator."""
+"""The files of a training in an emulated S3: code, channels, checkpoints and the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainings whose script really runs: a process of this machine, with what SageMaker's toolkit gives it.
+"""Trainings whose script runs, as a process of this machine in the environment of SageMaker's toolkit.
 
 A request asks for it as the SageMaker training toolkit names things: the hyperparameters
 ``sagemaker_program`` and ``sagemaker_submit_directory``, the latter a folder or a .tar.gz on this
@@ -19,20 +19,18 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobcore_simulation._training import Training
 
 from ._s3 import Files
+from ._sandbox import Sandbox
 from ._views import model_artifacts
-
-if TYPE_CHECKING:
-    from ._server import Server
 
 __all__ = ["ScriptRunner", "program_of"]
 
 _FAILURE_CHARS_MAX = 1024
-_CHANNELS = "/opt/ml/input/data/"  # an isolated training has its code in a channel
+_CHANNELS = "/opt/ml/input/data/"  # a training without network reads its code from a channel
 _IN_S3 = ("s3://", _CHANNELS)
 _OWN = ("sagemaker_program", "sagemaker_submit_directory")
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
@@ -44,7 +42,7 @@ class _BadInput(ValueError):  # noqa: N818  (a condition)
 
 
 def program_of(document: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Find the script and where its code is, a path or an s3:// URI; None: there is none such."""
+    """Find the script and its code (a path or an s3:// URI); None: the request names none."""
     given = document.get("HyperParameters", {})
     if not all(given.get(name) for name in _OWN):
         return None
@@ -56,25 +54,25 @@ def program_of(document: Mapping[str, Any]) -> tuple[str, str] | None:
 class ScriptRunner:
     """Runs scripts below *root*, each while its training is in the phase Training."""
 
-    def __init__(self, server: Server, root: Path) -> None:
-        self._server = server
+    def __init__(self, sandbox: Sandbox, root: Path) -> None:
+        self._sandbox = sandbox
         self._root = root.resolve()
-        config = server.config
+        config = sandbox.config
         endpoint = config.aws_endpoint
         self._s3 = Files(endpoint, config.region, config.account) if endpoint else None
         self._home = tempfile.TemporaryDirectory(prefix="jobcore-sandbox-")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
         self._made = 0
-        # Listeners may not block, so what they say is acted on in a thread.
+        # Listeners may not block, so a thread acts on the changes of status.
         self._turns: queue.SimpleQueue[tuple[Training, str] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="sandbox-scripts", daemon=True)
         self._thread.start()
-        server.service.is_open_ended = self._is_ours
-        server.service.listeners.append(lambda t: self._turns.put((t, t.secondary)))
+        sandbox.service.is_open_ended = self._is_ours
+        sandbox.service.listeners.append(lambda t: self._turns.put((t, t.secondary)))
 
     def close(self) -> None:
-        """Kill what runs, and remove its files."""
+        """Kill the scripts that run, and remove their files."""
         self._turns.put(None)
         self._thread.join(timeout=5)
         with self._lock:
@@ -99,14 +97,14 @@ class ScriptRunner:
                 _signal(process, signal.SIGKILL)
 
     def _run(self, training: Training) -> None:
-        """Run the script from beginning to end, and tell the world how it went."""
+        """Run the script, and report its end to the world."""
         with self._lock:
             self._made += 1
             folder = Path(self._home.name) / str(self._made)
         run = training.interrupted, training.retried
         try:
             process = self._launch(training, folder)
-        except Exception as error:  # the code, a channel, S3: whatever it is, it cannot be run
+        except Exception as error:  # code, channels, S3: any fault here means it cannot run
             self._finish(training, f"ClientError: the script cannot be run: {error}")
             return
         code = process.wait()
@@ -114,7 +112,7 @@ class ScriptRunner:
             if self._processes.get(id(training)) is process:
                 del self._processes[id(training)]
         if run != (training.interrupted, training.retried):
-            return  # killed by an interruption: the next run speaks for the training
+            return  # killed by an interruption; the next run reports the end of the training
         failure = "" if code == 0 else _failure(folder, code)
         try:
             self._keep(training, folder / "ml")
@@ -124,7 +122,7 @@ class ScriptRunner:
 
     def _keep(self, training: Training, ml: Path) -> None:
         """Leave the model and the checkpoints in S3."""
-        if self._s3 is None or self._server.closing.is_set():
+        if self._s3 is None or self._sandbox.closing.is_set():
             return
         self._s3.put_archive(ml / "model", model_artifacts(training), ml / "model.tar.gz")
         checkpoints = training.request.document.get("CheckpointConfig")
@@ -152,7 +150,7 @@ class ScriptRunner:
         shell = ["/bin/sh"] if script.suffix == ".sh" else []
         arguments = [part for k, v in hyperparameters.items() for part in (f"--{k}", _text(v))]
         with (folder / "log").open("wb") as log, self._lock:
-            if training.secondary != "Training" or self._server.closing.is_set():
+            if training.secondary != "Training" or self._sandbox.closing.is_set():
                 msg = "it was stopped before it began"
                 raise _BadInput(msg)
             process = self._processes[id(training)] = subprocess.Popen(
@@ -227,7 +225,7 @@ class ScriptRunner:
 
     def _finish(self, training: Training, failure: str) -> None:
         region = training.request.pools[0][0].split("/")[0]
-        self._server.finish(region, training, failure)
+        self._sandbox.finish(region, training, failure)
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:

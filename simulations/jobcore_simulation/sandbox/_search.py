@@ -41,7 +41,7 @@ def page(
         sorted_by: what *key* is; a token is good for the order it was given out for.
 
     Raises:
-        Refused: the token is none of ours, or of another order.
+        Refused: the token was not given out here, or for another order.
     """
     order = f"{'-' if descending else '+'}{sorted_by}"
     ordered = sorted(items, key=key, reverse=descending)
@@ -92,7 +92,7 @@ def holds(expression: Record, record: Record, known: frozenset[str]) -> bool:
 
 
 def names_asked(expression: Record) -> Sequence[str] | None:
-    """Give the names that a search is limited to; None: it is not limited by name."""
+    """Give the names that a search is limited to; None: all."""
     if expression.get("Operator") == "Or":
         return None
     for f in expression.get("Filters", ()):
@@ -130,9 +130,13 @@ def _filter_holds(f: Record, record: Record, known: frozenset[str]) -> bool:
         return value is None
     if "Value" not in f:
         raise Refused(INVALID, f"Value is required for the operator {operator}")
-    wanted: str = f["Value"]
     if value is None:
         return bool(operator == "NotEquals")
+    return _compares(name, operator, value, f["Value"])
+
+
+def _compares(name: str, operator: str, value: Any, wanted: str) -> bool:
+    """Apply an operator to a property's value and the text of the filter."""
     if operator == "In":
         return value in _listed(wanted)
     if operator == "Contains":

@@ -1,4 +1,4 @@
-"""The operations: requests in, answers out, on a world for each region."""
+"""The operations of the service, on one world for each region."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class _Region:
             )
 
     def record(self, training: Training) -> Document | None:
-        """Show a training as Search does; None: Search does not know it yet."""
+        """Show a training as Search does; None: the index of Search does not have it yet."""
         lag = self._service.config.search_lag
         shown = describe(training, self.arn + training.name)
         if lag > 0:
@@ -100,7 +100,7 @@ class _Region:
 
 class Service:
     """
-    Answers requests. One at a time changes the worlds; checking goes on beside.
+    Answers requests: checks them concurrently, and carries them out one at a time.
 
     Args:
         now: tells the sandbox's time.
@@ -113,7 +113,7 @@ class Service:
         now: Callable[[], float],
         on_event: Callable[[Document], None] | None = None,
     ) -> None:
-        import botocore.session  # a heavy library: what only reads the set-up need not load it
+        import botocore.session  # heavy; reading a configuration does not need it
 
         self.config = config
         self.now = now
@@ -150,7 +150,7 @@ class Service:
         """
         if problems := self._validators[operation].problems(request):
             raise Refused(INVALID, refusal(problems))
-        request = _without_nulls(request)  # a member that is null is one that is not given
+        request = _without_nulls(request)  # to the service, null means not given
         if operation == "CreateTrainingJob":
             check_create(request)
         with self.lock:
@@ -159,20 +159,20 @@ class Service:
             return self._calls[operation](here, request)
 
     def region(self, name: str) -> _Region:
-        """Give a region; one that nobody has called yet comes into being."""
+        """Give a region; it is created at its first call."""
         with self.lock:
             if name not in self.regions:
                 self.regions[name] = _Region(self, name)
             return self.regions[name]
 
     def advance(self) -> None:
-        """Let everything happen that is due by now."""
+        """Bring all worlds to the present time."""
         with self.lock:
             for region in tuple(self.regions.values()):
                 region.world.advance(max(self.now(), region.world.now))
 
     def next_event_at(self) -> float | None:
-        """Tell when something will happen by itself in any region."""
+        """Tell when the next event of any region is due; None: there is none."""
         with self.lock:
             times = [region.world.next_event_at() for region in self.regions.values()]
         return min((at for at in times if at is not None), default=None)
@@ -222,7 +222,7 @@ class Service:
         sort_by = request.get("SortBy", "LastModifiedTime")
         if sort_by.partition(".")[0] not in self._searchable:
             raise Refused(INVALID, f"Invalid property name: {sort_by}")
-        holds(expression, {}, self._searchable)  # complains of what nobody could match
+        holds(expression, {}, self._searchable)  # refuses a bad filter even if there are no records
         names = names_asked(expression)
         wanted = (
             here.world
@@ -295,7 +295,7 @@ def _tags_of(here: _Region, request: Document) -> dict[str, str]:
 
 
 def _listed(training: Training, request: Document) -> bool:
-    """Apply the filters, as the real list does: to a page that is cut already."""
+    """Apply the filters of a list; as in the real service, to a page that is cut already."""
     created, modified = training.created_at, training.modified_at
     return (
         request.get("StatusEquals", training.status) == training.status

@@ -1,4 +1,4 @@
-"""Requests checked against botocore's model of the service: types, required, lengths, ranges, patterns, enums.
+"""Checks of requests against botocore's model: types, required members, lengths, ranges, patterns, enums.
 
 botocore itself checks types, required members and minima only. Each shape is walked once and
 becomes a function; the sentences are those that AWS services put together for a violated
@@ -68,7 +68,7 @@ def _compile(shape: Shape | None, known: dict[str, Check]) -> Check:
         return lambda value, path, problems: None
     if shape.name in known:
         return known[shape.name]
-    # A shape may hold itself: until it is compiled, it is looked up when it is met.
+    # A shape may contain itself: until it is compiled, a check looks it up when it runs.
     name = shape.name
 
     def later(value: Any, path: str, problems: list[str]) -> None:
@@ -96,7 +96,7 @@ def _structure(shape: Any, known: dict[str, Check]) -> Check:
         for name, item in value.items():
             member = members.get(name)
             if member is None:
-                # The service is said to skip what it does not know; here a slip should show.
+                # Users report that the service ignores unknown members; here a misspelt one is refused.
                 problems.append(f"Unknown member '{name}' at '{path or '/'}'")
             elif item is not None:
                 member[1](item, at + member[0], problems)
@@ -135,7 +135,7 @@ def _map(shape: Any, known: dict[str, Check]) -> Check:
                 inner: list[str] = []
                 check_one(one, path, inner)
                 if inner:
-                    # The values stay out of the sentence: hyperparameters may be secret.
+                    # The message leaves out the values: hyperparameters may be secret.
                     rules = ", ".join(dict.fromkeys(text.rpartition(": ")[2] for text in inner))
                     problems.append(
                         f"Value at '{path}' failed to satisfy constraint: "

@@ -1,11 +1,11 @@
-"""What was done before there was a manager: a script that submits, and a person who looks after it.
+"""The policy without a manager: a script that submits, and a person who checks and submits again.
 
 The script submits each job once, the jobs going to the pools in turn. The person looks at the list
 of jobs at each full hour from 9:00 to 17:00, Monday to Friday (a scenario begins on a Monday at
 9:00), reads why each job failed that has failed since, and has the script submit those again that
 failed for capacity, quota, an interruption or a fault of the service: each to the next of its
-pools, from its checkpoint. A bug is left alone. A look takes no time and makes no mistakes, and a
-job that is over is known at once: what a person really needs is more.
+pools, from its checkpoint. Bugs are not submitted again. A look takes no time and makes no
+mistakes, and the end of a job is known at once, so real persons take longer.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Office:
         self._progress = progress
         self._to_send: deque[_Job] = deque()
         self._sending = False
-        self._failed: list[tuple[_Job, bool]] = []  # and whether to submit it again
+        self._failed: list[tuple[_Job, bool]] = []  # with whether it is worth another submission
         self._jobs: dict[str, _Job] = {}
         self._open: dict[str, Task] = {}
         self._asked: dict[str, int] = {}
@@ -96,7 +96,7 @@ class _Office:
             self.engine.after(0, self._create)
 
     def _create(self, _: object) -> None:
-        """Create as many as the API takes; the client waits when it says that it is too fast."""
+        """Create as many trainings as the API takes; the client waits after a throttled call."""
         provider = self.scenario.provider
         for _number in range(provider.burst):
             if not self._to_send:
@@ -183,9 +183,9 @@ def by_hand(
     progress: Callable[[float], None] = lambda share: None,
 ) -> Outcome:
     """
-    Run *scenario* as a script and a person would.
+    Run *scenario* under the policy by-hand.
 
-    The script waits for an answer while the trainer is away; outages of store and notifier, and a jump of
-    the manager's clock, mean nothing here.
+    The script waits during outages of the trainer. Outages of store and notifier, and a jump of the
+    manager's clock, have no effect here.
     """
     return _Office(scenario, seed, progress).run()

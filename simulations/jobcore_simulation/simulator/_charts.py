@@ -11,7 +11,7 @@ from ._policies import BY_HAND
 
 __all__ = ["BACKGROUND", "Chart", "Line", "Part", "report_parts", "ticks"]
 
-#: What is there to be had is drawn as a grey area behind the lines.
+#: The capacity is drawn as a grey area behind the lines.
 BACKGROUND = -1
 
 
@@ -162,7 +162,7 @@ def charts_of_run(curves: Curves, bound: Curves) -> list[Chart]:
 
 
 def comparison_charts(curves: Sequence[Curves], bound: Curves) -> list[Chart]:
-    """Prepare what shows where policies differ in one scenario: use over time, and waits."""
+    """Prepare the charts that compare the policies in one scenario: use over time, and waits."""
     name, unit = _units(max(max(one.at, default=1.0) for one in curves))
     longest = max(curves, key=lambda one: max(one.at, default=0.0))
     wait_name, wait_unit = _units(max(one.waits[-1] for one in curves))
@@ -281,7 +281,7 @@ def report_parts(runs: Sequence[Run]) -> list[Part]:
             continue
         first, bound = drawn[0]
         detail = charts_of_run(first, bound)
-        if len(drawn) > 2:  # it would flatten the others; its figures are in the tables
+        if len(drawn) > 2:  # by-hand would flatten the other lines; its figures are in the tables
             drawn = [one for one in drawn if one[0].policy != BY_HAND]
         heading = f"{scenario}: {first.jobs:,} jobs"
         if len(drawn) == 1:

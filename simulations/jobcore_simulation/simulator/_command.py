@@ -1,4 +1,4 @@
-"""`jobcore simulate`: see what a policy does in a shortage, before the shortage comes."""
+"""`jobcore simulate`: run policies through shortages on a virtual clock."""
 
 from __future__ import annotations
 
@@ -101,12 +101,13 @@ def simulate_command(
     """
     Simulate jobs in a shortage: the production ticks on a virtual clock.
 
-    SCENARIO is the name of one that comes along (see --list) or a .toml file; with
-    --compare and none, all that come along but the longest. Ratios are to a clairvoyant.
+    SCENARIO is the name of a built-in one (see --list) or a .toml file; with --compare
+    and none, all built-in ones but the longest. Ratios are to the clairvoyant policy.
     """
     if listing:
         return _list(session)
-    try:
+    charts = report is not None or png is not None
+    with _errors_of_options():
         if png is not None:
             check_library()
         for name in policies:
@@ -124,35 +125,53 @@ def simulate_command(
                     gpus_per_instance=gpus_per_instance,
                 )
             )
-            number = len(worlds[-1].pools)
-            of = f"{number} pools" if number > 1 else "1 pool"
-            click.echo(f"capacity: {of}: {worlds[-1].title}", err=True)
+            _tell_capacity(worlds[-1])
         elif workload is not None:
             msg = "--workload needs --capacity"
             raise CliError(msg)
+    worlds = worlds or _builtin_worlds(comparing=comparing)
+    if max_pending is not None:
+        worlds = [replace(w, provider=replace(w.provider, max_pending=max_pending)) for w in worlds]
+    chosen = policies or (tuple(TITLES) if comparing else ("jobcore",))
+    results = _run(worlds, chosen, seeds or ("1",), charts=charts)
+    _print(session, results)
+    if charts:
+        _write(report, png, results)
+    return OK
+
+
+@contextmanager
+def _errors_of_options() -> Iterator[None]:
+    """Report unreadable scenarios and traces, unknown policies, and a missing library."""
+    try:
+        yield
     except ValueError as error:
         raise CliError(str(error)) from None
     except MissingLibrary as error:
         msg = f"--png: {error}"
         raise CliError(msg) from None
-    if not worlds:
-        if not comparing:
-            msg = "name a scenario (jobcore simulate --list), or give --compare or --capacity"
-            raise CliError(msg)
-        worlds = [world for world in map(load, builtin()) if not world.apart]
-    if max_pending is not None:
-        worlds = [replace(w, provider=replace(w.provider, max_pending=max_pending)) for w in worlds]
-    chosen = policies or (tuple(TITLES) if comparing else ("jobcore",))
-    made = _run(worlds, chosen, seeds or ("1",), charts=report is not None or png is not None)
-    rows = [run.row for run in made]
+
+
+def _tell_capacity(world: Scenario) -> None:
+    number = len(world.pools)
+    pools = f"{number} pools" if number > 1 else "1 pool"
+    click.echo(f"capacity: {pools}: {world.title}", err=True)
+
+
+def _builtin_worlds(*, comparing: bool) -> list[Scenario]:
+    if not comparing:
+        msg = "name a scenario (jobcore simulate --list), or give --compare or --capacity"
+        raise CliError(msg)
+    return [world for world in map(load, builtin()) if not world.apart]
+
+
+def _print(session: Session, results: list[Run]) -> None:
+    rows = [run.row for run in results]
     if session.as_json:
         document = {"runs": [asdict(row) for row in rows], "means": summary(rows)}
         click.echo(json.dumps(document))
     else:
         click.echo(table(rows))
-    if report is not None or png is not None:
-        _write(report, png, made)
-    return OK
 
 
 def _run(
@@ -175,7 +194,7 @@ def _run(
 
 @contextmanager
 def _progress(count: int) -> Iterator[Callable[[float], None]]:
-    """Show on a terminal, and only there, how far the runs are; stdout is left alone."""
+    """Show the progress of the runs on stderr, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda share: None
         return
@@ -210,11 +229,11 @@ def _progress(count: int) -> Iterator[Callable[[float], None]]:
         yield show
 
 
-def _write(report: Path | None, png: Path | None, made: list[Run]) -> None:
-    parts: list[Part] = report_parts(made)
+def _write(report: Path | None, png: Path | None, results: list[Run]) -> None:
+    parts: list[Part] = report_parts(results)
     if report is not None:
         try:
-            report.write_text(page([run.row for run in made], parts), encoding="utf-8")
+            report.write_text(page([run.row for run in results], parts), encoding="utf-8")
         except OSError as error:
             msg = f"--report {report}: {error.strerror}"
             raise CliError(msg) from None

@@ -1,4 +1,4 @@
-"""Policies side by side: the same worlds and seeds for all, against the clairvoyant."""
+"""Compares policies in the same worlds with the same seeds; ratios are to the clairvoyant."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from statistics import fmean, median
 from typing import Any
 
 from ._by_hand import by_hand
+from ._clairvoyant import clairvoyant
 from ._curves import Curves, curves_of
-from ._oracle import clairvoyant
 from ._outcome import ByHand, Outcome
 from ._policies import BY_HAND, TITLES, policy
 from ._run import simulate
@@ -74,7 +74,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A row, and where charts are wanted, how the run and the clairvoyant's looked over time."""
+    """A row; for charts also the curves of the run and of the clairvoyant's."""
 
     row: Row
     curves: Curves | None = None
@@ -86,11 +86,11 @@ def _at(sorted_values: Sequence[float], share: float) -> float:
 
 
 def _ratio(value: float, bound: float) -> float:
-    return value / max(bound, 1.0)  # seconds: below one there is nothing to compare
+    return value / max(bound, 1.0)  # seconds; a bound below one second would blow the ratio up
 
 
 def rate(outcome: Outcome, bound: Outcome) -> Row:
-    """Set an outcome beside the clairvoyant's."""
+    """Compare an outcome with the clairvoyant's."""
     end = max(outcome.makespan, bound.makespan)
     waits, best = outcome.waits_until(end) or [0.0], bound.waits_until(end) or [0.0]
     done, everything = outcome.done_by(bound.makespan), bound.done_by(bound.makespan)
@@ -157,7 +157,7 @@ def _one(task: _Task, progress: Callable[[float], None]) -> Run:
     return Run(row, curves_of(outcome, end), curves_of(bound, end))
 
 
-# What the processes share: which share of each task is done. Set once in each, at its start.
+# The progress of each task, shared by the processes; set in each of them when it starts.
 _shares: Any = None
 
 

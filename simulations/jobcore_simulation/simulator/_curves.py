@@ -1,4 +1,4 @@
-"""What a run looked like over time, thinned out until it can be drawn and sent between processes."""
+"""A run over time, thinned out for drawing and for sending between processes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ._outcome import Outcome, Sample
 __all__ = ["Curves", "curves_of"]
 
 _POINTS = 300  # along a chart's width
-_BUCKETS = 60  # of launches: fewer, so that a bucket holds some
-_SHARES = 6  # told apart by colour; the rest is one line
+_BUCKETS = 60  # of launches: so few that most buckets hold some
+_SHARES = 6  # with a colour each; the rest is one line
 
 Numbers = tuple[float, ...]
 
@@ -45,7 +45,7 @@ class Curves:
 
 
 def curves_of(outcome: Outcome, end: float) -> Curves:
-    """Thin a run out; *end*: until when a job that never had a result is counted as waiting."""
+    """Thin a run out; jobs without a result count as waiting until *end*."""
     samples = outcome.samples[:: max(1, -(-len(outcome.samples) // _POINTS))]
     buckets = _buckets(outcome.samples)
     waits = outcome.waits_until(end) or [0.0]
@@ -72,7 +72,7 @@ def _shares(samples: Sequence[Mapping[str, int]]) -> dict[str, Numbers]:
         for share, slots in sample.items():
             total[share] = total.get(share, 0) + slots
     order = sorted(total, key=lambda share: (-total[share], share))
-    # One more is told by its name rather than as "1 other".
+    # One more share is named, instead of being called "1 other".
     named = order if len(order) <= _SHARES + 1 else order[:_SHARES]
     lines = {share: tuple(float(s.get(share, 0)) for s in samples) for share in named}
     if len(named) < len(order):
@@ -87,7 +87,7 @@ def _shares(samples: Sequence[Mapping[str, int]]) -> dict[str, Numbers]:
 def _launches(samples: Sequence[Sample]) -> dict[str, Numbers]:
     rates: dict[str, Numbers] = {}
     for name in ("accepted", "refused", "given_up"):
-        # What was launched before the first look at the world belongs to the first bucket.
+        # Launches before the first sample count in the first bucket.
         counts = [0, *(getattr(sample, name) for sample in samples[1:])]
         rates[name.replace("_", " ")] = tuple(
             (after - before) / max(b.at - a.at, 1.0) * 3600

@@ -1,6 +1,6 @@
-"""A virtual clock and a queue of what happens next: the kernel of the simulator.
+"""A virtual clock and a queue of planned events: the kernel of the simulator.
 
-Time is whole microseconds. Of two things planned for the same moment, the one planned first
+Time is whole microseconds. Of two events planned for the same moment, the one planned first
 happens first, so that a run is the same every time. Arrivals and capacity traces are streamed
 from iterators: only their next step is in the queue, which stays as small as the work in flight.
 """
@@ -36,11 +36,11 @@ class Engine:
 
     Attributes:
         now: microseconds since the beginning.
-        events: how many have happened.
+        events: how many events have happened.
     """
 
     def __init__(self) -> None:
-        """Begin at 0 with nothing planned."""
+        """Begin at time 0 with no event planned."""
         self.now = 0
         self.events = 0
         self._heap: list[tuple[int, int, Callable[[Any], None], Any]] = []
@@ -72,15 +72,15 @@ class Engine:
 
     def run(self, *, until: Callable[[], bool], horizon: int) -> bool:
         """
-        Let things happen until *until* says so; False: the *horizon* came first, or nothing is planned.
+        Let events happen until *until* returns true; False: the *horizon* came first, or no event is left.
 
         Args:
-            until: asked after each event.
+            until: called after each event.
             horizon: the last microsecond.
         """
         heap, pop, count = self._heap, heapq.heappop, 0
-        # Frozen values are made by the million and hold no cycles: reference counts free them, and
-        # to look for cycles among those that are kept would take a fifth of the time.
+        # A run makes frozen values by the million; they hold no cycles, so reference counts free
+        # them. The cycle collector would take a fifth of the time (measured).
         collected = gc.isenabled()
         gc.disable()
         try:
@@ -114,7 +114,7 @@ class Log:
         self.line("\x1f".join(map(str, parts)))
 
     def line(self, text: str) -> None:
-        """Add an entry that is put together already, its parts with the unit separator (U+001F) between them."""
+        """Add an entry whose parts are joined already, by the unit separator (U+001F)."""
         self.entries += 1
         self._lines.append(text)
         if len(self._lines) >= _LINES_AT_ONCE:

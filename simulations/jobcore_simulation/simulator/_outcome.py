@@ -1,4 +1,4 @@
-"""What came of a run, and how it is noted down while it goes on."""
+"""The figures of a run, and the recorder that collects them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Sample:
 
     Args:
         at: seconds.
-        capacity, used, asked: slots of all pools: there, held by trainings, asked for by us.
+        capacity, used, asked: slots of all pools: existing, held by trainings, held or requested.
         waiting: jobs submitted and not over.
         shares: slots in use by share.
-        accepted, refused, given_up: creates so far that the provider took on, that it turned away
-            (quota or rate), and that it took on and gave up for want of instances.
+        accepted, refused, given_up: creates so far that the provider accepted, that it refused
+            (quota or rate), and that it accepted and gave up for want of instances.
     """
 
     at: float
@@ -41,7 +41,7 @@ class Sample:
 
 @dataclass(slots=True)
 class ByHand:
-    """What a person did: looks at the list of jobs, failures read, jobs submitted again."""
+    """The work of a person: looks at the list of jobs, failures read, jobs submitted again."""
 
     looks: int = 0
     readings: int = 0
@@ -51,18 +51,18 @@ class ByHand:
 @dataclass(slots=True, kw_only=True)
 class Outcome:
     """
-    What came of a run. Times in seconds.
+    The figures of a run. Times in seconds.
 
     Args:
         waits: of each job, from submission to its end, without the seconds that it trained.
-        calls: creates asked for; *wasted* those that led to nothing, *throttled* included.
+        calls: create calls; *wasted* those that led to no training with instances, *throttled* included.
         unfinished: of each job that never had its result, its submission and the seconds that it
             would have trained: the sound ones that were given up (*gave_up*), and what was left at
             the horizon.
         many_losses: jobs that lost five launches or more.
-        held: jobs that wait for a person at the end.
-        by_hand: what a person did, where one did it.
-        digest: a hash of all that happened; two runs that agree in it are the same run.
+        held: jobs in status Held at the end.
+        by_hand: the work of the person, under the policy by-hand.
+        digest: a hash of all events; two runs that agree in it are the same run.
         worked: of each job, when it ended, the seconds that it trained, and its instances.
         samples: the world over time, thinned out as a run gets long.
     """
@@ -93,7 +93,7 @@ class Outcome:
     looks: int = 0
 
     def ended(self, at: float, task: Task, *, keep: bool = True) -> None:
-        """Note that a job is over: it waited for as long as it did not train. *keep* what it worked."""
+        """Note the end of a job: its wait is the time that it did not train. *keep*: add to `worked`."""
         trained = _training(task)
         self.waits.append(max(at - task.submitted - trained, 0.0))
         self.makespan = at
@@ -107,30 +107,30 @@ class Outcome:
         )
 
     def never_ended(self, at: float, task: Task) -> None:
-        """Note that a job was given up, or left over, at *at*."""
+        """Note a job that was given up, or had not ended, at *at*."""
         self.unfinished.append((task.submitted, _training(task)))
         self.makespan = at
 
     def waits_until(self, end: float) -> list[float]:
-        """Give all waits in order; who never had a result was still waiting at *end*."""
+        """Give all waits, sorted; jobs without a result waited until *end*."""
         rest = [max(end - submitted - work, 0.0) for submitted, work in self.unfinished]
         return sorted([*self.waits, *rest])
 
 
 def _training(task: Task) -> float:
-    """Seconds that a job trains in all, if nothing comes between."""
+    """Seconds that a job trains in all, without interruptions."""
     return sum(task.runs_for(a, 0.0) for a in ((1, 2) if task.flaky else (1,)))
 
 
 class Recorder:
-    """Notes the world down at equal intervals: samples for charts, and the service of shares."""
+    """Records the world at equal intervals: samples for charts, and the slots that each share got."""
 
     def __init__(self, outcome: Outcome) -> None:
-        """Note into *outcome*."""
+        """Write into *outcome*."""
         self._outcome = outcome
         self._service: dict[str, list[float]] = {}
         self._noted = 0
-        self._keep_every = 1  # of the samples; fairness is measured at each
+        self._keep_every = 1  # one sample in so many is kept; fairness uses all of them
 
     def note(
         self,
@@ -141,7 +141,7 @@ class Recorder:
         asked: Mapping[str, int],
     ) -> None:
         """
-        Note a moment.
+        Record a moment.
 
         Args:
             now: microseconds.
@@ -149,7 +149,7 @@ class Recorder:
             running: slots in use by share.
             asked: slots that a share's unfinished jobs ask for.
         """
-        # Who has something that does not run yet: waiting here, or with the provider.
+        # Shares with jobs that do not run yet, whether they wait here or at the provider.
         backlog = [share for share, slots in asked.items() if slots > running.get(share, 0)]
         if len(backlog) > 1:
             total = sum(running.get(share, 0) for share in backlog)
@@ -178,7 +178,7 @@ class Recorder:
         self._noted += 1
 
     def close(self, fleet: Fleet) -> None:
-        """Sum up."""
+        """Add the totals of the run."""
         out = self._outcome
         out.calls, out.throttled, out.describes = fleet.calls, fleet.throttled, fleet.describes
         out.wasted = fleet.wasted + fleet.refused + fleet.throttled

@@ -36,7 +36,7 @@ _RC: Any = {
 
 
 class MissingLibrary(Exception):  # noqa: N818  (it is not an error of the program)
-    """matplotlib is not installed; the message says what to do."""
+    """matplotlib is not installed; the message names the package to install."""
 
 
 def check_library() -> None:

@@ -1,7 +1,7 @@
-"""The peers: how others launch into a shortage, as schedulers that the same ticks ask.
+"""Peer policies: how other systems launch into a shortage, as schedulers of the same ticks.
 
-Each keeps what it knows in memory, as the originals do. All are told the quota, and none the
-capacity. None asks the API for more than it takes: each has a token bucket of its own.
+Each keeps its state in memory, as the originals do. All know the quota, and none the capacity.
+Each has a token bucket of its own, so that the API never throttles it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["BY_HAND", "POLICIES", "TITLES", "Policy", "known", "policy"]
 _BAD = (FactKind.LOST, FactKind.REFUSED)
 
 
-#: Launch order of jobs of one priority, and no two of a scenario have the same time.
+#: The launch order: all jobs of a scenario have one priority, and no two the same time.
 _BY_AGE = attrgetter("submitted_at")
 
 
 class _Peer:
-    """What the peers have in common: jobs in order, until the quota or the tick is full."""
+    """The common part: jobs in order, until the quota or the token bucket is used up."""
 
-    #: Whether it has to see every waiting job; else the heads of the lanes are enough.
+    #: Whether the policy needs every waiting job; else it gets the heads of the lanes.
     whole_queue = False
 
     def __init__(self, scenario: Scenario, seed: str) -> None:
@@ -61,7 +61,7 @@ class _Peer:
                 launches.append(Launch(job.job_id, job.attempt, placement, bet=True))
                 self.tokens -= 1
                 break
-        return Plan(tuple(launches), wake_at)  # timers are seen by the minute's tick
+        return Plan(tuple(launches), wake_at)  # timers wait for the launch tick of the next minute
 
     def learn(
         self,
@@ -78,25 +78,25 @@ class _Peer:
                 self.refused(fact, state.name, now)
         return state
 
-    # --- what they differ in --------------------------------------------------------------
+    # --- differences ---------------------------------------------------------------------
 
     def ready(self, waiting: Sequence[Waiting], now: datetime) -> Iterable[Waiting]:
-        """Begin a plan: say which jobs may be tried."""
+        """Begin a plan: give the jobs that may be tried."""
         return waiting
 
     def in_turn(self, job: Waiting) -> Sequence[Placement]:
-        """Say in which order *job* tries its pools."""
+        """Give the order in which *job* tries its pools."""
         return job.placements
 
     def may(self, job: Waiting, pool: str, now: datetime) -> bool:
-        """Say whether *job* may be tried in *pool*."""
+        """Tell whether *job* may be tried in *pool*."""
         return True
 
     def passed_over(self, pool: str) -> None:
-        """Note that a job could not go to *pool*."""
+        """Note that *pool* was full or closed for a job."""
 
     def refused(self, fact: PoolFact, pool: str, now: datetime) -> None:
-        """Learn of a shortage."""
+        """Note a refused or lost launch."""
 
 
 class _PerJob(_Peer):
@@ -120,7 +120,7 @@ class _PerJob(_Peer):
         timers, asleep = self.timers, self.asleep
         while timers and timers[0][0] <= now:
             asleep.discard(heapq.heappop(timers)[1])
-        if len(asleep) >= len(waiting):  # who sleeps waits
+        if len(asleep) >= len(waiting):  # every sleeping job is a waiting one, so all of them sleep
             return ()
         return [job for job in waiting if job.job_id not in asleep]
 
@@ -165,7 +165,7 @@ class _HeadOfLine(_Peer):
 
 
 class _Unavailable(_Peer):
-    """Karpenter's cache: a pool that refused is left alone for three minutes."""
+    """Karpenter's cache: a pool that refused is not tried for three minutes."""
 
     def __init__(self, scenario: Scenario, seed: str) -> None:
         super().__init__(scenario, seed)
@@ -195,7 +195,7 @@ POLICIES: Mapping[str, tuple[str, Policy]] = {
     ),
     "fifo": ("first in, first out with head-of-line blocking (AWS Batch)", _HeadOfLine),
     "failover": ("each job through its pools, then 60 s to 300 s (SkyPilot)", _Failover),
-    "cache": ("a pool that refused is left alone for 3 min (Karpenter)", _Unavailable),
+    "cache": ("a pool that refused is not tried for 3 min (Karpenter)", _Unavailable),
 }
 
 

@@ -1,4 +1,4 @@
-"""What people look at: a table for the terminal, and one HTML page with charts drawn as SVG."""
+"""Reports: a table for the terminal, and one HTML page with charts as SVG."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _times(ratio: float) -> str:
     return f"x{ratio:.{3 if ratio < 9.9995 else 1 if ratio < 99.95 else 0}f}"
 
 
-# 80 columns in all, whatever the figures.
+# 80 columns in all.
 _COLUMNS: Sequence[tuple[str, Callable[[Row], str]]] = (
     ("policy", lambda r: r.policy),
     ("took", lambda r: _hours(r.makespan)),
@@ -65,7 +65,7 @@ def _jobs(number: int) -> str:
 
 
 def _notes(rows: Iterable[Row]) -> list[str]:
-    """Say in words what the figures alone would hide."""
+    """Write the notes below the table: work of the person, jobs given up, jobs not over."""
     notes = []
     for row in rows:
         if row.policy == BY_HAND:

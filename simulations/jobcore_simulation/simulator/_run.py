@@ -8,87 +8,38 @@ from itertools import chain
 from typing import Any
 
 import jobcore
-from jobcore import Job, JobStore, Limits, Placement, Settings, Spec, Status, Trainer, Unavailable
-from jobcore.lifecycle import Tick
-from jobcore.ports import Due, Message
+from jobcore import Job, JobStore, Limits, Placement, Settings, Spec, Status, Unavailable
 from jobcore.scheduling import DEFAULT_SCHEDULER, LATE, Scheduler
 from jobcore.ticks import TickReport
-from jobcore_simulation.oracles import Watch
 
 from ._engine import Engine, Log, seconds, to_time
-from ._outcome import Outcome, Recorder, Sample, jain
-from ._scenario import Outage, Scenario, Task
+from ._outcome import Outcome, Recorder
+from ._ports import Hints, Mailbox, Outages
+from ._scenario import Scenario, Task
 from ._store import ObjectStore
+from ._watch import Ports, Watch
 from ._world import Fleet
 
-__all__ = ["Outcome", "Sample", "Simulation", "jain", "simulate"]
+__all__ = ["Simulation", "simulate"]
 
 _TICK = seconds(60)
-_SWEEP = seconds(3600)
-_MANY = 5  # losses: with a budget of five attempts, a person would have to submit the job again
+_FULL_LOOK = seconds(3600)
+_MANY_LOSSES = 5  # a budget of five attempts would be used up: a person has to submit again
 _MOMENT = timedelta(microseconds=1)
-
-
-class _Hints:
-    """A store whose list of what is due to be looked at is what events have named."""
-
-    def __init__(self, store: JobStore, job_ids: Sequence[str]) -> None:
-        self._store = store
-        self._job_ids = job_ids
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._store, name)
-
-    def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
-        """List the named ones."""
-        return [Due(job_id, before, Status.LAUNCHED, 1) for job_id in self._job_ids]
-
-
-class _Flaky:
-    """A port that does not answer during its outages."""
-
-    def __init__(self, port: object, outages: Sequence[Outage], engine: Engine) -> None:
-        self._port, self._outages, self._engine = port, outages, engine
-
-    def __getattr__(self, name: str) -> object:
-        if any(o.begins <= self._engine.now < o.ends for o in self._outages):
-            msg = "no answer"
-            raise Unavailable(msg)
-        return getattr(self._port, name)
-
-
-class _Mailbox:
-    """A notifier that counts: each message once, by its event id."""
-
-    def __init__(self) -> None:
-        self.published = 0
-        self.event_ids: dict[str, set[str]] = {}  # by job
-        self.forgotten = 0
-
-    def publish(self, message: Message) -> None:
-        self.published += 1
-        self.event_ids.setdefault(message.job_id, set()).add(message.event_id)
-
-    def forget(self, job_id: str) -> None:
-        """Only count the messages of a job that is over."""
-        self.forgotten += len(self.event_ids.pop(job_id, ()))
-
-    def messages(self) -> int:
-        return self.forgotten + sum(map(len, self.event_ids.values()))
 
 
 class Simulation:
     """
-    The ticks, the world, and when each happens.
+    The ticks, the world, and the times at which they run.
 
-    A launch tick comes each minute and shortly after an event of the provider; a monitor tick
-    looks shortly after an event at the job that it names, each minute at those that have come to be
-    late, and each hour, and after an outage, at all. (The Lambdas look at all each minute:
-    events here are not lost, so that more would cost time and find nothing.)
+    A launch tick runs each minute and shortly after an event of the provider. A monitor tick runs
+    shortly after an event for the job that the event names, each minute for launches that have
+    become late, and each hour and after an outage for all jobs. (The Lambdas look at all jobs each
+    minute. The simulator loses no events, so that would take time and find nothing.)
 
-    With *forget*, what is over and told is dropped from the store and the world: memory follows
-    what waits and runs, not the history, so that a million lives fit into it. No tick ever asks for
-    it again. `Outcome.worked` is not kept then.
+    With *forget*, jobs that are terminal and have published their messages are dropped from store
+    and world, and `Outcome.worked` is not kept. Memory then grows with the jobs that wait and run
+    instead of with the history: a million jobs fit. No tick ever reads the dropped ones again.
     """
 
     def __init__(
@@ -109,8 +60,16 @@ class Simulation:
         Set up; `run` does the rest.
 
         Args:
-            progress: told now and then which share of the jobs is over.
+            check: called after each tick; a `Watch` also watches the ports.
+            sample_every: seconds between two samples.
+            progress: called now and then with the share of the jobs that are over.
+
+        Raises:
+            ValueError: *forget* was given with a *store* of the caller's.
         """
+        if forget and store is not None:
+            msg = "forget: only the simulator's own store can forget"
+            raise ValueError(msg)
         self.engine = Engine()
         self.log = Log()
         self.scenario = scenario
@@ -118,48 +77,48 @@ class Simulation:
         self.outcome = Outcome(scenario=scenario.name, policy=policy, seed=seed, jobs=0)
         objects = ObjectStore()
         self.base: JobStore = objects if store is None else store
-        if forget and store is not None:
-            msg = "forget: only the simulator's own store can forget"
-            raise ValueError(msg)
-        self._forgets = objects if forget else None
-        self._over: list[Job] = []  # and told; what `_forget` forgets
-        self.mailbox = _Mailbox()
-        self.fleet = Fleet(self.engine, scenario, seed, self._changed)
-        self.store = self._port("store", self.base)
-        self.trainer: Trainer = self.fleet
-        self.notifier = self._port("notifier", self.mailbox)
-        self.settings = Settings(
-            # Who keeps a timer for each job is shown the whole queue; the heads are enough else.
-            limits=limits
-            or Limits(
-                launches_max=10**6
-                if getattr(scheduler, "whole_queue", False)
-                else scenario.provider.burst
-            ),
-            scheduler=scheduler,
-            launches_together=1,
-            on_change=self._noted,
-        )
+        self.mailbox = Mailbox()
+        self.fleet = Fleet(self.engine, scenario, seed, self._on_event)
+        self._forgetful = objects if forget else None
         self._check = check
         self._progress = progress
-        self._now_micros, self._now = -1, to_time(0)  # the time as the ticks saw it last
-        self._lag = seconds(scenario.provider.event_lag)
-        self._specs: dict[tuple[str, tuple[str, ...], int], Spec] = {}
-        self._placements: dict[tuple[tuple[str, ...], int], tuple[Placement, ...]] = {}
-        self._hinted: dict[str, None] = {}
-        self._launched: dict[str, datetime] = {}  # since when; the provider has it, idle
-        self._late: set[str] = set()  # looked at, since they have come to be late
-        self._missed = False  # a look, since a port was away
-        self._launch_at = self._look_at = self._notify_at = -1
-        self._left = 0
-        self._losses: dict[str, int] = {}
         self._recorder = Recorder(self.outcome)
         self._sample_every = seconds(sample_every)
+        self._lag = seconds(scenario.provider.event_lag)
+        self._connect(scheduler, limits or _limits_for(scheduler, scenario))
+        self._open_books()
+
+    def _connect(self, scheduler: Scheduler, limits: Limits) -> None:
+        """Give the ticks their ports, each behind the scenario's outages, with the watch below."""
+        ports = Ports(self.base, self.fleet, self.mailbox, scheduler)
+        if isinstance(self._check, Watch):
+            ports = self._check.wrap(ports, self.fleet.truth)
+        self.store = self._with_outages("store", ports.store)
+        self.trainer = ports.trainer  # the fleet knows its outages itself
+        self.notifier = self._with_outages("notifier", ports.notifier)
+        self.settings = Settings(
+            limits=limits,
+            scheduler=ports.scheduler,
+            launches_together=1,
+            on_change=self._on_change,
+        )
+
+    def _open_books(self) -> None:
+        """Start with no job submitted and no tick planned."""
+        self._now_micros, self._now = -1, to_time(0)  # the time as the ticks saw it last
+        self._specs: dict[tuple[str, tuple[str, ...], int], Spec] = {}
+        self._placements: dict[tuple[tuple[str, ...], int], tuple[Placement, ...]] = {}
         self._submitted: dict[str, Task] = {}
-        self._open: dict[str, Task] = {}  # of them, those not over
-        self._asked: dict[str, int] = {}  # slots that a share's unfinished jobs ask for
-        if isinstance(check, Watch):
-            check.attach(self)
+        self._open: dict[str, Task] = {}  # submitted and not terminal
+        self._left = 0  # jobs that are not terminal, those not yet submitted included
+        self._slots_wanted: dict[str, int] = {}  # by share, of jobs that are not terminal
+        self._finished: list[Job] = []  # terminal, with an empty outbox; `_forget` drops them
+        self._losses: dict[str, int] = {}  # launches that went back to New, by job
+        self._launched: dict[str, datetime] = {}  # jobs in Launched, with the time of the launch
+        self._known_late: set[str] = set()  # launches that were late at the last look
+        self._named: dict[str, None] = {}  # jobs that events have named since the last look
+        self._look_missed = False  # a look failed because a port was away
+        self._launch_at = self._look_at = self._notify_at = -1  # microseconds of planned ticks
 
     def now(self) -> datetime:
         """Tell the time as the ticks see it (the `jobcore.Clock` port)."""
@@ -184,7 +143,7 @@ class Simulation:
         self._notify(None)
         return self._close()
 
-    # --- what happens ---------------------------------------------------------------------
+    # --- events ----------------------------------------------------------------------------
 
     def _submit(self, tasks: Sequence[Task]) -> None:
         ids, specs = [], []
@@ -200,11 +159,11 @@ class Simulation:
             return
         for job_id, task in zip(ids, tasks, strict=True):
             self._submitted[job_id] = self._open[job_id] = task
-            self._asked[task.share] = self._asked.get(task.share, 0) + task.count
-        self._soon_launch(0)
+            self._slots_wanted[task.share] = self._slots_wanted.get(task.share, 0) + task.count
+        self._plan_launch(0)
 
     def _spec(self, task: Task) -> Spec:
-        """Give the spec of a task: tasks that ask for the same share one, for nothing of it ever changes."""
+        """Give the spec of a task; equal tasks get one object, since specs never change."""
         key = (task.share, task.pools, task.count)
         spec = self._specs.get(key)
         if spec is None:
@@ -219,54 +178,54 @@ class Simulation:
         return spec
 
     def _minute(self, _: object) -> None:
-        self._look(everything=self.engine.now % _SWEEP == 0)
+        self._look(everything=self.engine.now % _FULL_LOOK == 0)
         self._launch(None)
         self._notify(None)
         self.engine.after(_TICK, self._minute)
 
-    def _changed(self, job_id: str) -> None:
-        self._hinted[job_id] = None
+    def _on_event(self, job_id: str) -> None:
+        self._named[job_id] = None
         if self._look_at < self.engine.now:
             self._look_at = self.engine.now + self._lag
-            self.engine.at(self._look_at, self._hear)
+            self.engine.at(self._look_at, self._look_at_named)
 
-    def _hear(self, _: object) -> None:
-        named, self._hinted = list(self._hinted), {}
+    def _look_at_named(self, _: object) -> None:
+        named, self._named = list(self._named), {}
         self._look_at = -1
-        report = self._tick(jobcore.monitor_tick, _Hints(self.store, named), self.trainer)
+        report = self._tick(jobcore.monitor_tick, Hints(self.store, named), self.trainer)
         if report is None or report.troubles:
-            self._missed = True
+            self._look_missed = True
         if report is None:
             return
         if report.changed:
-            self._soon_launch(0)
-            self._soon_notify()
+            self._plan_launch(0)
+            self._plan_notify()
 
     def _look(self, *, everything: bool) -> None:
         store = self.store
-        if not everything and not self._missed:
+        if not everything and not self._look_missed:
             now = self.now()
             before = now - LATE - _MOMENT
             late = sorted((at, job_id) for job_id, at in self._launched.items() if at <= before)
             named = [job_id for _, job_id in late]
-            known = self._late.issuperset(named)
-            self._late = set(named)
+            known = self._known_late.issuperset(named)
+            self._known_late = set(named)
             if known:
                 return
-            store = _Hints(self.store, named)
+            store = Hints(self.store, named)
         report = self._tick(jobcore.monitor_tick, store, self.trainer)
-        self._missed = report is None or report.troubles > 0
+        self._look_missed = report is None or report.troubles > 0
         if report is not None and report.changed:
-            self._soon_launch(0)
-            self._soon_notify()
+            self._plan_launch(0)
+            self._plan_notify()
 
-    def _soon_launch(self, delay: int) -> None:
+    def _plan_launch(self, delay: int) -> None:
         when = self.engine.now + delay
         if self._launch_at < self.engine.now or when < self._launch_at:
             self._launch_at = when
-            self.engine.at(when, self._launch_then)
+            self.engine.at(when, self._launch_as_planned)
 
-    def _launch_then(self, _: object) -> None:
+    def _launch_as_planned(self, _: object) -> None:
         if self._launch_at == self.engine.now:
             self._launch(None)
 
@@ -276,15 +235,14 @@ class Simulation:
         if report is None:
             return
         provider = self.scenario.provider
-        if (
-            report.launched + report.refused >= provider.burst
-        ):  # the rest of the queue, as the API allows
-            self._soon_launch(seconds(provider.burst / provider.rate))
+        if report.launched + report.refused >= provider.burst:
+            # Launch the rest of the queue when the API's token bucket is full again.
+            self._plan_launch(seconds(provider.burst / provider.rate))
         elif report.wake_at is not None:
             wait = report.wake_at - self.now()
-            self._soon_launch(max(0, round(wait.total_seconds() * 1e6)) + 1)
+            self._plan_launch(max(0, round(wait.total_seconds() * 1e6)) + 1)
 
-    def _soon_notify(self) -> None:
+    def _plan_notify(self) -> None:
         if self._notify_at < self.engine.now:
             self._notify_at = self.engine.now + self._lag
             self.engine.at(self._notify_at, self._notify)
@@ -300,31 +258,31 @@ class Simulation:
         except Unavailable:
             return None
         self.outcome.looks += report.looked_at
-        if self._over and self._forgets is not None:
-            self._forget(self._forgets)
+        if self._finished and self._forgetful is not None:
+            self._forget(self._forgetful)
         if self._check is not None:
             self._check(self)
         return report
 
     def _forget(self, store: ObjectStore) -> None:
-        for job in self._over:
+        for job in self._finished:
             job_id = job.job_id
             store.forget(job_id)
             self.fleet.forget(job_id, job.attempt_number)
             self.mailbox.forget(job_id)
             del self._submitted[job_id]
-            self.outcome.many_losses += self._losses.pop(job_id, 0) >= _MANY
-        self._over.clear()
+            self.outcome.many_losses += self._losses.pop(job_id, 0) >= _MANY_LOSSES
+        self._finished.clear()
 
-    def _noted(self, change: jobcore.ticks.Change) -> None:
+    def _on_change(self, change: jobcore.ticks.Change) -> None:
         job, before = change.job, change.before
         job_id, state = job.job_id, job.state
         status = state.status
         self.log.line(
             f"{self.engine.now}\x1f{job_id}\x1f{status}\x1f{job.version}\x1f{job.attempt_number}"
         )
-        if self._forgets is not None and status.is_terminal and not job.outbox:
-            self._over.append(job)
+        if self._forgetful is not None and status.is_terminal and not job.outbox:
+            self._finished.append(job)
         if status is before:
             return
         if status is Status.LAUNCHED:
@@ -333,24 +291,26 @@ class Simulation:
             self._launched.pop(job_id, None)
             if status is Status.NEW:
                 self._losses[job_id] = self._losses.get(job_id, 0) + 1
-        if status.is_terminal:  # which is never left
+        if status.is_terminal:
             self._left -= 1
-            self._ended(job)
+            self._on_end(job)
 
-    def _ended(self, job: Job) -> None:
+    def _on_end(self, job: Job) -> None:
         task = self._open.pop(job.job_id)
-        self._asked[task.share] -= task.count
+        self._slots_wanted[task.share] -= task.count
         if job.status is Status.FAILED and not task.bug:
             self.outcome.gave_up += 1
             self.outcome.never_ended(self.engine.now / 1e6, task)
         else:
-            self.outcome.ended(self.engine.now / 1e6, task, keep=self._forgets is None)
+            self.outcome.ended(self.engine.now / 1e6, task, keep=self._forgetful is None)
 
     def _sample(self, _: object) -> None:
         running: dict[str, int] = {}
         for use in self.base.usage():
             running[use.share] = running.get(use.share, 0) + use.running
-        self._recorder.note(self.engine.now, self.fleet, len(self._open), running, self._asked)
+        self._recorder.note(
+            self.engine.now, self.fleet, len(self._open), running, self._slots_wanted
+        )
         self._progress(1.0 - self._left / max(self.outcome.jobs, 1))
         self.engine.after(self._sample_every, self._sample)
 
@@ -361,20 +321,27 @@ class Simulation:
         self._recorder.close(fleet)
         out.messages = self.mailbox.messages()
         out.statuses = {str(k): n for k, n in sorted(self.base.counts().items())}
-        out.many_losses += sum(losses >= _MANY for losses in self._losses.values())
+        out.many_losses += sum(losses >= _MANY_LOSSES for losses in self._losses.values())
         out.held = self.base.counts().get(Status.HELD, 0)
         out.events = self.engine.events
         self.log.note(
             out.messages
-            if self._forgets is not None
+            if self._forgetful is not None
             else sorted(chain.from_iterable(self.mailbox.event_ids.values()))
         )
         out.digest = self.log.digest()
         return out
 
-    def _port(self, name: str, port: Any) -> Any:
+    def _with_outages(self, name: str, port: Any) -> Any:
         outages = [o for o in self.scenario.outages if o.port == name]
-        return _Flaky(port, outages, self.engine) if outages else port
+        return Outages(port, outages, self.engine) if outages else port
+
+
+def _limits_for(scheduler: Scheduler, scenario: Scenario) -> Limits:
+    """Bound the launches of a tick: by the API's burst, or not at all for `_Peer.whole_queue`."""
+    if getattr(scheduler, "whole_queue", False):
+        return Limits(launches_max=10**6)
+    return Limits(launches_max=scenario.provider.burst)
 
 
 def simulate(scenario: Scenario, seed: str = "1", **options: object) -> Outcome:

@@ -1,4 +1,4 @@
-"""A job store that keeps the jobs themselves: what the simulator needs to be fast."""
+"""A job store that keeps the job objects without encoding them, which is fast."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from jobcore.ports import Added, Due, JobQuery, Page, Usage, Waiting, waiting_of
 
 __all__ = ["ObjectStore"]
 
-_KEEP_FREE = 1000  # places at the head of a lane's list, before what follows is moved up
+_FREE_HEAD_MAX = 1000  # free places at the head of a lane's list before the rest is moved up
 
 
 class _Lane:
     """
-    The waiting jobs that ask for the same, in order: their keys, themselves, and who backs off.
+    The waiting jobs of a lane, in order, with their keys and back-offs.
 
-    They leave at the head, as a rule, so the lists are used from *head* on: else each launch
-    would move the whole queue.
+    Jobs mostly leave at the head, so the lists are in use from *head* on: to delete the first
+    element would move the whole queue at each launch.
     """
 
     __slots__ = ("head", "jobs", "keys", "not_before", "placements")
 
     def __init__(self, placements: tuple[Placement, ...]) -> None:
-        self.placements = placements  # kept, so that its id is nobody else's
+        self.placements = placements  # kept alive, so that its id is not reused
         self.keys: list[tuple[datetime, str]] = []
         self.jobs: list[Waiting] = []
         self.head = 0
@@ -73,7 +73,7 @@ class _Lane:
             del self.keys[index], self.jobs[index]
         else:
             self.head += 1
-            if self.head > max(_KEEP_FREE, len(self.keys) // 2):
+            if self.head > max(_FREE_HEAD_MAX, len(self.keys) // 2):
                 del self.keys[: self.head], self.jobs[: self.head]
                 self.head = 0
         self.not_before.pop(job.job_id, None)
@@ -83,9 +83,8 @@ class ObjectStore:
     """
     A `jobcore.JobStore` on dicts of frozen jobs.
 
-    Nothing is encoded, so it says nothing of what a real store can keep: `jobcore_memory` does.
-    A cost is the same as in a real store in kind: a read of the heads of the lanes, of what is
-    due, or of usage does not walk the history.
+    Nothing is encoded, so it does not test what a real store can keep; `jobcore_memory` does.
+    Reads of lane heads, due jobs and usage do not walk the history, as in a real store.
     """
 
     def __init__(self) -> None:
@@ -93,10 +92,12 @@ class ObjectStore:
         self._jobs: dict[str, Job] = {}
         self._due: dict[Tick, dict[str, datetime]] = {tick: {} for tick in Tick}
         self._lanes: dict[tuple[object, ...], _Lane] = {}
-        self._lanes_by_id: dict[tuple[str, int, int], _Lane] = {}  # the same, by placements' id
+        self._lanes_by_id: dict[
+            tuple[str, int, int], _Lane
+        ] = {}  # the same lanes, by the id of their placements
         self._waiting: dict[str, tuple[Waiting, _Lane]] = {}
-        self._use: dict[tuple[str, str], list[int]] = {}  # slots, and those that run
-        self._usage: list[Usage] | None = []  # None: to be made again
+        self._use: dict[tuple[str, str], list[int]] = {}  # slots in use, and running
+        self._usage: list[Usage] | None = []  # None: out of date
         self._counts: Counter[Status] = Counter()
         self._pools: dict[str, PoolState] = {}
         self._shares: dict[str, ShareUsage] = {}
@@ -137,7 +138,7 @@ class ObjectStore:
         return saved
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
-        """List what a tick has to look at, oldest first."""
+        """List the jobs that are due to a tick, oldest first."""
         ready = [(at, job_id) for job_id, at in self._due[tick].items() if at <= before]
         if len(ready) > limit:
             ready = nsmallest(limit, ready)
@@ -185,7 +186,7 @@ class ObjectStore:
         )
 
     def pools(self) -> Mapping[str, PoolState]:
-        """Read what has been learned about each pool."""
+        """Read the pool states."""
         return dict(self._pools)
 
     def save_pool(self, state: PoolState) -> bool:
@@ -242,7 +243,7 @@ class ObjectStore:
         return True
 
     def forget(self, job_id: str) -> None:
-        """Drop a job that is over and owes nothing; it stays counted."""
+        """Drop a terminal job with an empty outbox; it stays counted."""
         job = self._jobs.pop(job_id)
         assert job.status.is_terminal
         assert not job.outbox
@@ -254,7 +255,7 @@ class ObjectStore:
     # --- indexes --------------------------------------------------------------------------
 
     def _index(self, old: Job | None, new: Job) -> None:
-        """Bring the indexes from *old* to *new*: each change of a job touches what it changes."""
+        """Update the indexes for a write of *new* over *old*; only the entries that differ."""
         job_id = new.job_id
         if old is None or old.outbox is not new.outbox:
             self._set_due(job_id, Tick.NOTIFY, due_at(new, Tick.NOTIFY))
@@ -286,7 +287,7 @@ class ObjectStore:
 
     def _queue(self, job: Job) -> None:
         waiting = waiting_of(job)
-        # Most jobs of a lane have the very same placements, whose id is quicker than their hash.
+        # Most jobs of a lane share one placements object; its id is cheaper than its hash.
         quick = (waiting.share, waiting.priority, id(waiting.placements))
         lane = self._lanes_by_id.get(quick)
         if lane is None:
@@ -311,7 +312,7 @@ class ObjectStore:
 
 
 def _slots(job: Job | None) -> tuple[str, str, int, int] | None:
-    """Give the pool and the share of the slots that *job* holds, how many they are, and how many run."""
+    """Give pool, share and number of the slots that *job* holds, and how many of them run."""
     current = job.current if job is not None else None
     if job is None or current is None:
         return None

@@ -9,11 +9,11 @@ from ._charts import BACKGROUND, Chart, Line, ticks
 
 __all__ = ["STYLE", "svg"]
 
-# Narrow, so that the letters are still letters on a telephone.
+# Narrow, so that the text stays readable on a telephone.
 _WIDTH, _PLOT, _RIGHT, _LINE = 480, 200, 14, 17
 _MARKS = 7  # pixels
 
-# Okabe and Ito's palette: told apart by all; the order keeps neighbours far from each other.
+# Okabe and Ito's palette for colour-blind readers; neighbours in the order differ most.
 STYLE = """
 :root { --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #8a6d00; --c5: #3b9bd0;
   --c6: #666; --c7: #7a3b9a; --area: #e3e6e8; --grid: #e4e4e4; --ink: #222; --soft: #5a5a5a; --paper: #fff }

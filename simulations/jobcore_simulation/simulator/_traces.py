@@ -1,4 +1,4 @@
-"""Capacity and work from files: what was measured, not made up."""
+"""Measured capacity and workloads from files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["Trace", "WorkRow", "capacity_from", "scenario_from", "work_from"]
 
 _SUFFIXES = (".gz", ".json", ".csv")
 _YEAR = 365 * 86400.0
-# Seconds that the last step of a CSV stands for: the file does not say. What hardly changed was
-# watched for longer than an hour: it would else begin again, and be interrupted, every hour.
+# Seconds that the last step of a CSV lasts; the file does not tell. A trace of few steps gets a day:
+# with an hour it would begin again, and interrupt its trainings, every hour.
 _LAST_STEP, _LAST_STEP_OF_FEW, _FEW = 3600.0, 86400.0, 3
 
 
@@ -284,17 +284,6 @@ def scenario_from(
     paths = [capacity] if isinstance(capacity, Path) else list(capacity)
     traces = capacity_from(paths, pattern)
     chosen = sorted(traces)[:pools_max]
-    begins = min(traces[name].steps[0][0] for name in chosen)
-    pools = [
-        PoolSpec(
-            name=name,
-            capacity=_from_zero(traces[name].steps, begins, scale),
-            # What never changes need not begin again.
-            repeat=traces[name].ends - begins if len(traces[name].steps) > 1 else 0.0,
-            spot=spot,
-        )
-        for name in chosen
-    ]
     largest = {name: traces[name].largest * scale for name in chosen}
     if not any(largest.values()):
         msg = f"{', '.join(map(str, paths))}: {', '.join(chosen)[:200]}: never an instance: no job could run"
@@ -307,10 +296,24 @@ def scenario_from(
     return Scenario(
         name=names,
         title=", ".join(chosen[:3]) + (f" and {len(chosen) - 3} more" if len(chosen) > 3 else ""),
-        pools=pools,
+        pools=_pools({name: traces[name] for name in chosen}, scale, spot=spot),
         tasks_given=tasks,
         horizon=_YEAR + (tasks[-1].submitted if tasks else 0.0),
     )
+
+
+def _pools(traces: Mapping[str, Trace], scale: int, *, spot: bool) -> list[PoolSpec]:
+    begins = min(trace.steps[0][0] for trace in traces.values())
+    return [
+        PoolSpec(
+            name=name,
+            capacity=_from_zero(trace.steps, begins, scale),
+            # A constant capacity needs no repetition.
+            repeat=trace.ends - begins if len(trace.steps) > 1 else 0.0,
+            spot=spot,
+        )
+        for name, trace in traces.items()
+    ]
 
 
 def _from_zero(

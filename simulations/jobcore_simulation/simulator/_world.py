@@ -3,8 +3,8 @@
 Behind the `jobcore.Trainer` port it answers as SageMaker does: a create may be throttled or
 refused for a quota (in the real sentence); what is accepted may wait Pending for instances, for
 which the provider keeps trying, and fails with a CapacityError after a while; spot instances are
-taken away. What becomes of a training is drawn from a hash of the seed and its name, so that it
-is the same under every policy.
+taken away. Draws are hashes of the seed and the training's name, so that a training's course is
+the same under every policy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Draws", "Fleet", "SimPool", "checkpointed", "victims"]
 
 _NORMAL = NormalDist()
-_CHECKPOINT_EVERY = 600.0  # seconds; what was done since is lost with a spot instance
+_CHECKPOINT_EVERY = 600.0  # seconds; work since the last one is lost with a spot instance
 _INTERRUPTED = Evidence(
     where="describe",
     status="Stopped",
@@ -63,7 +63,7 @@ _EXISTS = LaunchReply(LaunchResult.EXISTS)
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """What chance decides about the trainings of a world."""
+    """The random draws of a world."""
 
     seed: str
     provider: Provider
@@ -79,7 +79,7 @@ class Draws:
         return self.provider.gives_up * math.exp(self.provider.gives_up_sigma * spread)
 
     def listening(self, name: str, at: int) -> float:
-        """Seconds from a free instance to who gets it."""
+        """Seconds from a free instance to the start of the launch that gets it."""
         return 5 + 55 * hash_fraction(self.seed, name, at, "listening")
 
 
@@ -101,14 +101,14 @@ class SimPool:
     capacity: int
     quota: int | None
     spot: bool
-    used: int = 0  # instances that trainings of ours hold
-    charged: int = 0  # and those that count against the quota, waiting ones included
+    used: int = 0  # instances that our trainings hold
+    charged: int = 0  # instances of ours that count against the quota, waiting ones included
     others: int = 0  # of the quota, in use by other teams
     queue: dict[str, _Run] = field(default_factory=dict)
     running: dict[str, _Run] = field(default_factory=dict)
 
     def room(self) -> int:
-        """Instances to be had now."""
+        """Free instances."""
         return self.capacity - self.used
 
 
@@ -136,17 +136,17 @@ class Fleet:
     A `jobcore.Trainer` over a simulated provider.
 
     Args:
-        tell: called with the name of each training that has changed (the provider's event).
+        on_event: called with the job id of each training that has changed (the provider's event).
     """
 
     def __init__(
-        self, engine: Engine, scenario: Scenario, seed: str, tell: Callable[[str], None]
+        self, engine: Engine, scenario: Scenario, seed: str, on_event: Callable[[str], None]
     ) -> None:
         """Set the pools up and let their capacity change."""
         self.engine = engine
         self.provider = scenario.provider
         self.draws = Draws(seed, scenario.provider)
-        self.tell = tell
+        self.on_event = on_event
         self.tasks: dict[str, Task] = {}
         self.pools: dict[str, SimPool] = {}
         self.runs: dict[str, _Run] = {}
@@ -163,8 +163,8 @@ class Fleet:
             _, first = next(steps)
             self.pools[pool.name] = SimPool(pool.name, first, pool.quota, pool.spot)
             engine.stream(_changes(pool.name, steps), self._resize)
-            engine.stream(_changes(pool.name, pool.quotas), self._requota)
-            engine.stream(_changes(pool.name, pool.others), self._reothers)
+            engine.stream(_changes(pool.name, pool.quotas), self._change_quota)
+            engine.stream(_changes(pool.name, pool.others), self._change_others)
 
     # --- the port -------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class Fleet:
         return {name: _view(self.runs.get(name)) for name in names}
 
     def truth(self, name: str) -> Training | None:
-        """Tell how a training is, whoever is away."""
+        """Read a training without a port call: outages do not matter."""
         return _view(self.runs.get(name))
 
     def stop(self, name: str) -> None:
@@ -192,11 +192,11 @@ class Fleet:
             self._end(run, TrainingState.STOPPED, stopped)
 
     def capacity(self) -> Mapping[str, int | None]:
-        """Name the pools; nobody is told their size."""
+        """Name the pools; their sizes are unknown to the ticks."""
         return dict.fromkeys(self.pools)
 
     def running(self) -> Iterable[Training]:
-        """Walk what is not over."""
+        """Walk the trainings that are not terminal."""
         return [
             view
             for run in self.runs.values()
@@ -204,7 +204,7 @@ class Fleet:
         ]
 
     def forget(self, job_id: str, attempts: int) -> None:
-        """Drop a job that is over, and its trainings, which are over too."""
+        """Drop a terminal job and its trainings, which are terminal too."""
         del self.tasks[job_id]
         self.done.pop(job_id, None)
         for number in range(1, attempts + 1):
@@ -240,10 +240,10 @@ class Fleet:
             self._place(run)
         elif self.provider.listens:
             pool.queue[run.name] = run
-            self._plan(run, self._patience(run), self._give_up)
+            self._plan(run, self._wait_limit(run), self._give_up)
             self._offer(pool)
         else:
-            self._plan(run, self._patience(run), self._give_up)
+            self._plan(run, self._wait_limit(run), self._give_up)
         return _ACCEPTED
 
     def _take_token(self) -> bool:
@@ -257,14 +257,15 @@ class Fleet:
 
     # --- capacity -------------------------------------------------------------------------
 
-    def _patience(self, run: _Run) -> float:
+    def _wait_limit(self, run: _Run) -> float:
+        """Seconds that a launch waits for instances before the provider gives it up."""
         pending = self.provider.max_pending
         if pending is None:
             return self.draws.gives_up(run.name)
         return pending if len(run.task.pools) == 1 else min(pending, 1800.0)
 
     def _offer(self, pool: SimPool) -> None:
-        """Give free instances to launches that wait, a random one after a while each."""
+        """Offer free instances to launches that wait; each takes its offer after a drawn delay."""
         free = pool.room()
         if free <= 0 or not pool.queue:
             return
@@ -272,20 +273,20 @@ class Fleet:
         for name, run in pool.queue.items():
             if not run.offered:
                 run.offered = True
-                self.engine.after(seconds(self.draws.listening(name, now)), self._hear, run)
+                self.engine.after(seconds(self.draws.listening(name, now)), self._take_offer, run)
                 free -= run.count
                 if free <= 0:
                     break
 
-    def _hear(self, run: _Run) -> None:
+    def _take_offer(self, run: _Run) -> None:
         run.offered = False
         if run.state is not TrainingState.PENDING or run.placed is not None:
             return
         if run.pool.room() >= run.count:
             self._place(run)
-            if self.provider.max_pending is not None:  # Pending is over: it can be seen
+            if self.provider.max_pending is not None:  # the end of Pending is visible
                 run.state = TrainingState.RUNNING
-                self.tell(run.request.job_id)
+                self.on_event(run.request.job_id)
         self._offer(run.pool)
 
     def _place(self, run: _Run) -> None:
@@ -299,7 +300,7 @@ class Fleet:
     def _begin(self, run: _Run) -> None:
         run.state = TrainingState.RUNNING
         run.started = self.engine.now
-        self.tell(run.request.job_id)
+        self.on_event(run.request.job_id)
         done = self.done.get(run.request.job_id, 0.0)
         self._plan(run, run.task.runs_for(run.request.attempt, done), self._finish)
 
@@ -328,7 +329,7 @@ class Fleet:
             del pool.running[run.name]
             if run.started is not None:
                 self.slot_time += (now - run.started) / 1e6 * run.count
-        self.tell(run.request.job_id)
+        self.on_event(run.request.job_id)
         self._offer(pool)
 
     def _resize(self, what: tuple[str, int]) -> None:
@@ -349,16 +350,16 @@ class Fleet:
             self.done[job_id] = self.done.get(job_id, 0.0) + checkpointed(ran)
         self._end(run, TrainingState.STOPPED, _INTERRUPTED)
 
-    def _requota(self, what: tuple[str, int]) -> None:
+    def _change_quota(self, what: tuple[str, int]) -> None:
         self.pools[what[0]].quota = what[1]
 
-    def _reothers(self, what: tuple[str, int]) -> None:
+    def _change_others(self, what: tuple[str, int]) -> None:
         self.pools[what[0]].others = what[1]
 
     # --- time -----------------------------------------------------------------------------
 
     def _plan(self, run: _Run, delay: float, act: Callable[[_Run], None]) -> None:
-        """Plan what comes next for *run*; what was planned before is void."""
+        """Plan the next event of *run*; earlier plans become void."""
         run.plan += 1
         self.engine.after(seconds(delay), self._act, (run, run.plan, act))
 

@@ -1,15 +1,18 @@
 """
-Drawn worlds with faults at every port: one seed is one run, and decides all of it.
+Random worlds with faults at every port; one seed decides everything in one run.
 
-The production ticks run as actors that take turns before each port call; an
-`jobcore_simulation.oracles.Oracle` watches. In the first phase anything may fail and nothing may be
-wrong; in the second nothing fails and all must come to its end. See docs/concepts/fault-injection.md, and
-``python -m proof.swarm`` for the runs. Needs greenlet, which is a development dependency.
+The production ticks run as actors that take turns before each port call, and an
+`jobcore_simulation.oracles.Oracle` watches. In the first phase any call may fail and no invariant
+may break; in the second no call fails and every job must end. docs/concepts/fault-injection.md describes the model,
+``python -m proof.swarm`` runs it. Needs greenlet, which is a development dependency.
 """
 
+from ._case import Case, adapters_of, run_case
 from ._draw import CELLS, KINDS, WORLD, Config, draw
-from ._shrink import Case, Tally, adapters_of, run_case, run_seeds, shrink
-from ._world import ROUNDS_MAX, Result, World
+from ._result import Result
+from ._shrink import shrink
+from ._tally import Tally, run_seeds
+from ._world import ROUNDS_MAX, World
 
 __all__ = [
     "CELLS",

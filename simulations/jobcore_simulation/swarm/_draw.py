@@ -1,4 +1,4 @@
-"""What a seed stands for: jobs, pools, actors, and which faults are on, how often, and where."""
+"""The configuration that a seed decides: jobs, pools, actors, faults and their rates."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ _ALL = (
     "publish",
 )
 
-#: The faults of calls: what each does, and the calls that it can hit.
+#: The faults of calls: the effect of each, and the calls that it can strike.
 KINDS: Mapping[str, Sequence[str]] = {
     "lost": _ALL,  # not applied, and Unavailable
     "unknown": (*_WRITES, "launch", "stop", "publish"),  # applied, and Unavailable
     "partial": ("add", "save"),  # some of it applied, and Unavailable
     "own": ("save", "save_pool"),  # applied, and answered as a conflict (a retry inside an SDK)
-    "stale": (*_INDEXES, "describe"),  # rows of earlier, rows missing; a training not seen yet
+    "stale": (*_INDEXES, "describe"),  # earlier rows, missing rows; a new training not found
     "crash": _ALL,  # the process dies before the call
-    "crash_after": (*_WRITES, "launch", "stop", "publish"),  # and after it
+    "crash_after": (*_WRITES, "launch", "stop", "publish"),  # the process dies after the call
     "throttled": ("launch",),
     "quota": ("launch",),
     "short": ("launch",),
-    "unclear": ("launch",),  # not applied, and nobody knows
+    "unclear": ("launch",),  # not applied, and the answer does not tell
     "unclear_applied": ("launch",),
-    "late": ("launch", "stop"),  # not applied yet: lands any time later, or never
-    "exists": ("launch",),  # applied, and answered as if it had been there
+    "late": ("launch", "stop"),  # not applied yet: arrives at any later time, or never
+    "exists": ("launch",),  # applied, and answered as if it had existed before
     "absent": ("describe",),  # some names could not be read
-    "cut": ("running",),  # the list breaks off
+    "cut": ("running",),  # the list ends early
 }
 #: The faults of the world.
 WORLD = (
@@ -90,7 +90,7 @@ _CLOCKS = (
 )
 
 
-@lru_cache(maxsize=4096)  # a spec's hash is worth keeping
+@lru_cache(maxsize=4096)  # specs keep their hash, which is dear to compute
 def _spec(
     number: int, pools: tuple[str, ...], count: int, retry: int, clocks: int, *, grouped: bool
 ) -> Spec:
@@ -107,12 +107,12 @@ def _spec(
 
 @dataclass(frozen=True, slots=True)
 class PoolDraw:
-    """A pool: instances, quota, and whether the trainer tells its size."""
+    """A pool: instances, quota, and whether the trainer reports its size."""
 
     name: str
     capacity: int
     quota: int
-    told: bool
+    size_known: bool
 
 
 Faults = Mapping[str, Sequence[tuple[float, str]]]
@@ -121,15 +121,24 @@ Faults = Mapping[str, Sequence[tuple[float, str]]]
 @dataclass(slots=True, kw_only=True)
 class Config:
     """
-    All that is decided before a run begins.
+    Everything that is decided before a run begins.
 
     Args:
-        rates: how often each fault of calls that is on strikes, per call.
+        rates: the probability of each fault at a call that it can strike.
         world: the faults of the world that are on.
-        healing: what becomes of trainings after the faults: "complete", "fail", "forever".
-        switch: how likely a port call gives others a turn.
-        newest: whether the actor that began last goes first, so that others sleep for long.
+        lease, page, launches_together: see `jobcore.Settings`.
+        reserves_names: see `TinyTrainer`.
+        steps: steps of phase 1.
+        actors: how many actors there are at most at once.
+        switch: the probability that a port call gives the turn to another actor.
+        newest: whether mostly the newest actor goes on, so that older ones sleep for long.
+        requests: the share of actors that are users' requests.
+        fates: how trainings end in phase 1: "mixed" or "buggy".
+        healing: how trainings end in phase 2: "complete", "fail" or "forever" (not by themselves).
         poison: a job that cannot be read ("corrupt") or makes the trainer raise ("raises").
+        bad: the job whose launch request the trainer refuses as malformed.
+        stranger: the job whose first training name belongs to another account's training.
+        adapters: "tiny", "memory" or "sqlite".
     """
 
     seed: int
@@ -140,13 +149,13 @@ class Config:
     limits: Limits = Limits()
     lease: timedelta = 60 * _SECOND
     page: int = 1000
-    together: int = 1
-    uses_up: bool = False
+    launches_together: int = 1
+    reserves_names: bool = False
     steps: int = 60
     actors: int = 3
     switch: float = 1.0
     newest: bool = False
-    asks: float = 0.1
+    requests: float = 0.1
     fates: str = "mixed"
     healing: str = "complete"
     poison: tuple[str, int] | None = None
@@ -155,7 +164,7 @@ class Config:
     adapters: str = "tiny"
 
     def faults(self) -> Faults:
-        """Give the faults of each call as (cumulated rate, kind)."""
+        """Give the faults of each call as (cumulative rate, kind)."""
         rows: dict[str, list[tuple[float, str]]] = {}
         for kind, rate in self.rates.items():
             for call in KINDS[kind]:
@@ -164,7 +173,7 @@ class Config:
         return rows
 
     def lines(self) -> list[str]:
-        """Say it for people."""
+        """Describe the configuration in a few lines."""
         jobs = ", ".join(
             f"{n}: {'/'.join(p.pool for p in s.placements)} x{s.placements[0].count}"
             for n, s in enumerate(self.specs)
@@ -173,23 +182,69 @@ class Config:
         turns = (
             f"{self.steps} steps, {self.actors} actors, switch {self.switch}, newest {self.newest}"
         )
-        ticks = f"lease {self.lease}, together {self.together}, page {self.page}"
+        ticks = f"lease {self.lease}, together {self.launches_together}, page {self.page}"
         return [
             f"seed {self.seed}: {len(self.specs)} jobs ({jobs}), adapters {self.adapters}",
             f"pools: {', '.join(map(str, self.pools))}",
             f"faults of calls: {dict(self.rates)}",
             f"faults of the world: {world}, stranger {self.stranger}",
-            f"{turns}, {ticks}, asks {self.asks}, fates {self.fates}, healing {self.healing}",
+            f"{turns}, {ticks}, requests {self.requests}, fates {self.fates}, healing {self.healing}",
             f"limits: {self.limits}",
         ]
 
 
 def draw(seed: int, adapters: str = "tiny") -> Config:
-    """Draw a configuration: the same for the same seed, for ever."""
+    """
+    Draw the configuration of a seed; the same for the same seed.
+
+    The order of the draws is part of a seed's meaning: a draw added in between makes every recorded
+    seed another run.
+    """
     random = Random(seed)  # noqa: S311  (a simulation, not a secret)
     chance, among, integer = random.random, random.choice, random.randint
     names = _POOLS[: among((1, 1, 2, 2, 3))]
     grouped = chance() < 0.4
+    specs = _draw_specs(random, names, grouped=grouped)
+    jobs = len(specs)
+    size_known = chance() < 0.3
+    pools = [PoolDraw(name, integer(1, 4), integer(1, 4), size_known) for name in names]
+    rates = _draw_rates(random)
+    world = frozenset(kind for kind in WORLD if chance() < 0.25)
+    poison = None
+    if jobs > 1 and ("corrupt" in world or "raises" in world):
+        poison = ("corrupt" if "corrupt" in world else "raises", integer(0, jobs - 1))
+    limited = poison is None and chance() < 0.2
+    return Config(
+        seed=seed,
+        specs=specs,
+        pools=pools,
+        rates=rates,
+        world=world,
+        limits=Limits(
+            pools={names[0]: integer(2, 3)} if limited else {},
+            share_default=integer(2, 4) if limited else None,
+            group_breaker=among((1, 1, 2, 5)) if grouped else 5,
+        ),
+        lease=among((timedelta(0), timedelta(0), 60 * _SECOND)),
+        page=among((1000, 1000, 2)),
+        launches_together=among((1, 1, 1, 3)),
+        reserves_names=chance() < 0.5,
+        steps=integer(20, 150),
+        actors=integer(2, 5),
+        switch=among((1.0, 0.5, 0.2, 0.1)),
+        newest=chance() < 0.4,
+        requests=among((0.0, 0.1, 0.3)),
+        fates="buggy" if grouped and chance() < 0.7 else "mixed",
+        healing=among(("complete", "complete", "fail", "forever")),
+        poison=poison,
+        bad=integer(0, jobs - 1) if "bad" in world else None,
+        stranger=integer(0, jobs - 1) if "stranger" in world else None,
+        adapters=adapters,
+    )
+
+
+def _draw_specs(random: Random, names: Sequence[str], *, grouped: bool) -> list[Spec]:
+    chance, among, integer = random.random, random.choice, random.randint
     jobs = among((1, 1, 1, 2, 2, 3, 3, 4, 6, 8))
     clocks_on = chance() < 0.4
     specs = []
@@ -206,43 +261,13 @@ def draw(seed: int, adapters: str = "tiny") -> Config:
                 grouped=grouped and chance() < 0.8,
             )
         )
-    told = chance() < 0.3
-    pools_drawn = [PoolDraw(name, integer(1, 4), integer(1, 4), told) for name in names]
-    on = among((0.0, 0.15, 0.3, 0.3, 0.6))
-    rates = {
-        kind: among(_RATES_OF_LAUNCHES if KINDS[kind][0] == "launch" else _RATES)
+    return specs
+
+
+def _draw_rates(random: Random) -> dict[str, float]:
+    on = random.choice((0.0, 0.15, 0.3, 0.3, 0.6))
+    return {
+        kind: random.choice(_RATES_OF_LAUNCHES if KINDS[kind][0] == "launch" else _RATES)
         for kind in KINDS
-        if chance() < on
+        if random.random() < on
     }
-    world = frozenset(kind for kind in WORLD if chance() < 0.25)
-    poison = None
-    if jobs > 1 and ("corrupt" in world or "raises" in world):
-        poison = ("corrupt" if "corrupt" in world else "raises", integer(0, jobs - 1))
-    limited = poison is None and chance() < 0.2
-    return Config(
-        seed=seed,
-        specs=specs,
-        pools=pools_drawn,
-        rates=rates,
-        world=world,
-        limits=Limits(
-            pools={names[0]: integer(2, 3)} if limited else {},
-            share_default=integer(2, 4) if limited else None,
-            group_breaker=among((1, 1, 2, 5)) if grouped else 5,
-        ),
-        lease=among((timedelta(0), timedelta(0), 60 * _SECOND)),
-        page=among((1000, 1000, 2)),
-        together=among((1, 1, 1, 3)),
-        uses_up=chance() < 0.5,
-        steps=integer(20, 150),
-        actors=integer(2, 5),
-        switch=among((1.0, 0.5, 0.2, 0.1)),
-        newest=chance() < 0.4,
-        asks=among((0.0, 0.1, 0.3)),
-        fates="buggy" if grouped and chance() < 0.7 else "mixed",
-        healing=among(("complete", "complete", "fail", "forever")),
-        poison=poison,
-        bad=integer(0, jobs - 1) if "bad" in world else None,
-        stranger=integer(0, jobs - 1) if "stranger" in world else None,
-        adapters=adapters,
-    )

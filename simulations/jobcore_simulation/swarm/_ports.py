@@ -1,11 +1,11 @@
-"""What an actor sees of the world: one object that is all its ports, and where faults strike."""
+"""The ports of one actor, with the effect of each fault on each call."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from jobcore import CorruptRecord, Job, Status, Unavailable
 from jobcore.lifecycle import PoolState, Tick
@@ -24,24 +24,20 @@ from jobcore.ports import (
     Waiting,
 )
 
+from ._faults import Crash
+from ._scene import Scene
 from ._trainer import SHORT, THROTTLED, over_quota
 
-if TYPE_CHECKING:
-    from ._world import World
-
-__all__ = ["Crash", "Port"]
+__all__ = ["Port"]
 
 _UNCLEAR = LaunchReply(
     LaunchResult.UNCLEAR, Evidence(where="create", text="Read timeout on endpoint URL")
 )
-_ENOUGH = 4  # earlier answers kept, to be given again
-
-
-class Crash(BaseException):
-    """The process dies here; nothing may catch it."""
+_EARLIER_ANSWERS_MAX = 4  # kept of each call, for indexes that lag
 
 
 def _fail(call: str, kind: str = "lost") -> NoReturn:
+    """End a call without an answer: by a crash for "crash_after", else with `Unavailable`."""
     if kind == "crash_after":
         raise Crash
     msg = f"{call}: no answer"
@@ -49,92 +45,101 @@ def _fail(call: str, kind: str = "lost") -> NoReturn:
 
 
 class Port:
-    """Store, trainer, notifier and clock, as one actor has them; see `KINDS` for the faults."""
+    """Store, trainer, notifier and clock of one actor; `KINDS` describes the faults."""
 
-    __slots__ = ("asked", "calls", "hints", "number", "skew", "what", "world")
+    __slots__ = ("calls", "faults", "hints", "number", "reserved", "scene", "skew", "what")
 
-    def __init__(self, world: World, skew: timedelta = timedelta(0), number: int = 0) -> None:
-        """Enter the world as actor *number*, with a clock that is wrong by *skew*."""
-        self.world = world
+    def __init__(self, scene: Scene, skew: timedelta = timedelta(0), number: int = 0) -> None:
+        """Connect actor *number*, whose clock is wrong by *skew*, to *scene*."""
+        self.scene = scene
+        self.faults = scene.faults
         self.skew = skew
         self.number = number
         self.what = ""
-        self.hints: Sequence[str] | None = None  # what the monitor is told to look at
+        self.hints: Sequence[str] | None = None  # the jobs that a monitor tick is told to look at
         self.calls = 0
-        self.asked: dict[str, int] = {}  # see `Oracle.asked`
+        self.reserved: dict[str, int] = {}  # see `Observer.reserved`
 
     @property
     def name(self) -> str:
-        """Name the actor in a record."""
+        """Name the actor in the record of a run."""
         return f"{self.number}:{self.what}" if self.number else ""
 
     def now(self) -> datetime:
         """Tell the time."""
-        return self.world.now + self.skew
+        return self.scene.now + self.skew
 
     # --- the store: reads -------------------------------------------------------------------
 
     def get(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
         """Read jobs."""
-        world = self.world
-        if world.arrive(self, "get", job_ids) is not None:
+        scene = self.scene
+        if self.faults.arrive(self, "get", job_ids) is not None:
             _fail("get")
-        if world.corrupt is not None and world.corrupt in job_ids:
-            raise CorruptRecord(world.corrupt, "it is not JSON")
-        return world.store.get(job_ids)
+        if scene.corrupt is not None and scene.corrupt in job_ids:
+            raise CorruptRecord(scene.corrupt, "it is not JSON")
+        return scene.store.get(job_ids)
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
-        """List what a tick has to look at."""
+        """List jobs that are due."""
         if self.hints is not None and tick is Tick.MONITOR:
             return [Due(job_id, before, Status.LAUNCHED, 1) for job_id in self.hints]
-        world = self.world
-        kind = world.arrive(self, "due", tick)
-        rows = world.store.due(tick, before=before, limit=limit)
-        return self._rows(kind, "due", tick, rows) if world.stale or kind else rows
+        scene = self.scene
+        kind = self.faults.arrive(self, "due", tick)
+        rows = scene.store.due(tick, before=before, limit=limit)
+        return self._lagging(kind, "due", tick, rows) if self.faults.lags or kind else rows
 
     def waiting(self, *, now: datetime, depth: int) -> Sequence[Waiting]:
-        """List what waits."""
-        world = self.world
-        kind = world.arrive(self, "waiting", depth)
-        rows = world.store.waiting(now=now, depth=depth)
-        return self._rows(kind, "waiting", None, rows, unique=True) if world.stale or kind else rows
+        """List waiting jobs."""
+        scene = self.scene
+        kind = self.faults.arrive(self, "waiting", depth)
+        rows = scene.store.waiting(now=now, depth=depth)
+        return (
+            self._lagging(kind, "waiting", None, rows, unique=True)
+            if self.faults.lags or kind
+            else rows
+        )
 
     def usage(self) -> Sequence[Usage]:
-        """Count slots."""
-        world = self.world
-        kind = world.arrive(self, "usage", None)
-        rows = world.store.usage()
-        return self._rows(kind, "usage", None, rows, whole=True) if world.stale or kind else rows
+        """Count slots in use."""
+        scene = self.scene
+        kind = self.faults.arrive(self, "usage", None)
+        rows = scene.store.usage()
+        return (
+            self._lagging(kind, "usage", None, rows, whole=True)
+            if self.faults.lags or kind
+            else rows
+        )
 
     def find(self, query: JobQuery) -> Page:
         """List jobs."""
-        world = self.world
-        kind = world.arrive(self, "find", query)
-        page = world.store.find(query)
-        if world.stale or kind:
+        scene = self.scene
+        kind = self.faults.arrive(self, "find", query)
+        page = scene.store.find(query)
+        if self.faults.lags or kind:
             key = (query.group, query.statuses)
-            rows = self._rows(kind, "find", key, page.jobs, unique=True)
+            rows = self._lagging(kind, "find", key, page.jobs, unique=True)
             return Page(jobs=tuple(rows[: query.limit]), cursor=page.cursor)
         return page
 
     def counts(self, *, group: str | None = None, owner: str | None = None) -> Mapping[Status, int]:
         """Count jobs."""
-        world = self.world
-        kind = world.arrive(self, "counts", group)
-        counts = world.store.counts(group=group, owner=owner)
-        if world.stale or kind:
-            rows = self._rows(kind, "counts", group, list(counts.items()), whole=True)
+        scene = self.scene
+        kind = self.faults.arrive(self, "counts", group)
+        counts = scene.store.counts(group=group, owner=owner)
+        if self.faults.lags or kind:
+            rows = self._lagging(kind, "counts", group, list(counts.items()), whole=True)
             return dict(rows)
         return counts
 
     def pools(self) -> Mapping[str, PoolState]:
-        """Read what was learned."""
-        world = self.world
-        if world.arrive(self, "pools", None) is not None:
+        """Read pool states."""
+        scene = self.scene
+        if self.faults.arrive(self, "pools", None) is not None:
             _fail("pools")
-        return world.store.pools()
+        return scene.store.pools()
 
-    def _rows(
+    def _lagging(
         self,
         kind: str | None,
         call: str,
@@ -144,16 +149,24 @@ class Port:
         whole: bool = False,
         unique: bool = False,
     ) -> Sequence[Any]:
-        """Answer with rows of an index that lags: *whole* answers of earlier, or a mix."""
-        world = self.world
-        past = world.past.setdefault((call, key), [])
-        if len(past) < _ENOUGH:
+        """
+        Answer for an index that may lag.
+
+        Args:
+            kind: the fault that strikes; None for none.
+            key: the arguments that tell answers of one call apart.
+            rows: the present rows.
+            whole: give an earlier answer as it was; else a mix of it and of *rows*.
+            unique: give each job at most one row.
+        """
+        past = self.faults.past.setdefault((call, key), [])
+        if len(past) < _EARLIER_ANSWERS_MAX:
             past.append(rows)
         if kind is None:
             return rows
         if kind != "stale":
             _fail(call)
-        random = world.detail()
+        random = self.faults.detail()
         earlier: Sequence[Any] = past[random.randrange(len(past))]
         if random.random() < 0.3:
             past.clear()
@@ -168,48 +181,48 @@ class Port:
 
     def add(self, jobs: Sequence[Job]) -> Sequence[Added]:
         """Register jobs."""
-        world = self.world
-        kind = world.arrive(self, "add", jobs)
+        scene = self.scene
+        kind = self.faults.arrive(self, "add", jobs)
         if kind is None:
-            return world.store.add(jobs)
+            return scene.store.add(jobs)
         if kind == "partial":
-            random = world.detail()
+            random = self.faults.detail()
             jobs = [job for job in jobs if random.random() < 0.5]
         if kind != "lost":
-            world.store.add(jobs)
+            scene.store.add(jobs)
         _fail("add", kind)
 
     def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
         """Write jobs."""
-        world = self.world
-        kind = world.arrive(self, "save", jobs)
-        world.oracle.asked = self.asked
+        scene = self.scene
+        kind = self.faults.arrive(self, "save", jobs)
+        scene.oracle.reserved = self.reserved
         if kind is None:
-            return world.store.save(jobs)
+            return scene.store.save(jobs)
         if kind == "lost":
             _fail("save")
         if kind in ("partial", "own"):
-            random = world.detail()
+            random = self.faults.detail()
             some = [random.random() < 0.5 for _ in jobs]
             if kind == "partial":
-                world.store.save([job for job, it in zip(jobs, some, strict=True) if it])
+                scene.store.save([job for job, it in zip(jobs, some, strict=True) if it])
                 _fail("save")
-            saved = world.store.save(jobs)
+            saved = scene.store.save(jobs)
             if len(jobs) == 1:
                 some = [True]
             return [None if it else job for job, it in zip(saved, some, strict=True)]
-        world.store.save(jobs)
+        scene.store.save(jobs)
         _fail("save", kind)
 
     def save_pool(self, state: PoolState) -> bool:
-        """Write what was learned."""
-        world = self.world
-        kind = world.arrive(self, "save_pool", state)
+        """Write a pool state."""
+        scene = self.scene
+        kind = self.faults.arrive(self, "save_pool", state)
         if kind is None:
-            return world.store.save_pool(state)
+            return scene.store.save_pool(state)
         if kind == "lost":
             _fail("save_pool")
-        world.store.save_pool(state)
+        scene.store.save_pool(state)
         if kind == "own":
             return False
         _fail("save_pool", kind)
@@ -218,45 +231,47 @@ class Port:
 
     def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
         """Create trainings."""
-        world = self.world
-        kind = world.arrive(self, "launch", requests)
+        scene = self.scene
+        kind = self.faults.arrive(self, "launch", requests)
         for request in requests:
             if request.to_stop:
-                self.asked[request.name] = world.oracle.creates
-        if world.raises is not None and any(r.job_id == world.raises for r in requests):
+                self.reserved[request.name] = scene.oracle.creates
+        if scene.raises is not None and any(r.job_id == scene.raises for r in requests):
             msg = "args: not what the trainer expected"
             raise ValueError(msg)
         if kind is None:
-            return world.trainer.launch(requests)
+            return scene.trainer.launch(requests)
         if kind == "lost":
             _fail("launch")
         if kind in ("unknown", "crash_after"):
-            world.trainer.launch(requests)
+            scene.trainer.launch(requests)
             _fail("launch", kind)
-        random = world.detail()
+        random = self.faults.detail()
         at = random.randrange(len(requests))
         return [
-            self._odd(kind, random, request) if number == at else world.trainer.launch([request])[0]
+            self._launch_with_fault(kind, random, request)
+            if number == at
+            else scene.trainer.launch([request])[0]
             for number, request in enumerate(requests)
         ]
 
-    def _odd(self, kind: str, random: Random, request: LaunchRequest) -> LaunchReply:
-        world = self.world
+    def _launch_with_fault(self, kind: str, random: Random, request: LaunchRequest) -> LaunchReply:
+        scene = self.scene
         if kind == "throttled":
             return LaunchReply(LaunchResult.REFUSED, THROTTLED)
         if kind == "unclear":
             return _UNCLEAR
         if kind == "late":
-            world.flight.append(request)
+            scene.in_flight.append(request)
             return _UNCLEAR
-        if kind in ("quota", "short") and world.truth(request.name) is None:
+        if kind in ("quota", "short") and scene.truth(request.name) is None:
             place = request.placement
             evidence = SHORT
             if kind == "quota":
                 limit = max(place.count, random.randint(1, 4))
                 evidence = over_quota(place.pool, limit, limit, place.count)
             return LaunchReply(LaunchResult.REFUSED, evidence)
-        (reply,) = world.trainer.launch([request])
+        (reply,) = scene.trainer.launch([request])
         if kind == "unclear_applied":
             return _UNCLEAR
         if kind == "exists" and reply.result is LaunchResult.ACCEPTED:
@@ -265,47 +280,47 @@ class Port:
 
     def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
         """Read trainings."""
-        world = self.world
-        kind = world.arrive(self, "describe", names)
+        scene = self.scene
+        kind = self.faults.arrive(self, "describe", names)
         if kind == "lost":
             _fail("describe")
         if kind is None:
-            return world.trainer.describe(names)
-        random = world.detail()
+            return scene.trainer.describe(names)
+        random = self.faults.detail()
         hit = {name for name in names if random.random() < 0.6}
-        found = dict(world.trainer.describe([name for name in names if name not in hit]))
+        found = dict(scene.trainer.describe([name for name in names if name not in hit]))
         if kind == "stale":
             found |= dict.fromkeys(sorted(hit))
         return found
 
     def stop(self, name: str) -> None:
         """Stop a training."""
-        world = self.world
-        kind = world.arrive(self, "stop", name)
+        scene = self.scene
+        kind = self.faults.arrive(self, "stop", name)
         if kind is None:
-            world.trainer.stop(name)
+            scene.trainer.stop(name)
             return
         if kind == "late":
-            world.stops.append(name)
+            scene.stops_in_flight.append(name)
         elif kind != "lost":
-            world.trainer.stop(name)
+            scene.trainer.stop(name)
         _fail("stop", kind)
 
     def capacity(self) -> Mapping[str, int | None]:
         """Name the pools."""
-        world = self.world
-        if world.arrive(self, "capacity", None) is not None:
+        scene = self.scene
+        if self.faults.arrive(self, "capacity", None) is not None:
             _fail("capacity")
-        return world.trainer.capacity()
+        return scene.trainer.capacity()
 
     def running(self) -> Iterable[Training]:
-        """Walk what is not over."""
-        world = self.world
-        kind = world.arrive(self, "running", None)
+        """Walk the trainings that are not terminal."""
+        scene = self.scene
+        kind = self.faults.arrive(self, "running", None)
         if kind == "lost":
             _fail("running")
-        found = world.trainer.running()
-        return found if kind is None else self._cut(found, world.detail())
+        found = scene.trainer.running()
+        return found if kind is None else self._cut(found, self.faults.detail())
 
     @staticmethod
     def _cut(trainings: Iterable[Training], random: Random) -> Iterator[Training]:
@@ -318,10 +333,10 @@ class Port:
     # --- the notifier -------------------------------------------------------------------------
 
     def publish(self, message: Message) -> None:
-        """Tell somebody."""
-        world = self.world
-        kind = world.arrive(self, "publish", message)
+        """Publish a message."""
+        scene = self.scene
+        kind = self.faults.arrive(self, "publish", message)
         if kind != "lost":
-            world.notifier.publish(message)
+            scene.notifier.publish(message)
         if kind is not None:
             _fail("publish", kind)

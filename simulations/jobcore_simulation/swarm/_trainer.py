@@ -1,4 +1,4 @@
-"""A trainer as small as can be: names, four answers, and trainings that move when they are told to."""
+"""A small trainer for many runs: trainings change only when the environment says so."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _describe(status: str, secondary: str, text: str) -> Evidence:
     return Evidence(where="describe", status=status, secondary_status=secondary, text=text)
 
 
-#: How a training can end: the state, and what the service says of it.
+#: How a training can end: its state, and the evidence that the service gives.
 FATES: Mapping[str, tuple[TrainingState, Evidence | None]] = {
     "completed": (COMPLETED, None),
     "bug": (FAILED, _describe("Failed", "Failed", "AlgorithmError: KeyError: 'x', exit code: 1")),
@@ -58,16 +58,16 @@ BAD = Evidence(
 
 
 def over_quota(pool: str, limit: int, used: int, count: int) -> Evidence:
-    """Say that the quota of *pool* is full, as the service does."""
+    """Give the evidence of a full quota, in the words of the service."""
     refusal = over_limit(f"{pool} for training job usage", limit, used, count)
     return Evidence(where="create", error_code=refusal.code, text=refusal.text)
 
 
 def _rules() -> tuple[Rule, ...]:
     """
-    Take of the shipped rules those that match what is said here, in their order.
+    Take those of the default rules that match any evidence of this module, in their order.
 
-    Of a hundred rules all but eight never match; a run would do little but look at them.
+    All but eight of a hundred rules never match here, and trying them would take most of a run.
     """
     said = [evidence for _, evidence in FATES.values() if evidence is not None]
     said += [THROTTLED, SHORT, BAD, over_quota("a", 2, 2, 1), over_quota("a", 1, 0, 2)]
@@ -81,13 +81,14 @@ RULES = _rules()
 
 
 class Pool:
-    """A pool of the world: what it has, what the account may use, and what others use of that."""
+    """A pool: its instances, the account's quota, and how much of the quota others use."""
 
-    __slots__ = ("capacity", "charged", "name", "others", "quota", "told", "used")
+    __slots__ = ("capacity", "charged", "name", "others", "quota", "size_known", "used")
 
-    def __init__(self, name: str, *, capacity: int, quota: int, told: bool) -> None:
-        """Set up; *told*: the size is no secret, and it is the quota."""
-        self.name, self.capacity, self.quota, self.told = name, capacity, quota, told
+    def __init__(self, name: str, *, capacity: int, quota: int, size_known: bool) -> None:
+        """Set up; *size_known*: the trainer reports the size, which is the quota."""
+        self.name, self.capacity, self.quota = name, capacity, quota
+        self.size_known = size_known
         self.others = self.used = self.charged = 0
 
 
@@ -105,17 +106,20 @@ class _Run:
 
 class TinyTrainer:
     """
-    A `jobcore.Trainer`; nothing moves in it but by `begin`, `end` and `stop`.
+    A `jobcore.Trainer` whose trainings change by `begin`, `end` and `stop` alone.
 
     Args:
-        uses_up: whether a name that is only to be used up is recorded as stopped at once.
-        bad: jobs whose request the service refuses as malformed, each time.
+        reserves_names: whether a request with ``to_stop`` creates a training that is stopped from
+            the start; else it creates one that runs.
+        bad: ids of jobs whose requests the service refuses as malformed.
     """
 
-    def __init__(self, pools: Mapping[str, Pool], *, uses_up: bool, bad: frozenset[str]) -> None:
+    def __init__(
+        self, pools: Mapping[str, Pool], *, reserves_names: bool, bad: frozenset[str]
+    ) -> None:
         """Begin with no training."""
         self.pools = pools
-        self.uses_up = uses_up
+        self.reserves_names = reserves_names
         self.bad = bad
         self.runs: dict[str, _Run] = {}
         self.alive: dict[str, _Run] = {}
@@ -133,7 +137,7 @@ class TinyTrainer:
             return LaunchReply(LaunchResult.REFUSED, BAD)
         pool = self.pools[request.placement.pool]
         count = request.placement.count
-        if request.to_stop and self.uses_up:
+        if request.to_stop and self.reserves_names:
             run = self.runs[request.name] = _Run(request, pool)
             run.state, run.evidence = FATES["stopped"]
             return _ACCEPTED
@@ -149,7 +153,7 @@ class TinyTrainer:
         return {name: self.truth(name) for name in names}
 
     def truth(self, name: str) -> Training | None:
-        """Tell how a training is."""
+        """Read a training without a port call."""
         run = self.runs.get(name)
         if run is None:
             return None
@@ -177,16 +181,16 @@ class TinyTrainer:
 
     def capacity(self) -> Mapping[str, int | None]:
         """Name the pools."""
-        return {pool.name: pool.quota if pool.told else None for pool in self.pools.values()}
+        return {pool.name: pool.quota if pool.size_known else None for pool in self.pools.values()}
 
     def running(self) -> Iterable[Training]:
-        """Walk what is not over."""
+        """Walk the trainings that are not terminal."""
         return [view for name in self.alive if (view := self.truth(name)) is not None]
 
-    # --- what happens ---------------------------------------------------------------------------
+    # --- changes --------------------------------------------------------------------------------
 
     def begin(self, name: str, now: datetime) -> bool:
-        """Let a training that waits run, if its pool has the instances."""
+        """Let a pending training run; False if it is not pending or its pool has no room."""
         run = self.alive[name]
         count = run.request.placement.count
         if run.state is not PENDING or run.pool.used + count > run.pool.capacity:
@@ -208,8 +212,10 @@ class TinyTrainer:
         del self.runs[name]
 
     def strange(self, request: LaunchRequest) -> None:
-        """Let somebody else have a training under this name; it needs nothing of ours."""
-        run = self.runs[request.name] = _Run(request, Pool("", capacity=0, quota=0, told=False))
+        """Create a training of another account under this name; it uses none of our pools."""
+        run = self.runs[request.name] = _Run(
+            request, Pool("", capacity=0, quota=0, size_known=False)
+        )
         run.state, run.view = RUNNING, None
 
     def _free(self, name: str) -> _Run:

@@ -391,16 +391,19 @@ class _Builder:
             for item in value:
                 self._check_places(where, item)
         elif isinstance(value, str):
-            if value.startswith("arn:"):
-                if not where.endswith(".AlgorithmName"):
-                    self.wrong(where, "an ARN is the deployment's to give")
-            elif value.startswith(("s3://", "https://")):
-                if ".InputDataConfig" in where:
-                    self._check_input(where, value)
-                elif not value.startswith(f"{self.settings.output}/"):
-                    self.wrong(where, f"expected a place below {self.settings.output}/")
-            elif where.endswith(".FileSystemId"):
+            self._check_place(where, value)
+
+    def _check_place(self, where: str, value: str) -> None:
+        if value.startswith("arn:"):
+            if not where.endswith(".AlgorithmName"):
+                self.wrong(where, "an ARN is the deployment's to give")
+        elif value.startswith(("s3://", "https://")):
+            if ".InputDataConfig" in where:
                 self._check_input(where, value)
+            elif not value.startswith(f"{self.settings.output}/"):
+                self.wrong(where, f"expected a place below {self.settings.output}/")
+        elif where.endswith(".FileSystemId"):
+            self._check_input(where, value)
 
 
 # --- small things -----------------------------------------------------------------------

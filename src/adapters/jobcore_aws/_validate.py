@@ -153,8 +153,7 @@ def _against_model(path: str, value: Any, shape: Shape) -> Iterator[tuple[str, s
     """Walk a value and its shape together."""
     kind = shape.type_name
     expected = _PYTHON_TYPES.get(kind)
-    is_stray_bool = isinstance(value, bool) and kind != "boolean"
-    if expected is not None and (not isinstance(value, expected) or is_stray_bool):
+    if expected is not None and not _is_of(value, expected, kind):
         yield path, f"expected {_article(kind)}, got {type(value).__name__}"
         return
     yield from _measured(path, value, shape)
@@ -167,6 +166,12 @@ def _against_model(path: str, value: Any, shape: Shape) -> Iterator[tuple[str, s
         for key, item in value.items():
             yield from _against_model(f"{path}.{key}", key, shape.key)  # type: ignore[attr-defined]
             yield from _against_model(f"{path}.{key}", item, shape.value)  # type: ignore[attr-defined]
+
+
+def _is_of(value: Any, expected: tuple[type, ...], kind: str) -> bool:
+    if isinstance(value, bool):  # which Python counts among the integers
+        return kind == "boolean"
+    return isinstance(value, expected)
 
 
 def _members(path: str, value: Mapping[str, Any], shape: Shape) -> Iterator[tuple[str, str]]:

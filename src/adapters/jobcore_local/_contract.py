@@ -26,6 +26,8 @@ _PASSED_ON = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV",
     "CONDA_PREFIX", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "XDG_RUNTIME_DIR",
 )  # fmt: skip
+_HOST = "algo-1"
+_NETWORK = "lo"
 _FOLDERS = ("", "input", "input/config", "input/data", "model", "output", "output/data")
 _PASSED_ON_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_")
 
@@ -67,51 +69,27 @@ def prepare(
         name: _channel(name, str(where)) for name, where in _mapping(args, "channels").items()
     }
     ml = f"{directory}/ml"
-    gpus = request.placement.count if is_gpu_pool(request.placement.pool) else 0
-    host = "algo-1"
     config = {
         "hyperparameters": {k: _text(v) for k, v in hyperparameters.items()},
         "inputdataconfig": {name: {"TrainingInputMode": "File"} for name in channels},
-        "resourceconfig": {"current_host": host, "hosts": [host], "network_interface_name": "lo"},
+        "resourceconfig": {
+            "current_host": _HOST,
+            "hosts": [_HOST],
+            "network_interface_name": _NETWORK,
+        },
     }
-
     user_arguments = [*_arguments(hyperparameters), *map(str, _list(args, "arguments"))]
     environment = {
         **inherited,
-        "TRAINING_JOB_NAME": request.name,
-        "JOBCORE_TRAINING": request.name,
-        "JOBCORE_JOB_ID": request.job_id,
-        "JOBCORE_ATTEMPT": str(request.attempt),
-        "PYTHONUNBUFFERED": "1",
-        "SM_MODEL_DIR": f"{ml}/model",
-        "SM_INPUT_DIR": f"{ml}/input",
-        "SM_INPUT_CONFIG_DIR": f"{ml}/input/config",
-        "SM_OUTPUT_DIR": f"{ml}/output",
-        "SM_OUTPUT_DATA_DIR": f"{ml}/output/data",
-        "SM_CHECKPOINT_DIR": str(checkpoints),
-        "SM_CHANNELS": json.dumps(sorted(channels)),
-        "SM_HPS": json.dumps(hyperparameters, sort_keys=True),
+        **_identity(request),
+        **_folders(ml, checkpoints, channels),
+        **_machine(request),
+        **_script_variables(source, script),
+        **_hyperparameter_variables(hyperparameters),
         "SM_USER_ARGS": json.dumps(user_arguments),
         "SM_INPUT_DATA_CONFIG": json.dumps(config["inputdataconfig"]),
         "SM_RESOURCE_CONFIG": json.dumps(config["resourceconfig"]),
-        "SM_CURRENT_HOST": host,
-        "SM_HOSTS": json.dumps([host]),
-        "SM_NETWORK_INTERFACE_NAME": "lo",
-        "SM_NUM_GPUS": str(gpus),
-        "SM_NUM_CPUS": str(os.cpu_count() or 1),
-        "SM_NUM_NEURONS": "0",
-        "SM_LOG_LEVEL": "20",
-        "SM_MODULE_NAME": os.path.splitext(os.path.basename(script))[0],
-        "SM_MODULE_DIR": source,
-        "SM_USER_ENTRY_POINT": os.path.basename(script),
-        "SM_CURRENT_INSTANCE_TYPE": "local",
     }
-    if not gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    for name in channels:
-        environment[f"SM_CHANNEL_{name.upper()}"] = f"{ml}/input/data/{name}"
-    for name, value in hyperparameters.items():
-        environment[f"SM_HP_{name.upper()}"] = _text(value)
     environment["SM_TRAINING_ENV"] = json.dumps(_training_env(environment, hyperparameters))
     environment |= {
         name: str(value)
@@ -130,6 +108,65 @@ def prepare(
         links={f"{ml}/input/data/{name}": str(path) for name, path in channels.items()},
         environment={k: v for k, v in environment.items() if "\0" not in v and "=" not in k},
     )
+
+
+# --- environment variables --------------------------------------------------------------
+
+
+def _identity(request: LaunchRequest) -> dict[str, str]:
+    return {
+        "TRAINING_JOB_NAME": request.name,
+        "JOBCORE_TRAINING": request.name,
+        "JOBCORE_JOB_ID": request.job_id,
+        "JOBCORE_ATTEMPT": str(request.attempt),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _folders(ml: str, checkpoints: Path, channels: Mapping[str, Path]) -> dict[str, str]:
+    folders = {
+        "SM_MODEL_DIR": f"{ml}/model",
+        "SM_INPUT_DIR": f"{ml}/input",
+        "SM_INPUT_CONFIG_DIR": f"{ml}/input/config",
+        "SM_OUTPUT_DIR": f"{ml}/output",
+        "SM_OUTPUT_DATA_DIR": f"{ml}/output/data",
+        "SM_CHECKPOINT_DIR": str(checkpoints),
+        "SM_CHANNELS": json.dumps(sorted(channels)),
+    }
+    for name in channels:
+        folders[f"SM_CHANNEL_{name.upper()}"] = f"{ml}/input/data/{name}"
+    return folders
+
+
+def _machine(request: LaunchRequest) -> dict[str, str]:
+    gpus = request.placement.count if is_gpu_pool(request.placement.pool) else 0
+    machine = {
+        "SM_CURRENT_HOST": _HOST,
+        "SM_HOSTS": json.dumps([_HOST]),
+        "SM_NETWORK_INTERFACE_NAME": _NETWORK,
+        "SM_NUM_GPUS": str(gpus),
+        "SM_NUM_CPUS": str(os.cpu_count() or 1),
+        "SM_NUM_NEURONS": "0",
+        "SM_LOG_LEVEL": "20",
+        "SM_CURRENT_INSTANCE_TYPE": "local",
+    }
+    return machine if gpus else {**machine, "CUDA_VISIBLE_DEVICES": ""}
+
+
+def _script_variables(source: str, script: str) -> dict[str, str]:
+    return {
+        "SM_MODULE_NAME": os.path.splitext(os.path.basename(script))[0],
+        "SM_MODULE_DIR": source,
+        "SM_USER_ENTRY_POINT": os.path.basename(script),
+    }
+
+
+def _hyperparameter_variables(hyperparameters: Mapping[str, Any]) -> dict[str, str]:
+    variables = {f"SM_HP_{name.upper()}": _text(value) for name, value in hyperparameters.items()}
+    return {"SM_HPS": json.dumps(hyperparameters, sort_keys=True), **variables}
+
+
+# --- values of the request --------------------------------------------------------------
 
 
 def _find_script(args: Mapping[str, Any]) -> tuple[str, str]:

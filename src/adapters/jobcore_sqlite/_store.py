@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sqlite3
 import threading
 import warnings
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
-from heapq import merge
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -23,17 +21,14 @@ from jobcore import CorruptRecord, Job, Status
 from jobcore.lifecycle import Tick, decode_job, decode_spec, from_micros, to_micros
 from jobcore.ports import Added, Due, JobQuery, Page
 
+from ._adding import insert, insert_new
 from ._errors import NoSpace, StoreUnusable, translated
 from ._files import check_place, connect, create_private, keep_reserve, release_reserve
+from ._reading import IDS_PER_QUERY, newest, position_of, read_rows, read_statement
 from ._schema import (
-    INSERT_JOB,
-    INSERT_SPEC,
-    LISTINGS,
     UPDATE_JOB,
-    job_row,
     job_update,
     lane_of,
-    spec_text,
     to_text,
 )
 
@@ -41,15 +36,7 @@ __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
 
-_CURSOR = re.compile(r"(-?[0-9]{1,18})/([!-~]{1,64})")
-_IDS_PER_QUERY = 500
-_ABOVE_ALL_IDS = "~"  # sorts after every character of an id
 
-# The texts are read as bytes: a damaged one must not make SQLite's decoder fail the whole query.
-_READ = """
-SELECT job.job_id, job.version, CAST(job.record AS BLOB), CAST(spec.body AS BLOB)
-FROM job LEFT JOIN spec USING (n) WHERE job.job_id IN ({})
-"""
 _NEXT_LANE = "SELECT min(lane) FROM job INDEXED BY waiting WHERE lane > ?"
 _LANE_HEAD = """
 SELECT job_id, submitted_at, attempt FROM job INDEXED BY waiting
@@ -204,10 +191,10 @@ class SqliteStore:
         if not jobs:
             return []
         try:
-            self._write(lambda db: _insert(db, jobs))
+            self._write(lambda db: insert(db, jobs))
         except sqlite3.IntegrityError:
             # One of them is there. Rare, so only now is every id looked up.
-            return self._write(lambda db: _insert_new(db, jobs))
+            return self._write(lambda db: insert_new(db, jobs))
         return [Added.CREATED] * len(jobs)
 
     def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
@@ -232,11 +219,11 @@ class SqliteStore:
 
     def get(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
         """Read jobs, consistently (see `jobcore.JobStore.get`)."""
-        if len(job_ids) <= _IDS_PER_QUERY:
-            rows = self._rows(_READ.format(",".join("?" * len(job_ids))), job_ids)
+        if len(job_ids) <= IDS_PER_QUERY:
+            rows = self._rows(read_statement(len(job_ids)), job_ids)
         else:
             with self._reading() as db:
-                rows = _read(db, job_ids)
+                rows = read_rows(db, job_ids)
         return {job_id: _decode(job_id, *rest) for job_id, *rest in rows}
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
@@ -285,11 +272,11 @@ class SqliteStore:
         if not 1 <= query.limit <= 1000:
             msg = f"limit: expected 1 to 1,000, got {query.limit}"
             raise ValueError(msg)
-        after = None if query.cursor is None else _cursor(query.cursor)
+        after = None if query.cursor is None else position_of(query.cursor)
         with self._reading() as db:
-            keys = list(islice(_newest(db, query, after), query.limit + 1))
+            keys = list(islice(newest(db, query, after), query.limit + 1))
             page = keys[: query.limit]
-            rows = {row[0]: row for row in _read(db, [job_id for _, job_id in page])}
+            rows = {row[0]: row for row in read_rows(db, [job_id for _, job_id in page])}
         jobs = []
         for _, job_id in page:
             try:
@@ -347,8 +334,8 @@ class SqliteStore:
         with self._reading() as db:
             found = [row[0] for row in db.execute("PRAGMA quick_check") if row[0] != "ok"]
             ids = [row[0] for row in db.execute("SELECT job_id FROM job")]
-            for start in range(0, len(ids), _IDS_PER_QUERY):
-                for row in _read(db, ids[start : start + _IDS_PER_QUERY]):
+            for start in range(0, len(ids), IDS_PER_QUERY):
+                for row in read_rows(db, ids[start : start + IDS_PER_QUERY]):
                     try:
                         _decode(*row)
                     except CorruptRecord as error:
@@ -383,63 +370,7 @@ def _warn(error: CorruptRecord) -> None:
     warnings.warn(str(error), RuntimeWarning, stacklevel=4)
 
 
-# --- adding -----------------------------------------------------------------------------
-
-
-def _insert(db: sqlite3.Connection, jobs: Sequence[Job]) -> None:
-    """
-    Insert all *jobs*; the fast path has no look-up and no savepoint per job.
-
-    Raises:
-        sqlite3.IntegrityError: one of them is there already; the caller rolls back.
-    """
-    # Row numbers are safe to choose here: the transaction keeps other writers out.
-    first = (db.execute("SELECT max(n) FROM job").fetchone()[0] or 0) + 1
-    db.executemany(INSERT_JOB, (job_row(n, job) for n, job in enumerate(jobs, first)))
-    db.executemany(INSERT_SPEC, ((n, spec_text(job)) for n, job in enumerate(jobs, first)))
-
-
-def _insert_new(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
-    """Insert those of *jobs* that are not there; say what became of each."""
-    added = _what_to_add(db, jobs)
-    _insert(db, [job for job, a in zip(jobs, added, strict=True) if a is Added.CREATED])
-    return added
-
-
-def _what_to_add(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
-    """Tell new jobs from repeated ones; only asked when the batch has one that is there."""
-    stored: dict[str, bytes | str | None] = {
-        row[0]: row[3] for row in _read(db, [job.job_id for job in jobs])
-    }
-    added = []
-    for job in jobs:
-        text = spec_text(job)
-        if job.job_id not in stored:
-            stored[job.job_id] = text
-            added.append(Added.CREATED)
-        else:
-            same = _canonical(stored[job.job_id]) == _canonical(text)
-            added.append(Added.DUPLICATE if same else Added.CLASH)
-    return added
-
-
-def _canonical(text: bytes | str | None) -> str | None:
-    """Write JSON in the one order that equal documents share; None for what is no JSON."""
-    try:
-        return json.dumps(json.loads(text or b""), sort_keys=True)
-    except ValueError:
-        return None
-
-
 # --- reading ----------------------------------------------------------------------------
-
-
-def _read(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Any]:
-    rows: list[Any] = []
-    for start in range(0, len(job_ids), _IDS_PER_QUERY):
-        part = job_ids[start : start + _IDS_PER_QUERY]
-        rows += db.execute(_READ.format(",".join("?" * len(part))), part)
-    return rows
 
 
 def _decode(job_id: str, version: int, record: bytes | None, spec: bytes | None) -> Job:
@@ -459,47 +390,6 @@ def _decode(job_id: str, version: int, record: bytes | None, spec: bytes | None)
     if job.job_id != job_id:
         raise CorruptRecord(job_id, f"it is the record of job {job.job_id}")
     return job
-
-
-def _cursor(text: str) -> tuple[int, str]:
-    match = _CURSOR.fullmatch(text)
-    if match is None:
-        msg = f"cursor: {text!r} is not one that a page gave; start again without a cursor"
-        raise ValueError(msg)
-    return int(match[1]), match[2]
-
-
-def _newest(
-    db: sqlite3.Connection, query: JobQuery, after: tuple[int, str] | None
-) -> Iterator[tuple[int, str]]:
-    """Walk the (submitted_at, job_id) of the jobs that *query* asks for, newest first."""
-    given = {"name": query.name, "job_group": query.group, "owner": query.owner}
-    values: list[str | int] = []
-    tests = []
-    for column in LISTINGS:
-        value = given[column]
-        if value is not None:
-            tests.append(f"{column} = ?")
-            values.append(value)
-    if after is not None:
-        tests.append("(submitted_at, job_id) < (?, ?)")
-        values += after
-    index = next((column for column in LISTINGS if given[column] is not None), "status")
-    if query.id_prefix:
-        # Few jobs share a prefix: find them by their ids, and sort them.
-        tests.append("job_id >= ? AND job_id < ?")
-        values += (query.id_prefix, query.id_prefix + _ABOVE_ALL_IDS)
-        source = "job INDEXED BY sqlite_autoindex_job_1"
-    else:
-        source = f"job INDEXED BY by_{index}"
-    where = " AND ".join(["status = ?", *tests])
-    sql = (
-        f"SELECT submitted_at, job_id FROM {source} WHERE {where} "
-        f"ORDER BY submitted_at DESC, job_id DESC LIMIT {query.limit + 1}"
-    )
-    statuses = query.statuses or frozenset(Status)
-    walks = [db.execute(sql, (status.value, *values)) for status in sorted(statuses)]
-    return merge(*walks, reverse=True)
 
 
 def _encode_pool(state: jobcore.lifecycle.PoolState) -> str:

@@ -200,6 +200,7 @@ def log_events(name: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     from jobcore_aws import client
+    from jobcore_aws._errors import error_code
 
     logs = client("logs")
     token: dict[str, str] = {}
@@ -209,7 +210,7 @@ def log_events(name: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
                 logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/", startTime=since, **token
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+            if error_code(error) == "ResourceNotFoundException":
                 msg = f"training {name} has written nothing"
                 raise CliError(msg, NOT_FOUND) from None
             raise jobcore.Unavailable(str(error)) from None

@@ -60,8 +60,9 @@ def _explained(command: Callable[..., int]) -> Callable[..., int]:
             msg = "there are no AWS credentials; sign in (aws sso login) or set AWS_PROFILE"
             raise CliError(msg, CONFLICT) from None
         except exceptions.ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            msg = f"AWS refuses {error.operation_name}: {error.response['Error'].get('Message') or code}"
+            answer = error.response.get("Error", {})
+            reason = answer.get("Message") or answer.get("Code", "")
+            msg = f"AWS refuses {error.operation_name}: {reason}"
             raise CliError(msg, CONFLICT) from None
         except exceptions.BotoCoreError as error:
             msg = f"AWS does not answer: {error}"
@@ -207,7 +208,7 @@ def _upload(
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 404:
             msg = f"bucket {bucket} may not be used; choose another one (--bucket)"
             raise CliError(msg, CONFLICT) from None
         place = s3.meta.region_name
@@ -295,18 +296,22 @@ def destroy_command(
 def _delete_table(dynamodb: Any, table: str | None) -> None:
     from botocore.exceptions import ClientError
 
+    from jobcore_aws._errors import error_code
+
     if table is None:
         return
     try:
         dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
         dynamodb.delete_table(TableName=table)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+        if error_code(error) != "ResourceNotFoundException":
             raise
 
 
 def _delete_bucket(s3: Any, bucket: str | None) -> None:
     from botocore.exceptions import ClientError
+
+    from jobcore_aws._errors import error_code
 
     if bucket is None:
         return
@@ -317,7 +322,7 @@ def _delete_bucket(s3: Any, bucket: str | None) -> None:
                 s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
         s3.delete_bucket(Bucket=bucket)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("NoSuchBucket", "404"):
+        if error_code(error) not in ("NoSuchBucket", "404"):
             raise
 
 

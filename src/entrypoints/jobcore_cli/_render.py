@@ -183,21 +183,6 @@ def counts_line(counts: Mapping[jobcore.Status, int]) -> str:
 
 def job_document(job: jobcore.Job) -> dict[str, Any]:
     """Give a job as JSON data for programs; times are ISO 8601 in UTC."""
-
-    def at(time: datetime | None) -> str | None:
-        return time.astimezone(UTC).isoformat() if time is not None else None
-
-    def failure(found: jobcore.Failure | None) -> dict[str, str] | None:
-        if found is None:
-            return None
-        return {
-            "class": found.failure_class,
-            "scope": found.scope,
-            "retry": found.retryable,
-            "rule": found.rule,
-            "text": jobcore.redact.redact(found.text),
-        }
-
     attempts = (*job.attempts, *([job.current] if job.current else []))
     state = job.state
     return {
@@ -208,34 +193,24 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
         "group": job.spec.group,
         "priority": job.spec.priority,
         "status": str(job.status),
-        "since": at(state.since),
-        "submitted_at": at(job.submitted_at),
+        "since": _iso(state.since),
+        "submitted_at": _iso(job.submitted_at),
         "attempt": job.attempt_number,
-        "not_before": at(state.not_before) if isinstance(state, jobcore.lifecycle.New) else None,
+        "not_before": _iso(state.not_before) if isinstance(state, jobcore.lifecycle.New) else None,
         "reason": reason(job) or None,
-        "failure": failure(state.failure) if isinstance(state, jobcore.lifecycle.Failed) else None,
+        "failure": (
+            _failure_document(state.failure)
+            if isinstance(state, jobcore.lifecycle.Failed)
+            else None
+        ),
         "pools": [{"pool": p.pool, "count": p.count} for p in job.spec.placements],
         "args": jobcore.redact.redact_args(job.spec.args),
         "tags": jobcore.redact.redact_args(job.spec.tags),
         "charges": {str(name): count for name, count in job.charges.items()},
-        "attempts": [
-            {
-                "number": a.number,
-                "pool": a.placement.pool,
-                "count": a.placement.count,
-                "training_name": jobcore.lifecycle.training_name(job.job_id, a.number),
-                "launching_at": at(a.launching_at),
-                "launched_at": at(a.launched_at),
-                "started_at": at(a.started_at),
-                "ended_at": at(a.ended_at),
-                "outcome": str(a.outcome) if a.outcome else None,
-                "failure": failure(a.failure),
-            }
-            for a in attempts
-        ],
+        "attempts": [_attempt_document(job, attempt) for attempt in attempts],
         "timeline": [
             {
-                "at": at(m.at),
+                "at": _iso(m.at),
                 "status": str(m.status),
                 "attempt": m.attempt,
                 "note": jobcore.redact.redact(m.note),
@@ -245,6 +220,37 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
         "messages_owed": [entry.event_id for entry in job.outbox],
         "version": job.version,
     }
+
+
+def _attempt_document(job: jobcore.Job, attempt: jobcore.lifecycle.Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "pool": attempt.placement.pool,
+        "count": attempt.placement.count,
+        "training_name": jobcore.lifecycle.training_name(job.job_id, attempt.number),
+        "launching_at": _iso(attempt.launching_at),
+        "launched_at": _iso(attempt.launched_at),
+        "started_at": _iso(attempt.started_at),
+        "ended_at": _iso(attempt.ended_at),
+        "outcome": str(attempt.outcome) if attempt.outcome else None,
+        "failure": _failure_document(attempt.failure),
+    }
+
+
+def _failure_document(failure: jobcore.Failure | None) -> dict[str, str] | None:
+    if failure is None:
+        return None
+    return {
+        "class": failure.failure_class,
+        "scope": failure.scope,
+        "retry": failure.retryable,
+        "rule": failure.rule,
+        "text": jobcore.redact.redact(failure.text),
+    }
+
+
+def _iso(time: datetime | None) -> str | None:
+    return time.astimezone(UTC).isoformat() if time is not None else None
 
 
 def print_json(document: object) -> None:

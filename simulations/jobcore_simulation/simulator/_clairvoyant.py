@@ -1,8 +1,9 @@
-"""The clairvoyant bound: who sees the capacity of every pool at every moment, and is told nothing late.
+"""The clairvoyant policy: a bound that the other policies are compared with.
 
-It knows capacity and quota of the present (not of the future), reacts at once, may call as often
-as it likes, and goes by age, passing over what does not fit. Trainings start up, train, fail and are
-interrupted as in the world that the policies live in, by the same draws.
+It sees the present capacity and quota of every pool without delay (and nothing of the future),
+places jobs at once, makes as many calls as it likes, and serves jobs by age, skipping those that do
+not fit. Trainings start up, train, fail and are interrupted by the same random draws as in the
+world of the other policies.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class _Held:
         self.started: int | None = None
 
 
-class _Oracle:
+class _Clairvoyant:
     def __init__(self, scenario: Scenario, seed: str) -> None:
         self.engine = Engine()
         self.scenario = scenario
@@ -61,8 +62,8 @@ class _Oracle:
                 spec.name, next(steps)[1], spec.quota, spot=spec.spot
             )
             engine.stream(_changes(pool, steps), self._resize)
-            engine.stream(_changes(pool, spec.quotas), self._requota)
-            engine.stream(_changes(pool, spec.others), self._reothers)
+            engine.stream(_changes(pool, spec.quotas), self._change_quota)
+            engine.stream(_changes(pool, spec.others), self._change_others)
         tasks = self.scenario.tasks(self.draws.seed)
         self.left = out.jobs = len(tasks)
         self.open = {task.number: task for task in tasks}
@@ -159,11 +160,11 @@ class _Oracle:
                 self._wait(held)
         self._assign()
 
-    def _requota(self, what: tuple[_Pool, int]) -> None:
+    def _change_quota(self, what: tuple[_Pool, int]) -> None:
         what[0].quota = what[1]
         self._assign()
 
-    def _reothers(self, what: tuple[_Pool, int]) -> None:
+    def _change_others(self, what: tuple[_Pool, int]) -> None:
         what[0].others = what[1]
         self._assign()
 
@@ -184,5 +185,5 @@ def _changes(
 
 
 def clairvoyant(scenario: Scenario, seed: str = "1") -> Outcome:
-    """Run *scenario* as one who knows would."""
-    return _Oracle(scenario, seed).run()
+    """Run *scenario* under the clairvoyant policy."""
+    return _Clairvoyant(scenario, seed).run()

@@ -1,0 +1,47 @@
+"""Targets: notifications."""
+
+from __future__ import annotations
+
+import json
+
+import jobcore
+from jobcore_aws._sns import publish_request
+from proof._source import Source
+
+from ._values import ACCOUNT, T0, jobs
+
+__all__ = ["sns"]
+
+
+def sns(data: bytes) -> None:
+    source = Source(data)
+    job = source.one_of(jobs())
+    document = jobcore.lifecycle.encode_spec(job.spec)
+    document |= {"name": source.text(300) or "x", "owner": source.text(300) or "x"}
+    document["group"] = source.text(100)
+    spec = jobcore.lifecycle.decode_spec(document)
+    job = jobcore.lifecycle.decode_job(jobcore.lifecycle.encode_job(job), spec, version=1)
+    reason = source.text(400) * source.one_of((1, 1, 10, 3000))
+    entry = jobcore.lifecycle.OutboxEntry(
+        event_id=f"{job.job_id}:{source.text(20)}", status=job.status, at=T0, reason=reason
+    )
+    message = jobcore.messages.message_for(job, entry)
+    assert len(message.subject) <= 99
+    assert message.subject.isascii()
+    assert message.subject.isprintable()
+    assert json.dumps(message.data)
+    request = publish_request(f"arn:aws:sns:us-east-1:{ACCOUNT}:t", message)
+    subject = request["Subject"]
+    assert 1 <= len(subject) <= 99
+    assert subject.isascii()
+    assert subject.isprintable()
+    assert subject[0] != " "
+    size = len(request["Message"].encode())
+    for name, value in request["MessageAttributes"].items():
+        assert value["StringValue"]
+        size += len(name) + len(value["DataType"]) + len(value["StringValue"].encode())
+    assert size <= 256 * 1024, size
+    assert len(request["MessageAttributes"]) <= 10
+    texts = json.loads(request["Message"])
+    assert set(texts) == {"default", "email", "sms"}
+    assert json.loads(texts["default"])["event_id"]
