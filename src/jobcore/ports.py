@@ -34,6 +34,7 @@ __all__ = [
     "LaunchRequest",
     "LaunchResult",
     "Message",
+    "NextStep",
     "Notifier",
     "Page",
     "Trainer",
@@ -67,6 +68,16 @@ class Evidence:
     text: str = ""
 
 
+class NextStep(StrEnum):
+    """The step that is left to the owner of a job; each entry point words it for its own users."""
+
+    SHOW = "show"  # the job completed: see what it did
+    READ_LOGS_AND_RETRY = "read_logs_and_retry"
+    RETRY = "retry"  # no attempt was made, or a person stopped the job: a log would not help
+    RELEASE = "release"  # find out why the job is held, then release it
+    RELEASE_GROUP = "release_group"  # the same for all jobs of the group
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """
@@ -74,10 +85,13 @@ class Message:
 
     Args:
         event_id: deterministic; the same event always has the same id.
-        subject: printable ASCII, at most 99 characters.
-        body: for people: what happened, why, and what to do next.
-        attributes: for filters: status, owner, group, class.
-        data: for machines.
+        subject: one line of printable text. An adapter shortens it where its service wants that.
+        body: for people: the status, its reason, attempts and retries; several lines of any text.
+            It does not name the next step (`jobcore.messages.WordedNotifier` adds it).
+        next_step: the step that is left to the owner.
+        attributes: for filters: status, owner, job, and where there is one, group and class.
+        data: the facts, for machines: ids, name, group, status, time, attempts, reason, failure
+            class, hold code, retries used by class, next step.
     """
 
     event_id: str
@@ -86,6 +100,7 @@ class Message:
     status: Status
     subject: str
     body: str
+    next_step: NextStep
     attributes: Mapping[str, str]
     data: Mapping[str, Json]
 
