@@ -133,16 +133,18 @@ def _explain_waiting(me: Waiting, snapshot: Snapshot, limits: Limits, now: datet
     """Walk as `plan` does until *me* is decided; *snapshot* has *me*."""
     walk = Walk(snapshot, limits, now)
     launched: set[str] = set()
+    is_blocked = False
     for decision in walk.decisions():
-        if isinstance(decision.outcome, Obstacle):
-            if decision.job.lane != me.lane:
-                continue
-            break  # an obstacle is that of the whole lane
-        if decision.job.job_id == me.job_id:
-            if len(launched) < limits.launches_max:
-                return _next(decision.outcome)
+        if is_blocked and walk.rank(decision.job) > walk.rank(me):
             break
-        launched.add(decision.job.job_id)
+        if isinstance(decision.outcome, Obstacle):
+            is_blocked |= decision.job.lane == me.lane  # an obstacle is that of the whole lane
+        elif decision.job.job_id != me.job_id:
+            launched.add(decision.job.job_id)
+        elif len(launched) < limits.launches_max:
+            return _next(decision.outcome)
+        else:
+            break
     # Would it start if it were the first? Then the jobs before it take the slots.
     alone = Capacity(snapshot, limits, now).choose(me)
     if isinstance(alone, Obstacle):
