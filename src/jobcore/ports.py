@@ -57,7 +57,7 @@ class Evidence:
         where: ``"create"`` (the answer to a launch) or ``"describe"`` (a status read later).
         error_code: the service's error code, such as ``"ResourceLimitExceeded"``.
         status: the training's status, such as ``"Failed"``.
-        secondary_status: SageMaker's SecondaryStatus, an open set of strings.
+        secondary_status: the service's more detailed status, an open set of strings.
         text: the message or failure reason.
     """
 
@@ -434,7 +434,7 @@ class Training:
 
 class Trainer(Protocol):
     """
-    What runs trainings: SageMaker, local processes, or the shipped fake.
+    The service that runs trainings: in a cloud, as local processes, or in memory for tests.
 
     No call ever raises for the state of a training; `Unavailable` means that
     nothing was learned. A name, once used, is never free again.

@@ -1,7 +1,7 @@
-"""What must be true of every stored job, whatever has failed on the way.
+"""
+Invariants of a stored job, which hold whatever has failed on the way.
 
-The ticks never ask: these are for tests, simulations and `jobcore doctor --deep`,
-to find what must not be there.
+The ticks do not check them; tests, simulations and diagnostic commands do.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """An invariant that a job breaks: its code, and what is so instead."""
+    """An invariant that a job breaks: its code, the job, and the contradiction in words."""
 
     code: str
     job_id: str
@@ -42,11 +42,11 @@ def violations(job: Job) -> Iterator[Violation]:
     """
     Check a job by itself: its state, attempts, timeline and the messages it owes.
 
-    S2: attempts are numbered upwards, each once, and none is beyond the one that the state speaks
-    of. S3: nothing follows a terminal status. S4: every change is one that the table of
-    transitions has, and attempt numbers never go down. S5: a completed job has an attempt that
-    completed. S6: every attempt was intended before. S7: a message has the one id of its
-    event. S8: no message tells what the timeline does not. S13: a stopped job was asked to stop.
+    S2: attempts are numbered upwards, each once, and none is beyond the current one. S3: nothing
+    follows a terminal status. S4: every change of status is in the table of transitions, and attempt
+    numbers never go down. S5: a completed job has an attempt that completed. S6: every attempt has an
+    intent in the timeline. S7: event ids are unique and belong to the job. S8: each message owed is
+    about a status that the timeline has. S13: a stopped job has a stop request.
     """
     for code, said in (
         *_attempts(job),
@@ -87,9 +87,7 @@ def _edges() -> frozenset[tuple[Status, Status]]:
 
 
 _EDGES = _edges()
-
-
-_KEPT_FIRST = 5  # marks, where a timeline is too long to keep whole
+_KEPT_FIRST = 5  # marks of a timeline that is too long to keep whole
 
 
 def _timeline(job: Job) -> Iterator[_Said]:
@@ -102,7 +100,7 @@ def _timeline(job: Job) -> Iterator[_Said]:
             yield "S3", f"{after.status} follows {before.status}"
             continue
         if len(marks) == TIMELINE_KEPT_MAX and index == _KEPT_FIRST - 1:
-            continue  # what was between is not kept
+            continue  # the marks between are not kept
         if (before.status, after.status) not in _EDGES:
             yield "S4", f"{before.status} became {after.status}"
         if after.attempt < before.attempt:

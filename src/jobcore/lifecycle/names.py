@@ -1,8 +1,8 @@
 """Ids, training names and hashes: pure functions of what they name.
 
-A training name is the only idempotency key that a training service gives us
-(SageMaker has no client token), so everything here is deterministic: the same
-job and attempt always get the same name, on every machine and after any crash.
+A training service may have no other idempotency key than the name, so everything here is
+deterministic: the same job and attempt always get the same name, on every machine and after any
+crash.
 """
 
 from __future__ import annotations
@@ -13,27 +13,16 @@ from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = [
-    "ATTEMPTS_MAX",
-    "TrainingName",
-    "hash_fraction",
-    "is_job_id",
-    "job_id_from_bytes",
-    "job_id_from_token",
-    "parse_training_name",
-    "training_name",
-]
+    "ATTEMPTS_MAX", "TrainingName", "hash_fraction", "is_job_id", "job_id_from_bytes",
+    "job_id_from_token", "parse_training_name", "training_name",
+]  # fmt: skip
 
-# Crockford's base 32, lower case: no i, l, o, u, so an id survives being read aloud.
+# Crockford's base 32, lower case: without i, l, o, u, so that an id can be read aloud.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-
-
 _JOB_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
-
-
-# SageMaker: TrainingJobName is 1-63 of [a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}; we use 3 + 26 + 1 + <= 9.
+# 3 + 26 + 1 + at most 9 characters: short enough for every service that we know (63), and only
+# letters, digits and hyphens.
 _TRAINING_NAME = re.compile(r"jc-([0-9a-hjkmnp-tv-z]{26})-([1-9][0-9]{0,8})")
-
-
 ATTEMPTS_MAX = 999_999_999
 
 
@@ -46,7 +35,7 @@ class TrainingName(NamedTuple):
 
 @lru_cache(maxsize=2**14)
 def is_job_id(text: str) -> bool:
-    """Tell whether *text* is a well-formed job id (26 characters, safe in paths and names)."""
+    """Tell whether *text* is a well-formed job id: 26 characters, safe in paths and names."""
     return _JOB_ID.fullmatch(text) is not None
 
 
@@ -55,7 +44,7 @@ def job_id_from_bytes(entropy: bytes) -> str:
     Make a job id out of 16 bytes.
 
     Args:
-        entropy: 16 bytes. The caller draws them (the core has no randomness).
+        entropy: 16 random bytes, drawn by the caller: the core has no randomness.
 
     Raises:
         ValueError: *entropy* is not 16 bytes long.
@@ -69,10 +58,10 @@ def job_id_from_bytes(entropy: bytes) -> str:
 
 def job_id_from_token(owner: str, token: str) -> str:
     """
-    Make the job id that belongs to a caller's idempotency key.
+    Make a job id from a caller's idempotency key.
 
-    The same owner and token always name the same job, so a submit that is
-    repeated after a lost reply finds the job that the first one made.
+    The same owner and token always give the same id, so a submit that is repeated after a lost
+    reply finds the job that the first call made.
     """
     # The length keeps ("ab", "c") and ("a", "bc") apart.
     digest = hashlib.sha256(f"{len(owner)}:{owner}:{token}".encode("utf-8", "surrogatepass"))
@@ -96,17 +85,17 @@ def training_name(job_id: str, attempt: int) -> str:
 
 
 def parse_training_name(name: str) -> TrainingName | None:
-    """Read a training name back; None for a name that is not one of ours."""
+    """Read a training name back; None for a name that `training_name` does not make."""
     match = _TRAINING_NAME.fullmatch(name)
     return TrainingName(match[1], int(match[2])) if match else None
 
 
 def hash_fraction(*parts: str | int) -> float:
     """
-    Map *parts* to a number in [0, 1) that looks random and never changes.
+    Map *parts* to a number in [0, 1), evenly spread, the same at each call.
 
-    Jitter is drawn from here, so that a retry time is a function of the job
-    and its attempt and a simulation repeats to the microsecond.
+    Jitter comes from here, so that a retry time is a function of the job and its attempt and a
+    simulation repeats to the microsecond.
     """
     text = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big") / (1 << 56)
