@@ -50,15 +50,13 @@ KEPT = ROOT / ".mutation"
 
 #: The tests of the core that are fast enough: its unit tests, and lives with the shipped fakes.
 TESTS = (
-    "tests/unit/test_capacity.py",
     "tests/unit/test_classify.py",
     "tests/unit/test_codec.py",
     "tests/unit/test_invariants.py",
     "tests/unit/test_jobfile.py",
-    "tests/unit/test_messages.py",
+    "tests/test_messages.py",
     "tests/unit/test_model.py",
     "tests/unit/test_names.py",
-    "tests/unit/test_planner.py",
     "tests/unit/test_public_api.py",
     "tests/unit/test_retry.py",
     "tests/unit/test_rules_corpus.py",
@@ -66,6 +64,7 @@ TESTS = (
     "tests/unit/test_evolve.py",
     "tests/unit/test_transitions.py",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/unit").glob("test_properties_*.py")),
+    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/scheduling").glob("test_*.py")),
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/machine").glob("test_*.py")),
 )
 #: Too slow to be asked about each mutant; what they would notice, others do.
