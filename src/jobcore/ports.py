@@ -25,8 +25,8 @@ from jobcore.lifecycle.records import GroupKey, GroupTally, PoolState, ShareUsag
 
 __all__ = [
     "Added", "Clock", "Due", "Evidence", "JobQuery", "JobStore", "LaunchReply", "LaunchRequest",
-    "LaunchResult", "Message", "Notifier", "Page", "Trainer", "Training", "TrainingState",
-    "Usage", "Waiting", "order_key", "usage_of", "waiting_of",
+    "LaunchResult", "Message", "NextStep", "Notifier", "Page", "Trainer", "Training",
+    "TrainingState", "Usage", "Waiting", "order_key", "usage_of", "waiting_of",
 ]  # fmt: skip
 
 
@@ -39,7 +39,7 @@ class Evidence:
         where: ``"create"`` (the answer to a launch) or ``"describe"`` (a status read later).
         error_code: the service's error code, such as ``"ResourceLimitExceeded"``.
         status: the training's status, such as ``"Failed"``.
-        secondary_status: SageMaker's SecondaryStatus, an open set of strings.
+        secondary_status: the service's more detailed status, an open set of strings.
         text: the message or failure reason.
     """
 
@@ -50,6 +50,16 @@ class Evidence:
     text: str = ""
 
 
+class NextStep(StrEnum):
+    """The step that is left to the owner of a job; each entry point words it for its own users."""
+
+    SHOW = "show"  # the job completed: see what it did
+    READ_LOGS_AND_RETRY = "read_logs_and_retry"
+    RETRY = "retry"  # no attempt was made, or a person stopped the job: a log would not help
+    RELEASE = "release"  # find out why the job is held, then release it
+    RELEASE_GROUP = "release_group"  # the same for all jobs of the group
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """
@@ -57,10 +67,13 @@ class Message:
 
     Args:
         event_id: deterministic; the same event always has the same id.
-        subject: printable ASCII, at most 99 characters.
-        body: for people: what happened, why, and what to do next.
-        attributes: for filters: status, owner, group, class.
-        data: for machines.
+        subject: one line of printable text. An adapter shortens it where its service wants that.
+        body: for people: the status, its reason, attempts and retries; several lines of any text.
+            It does not name the next step (`jobcore.messages.WordedNotifier` adds it).
+        next_step: the step that is left to the owner.
+        attributes: for filters: status, owner, job, and where there is one, group and class.
+        data: the facts, for machines: ids, name, group, status, time, attempts, reason, failure
+            class, hold code, retries used by class, next step.
     """
 
     event_id: str
@@ -69,6 +82,7 @@ class Message:
     status: Status
     subject: str
     body: str
+    next_step: NextStep
     attributes: Mapping[str, str]
     data: Mapping[str, Json]
 
@@ -402,7 +416,7 @@ class Training:
 
 class Trainer(Protocol):
     """
-    What runs trainings: SageMaker, local processes, or the shipped fake.
+    The service that runs trainings: in a cloud, as local processes, or in memory for tests.
 
     No call ever raises for the state of a training; `Unavailable` means that
     nothing was learned. A name, once used, is never free again.

@@ -20,6 +20,7 @@ import jobcore_memory
 import jobcore_sqlite
 from aws_fixtures import connect, table_name
 from jobcore import JobStore, Trainer
+from jobcore.messages import WordedNotifier
 from jobcore.ports import LaunchRequest, Training, TrainingState
 from jobcore_aws import DynamoStore, create_table
 from jobcore_conformance import ClockContract, NotifierContract, StoreContract, TrainerContract
@@ -157,6 +158,18 @@ class TestRecordingNotifier(NotifierContract):
 
     def delivered(self, notifier: RecordingNotifier) -> Sequence[str]:
         return [message.event_id for message in notifier.messages]
+
+
+class TestWordedNotifier(NotifierContract):
+    """The core's own wrapper keeps the promises of the notifier in it."""
+
+    def make_notifier(self) -> WordedNotifier:
+        self.inner = RecordingNotifier()
+        return WordedNotifier(self.inner, lambda message: f"see {message.job_id}")
+
+    def delivered(self, notifier: WordedNotifier) -> Sequence[str]:
+        assert all("\nNext: see " in message.body for message in self.inner.messages)
+        return self.inner.event_ids
 
 
 class TestFileNotifier(NotifierContract):

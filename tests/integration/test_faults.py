@@ -187,6 +187,7 @@ def message(number: int) -> jobcore.ports.Message:
         status=jobcore.Status.COMPLETED,
         subject=f"job {number}",
         body="x" * 100,
+        next_step=jobcore.ports.NextStep.SHOW,
         attributes={},
         data={"event_id": f"id/{number}/Completed"},
     )

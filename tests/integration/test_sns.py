@@ -24,7 +24,7 @@ import jobcore
 from jobcore import Notifier, Placement, Spec, Status, Unavailable
 from jobcore.lifecycle import OutboxEntry
 from jobcore.messages import message_for
-from jobcore.ports import Message
+from jobcore.ports import Message, NextStep
 from jobcore_aws import SnsNotifier
 from jobcore_aws._sns import MESSAGE_BYTES_MAX, publish_request
 from jobcore_conformance import NotifierContract
@@ -46,6 +46,7 @@ def message(**changes: Any) -> Message:
         "status": Status.FAILED,
         "subject": "[jobcore] Failed: digits",
         "body": "Job digits is Failed.\n\nWhy: oom: CUDA out of memory\n\nNext: jobcore logs 0\n",
+        "next_step": NextStep.READ_LOGS_AND_RETRY,
         "attributes": {"status": "Failed", "owner": "ada", "job": job_id, "class": "oom"},
         "data": {"event_id": f"{job_id}/1/Failed", "job_id": job_id, "reason": "oom"},
     }
@@ -363,6 +364,27 @@ class TestSnsNotifier(NotifierContract):
 
     def delivered(self, notifier: Notifier) -> list[str]:
         return [found["event_id"] for found in self.post.arrived()]
+
+
+def stopped(name: str) -> Message:
+    spec = Spec(name=name, owner="ada", placements=(Placement("cpu"),))
+    entry = OutboxEntry(event_id="e", status=Status.STOPPED, at=NOW)
+    return message_for(jobcore.new_job("0" * 26, spec, now=NOW), entry)
+
+
+@given(st.text(min_size=1, max_size=150))
+def test_a_subject_is_what_ascii_leaves_of_the_name(name: str) -> None:
+    subject = publish_request(TOPIC, stopped(name))["Subject"]
+    line = " ".join(f"[jobcore] Stopped: {name}".split())
+    plain = "".join(c if 32 <= ord(c) <= 126 else "?" for c in line)
+    assert subject == (plain if len(plain) <= 99 else plain[:96] + "...")
+
+
+@pytest.mark.parametrize(("length", "cut"), [(80, False), (81, True)])
+def test_a_subject_has_99_characters_at_most(length: int, cut: bool) -> None:
+    subject = publish_request(TOPIC, stopped("~" * length))["Subject"]
+    assert (len(subject), subject.endswith("...")) == (99, cut)
+    assert subject.startswith("[jobcore] Stopped: ~~~")
 
 
 def test_what_a_job_says_fits_as_it_is() -> None:

@@ -11,7 +11,8 @@ import pytest
 import jobcore
 from jobcore import Status
 from jobcore.lifecycle import HoldCode
-from jobcore.ports import JobQuery, TrainingState
+from jobcore.ports import JobQuery, NextStep, TrainingState
+from jobcore_cli._wording import next_step_words
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,7 +68,8 @@ def test_the_rest_of_a_broken_sweep_is_held_and_its_owner_told_once():
     (held,) = [m for m in world.notifier.messages if m.status is Status.HELD]
     assert "failed alike" in held.body
     assert "KeyError" in held.body
-    assert "jobcore release --group sweep" in held.body
+    assert held.next_step is NextStep.RELEASE_GROUP
+    assert "jobcore release --group sweep" in next_step_words(held)
     page = world.store.find(JobQuery(statuses=frozenset({Status.HELD}), limit=1000))
     assert {job.state.code for job in page.jobs} == {HoldCode.GROUP}
     world.round(20)
@@ -156,13 +158,11 @@ def test_a_pause_that_was_cut_short_goes_on():
     """The tick has time for one page of two; the next one holds the rest, and tells nobody again."""
     world = World(jobs=60, slots=5)
     world.settings = replace(world.settings, page=10)
-    while not jobcore.scheduling.groups_to_pause(
-        world.store.pools().get(jobcore.lifecycle.ALL_POOLS)
-    ):
+    while not world.store.tallies_to_pause():
         jobcore.launch_tick(world.store, world.trainer, world.clock, world.settings)
         world.clock.advance(timedelta(minutes=1))
         jobcore.monitor_tick(world.store, world.trainer, world.clock, world.settings)
-    answers = iter([True, False, False])
+    answers = iter([True, True, False, False])  # for the group, for its first page, and no more
     hurried = replace(world.settings, go_on=lambda: next(answers))
     jobcore.launch_tick(world.store, world.trainer, world.clock, hurried)
     assert world.counts()[Status.HELD] == 10
@@ -186,30 +186,3 @@ def test_a_cause_is_the_same_whatever_numbers_and_paths_it_names():
     assert jobcore.failures.cause_of(one) != jobcore.failures.cause_of(
         failure("AlgorithmError: ValueError: 'a'")
     )
-
-
-def test_the_record_stays_small():
-    state = jobcore.lifecycle.PoolState(name=jobcore.lifecycle.ALL_POOLS)
-    failure = jobcore.Failure(
-        failure_class=jobcore.FailureClass.ALGORITHM,
-        scope=jobcore.lifecycle.Scope.JOB,
-        retryable=jobcore.lifecycle.Retryable.NO,
-        rule="x",
-        text="no",
-    )
-    for n in range(300):
-        now = NOW + timedelta(seconds=n)
-        state, _ = jobcore.scheduling.count_outcomes(state, [(f"g{n}", failure)], first=5, now=now)
-    assert len(state.groups) == 200
-    later = NOW + timedelta(days=2)
-    same, _ = jobcore.scheduling.count_outcomes(state, [("new", None)], first=5, now=later)
-    assert same is state, "nothing is written of a group that has not failed"
-    state, _ = jobcore.scheduling.count_outcomes(
-        state, [("new", failure), ("new", None)], first=5, now=later
-    )
-    assert set(state.groups) == {"new"}
-    again, judged = jobcore.scheduling.count_outcomes(
-        state, [("new", failure)], first=1, now=NOW + timedelta(days=2)
-    )
-    assert again is state
-    assert judged == ()

@@ -209,10 +209,11 @@ def test_what_a_port_is_asked_by_default():
     assert (request.tags, request.to_stop) == ({}, False)
     snapshot = Snapshot(waiting=())
     assert (snapshot.usage, snapshot.capacity, snapshot.pools) == ((), {}, {})
+    assert (snapshot.depth, snapshot.shares) == (None, {})
     waiting = Waiting("j", 0, "s", (place,), T0)
     assert (waiting.attempt, Usage("a", "s", 1).running, Plan(()).wake_at) == (1, 0, None)
-    why = Explanation(code=WaitCode.OVER, sentence="s")
-    assert (why.help, why.until) == ("", None)
+    why = Explanation(code=WaitCode.OVER)
+    assert (why.facts, why.until) == ({}, None)
 
 
 def test_what_runs_has_its_slots():

@@ -66,8 +66,11 @@ class ConsoleNotifier:
         self.stream = stream
 
     def publish(self, message: Message) -> None:
-        """Write one line."""
-        print(message.subject, file=self.stream or sys.stderr, flush=True)
+        """Write one line; letters that the stream's encoding has not are written as escapes."""
+        stream = self.stream or sys.stderr
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        subject = message.subject.encode(encoding, "backslashreplace").decode(encoding)
+        print(subject, file=stream, flush=True)
 
 
 class DesktopNotifier:

@@ -29,6 +29,7 @@ from ._render import (
     width,
 )
 from ._session import Session
+from ._wording import help_for
 
 _STATUSES = {str(status).lower(): status for status in jobcore.Status}
 _UNFINISHED = frozenset(status for status in jobcore.Status if not status.is_terminal)
@@ -242,8 +243,9 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
                 "id": job.job_id,
                 "status": str(job.status),
                 "code": str(why.code),
+                "facts": jobcore.redact.redact_args(why.facts),
                 "sentence": jobcore.redact.redact(why.sentence),
-                "help": why.help,
+                "help": help_for(why, is_aws=session.is_aws),
                 "until": why.until,
             }
             for job, why in answers
@@ -255,8 +257,8 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
         lines.append(f"  {jobcore.redact.redact(why.sentence)}")
         if why.until is not None:
             lines.append(f"  until {moment(why.until)}")
-        if why.help:
-            lines.append(f"  what would help: {why.help}")
+        if helps := help_for(why, is_aws=session.is_aws):
+            lines.append(f"  what would help: {helps}")
         for line in lines:
             for part in _wrapped(plain(line)):
                 print(part)

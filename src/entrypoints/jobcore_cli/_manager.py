@@ -24,6 +24,7 @@ from jobcore_local import DesktopNotifier, FanOut, FileNotifier, SystemClock, Wa
 
 from ._render import counts_line, plain
 from ._session import Session
+from ._wording import next_step_words
 
 _LOOK_SECONDS = 0.5  # without any hint; a hint makes it milliseconds
 _REAP_SECONDS = 60.0
@@ -96,7 +97,7 @@ class Manager:
             notifiers.insert(0, SnsNotifier(session.aws.topic_arn))
         if session.config.get("desktop"):
             notifiers.append(DesktopNotifier())
-        self._notifier = FanOut(notifiers)
+        self._notifier = jobcore.messages.WordedNotifier(FanOut(notifiers), next_step_words)
         self._clock = SystemClock()
         lease = session.config.get("launch_lease")
         self._settings = jobcore.Settings(

@@ -83,10 +83,13 @@ class Wiring:
 
     @cached_property
     def notifier(self) -> Notifier:
-        """What tells people."""
+        """The topic; each message says what its reader can do next."""
+        from jobcore.messages import WordedNotifier
         from jobcore_aws import SnsNotifier
 
-        return SnsNotifier(self.settings.topic_arn)
+        from ._wording import next_step_words
+
+        return WordedNotifier(SnsNotifier(self.settings.topic_arn), next_step_words)
 
     @cached_property
     def limits(self) -> Limits:

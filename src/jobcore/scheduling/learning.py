@@ -1,9 +1,13 @@
-"""How a pool's state follows from launch results and observations (`jobcore.scheduling.pools` has the model)."""
+"""
+How a pool's state follows from launch results and observations.
+
+`jobcore.scheduling.pools` describes the model: level, bets, canaries.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -23,26 +27,26 @@ __all__ = [
 
 
 class FactKind(StrEnum):
-    """What a training taught about its pool."""
+    """The kinds of facts about a pool that launches and observations give."""
 
-    ACCEPTED = "accepted"  # the trainer took the launch
-    STARTED = "started"  # it has got its instances and runs
-    PENDING = "pending"  # it was looked at, and does not run yet
-    ENDED = "ended"  # it is over, and its instances are free
+    ACCEPTED = "accepted"  # the trainer accepted the launch
+    STARTED = "started"  # the training has its instances and runs
+    PENDING = "pending"  # the training was described, and does not run yet
+    ENDED = "ended"  # the training is over, and its instances are free
     REFUSED = "refused"  # the launch was refused, for capacity, quota or rate
-    LOST = "lost"  # given up for want of capacity, or interrupted
+    LOST = "lost"  # the training failed for want of capacity, or was interrupted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFact:
     """
-    One thing that a training taught about its pool.
+    A fact about a pool, from the launch or the observation of one training.
 
     Args:
-        count: its slots.
-        launched_at: when its launch was begun; older news than the last refusal is no news.
-        bet: for ACCEPTED, whether the launch went beyond the level.
-        over: for STARTED, whether it is over as well: it ran between two looks.
+        count: the slots of the training.
+        launched_at: when the launch began; launches from before the last refusal tell nothing new.
+        bet: for ACCEPTED, whether the launch was speculative.
+        over: for STARTED, whether it has ended as well: it ran between two observations.
         failure: for REFUSED and LOST.
         quota: the limit that the failure states, if it states one.
     """
@@ -58,12 +62,18 @@ class PoolFact:
     quota: Quota | None = None
 
 
-# A minute more, so that whoever looks each minute has seen what is late.
+#: `LATE` plus one monitor interval (60 s), so that the monitor has seen every late launch.
 _CERTAIN = LATE + timedelta(minutes=1)
+#: After each refused round the trust in the level before the shortage is multiplied by this.
 _FADE = 0.7
-_TREBLE = 2  # a started bet adds twice itself to the next
-_BET_MIN = 16  # a bet may be as large as this, and beyond that as large as what runs
-_ROUND = 4  # back-offs: the shortest time from one round of bets to the next
+#: A bet that starts adds this many times itself to the next bets.
+_GROWTH_FACTOR = 2
+#: Bets may be this large, and larger only up to the slots that run.
+_BET_MAX_AT_LEAST = 16
+#: The shortest time from one round of bets to the next, in back-offs.
+_ROUND = 4
+#: A level that falls to less than this part of itself is the beginning of a shortage.
+_SHRUNK_BELOW = 0.9
 
 
 def learn_pool(
@@ -76,19 +86,19 @@ def learn_pool(
     limits: Limits,
 ) -> PoolState:
     """
-    Learn from what trainings of one pool have shown in one pass.
+    Learn about one pool from the facts of one tick.
 
     Args:
-        in_flight, running: slots that our active jobs hold after the pass, and those that run.
+        in_flight, running: slots that our active jobs hold after the tick, and those that run.
 
     Returns:
         The new state, which is *state* itself if nothing was learned.
     """
-    learned = _Learning(state, in_flight, running, now)
-    learned.accept(facts)
-    learned.rise(facts)
-    learned.refuse(facts, limits)
-    return learned.result()
+    learning = _Learning(state, in_flight, running, now)
+    learning.count_accepted(facts)
+    learning.raise_level(facts)
+    learning.count_refused(facts, limits)
+    return learning.result()
 
 
 def _was_running(fact: PoolFact) -> bool:
@@ -96,7 +106,7 @@ def _was_running(fact: PoolFact) -> bool:
 
 
 class _Learning:
-    """One pool while it learns from one pass."""
+    """The new values of a pool's state, while the facts of one tick are gone through."""
 
     def __init__(self, state: PoolState, in_flight: int, running: int, now: datetime) -> None:
         self.state = state
@@ -108,14 +118,14 @@ class _Learning:
         self.bets = state.bets
         self.overdue = state.overdue
         self.waiting = max(0, in_flight - running)
-        self.fade = float(state.fade)  # a store may give a whole number back as an int
+        self.fade = float(state.fade)  # a store may return a whole number as an int
         self.refusals = state.refusals
 
-    def accept(self, facts: Sequence[PoolFact]) -> None:
+    def count_accepted(self, facts: Sequence[PoolFact]) -> None:
         accepted = [f for f in facts if f.kind is FactKind.ACCEPTED]
         limit = self.state.limit
         if accepted and limit is not None and self.in_flight > limit:
-            self.new |= {"limit": None, "limit_at": None, "external": 0}  # it was raised
+            self.new |= {"limit": None, "limit_at": None, "external": 0}  # the quota was raised
         held = self.in_flight - min(self.overdue, self.waiting)
         if accepted and held > self.state.peak:
             self.new |= {"peak": held, "peak_at": self.now}
@@ -124,13 +134,13 @@ class _Learning:
             self.bets += made
             self.new |= {"bet_at": self.now, "rounds": self.state.rounds + 1}
 
-    def rise(self, facts: Sequence[PoolFact]) -> None:
-        """A start certifies the level; one that is news ends the shortage."""
+    def raise_level(self, facts: Sequence[PoolFact]) -> None:
+        """Raise the level to the slots seen to run; a start of a launch after the refusal ends the shortage."""
         started = [f for f in facts if f.kind is FactKind.STARTED]
         over = sum(f.count for f in started if f.over)
         late = [f for f in started if self._is_late(f)]
         self.overdue -= min(self.overdue, sum(f.count for f in late))
-        risen = max(0, max(self.running + over, self._proved()) - self.level)
+        risen = max(0, max(self.running + over, self._proven_peak()) - self.level)
         self.level += risen
         self.bets -= min(self.bets, risen)
         held = started or any(f.kind is FactKind.ENDED for f in facts)
@@ -143,38 +153,40 @@ class _Learning:
         self.refusals = 0
         self.new |= {"shrunk": False, "closed_until": None, "because": ""}
         if risen:
-            growth = self.state.growth
-            trebled = (BET_FIRST if growth is None else growth) + _TREBLE * risen
-            self.new["growth"] = min(trebled, max(_BET_MIN, self.level))
+            growth = BET_FIRST if self.state.growth is None else self.state.growth
+            bets_max = max(_BET_MAX_AT_LEAST, self.level)
+            self.new["growth"] = min(growth + _GROWTH_FACTOR * risen, bets_max)
         if self.state.before:
             self.fade = 1.0
 
-    def _proved(self) -> int:
-        """Give the slots that have all had their instances at once, as time has shown; 0: none."""
+    def _proven_peak(self) -> int:
+        """Return the slots that had instances at once, since no launch among them was late; 0 if unknown."""
         at, refused_at = self.state.peak_at, self.state.refused_at
         if at is None or self.now - at <= _CERTAIN or (refused_at is not None and refused_at > at):
             return 0
         return self.state.peak
 
-    def refuse(self, facts: Sequence[PoolFact], limits: Limits) -> None:
+    def count_refused(self, facts: Sequence[PoolFact], limits: Limits) -> None:
+        """Reduce level and bets after refusals, losses and late launches; remember a quota."""
         bad = [f for f in facts if f.kind in (FactKind.REFUSED, FactKind.LOST)]
         for fact in bad:
-            self._quota(fact)
+            self._note_quota(fact)
         short = [f for f in bad if self._is_shortage(f)]
         lost = [f for f in short if f.kind is FactKind.LOST]
-        gone = sum(f.count for f in lost if not _was_running(f))
-        out = self.bets
-        self.overdue -= min(self.overdue, gone)
-        self.bets -= min(self.bets, gone)
+        never_ran = sum(f.count for f in lost if not _was_running(f))
+        bets_before = self.bets
+        self.overdue -= min(self.overdue, never_ran)
+        self.bets -= min(self.bets, never_ran)
         late = [f for f in facts if f.kind is FactKind.PENDING and self._is_late(f)]
-        waits = max(self.overdue, sum(f.count for f in late))
-        self.overdue = min(waits, self.waiting)
+        overdue = max(self.overdue, sum(f.count for f in late))
+        self.overdue = min(overdue, self.waiting)
         if late and (peak := self.new.get("peak", self.state.peak)):
             self.new["peak"] = min(peak, self.in_flight - self.overdue)
         if any(self._is_news(f) for f in (*late, *short)):
-            # Where only bets are missing, what starts up still has its instances; else nothing is sure.
-            all_bets = sum(f.count for f in lost) + self.overdue <= out
-            self._shrink(self.in_flight - self.overdue if all_bets else self.running)
+            # If only speculative launches failed, launches in flight keep their instances.
+            # Otherwise assume only running ones do.
+            only_bets = sum(f.count for f in lost) + self.overdue <= bets_before
+            self._lower_level(self.in_flight - self.overdue if only_bets else self.running)
         if short and self._is_round():
             self._back_off(short[-1], limits)
 
@@ -193,7 +205,7 @@ class _Learning:
             return fact.quota is None
         return failure.failure_class in (FailureClass.CAPACITY, FailureClass.SPOT_INTERRUPTED)
 
-    def _quota(self, fact: PoolFact) -> None:
+    def _note_quota(self, fact: PoolFact) -> None:
         if fact.quota is None or fact.failure is None:
             return
         self.new |= {
@@ -203,10 +215,10 @@ class _Learning:
             "because": fact.failure.headline,
         }
 
-    def _shrink(self, held: int) -> None:
-        """Give up what is not *held*; remember how much it was."""
-        if not (self.new.get("shrunk", self.state.shrunk)):
-            if held < 0.9 * self.level:
+    def _lower_level(self, held: int) -> None:
+        """Lower the level to the slots *held*, and remember the level before the shortage."""
+        if not self.new.get("shrunk", self.state.shrunk):
+            if held < _SHRUNK_BELOW * self.level:
                 self.fade = 1.0
                 self.new |= {"shrunk": True, "before": self.level}
             elif self.running:
@@ -216,19 +228,20 @@ class _Learning:
         self.new |= {"growth": 0, "refused_at": self.now, "peak": 0, "peak_at": None}
 
     def _is_round(self) -> bool:
-        """True once for each round of bets (and where there was none yet)."""
+        """Tell whether the pool was open, so that these refusals answer a new round of bets."""
         return self.state.closed_until is None or self.now >= self.state.closed_until
 
     def _back_off(self, fact: PoolFact, limits: Limits) -> None:
         state = self.state
         gap = limits.pool_backoff * (0.5 + hash_fraction(state.name, state.version, "gap"))
+        # It doubles with each refused round. 20: a timedelta would overflow beyond.
         between = limits.pool_backoff * (_ROUND << min(self.refusals, 20))
         between = min(between, limits.pool_backoff_max)
         between *= 0.8 + 0.4 * hash_fraction(state.name, state.version)
         closed = self.now + gap
         if state.bet_at is not None:
             closed = max(closed, state.bet_at + between)
-        assert fact.failure is not None
+        assert fact.failure is not None  # `_is_shortage` is false without one
         self.fade *= _FADE
         self.refusals += 1
         self.new |= {
@@ -238,6 +251,7 @@ class _Learning:
         }
 
     def result(self) -> PoolState:
+        """Return the new state, or the old one if no value changed."""
         self.new |= {
             "level": self.level,
             "fade": self.fade,
@@ -248,5 +262,4 @@ class _Learning:
         state = self.state
         if all(getattr(state, name) == value for name, value in self.new.items()):
             return state
-        values = {name: getattr(state, name) for name in PoolState.__slots__} | self.new
-        return PoolState(**values)
+        return replace(state, **self.new)

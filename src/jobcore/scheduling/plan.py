@@ -1,16 +1,18 @@
 """
 Which waiting jobs to launch where.
 
-Capacity belongs to the pool, not to the job: a refused launch is evidence about its pool
+Capacity is a fact about a pool, not about a job: a refused launch is evidence about its pool
 (`jobcore.scheduling.learn_pool`); it does not send one job away. Jobs that ask for the same thing
 form a *lane*. If the head of a lane fits nowhere, no job of the lane does, so a plan costs the
 number of lanes plus the number of launches, not the number of waiting jobs.
+
+`Walk` makes the decisions. `plan` and `explain` both take them from there.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
@@ -21,20 +23,22 @@ from jobcore.ports import Waiting, order_key
 
 from .learning import PoolFact, learn_pool
 from .limits import Limits
-from .room import Capacity, Obstacle, Snapshot
+from .room import Capacity, Choice, Obstacle, Snapshot
 
 __all__ = [
     "DEFAULT_SCHEDULER",
+    "Decision",
     "Launch",
     "Plan",
     "Scheduler",
+    "Walk",
     "plan",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One decision of a plan; a *bet* goes beyond what the pool has been seen to give."""
+    """One launch of a plan; a *bet* is speculative: it goes beyond what the pool has been seen to give."""
 
     job_id: str
     attempt: int
@@ -44,48 +48,98 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to launch, in order, and when to plan again for time alone."""
+    """The launches, in order, and the time at which time alone makes another plan possible."""
 
     launches: tuple[Launch, ...]
     wake_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The head of a lane, and its placement or its obstacle; an obstacle is that of the whole lane."""
+
+    job: Waiting
+    outcome: Choice | Obstacle
+
+
 _Rank: TypeAlias = tuple[int, float, int, int, datetime, str]
 
 
-def _rank(job: Waiting, room: Capacity, highest: int) -> _Rank:
+class Walk:
     """
-    Sort by this: priority, then the share's load, then age in whole `Limits.aging`, size, age, id.
+    The decisions about the waiting jobs, in launch order and without `Limits.launches_max`.
 
-    Age raises the priority of a job that others have overtaken, but only up to *highest*, the
-    highest priority that waits. Among equals in priority the load of the shares decides before age,
-    or a share with an old backlog would shut out every other share.
+    The order is priority (which age raises up to the highest that waits), then the share with the
+    least usage for its weight, then within a share age in whole `Limits.aging`, then the smaller
+    jobs (they fit sooner, and delay the larger ones less than the other way round), then age.
+
+    A job that fits nowhere blocks no other job; but where a job that has waited for `Limits.aging`
+    does not fit into a pool of known size, the slots that become free there are reserved for it.
     """
-    aging = room.limits.aging
-    aged = 0 if aging is None else max(0, (room.now - job.submitted_at) // aging)
-    priority = min(job.priority + aged, max(job.priority, highest))
-    size = min(placement.count for placement in job.placements)
-    return (-priority, room.load(job.share), -aged, size, job.submitted_at, job.job_id)
+
+    def __init__(self, snapshot: Snapshot, limits: Limits, now: datetime) -> None:
+        self._room = Capacity(snapshot, limits, now)
+        self._limits = limits
+        self._now = now
+        self._highest = max((job.priority for job in snapshot.waiting), default=0)
+        self._lanes = _lanes(snapshot.waiting)
+
+    def rank(self, job: Waiting) -> _Rank:
+        """
+        Return the sort key of the launch order, with the loads of the shares as they are now.
+
+        It is priority, share load, age in whole `Limits.aging` (older first), size, age, id. Age
+        raises the priority of a job up to the highest that waits, and no further: among equals in
+        priority the loads of the shares come before age, or a share with an old backlog would
+        shut out every other share.
+        """
+        aging = self._limits.aging
+        aged = 0 if aging is None else max(0, (self._now - job.submitted_at) // aging)
+        priority = min(job.priority + aged, max(job.priority, self._highest))
+        size = min(placement.count for placement in job.placements)
+        return (-priority, self._room.load(job.share), -aged, size, job.submitted_at, job.job_id)
+
+    def decisions(self) -> Iterator[Decision]:
+        """
+        Decide about the head of the lane that comes first, count its slots as used, and go on.
+
+        To be called once: it empties the lanes.
+        """
+        # One heap entry per lane, with the rank of the lane's head: the last of its list.
+        heads = [(self.rank(lane[-1]), lane) for lane in self._lanes]
+        heapq.heapify(heads)
+        while heads:
+            rank, lane = heads[0]
+            job = lane[-1]
+            current = self.rank(job)
+            if current > rank:  # the share's load grew when another lane of it was launched
+                heapq.heapreplace(heads, (current, lane))
+                continue
+            outcome = self._room.choose(job)
+            yield Decision(job, outcome)  # `rank` still has the loads from before this launch
+            if isinstance(outcome, Choice):
+                self._room.allocate(outcome, job.share)
+                lane.pop()
+            else:
+                if self._has_aged(job):
+                    self._room.reserve_for(job)
+                lane.clear()  # no other job of the lane fits either
+            if lane:
+                heapq.heapreplace(heads, (self.rank(lane[-1]), lane))
+            else:
+                heapq.heappop(heads)
+
+    def _has_aged(self, job: Waiting) -> bool:
+        aging = self._limits.aging
+        return aging is not None and self._now - job.submitted_at >= aging
 
 
-def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
-    """
-    Decide what to launch, within the limits; what fits nowhere blocks nobody.
-
-    The order is priority (which age raises up to the highest that waits), then the share that
-    uses least of what it is entitled to, then within a share age in whole `Limits.aging`, then the
-    smaller jobs (they fit sooner, and delay the larger ones less than the other way round), then age. Work-conserving: no job is left waiting
-    that could start, up to *launches_max*; but where a job that has waited for *aging* does not fit in
-    a pool of known size, what becomes free there is kept for it.
-    """
-    room = Capacity(snapshot, limits, now)
-    launches: list[Launch] = []
-    wakes: list[datetime] = []
-    # One heap entry per lane, ranked as the lane's oldest job.
+def _lanes(waiting: Sequence[Waiting]) -> list[list[Waiting]]:
+    """Group jobs by lane; each lane in reverse launch order, so that its head is popped from the end."""
     lanes: dict[tuple[str, int, tuple[Placement, ...]], list[Waiting]] = {}
     lane: list[Waiting] = []
-    for job in snapshot.waiting:
-        # A store may well hand out the very same placements again: then there is nothing to hash.
+    for job in waiting:
+        # Stores list a lane in one piece, with one tuple of placements: then nothing is hashed.
         last = lane[-1] if lane else None
         if (
             last is None
@@ -95,39 +149,33 @@ def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
         ):
             lane = lanes.setdefault(job.lane, [])
         lane.append(job)
-    highest = max((job.priority for job in snapshot.waiting), default=0)
-    heads: list[tuple[_Rank, list[Waiting]]] = []
     for members in lanes.values():
         members.sort(key=order_key, reverse=True)
-        heads.append((_rank(members[-1], room, highest), members))
-    heapq.heapify(heads)
-    while heads and len(launches) < limits.launches_max:
-        rank, members = heads[0]
-        job = members[-1]
-        current = _rank(job, room, highest)
-        if current > rank:  # a lane of the same share was served meanwhile
-            heapq.heapreplace(heads, (current, members))
-            continue
-        choice = room.choose(job)
-        if isinstance(choice, Obstacle):
-            if choice.until is not None:
-                wakes.append(choice.until)
-            if limits.aging is not None and now - job.submitted_at >= limits.aging:
-                room.keep(job)
-            heapq.heappop(heads)
-            continue
-        members.pop()
-        room.take(choice, job.share)
-        launches.append(Launch(job.job_id, job.attempt, choice.placement, choice.bet))
-        if members:
-            heapq.heapreplace(heads, (_rank(members[-1], room, highest), members))
-        else:
-            heapq.heappop(heads)
+    return list(lanes.values())
+
+
+def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
+    """
+    Decide which waiting jobs to launch, within the limits (`Walk` has the order).
+
+    Work-conserving: no job is left waiting that could start, up to `Limits.launches_max` and but
+    for reservations.
+    """
+    launches: list[Launch] = []
+    wakes: list[datetime] = []
+    for decision in Walk(snapshot, limits, now).decisions():
+        if len(launches) >= limits.launches_max:
+            break
+        job, outcome = decision.job, decision.outcome
+        if isinstance(outcome, Choice):
+            launches.append(Launch(job.job_id, job.attempt, outcome.placement, outcome.bet))
+        elif outcome.until is not None:
+            wakes.append(outcome.until)
     return Plan(tuple(launches), min(wakes, default=None))
 
 
 class Scheduler(Protocol):
-    """What decides and learns for the ticks; `jobcore.DEFAULT_SCHEDULER` is the core's own."""
+    """The planning and learning of the ticks; `jobcore.scheduling.DEFAULT_SCHEDULER` is the core's own."""
 
     def plan(self, snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
         """Decide what to launch (see `jobcore.plan`)."""
@@ -143,12 +191,12 @@ class Scheduler(Protocol):
         now: datetime,
         limits: Limits,
     ) -> PoolState:
-        """Learn from what trainings of one pool have shown in one pass (see `jobcore.pool_step`)."""
+        """Learn about one pool from one tick's facts (see `jobcore.scheduling.learn_pool`)."""
         ...
 
 
 class _CoreScheduler:
-    """The core's own decisions; nothing is kept but what the store keeps."""
+    """The core's own functions; it keeps no state beside the store's."""
 
     plan = staticmethod(plan)
     learn = staticmethod(learn_pool)

@@ -1,22 +1,27 @@
-"""What a pool of unknown size has taught, and how far it may be asked now.
+"""
+How far a pool may be asked now, from what has been learned about it.
 
-Nobody tells how many instances a cloud has left; the only probe is a launch, and its
-answer comes minutes later. So a pool remembers a *level* (what has been seen to run),
-the level *before* the last shortage, and makes small *bets* above it:
+No service tells how many instances it has left. A launch is the only test, and its answer comes
+minutes later. So a pool's state (`jobcore.lifecycle.PoolState`) remembers a *level* (the slots seen
+to run), the level *before* the last shortage, and allows small *bets* (speculative launches) above it:
 
-- A launch within the level uses a slot that we held and that became free: it goes out at once.
-- A launch above it is a bet. A bet that starts raises the level and trebles the next bet, which is
-  never larger than what runs (or sixteen): at worst the last round asks for twice what there is.
-- A refusal takes the bets down to a few canaries, which go out in rounds of one to five minutes
-  however many jobs wait, and the level to what is in flight and not overdue; where more is missing
-  than was bet, to what runs (never below).
-- A batch of refusals counts once: launches sent before the last one carry no newer news. If it comes
-  over several passes, the level may stay too high until a later launch is refused as well.
-- A quota sentence tells limit and use in so many words: no guessing, no back-off.
+- A launch within the level reuses a slot that a job of ours gave back. It is allowed at once.
+- A launch above the level is a bet. A bet that starts raises the level and adds twice itself to the
+  next bet, which is at most as large as the number that runs (or 16). So the last round of bets asks
+  for at most twice the slots that exist.
+- A refusal reduces the bets to a few canaries, in rounds of one to five minutes, however many jobs
+  wait. It reduces the level to the slots in flight that are not overdue; if more slots are missing
+  than were bet, to those that run (never below).
+- A batch of refusals counts once: launches sent before the last refusal tell nothing new. If the
+  refusals of a batch come over several passes, the level may stay too high until a later launch is
+  refused as well.
+- A quota sentence states limit and use in numbers: then nothing is guessed, and there is no back-off.
 
-The shape follows from the hazard of recovery, measured on public spot traces: it falls
-slowly with the age of a drought (0.2 in the next ten minutes at first, 0.05 after hours),
-so listening at the old level pays at first, and sparse probing for as long as it lasts.
+The shape follows from the hazard of recovery, measured on public spot traces. It falls slowly with
+the age of a shortage: 0.2 in the next ten minutes at first, 0.05 after hours. So probing at the old
+level pays at first, and sparse probing pays for as long as the shortage lasts.
+
+`jobcore.scheduling.learning` has the rules by which a state follows from answers.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ from datetime import datetime, timedelta
 from jobcore.lifecycle.records import PoolState
 
 __all__ = [
+    "BET_FIRST",
     "EXTERNAL_BELIEVED",
     "LATE",
     "LIMIT_BELIEVED",
@@ -36,33 +42,37 @@ __all__ = [
     "quota_room",
 ]
 
-# What another customer of the same quota uses changes; a sticky estimate lost 46 % of a pool.
+#: The use by other customers of a quota is believed for this long. It changes without notice; an
+#: estimate that was kept for ever lost 46 % of a pool in simulations.
 EXTERNAL_BELIEVED = timedelta(minutes=2)
-# Limits get raised: after this long without room, one launch may ask again.
+#: A quota limit is believed for this long; then one launch finds out whether it was raised.
 LIMIT_BELIEVED = timedelta(minutes=15)
-# A level that nothing has confirmed for so long is a memory; up spells last 25-33 min at the median.
-_LEVEL_BELIEVED = timedelta(minutes=10)
-_MEMORY_HALF_LIFE = timedelta(minutes=30)
-#: A launch that does not run after this long counts as refused, to learn from before the error comes.
+#: A launch that does not run after this long counts as refused, before its error comes.
 LATE = timedelta(minutes=5)
-# A provider gives up, or gives, within minutes. What is asked for longer may be a job that no
-# provider ever answers for, and others must not wait for it.
-_UNANSWERED = timedelta(hours=1)
+#: Bets above the level before the first answer of a pool.
 BET_FIRST = 32
+
+#: A level that nothing has confirmed for this long decays; the median of up spells in public traces
+#: is 25 to 33 minutes.
+_LEVEL_BELIEVED = timedelta(minutes=10)
+_LEVEL_HALF_LIFE = timedelta(minutes=30)
+#: Services grant or fail a launch within minutes. One without an answer for this long may never get
+#: one, and must not keep other jobs from the pool.
+_UNANSWERED = timedelta(hours=1)
 _CANARIES_MAX = 32
-_OVERSIZE_EVERY = 4
+_OVERSIZE_EVERY = 4  # rounds of bets
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """
-    How far a pool may be asked now; None is without end.
+    How many more slots of a pool may be requested now; None is without bound.
 
     Args:
-        reuse: slots that were ours and are free.
-        bets: slots beyond that.
-        oversize: a job larger than *bets* may be the bet, so that large jobs do not wait for ever.
-        until: when time alone may allow more.
+        reuse: slots that jobs of ours gave back.
+        bets: slots beyond those, for speculative launches.
+        oversize: one job larger than *bets* may be launched as a bet, so that large jobs do not starve.
+        until: the time at which time alone may allow more.
     """
 
     reuse: int | None
@@ -84,12 +94,12 @@ def allowance(
     now: datetime,
 ) -> Allowance:
     """
-    Say how many more slots of a pool may be asked for.
+    Return how many more slots of a pool may be requested.
 
     Args:
-        size: the pool's size, where the trainer tells it; then nothing is guessed until it refuses.
-        in_flight, running: slots of ours, launched and of these running.
-        waiting: jobs that would go there.
+        size: the pool's size if the trainer knows it; then nothing is guessed before a refusal.
+        in_flight, running: slots of our launches, and of those the ones that run.
+        waiting: the number of jobs that name the pool.
     """
     if size is not None and (state is None or state.refused_at is None):
         if state is not None and state.closed_until is not None and now < state.closed_until:
@@ -108,38 +118,38 @@ def allowance(
     unanswered = in_flight > running and _is_unanswered(state, now)
     if more == 0 and unanswered:
         more = _canaries(waiting)
-    # Or large jobs would wait for bets that only small ones can make.
+    # Without this a job larger than the bets never fits into them, and starves.
     turn = state.rounds % _OVERSIZE_EVERY == 0 or in_flight <= running or unanswered
     return Allowance(reuse, more, oversize=more > 0 and turn)
 
 
 def _is_unanswered(state: PoolState, now: datetime) -> bool:
-    """Say whether what is asked for has had no answer for so long that it stands in nobody's way."""
+    """Tell whether the launches in flight have had no answer for so long that other jobs may go ahead."""
     times = [at for at in (state.bet_at, state.refused_at, state.level_at) if at is not None]
     return bool(times) and now - max(times) > _UNANSWERED
 
 
 def _level_of(state: PoolState, in_flight: int, running: int, now: datetime) -> tuple[int, float]:
-    """Give the level that may be reused at once, and the one that is worth listening at."""
+    """Return the level whose slots may be reused at once, and the level that is worth probing for."""
     memory = state.fade * state.before
     level = max(state.level, running)
     if level > in_flight and state.level_at is not None:
         age = now - state.level_at - _LEVEL_BELIEVED
         if age > timedelta(0):
-            return in_flight, max(memory, level * 0.5 ** (age / _MEMORY_HALF_LIFE))
+            return in_flight, max(memory, level * 0.5 ** (age / _LEVEL_HALF_LIFE))
     return level, memory
 
 
 def _canaries(waiting: int) -> int:
-    """How many launches probe for *waiting* jobs: the best rate grows with the root of the gain."""
+    """Return how many bets probe a shortage: the best rate grows with the root of the jobs that gain."""
     return min(max(round(math.sqrt(waiting) / 8), 1), _CANARIES_MAX)
 
 
 def quota_room(state: PoolState | None, used: int, now: datetime) -> int | None:
     """
-    Say how many more slots the quota allows, as far as is known; None: no bound is known.
+    Return how many more slots the quota allows; None if no quota is known.
 
-    A limit may have been raised: after `LIMIT_BELIEVED` one launch beyond it may ask again.
+    After `LIMIT_BELIEVED` the planner lets one launch exceed it, since limits get raised.
     """
     if state is None or state.limit is None or state.limit_at is None:
         return None

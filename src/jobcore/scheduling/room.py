@@ -1,4 +1,4 @@
-"""The capacity left while a plan is made: which placement a job can take now, and the obstacle if none."""
+"""The capacity left while a plan is made: the placement that a job can have now, or its obstacle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from jobcore.lifecycle.model import Placement
+from jobcore.lifecycle.model import Json, Placement
 from jobcore.lifecycle.records import PoolState, ShareUsage
 from jobcore.ports import Usage, Waiting
 
@@ -28,17 +28,20 @@ __all__ = [
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """
-    What a plan is made of.
+    The facts that a plan is made of.
 
     Args:
-        waiting: the heads of the lanes (see `JobStore.waiting`), in any order.
+        waiting: the first jobs of every lane (see `JobStore.waiting`), in any order.
+        depth: a lane may have more jobs than *waiting* has of it if it has this many there;
+            None: *waiting* has all.
         usage: slots in use.
-        capacity: the trainer's pools and their sizes; None where unknown.
-        pools: what has been learned about them.
-        shares: what shares were charged lately; empty where there is only one share.
+        capacity: the trainer's pools and their sizes in slots; None where the size is unknown.
+        pools: the learned state of pools.
+        shares: the recent usage of shares; empty where there is only one share.
     """
 
     waiting: Sequence[Waiting]
+    depth: int | None = None
     usage: Sequence[Usage] = ()
     capacity: Mapping[str, int | None] = field(default_factory=dict)
     pools: Mapping[str, PoolState] = field(default_factory=dict)
@@ -46,10 +49,10 @@ class Snapshot:
 
 
 class WaitCode(StrEnum):
-    """Why a job is not running, for programs."""
+    """Why a job is where it is, for programs; `jobcore.scheduling.Explanation` lists the facts of each."""
 
     NEXT = "Next"  # the next plan launches it
-    BEHIND = "Behind"  # others go first
+    BEHIND = "Behind"  # it would fit, but jobs before it in the launch order get the slots
     BACKING_OFF = "BackingOff"  # its own not-before time
     POOL_FULL = "PoolFull"
     POOL_CLOSED = "PoolClosed"  # after a refusal
@@ -68,190 +71,104 @@ class WaitCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
+    """Why a job cannot be launched now, and the time at which time alone removes it, if that is known."""
+
     code: WaitCode
-    sentence: str
-    help: str
+    facts: Mapping[str, Json]
     until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Where a job can be launched now; a *bet* goes beyond what the pool has been seen to give."""
+    """A placement that can be launched now; a *bet* is a speculative launch."""
 
     placement: Placement
     bet: bool
 
 
 class Capacity:
-    """The room left while a plan is made."""
+    """
+    Slots in use and requested, by pool and share, while a plan is made.
+
+    Args:
+        snapshot: the state before the first launch of the plan.
+    """
 
     def __init__(self, snapshot: Snapshot, limits: Limits, now: datetime) -> None:
         self.snapshot = snapshot
         self.limits = limits
         self.now = now
-        self.pool_used: dict[str, int] = {}
-        self.pool_running: dict[str, int] = {}
-        self.share_used: dict[str, int] = {}
-        self.allowed: dict[str, Allowance] = {}
-        self.asked: Counter[str] = Counter()  # slots, by pool, since the plan began
-        self.kept: dict[str, int] = {}  # slots, by pool, that are kept for a job that has aged
+        self._pool_used: dict[str, int] = {}
+        self._pool_running: dict[str, int] = {}
+        self._share_used: dict[str, int] = {}
+        self._allowances: dict[str, Allowance] = {}
+        self._requested: Counter[str] = Counter()  # slots by pool, by launches of this plan
+        self._reserved: dict[str, int] = {}  # slots by pool, for one aged job that does not fit yet
         for usage in snapshot.usage:
-            self._use(usage.pool, usage.share, usage.slots)
-            self.pool_running[usage.pool] = self.pool_running.get(usage.pool, 0) + usage.running
-        self.charged = {
+            self._add_usage(usage.pool, usage.share, usage.slots)
+            running = self._pool_running.get(usage.pool, 0) + usage.running
+            self._pool_running[usage.pool] = running
+        self._recent_usage = {
             share: current_usage(usage, now) for share, usage in snapshot.shares.items()
         }
-        alike = Counter(id(job.placements) for job in snapshot.waiting)
-        self.waiting: Counter[str] = Counter()
-        for job in snapshot.waiting:
-            for placement in job.placements if (times := alike.pop(id(job.placements), 0)) else ():
-                self.waiting[placement.pool] += times
+        self._waiting = _waiting_by_pool(snapshot.waiting)
 
-    def _use(self, pool: str, share: str, slots: int) -> None:
-        self.pool_used[pool] = self.pool_used.get(pool, 0) + slots
-        self.share_used[share] = self.share_used.get(share, 0) + slots
+    def _add_usage(self, pool: str, share: str, slots: int) -> None:
+        self._pool_used[pool] = self._pool_used.get(pool, 0) + slots
+        self._share_used[share] = self._share_used.get(share, 0) + slots
 
     def load(self, share: str) -> float:
-        """Give what *share* uses of all pools, and was given lately, against what it is entitled to."""
-        had = self.share_used.get(share, 0) + self.charged.get(share, 0.0)
-        return had / self.limits.share_weights.get(share, 1.0)
+        """Return the usage of *share*, now and lately, divided by its weight."""
+        usage = self._share_used.get(share, 0) + self._recent_usage.get(share, 0.0)
+        return usage / self.limits.share_weights.get(share, 1.0)
 
-    def take(self, choice: Choice, share: str) -> None:
-        """Launch there."""
+    def allocate(self, choice: Choice, share: str) -> None:
+        """Count the slots of *choice* as used."""
         pool, count = choice.placement.pool, choice.placement.count
-        may = self.allowance(pool)  # of the usage before this launch
-        self._use(pool, share, count)
-        self.asked[pool] += count
-        if may.reuse is None or may.bets is None:
+        allowed = self._allowance(pool)  # from the usage before this launch
+        self._add_usage(pool, share, count)
+        self._requested[pool] += count
+        if allowed.reuse is None or allowed.bets is None:
             return
-        beyond = max(0, count - may.reuse)
-        self.allowed[pool] = Allowance(
-            max(0, may.reuse - count), max(0, may.bets - beyond), until=may.until
+        beyond = max(0, count - allowed.reuse)
+        self._allowances[pool] = Allowance(
+            max(0, allowed.reuse - count), max(0, allowed.bets - beyond), until=allowed.until
         )
 
-    def keep(self, job: Waiting) -> None:
-        """Keep what becomes free in the first full pool that is large enough for *job*; one job a pool."""
+    def reserve_for(self, job: Waiting) -> None:
+        """
+        Reserve slots for *job* in the first full pool that is large enough for it.
+
+        A pool has one reservation at most: a second job would keep slots idle that it cannot get
+        before the first one has its own.
+        """
         for placement in job.placements:
             pool, count = placement.pool, placement.count
             known = (self.snapshot.capacity.get(pool), self.limits.pools.get(pool))
             size = min((bound for bound in known if bound is not None), default=0)
-            full = count <= size < self.pool_used.get(pool, 0) + self.kept.get(pool, 0) + count
-            if full and self.share_obstacle(job.share, count) is None:
-                self.kept.setdefault(pool, count)
+            is_full = count <= size < self._pool_used.get(pool, 0) + self._reserved_in(pool) + count
+            if is_full and self._share_obstacle(job.share, count) is None:
+                self._reserved.setdefault(pool, count)
                 return
-
-    def allowance(self, pool: str) -> Allowance:
-        """Say how much more of *pool* may be asked for."""
-        found = self.allowed.get(pool)
-        if found is None:
-            found = self.allowed[pool] = allowance(
-                self.snapshot.pools.get(pool),
-                size=self.snapshot.capacity[pool],
-                in_flight=self.pool_used.get(pool, 0),
-                running=self.pool_running.get(pool, 0),
-                waiting=self.waiting[pool],
-                now=self.now,
-            )
-        return found
-
-    def share_obstacle(self, share: str, count: int) -> Obstacle | None:
-        limit = self.limits.share_limit(share)
-        used = self.share_used.get(share, 0)
-        if limit is None or used + count <= limit:
-            return None
-        return Obstacle(
-            WaitCode.SHARE_LIMIT,
-            f"share {share!r} uses {used} of the {limit} slots that it may use",
-            "wait for a job of this share to end, or raise limits.shares",
-        )
-
-    def pool_obstacle(self, placement: Placement) -> Obstacle | None:
-        """Say what keeps *placement* from being launched now; None if nothing does."""
-        pool, count = placement.pool, placement.count
-        if pool not in self.snapshot.capacity:
-            known = ", ".join(sorted(self.snapshot.capacity)) or "none"
-            return Obstacle(
-                WaitCode.POOL_UNKNOWN,
-                f"there is no pool {pool!r}; the trainer has: {known}",
-                f"add pool {pool!r}, or submit the job to another one",
-            )
-        used = self.pool_used.get(pool, 0)
-        size = self.snapshot.capacity[pool]
-        if size is not None and count > size:
-            return Obstacle(
-                WaitCode.POOL_TOO_SMALL,
-                f"the job asks for {count} slots of pool {pool!r}, which has {size}",
-                "give the pool more slots, or ask for fewer",
-            )
-        taken = used + self.kept.get(pool, 0)
-        if size is not None and taken + count > size:
-            return Obstacle(
-                WaitCode.POOL_FULL,
-                f"pool {pool!r} has {size} slots, {used} in use",
-                "wait for a job in this pool to end, give it more slots, or name a second pool",
-            )
-        allowed = self.limits.pools.get(pool)
-        if allowed is not None and taken + count > allowed:
-            return Obstacle(
-                WaitCode.POOL_LIMIT,
-                f"pool {pool!r} is limited to {allowed} slots, {used} in use",
-                "wait for a job in this pool to end, or raise limits.pools",
-            )
-        return self._quota_obstacle(pool, count, used) or self._learned_obstacle(pool, count)
-
-    def _quota_obstacle(self, pool: str, count: int, used: int) -> Obstacle | None:
-        state = self.snapshot.pools.get(pool)
-        asked = self.asked[pool]
-        room = quota_room(state, used - asked, self.now)
-        if room is None or state is None or state.limit_at is None or count <= room - asked:
-            return None
-        if asked == 0 and self.now - state.limit_at >= LIMIT_BELIEVED:
-            return None  # this one asks again for all
-        until = state.limit_at + (EXTERNAL_BELIEVED if state.external else LIMIT_BELIEVED)
-        return Obstacle(
-            WaitCode.QUOTA_FULL,
-            f"the quota of pool {pool!r} is {state.limit}: {used} used here, {state.external} by others",
-            "wait for a job in this pool to end, or ask for a higher quota",
-            until if until > self.now else None,
-        )
-
-    def _learned_obstacle(self, pool: str, count: int) -> Obstacle | None:
-        may = self.allowance(pool)
-        if may.reuse is None or may.bets is None or count <= may.reuse + may.bets or may.oversize:
-            return None
-        if may.until is not None:
-            state = self.snapshot.pools[pool]
-            return Obstacle(
-                WaitCode.POOL_CLOSED,
-                f"pool {pool!r} refused a launch and is tried again later ({state.because})",
-                "wait, or name a second pool",
-                may.until,
-            )
-        asked = self.pool_used.get(pool, 0) - self.pool_running.get(pool, 0)
-        return Obstacle(
-            WaitCode.PROBING,
-            f"{asked} slots of pool {pool!r} are asked for and not given yet; more follow when they are",
-            "wait, or name a second pool",
-        )
 
     def choose(self, job: Waiting) -> Choice | Obstacle:
         """
-        Find where to launch *job*, or the first obstacle.
+        Choose a placement for *job*, or return the obstacle of its first placement.
 
-        The placements are taken in the job's order, but for those in a shortage: they get
-        what they still have, and are probed last, the least recently probed one first.
+        The placements are tried in the job's order. Those that would be a bet on a pool in a
+        shortage come last, the least recently probed one first.
         """
         first: Obstacle | None = None
         probes: list[tuple[datetime, Placement]] = []
         for placement in job.placements:
-            obstacle = self.share_obstacle(job.share, placement.count) or self.pool_obstacle(
+            obstacle = self._share_obstacle(job.share, placement.count) or self._pool_obstacle(
                 placement
             )
             if obstacle is not None:
                 first = first or obstacle
                 continue
-            may = self.allowance(placement.pool)
-            if may.reuse is None or placement.count <= may.reuse:
+            allowed = self._allowance(placement.pool)
+            if allowed.reuse is None or placement.count <= allowed.reuse:
                 return Choice(placement, bet=False)
             state = self.snapshot.pools.get(placement.pool)
             if state is None or not state.refusals or state.bet_at is None:
@@ -259,5 +176,95 @@ class Capacity:
             probes.append((state.bet_at, placement))
         if probes:
             return Choice(min(probes, key=lambda probe: probe[0])[1], bet=True)
-        assert first is not None  # placements are never empty
+        assert first is not None  # a job has at least one placement
         return first
+
+    def _reserved_in(self, pool: str) -> int:
+        return self._reserved.get(pool, 0)
+
+    def _allowance(self, pool: str) -> Allowance:
+        """Return how many more slots of *pool* may be requested."""
+        found = self._allowances.get(pool)
+        if found is None:
+            found = self._allowances[pool] = allowance(
+                self.snapshot.pools.get(pool),
+                size=self.snapshot.capacity[pool],
+                in_flight=self._pool_used.get(pool, 0),
+                running=self._pool_running.get(pool, 0),
+                waiting=self._waiting[pool],
+                now=self.now,
+            )
+        return found
+
+    # --- obstacles ----------------------------------------------------------------------
+
+    def _share_obstacle(self, share: str, count: int) -> Obstacle | None:
+        limit = self.limits.share_limit(share)
+        used = self._share_used.get(share, 0)
+        if limit is None or used + count <= limit:
+            return None
+        facts: dict[str, Json] = {"share": share, "used": used, "limit": limit, "count": count}
+        return Obstacle(WaitCode.SHARE_LIMIT, facts)
+
+    def _pool_obstacle(self, placement: Placement) -> Obstacle | None:
+        pool, count = placement.pool, placement.count
+        if pool not in self.snapshot.capacity:
+            known = sorted(self.snapshot.capacity)
+            return Obstacle(WaitCode.POOL_UNKNOWN, {"pool": pool, "known": [*known]})
+        size = self.snapshot.capacity[pool]
+        limit = self.limits.pools.get(pool)
+        used = self._pool_used.get(pool, 0)
+        taken = used + self._reserved_in(pool)
+        if size is not None and count > size:
+            return Obstacle(WaitCode.POOL_TOO_SMALL, {"pool": pool, "size": size, "count": count})
+        if size is not None and taken + count > size:
+            facts: dict[str, Json] = {"pool": pool, "size": size, "used": used, "count": count}
+            return Obstacle(WaitCode.POOL_FULL, facts)
+        if limit is not None and taken + count > limit:
+            facts = {"pool": pool, "limit": limit, "used": used, "count": count}
+            return Obstacle(WaitCode.POOL_LIMIT, facts)
+        return self._quota_obstacle(pool, count, used) or self._learned_obstacle(pool, count)
+
+    def _quota_obstacle(self, pool: str, count: int, used: int) -> Obstacle | None:
+        state = self.snapshot.pools.get(pool)
+        requested = self._requested[pool]
+        room = quota_room(state, used - requested, self.now)
+        if room is None or state is None or state.limit_at is None or count <= room - requested:
+            return None
+        if requested == 0 and self.now - state.limit_at >= LIMIT_BELIEVED:
+            return None  # this one launch finds out whether the quota was raised
+        until = state.limit_at + (EXTERNAL_BELIEVED if state.external else LIMIT_BELIEVED)
+        facts: dict[str, Json] = {
+            "pool": pool,
+            "limit": state.limit,
+            "used": used,
+            "external": state.external,
+            "count": count,
+        }
+        return Obstacle(WaitCode.QUOTA_FULL, facts, until if until > self.now else None)
+
+    def _learned_obstacle(self, pool: str, count: int) -> Obstacle | None:
+        allowed = self._allowance(pool)
+        if (
+            allowed.reuse is None
+            or allowed.bets is None
+            or count <= allowed.reuse + allowed.bets
+            or allowed.oversize
+        ):
+            return None
+        if allowed.until is not None:
+            because = self.snapshot.pools[pool].because
+            return Obstacle(WaitCode.POOL_CLOSED, {"pool": pool, "because": because}, allowed.until)
+        pending = self._pool_used.get(pool, 0) - self._pool_running.get(pool, 0)
+        return Obstacle(WaitCode.PROBING, {"pool": pool, "pending": pending})
+
+
+def _waiting_by_pool(waiting: Sequence[Waiting]) -> Counter[str]:
+    """Count the jobs that could be launched into each pool."""
+    # Stores give jobs of a lane one and the same tuple of placements: count it once by identity.
+    alike = Counter(id(job.placements) for job in waiting)
+    by_pool: Counter[str] = Counter()
+    for job in waiting:
+        for placement in job.placements if (times := alike.pop(id(job.placements), 0)) else ():
+            by_pool[placement.pool] += times
+    return by_pool

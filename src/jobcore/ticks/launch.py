@@ -104,11 +104,13 @@ def snapshot_of(store: JobStore, trainer: Trainer, *, now: datetime, limits: Lim
     Raises:
         Unavailable: the store or the trainer did not answer.
     """
-    waiting = store.waiting(now=now, depth=limits.launches_max)
+    depth = limits.launches_max
+    waiting = store.waiting(now=now, depth=depth)
     usage = store.usage()
     shares = {*(job.share for job in waiting), *(use.share for use in usage)}
     return Snapshot(
         waiting=waiting,
+        depth=depth,
         usage=usage,
         capacity=trainer.capacity(),
         pools=store.pools(),

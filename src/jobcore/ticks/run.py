@@ -62,7 +62,7 @@ class Settings:
             is faster; a pool that turns out to be full is then asked up to that many times.
         on_change: called after each change was saved, never before.
         on_trouble: called with a job id (or "") and a text that says what went wrong; no job is lost.
-        go_on: called before each piece of work; False ends the tick early (a Lambda's time is short).
+        go_on: called before each piece of work; False ends the tick early.
     """
 
     limits: Limits = Limits()

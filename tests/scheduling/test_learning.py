@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,17 +12,15 @@ from hypothesis import strategies as st
 
 from core_strategies import T0, make_failure
 from jobcore import FailureClass, Limits
-from jobcore.lifecycle import PoolState, Retryable
+from jobcore.lifecycle import PoolState, Quota, Retryable
 from jobcore.scheduling import (
     LATE,
     Allowance,
     FactKind,
     PoolFact,
     allowance,
-    charge_usage,
     learn_pool,
     quota_room,
-    usage_by_share,
 )
 
 MINUTE, SECOND, TICK = timedelta(minutes=1), timedelta(seconds=1), timedelta.resolution
@@ -33,16 +32,27 @@ POOL = PoolState(name="a", level=10, level_at=T0, growth=4)
 
 
 def quota(limit, used):
-    return make_failure(
-        FailureClass.QUOTA,
-        Retryable.YES,
-        f"The account-level service limit 'x' is {limit} Instances, with current utilization of "
-        f"{used} Instances and a request delta of 1 Instances.",
+    """Make a refusal that states the quota; `fact` reads the numbers as a tick would."""
+    text = f"the limit is {limit}, in use are {used}"
+    return make_failure(FailureClass.QUOTA, Retryable.YES, text)
+
+
+def fact(kind, count=1, *, launched_at=T0, failure=None, **more):
+    said = failure is not None and re.fullmatch(
+        r"the limit is (\d+), in use are (\d+)", failure.text
     )
-
-
-def fact(kind, count=1, *, launched_at=T0, **more):
-    return PoolFact(job_id="j", attempt=1, count=count, launched_at=launched_at, kind=kind, **more)
+    if said and failure.failure_class is FailureClass.QUOTA:
+        limit, used = map(int, said.groups())
+        more["quota"] = Quota(name="q", limit=limit, used=used, requested=1)
+    return PoolFact(
+        job_id="j",
+        attempt=1,
+        count=count,
+        launched_at=launched_at,
+        kind=kind,
+        failure=failure,
+        **more,
+    )
 
 
 def learn(state, *facts, in_flight=0, running=0, now=T0, **limits):
@@ -123,7 +133,7 @@ def test_what_is_learned_is_sound(state, facts, use):
         assert after.level >= running
     assert 0 < after.fade <= 1
     assert after.refusals in {0, 1, state.refusals, state.refusals + 1}, "a batch counts once"
-    assert (after.version, after.name, after.served) == (state.version, "a", state.served)
+    assert (after.version, after.name) == (state.version, "a")
     assert (
         after.closed_until is None
         or after.closed_until == state.closed_until
@@ -489,36 +499,3 @@ def test_the_room_of_a_quota(limit, external, used, seconds):
     assert quota_room(said, used, now) == max(0, limit - others - used)
     for unknown in (None, replace(said, limit=None), replace(said, limit_at=None)):
         assert quota_room(unknown, used, now) is None
-
-
-# --- shares -------------------------------------------------------------------------------------
-
-
-def test_what_was_served_halves_every_two_hours():
-    assert usage_by_share(None, T0) == usage_by_share(PoolState(name="*"), T0) == {}
-    state = charge_usage(PoolState(name="*"), {"x": 8, "y": 1}, {}, T0)
-    assert usage_by_share(state, T0) == {"x": 8.0, "y": 1.0}
-    assert usage_by_share(state, T0 + timedelta(hours=4)) == pytest.approx({"x": 2.0, "y": 0.25})
-    assert usage_by_share(state, T0 - timedelta(hours=4)) == {"x": 8.0, "y": 1.0}, (
-        "a clock went back"
-    )
-    later = charge_usage(state, {"y": 3, "z": 2}, {}, T0 + timedelta(hours=2))
-    assert (later.served, later.served_at) == (
-        {"x": 4.0, "y": 3.5, "z": 2.0},
-        T0 + timedelta(hours=2),
-    )
-    assert charge_usage(later, {}, {}, T0 + timedelta(hours=12)).served.keys() == {"x", "y", "z"}
-    assert charge_usage(later, {}, {}, T0 + timedelta(hours=14)).served.keys() == {"x", "y"}, (
-        "less than a 20th is nothing"
-    )
-    third = charge_usage(later, {}, {}, T0 + timedelta(hours=3)).served["x"]
-    assert third == 2.828, "to three digits"
-
-
-def test_what_runs_is_served_for_its_time_and_what_is_launched_for_an_hour():
-    state = charge_usage(PoolState(name="*"), {"x": 1}, {"x": 5, "y": 5}, T0)
-    assert state.served == {"x": 1.0}, "since when the others run is not known"
-    for minutes, hours in ((0, 0.0), (6, 0.4), (30, 2.0), (120, 8.0), (121, 8.0), (10**6, 8.0)):
-        later = charge_usage(state, {"y": 2}, {"y": 4}, T0 + minutes * MINUTE)
-        assert later.served["y"] == pytest.approx(2 + hours), "two hours, where nobody has looked"
-    assert charge_usage(state, {}, {"y": 4}, T0 - MINUTE).served == {"x": 1.0}, "a clock went back"

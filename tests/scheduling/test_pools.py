@@ -11,21 +11,17 @@ from hypothesis import strategies as st
 
 from core_strategies import T0, make_failure
 from jobcore import FailureClass, Limits
-from jobcore.lifecycle import PoolState, Retryable
-from jobcore.scheduling import FactKind, PoolFact, charge_usage, learn_pool, usage_by_share
+from jobcore.lifecycle import PoolState, Quota, Retryable
+from jobcore.scheduling import FactKind, PoolFact, learn_pool
 from jobcore.scheduling.pools import allowance, quota_room
 
-QUOTA_TEXT = (
-    "The account-level service limit 'ml.p3 for training job usage' is {limit} Instances, "
-    "with current utilization of {used} Instances and a request delta of {delta} Instances."
-)
 FULL = make_failure(FailureClass.CAPACITY, Retryable.YES, "no room")
 MINUTE = timedelta(minutes=1)
 
 
-def quota(limit: int, used: int, delta: int = 1):
-    text = QUOTA_TEXT.format(limit=limit, used=used, delta=delta)
-    return make_failure(FailureClass.QUOTA, Retryable.YES, text)
+def quota(limit: int, used: int) -> dict:
+    failure = make_failure(FailureClass.QUOTA, Retryable.YES, f"limit {limit}, used {used}")
+    return {"failure": failure, "quota": Quota(name="q", limit=limit, used=used, requested=1)}
 
 
 def fact(kind, count=1, *, launched_at=T0, **more):
@@ -149,10 +145,10 @@ def test_the_canaries_grow_with_the_root_of_what_waits():
 
 
 def test_a_quota_sentence_sets_the_limit_and_what_others_use():
-    state = learn(PoolState(name="a"), fact(FactKind.REFUSED, failure=quota(8, 7)), in_flight=5)
+    state = learn(PoolState(name="a"), fact(FactKind.REFUSED, **quota(8, 7)), in_flight=5)
     assert (state.limit, state.external, state.closed_until) == (8, 2, None)
     assert quota_room(state, 5, T0) == 1
-    over = learn(PoolState(name="a"), fact(FactKind.REFUSED, failure=quota(8, 3)), in_flight=5)
+    over = learn(PoolState(name="a"), fact(FactKind.REFUSED, **quota(8, 3)), in_flight=5)
     assert over.external == 0
 
 
@@ -263,12 +259,3 @@ def test_what_was_late_and_runs_or_is_given_up_is_overdue_no_more():
         state, fact(FactKind.LOST, launched_at=begun, failure=FULL), in_flight=9, running=8
     )
     assert lost.overdue == 1
-
-
-def test_service_is_an_hour_for_a_launch_and_the_time_that_slots_run():
-    state = charge_usage(PoolState(name="*"), {"x": 1}, {}, T0)
-    later = charge_usage(state, {}, {"x": 1, "y": 4}, T0 + 30 * MINUTE)
-    fade = 0.5**0.25
-    assert later.served["x"] == pytest.approx(fade + 0.5, abs=0.01)
-    assert later.served["y"] == pytest.approx(2.0)
-    assert usage_by_share(later, T0 + 150 * MINUTE)["y"] == pytest.approx(1.0)

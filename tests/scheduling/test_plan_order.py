@@ -1,4 +1,4 @@
-"""Every reason why a job waits, to the word; and who goes first, where, and when to plan again."""
+"""The launch order, rule by rule: which job first, into which pool, and when to plan again."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_strategies import T0, accepted, after, decided, ended, make_failure, make_job
+from core_strategies import T0, accepted, after, decided, ended, make_job
 from jobcore import (
-    FailureClass,
-    HoldRequested,
     Limits,
     Placement,
     Snapshot,
-    Status,
     StopRequested,
     TrainingSeen,
-    explain,
     plan,
 )
-from jobcore.lifecycle import PoolState, Retryable
+from jobcore.lifecycle import PoolState, ShareUsage
 from jobcore.ports import Usage, Waiting, order_key, usage_of, waiting_of
-from jobcore.scheduling import DEFAULT_SCHEDULER, Explanation, Launch, WaitCode
+from jobcore.scheduling import DEFAULT_SCHEDULER, Launch
 
 MINUTE, HOUR, TICK = timedelta(minutes=1), timedelta(hours=1), timedelta.resolution
 RUNS = TrainingSeen(attempt=1, running=True)
@@ -52,216 +48,7 @@ def order(jobs, **options):
     return [ids.index(launch.job_id) for launch in planned(jobs, **options).launches]
 
 
-def why(job=None, *, capacity=None, usage=(), pools=None, limits=None, others=(), now=T0):
-    snapshot = Snapshot(
-        waiting=others,
-        usage=usage,
-        capacity={"a": 8} if capacity is None else capacity,
-        pools=pools or {},
-    )
-    return explain(
-        job or make_job(placements=(Placement("a", 2),)), snapshot, limits or Limits(), now=now
-    )
-
-
-# --- why a job waits --------------------------------------------------------------------------
-
-USED = [Usage("a", "ada", 5, 3), Usage("a", "bob", 2), Usage("b", "ada", 1)]
 CLOSED = PoolState(name="a", closed_until=T0 + MINUTE, refused_at=T0, because="no room")
-ROOM = "wait for a job in this pool to end, "
-
-WAITS = [
-    (
-        {"capacity": {"c": 1, "b": None}},
-        WaitCode.POOL_UNKNOWN,
-        "there is no pool 'a'; the trainer has: b, c",
-        "add pool 'a', or submit the job to another one",
-    ),
-    (
-        {"capacity": {}},
-        WaitCode.POOL_UNKNOWN,
-        "there is no pool 'a'; the trainer has: none",
-        "add pool 'a', or submit the job to another one",
-    ),
-    (
-        {"capacity": {"a": 1}},
-        WaitCode.POOL_TOO_SMALL,
-        "the job asks for 2 slots of pool 'a', which has 1",
-        "give the pool more slots, or ask for fewer",
-    ),
-    (
-        {"usage": USED},
-        WaitCode.POOL_FULL,
-        "pool 'a' has 8 slots, 7 in use",
-        ROOM + "give it more slots, or name a second pool",
-    ),
-    (
-        {"usage": USED, "capacity": {"a": 20}, "limits": Limits(pools={"a": 8})},
-        WaitCode.POOL_LIMIT,
-        "pool 'a' is limited to 8 slots, 7 in use",
-        ROOM + "or raise limits.pools",
-    ),
-    (
-        {"usage": USED, "limits": Limits(shares={"ada": 7})},
-        WaitCode.SHARE_LIMIT,
-        "share 'ada' uses 6 of the 7 slots that it may use",
-        "wait for a job of this share to end, or raise limits.shares",
-    ),
-    (
-        {"capacity": {"a": None}, "pools": {"a": CLOSED}},
-        WaitCode.POOL_CLOSED,
-        "pool 'a' refused a launch and is tried again later (no room)",
-        "wait, or name a second pool",
-    ),
-    (
-        {
-            "capacity": {"a": None},
-            "usage": [Usage("a", "ada", 5, 3)],
-            "pools": {"a": PoolState(name="a", growth=0, rounds=1)},
-        },
-        WaitCode.PROBING,
-        "2 slots of pool 'a' are asked for and not given yet; more follow when they are",
-        "wait, or name a second pool",
-    ),
-    (
-        {
-            "capacity": {"a": None},
-            "usage": USED,
-            "pools": {"a": PoolState(name="a", limit=9, external=1, limit_at=T0)},
-        },
-        WaitCode.QUOTA_FULL,
-        "the quota of pool 'a' is 9: 7 used here, 1 by others",
-        ROOM + "or ask for a higher quota",
-    ),
-]
-
-
-@pytest.mark.parametrize(("world", "code", "sentence", "helps"), WAITS)
-def test_an_obstacle_is_told_in_words(world, code, sentence, helps):
-    until = {WaitCode.POOL_CLOSED: T0 + MINUTE, WaitCode.QUOTA_FULL: T0 + 2 * MINUTE}
-    expected = Explanation(code=code, sentence=sentence, help=helps, until=until.get(code))
-    assert why(**world) == expected
-
-
-@pytest.mark.parametrize(
-    "world",
-    [
-        {"capacity": {"a": 2}},
-        {"usage": [Usage("a", "bob", 6)]},
-        {"usage": [Usage("a", "bob", 6)], "limits": Limits(pools={"a": 8})},
-        {"usage": [Usage("b", "ada", 6)], "limits": Limits(shares={"ada": 8})},
-        {"usage": [Usage("b", "ada", 6)], "limits": Limits(shares={"bob": 1}, share_default=8)},
-        {"capacity": {"a": None}, "pools": {"a": replace(CLOSED, closed_until=T0)}},
-        {
-            "capacity": {"a": None},
-            "usage": [Usage("a", "bob", 6)],
-            "pools": {"a": PoolState(name="a", limit=9, external=1, limit_at=T0)},
-        },
-    ],
-)
-def test_where_it_just_fits_it_is_next(world):
-    assert why(**world) == Explanation(
-        code=WaitCode.NEXT,
-        sentence="the next launch tick starts it in pool 'a'",
-        help="see that the manager runs: jobcore run",
-    )
-
-
-def test_a_quota_is_asked_again_by_one_launch_after_fifteen_minutes():
-    full = {"a": PoolState(name="a", limit=4, external=0, limit_at=T0)}
-    usage = [Usage("a", "x", 4, 4)]
-    jobs = [waiting(n) for n in range(3)]
-    for minutes, launches in ((14, 0), (15, 1)):
-        now = T0 + minutes * MINUTE
-        assert len(planned(jobs, usage=usage, pools=full, now=now).launches) == launches
-    told = why(capacity={"a": None}, usage=usage, pools=full, now=T0 + 14 * MINUTE)
-    assert (told.code, told.until) == (WaitCode.QUOTA_FULL, T0 + 15 * MINUTE)
-    with_others = {"a": replace(full["a"], limit=5, external=1)}
-    told = why(capacity={"a": None}, usage=usage, pools=with_others)
-    assert told.until == T0 + 2 * MINUTE
-    told = why(capacity={"a": None}, usage=usage, pools=with_others, now=T0 + 3 * MINUTE)
-    assert (told.code, told.until) == (WaitCode.QUOTA_FULL, None), "that time is over"
-
-
-def test_what_a_plan_launches_counts_against_the_quota_at_once():
-    said = {"a": PoolState(name="a", limit=4, external=1, limit_at=T0)}
-    jobs = [waiting(n) for n in range(5)]
-    assert len(planned(jobs, usage=[Usage("a", "x", 1)], pools=said).launches) == 2
-    assert len(planned([waiting(0, Placement("a", 3))], pools=said).launches) == 1
-    assert len(planned([waiting(0, Placement("a", 4))], pools=said).launches) == 0
-
-
-def test_a_job_that_others_are_before_is_told_how_many():
-    others = [waiting(n, share="ada", priority=1) for n in range(1, 4)]
-    told = why(others=others, capacity={"a": 2})
-    assert told == Explanation(
-        code=WaitCode.BEHIND,
-        sentence="3 waiting jobs go first; 2 of them start at the next tick",
-        help="wait, or submit with a higher priority",
-    )
-    behind = replace(waiting_of(make_job("z")), submitted_at=T0 + MINUTE)
-    told = why(others=[*others, behind], capacity={"a": 2})
-    assert told.sentence.startswith("3 waiting jobs")
-    me = make_job(placements=(Placement("a", 2),))
-    stale = replace(waiting_of(me), priority=9)
-    assert why(me, others=[*others, stale], capacity={"a": 2}).code is WaitCode.BEHIND
-
-
-def test_a_job_that_backs_off_is_told_until_when_and_why():
-    failure = make_failure(FailureClass.OOM, text="out of memory")
-    job = after(make_job(), decided(), accepted(), ended(failure=failure))
-    at = job.state.not_before
-    told = why(job)
-    assert (told.code, told.until) == (WaitCode.BACKING_OFF, at)
-    assert told.sentence == f"attempt 2 waits until {at:%H:%M:%S} UTC after: out of memory"
-    assert told.help == "wait, or release the job to try at once"
-    assert why(job, now=at - TICK).code is WaitCode.BACKING_OFF
-    assert why(job, now=at).code is WaitCode.NEXT
-    bare = replace(job, state=replace(job.state, after=None))
-    assert why(bare).sentence.endswith("UTC")
-
-
-def test_what_does_not_wait_is_explained_by_its_status():
-    new = make_job()
-    launching = after(new, decided())
-    running = after(launching, RUNS)
-    failure = make_failure(FailureClass.TIMEOUT, Retryable.NO, "too\nlong")
-    said = [
-        (launching, WaitCode.LAUNCHING, "the trainer is being asked to start it"),
-        (
-            after(launching, accepted()),
-            WaitCode.LAUNCHING,
-            "the trainer has it and has not started it yet",
-        ),
-        (running, WaitCode.RUNNING, "the training runs"),
-        (
-            after(running, StopRequested(by="ada")),
-            WaitCode.STOPPING,
-            "a stop was asked for; the training is ending",
-        ),
-        (
-            after(running, ended(outcome=Status.COMPLETED)),
-            WaitCode.OVER,
-            "the training completed",
-        ),
-        (
-            after(new, StopRequested(by="ada")),
-            WaitCode.OVER,
-            "stopped because somebody asked for it",
-        ),
-    ]
-    for job, code, sentence in said:
-        assert why(job) == Explanation(code=code, sentence=sentence)
-    assert why(after(running, ended(failure=failure))) == Explanation(
-        code=WaitCode.OVER,
-        sentence="failed as timeout: too long",
-        help="read the logs, mend the cause, then retry",
-    )
-    assert why(after(new, HoldRequested(by="ada", reason="not now"))) == Explanation(
-        code=WaitCode.HELD,
-        sentence="held (user): not now",
-        help="release it when the cause is gone",
-    )
 
 
 # --- who goes first ---------------------------------------------------------------------------
@@ -296,8 +83,8 @@ def test_among_equals_the_share_that_has_least_of_what_it_is_entitled_to():
     usage = [Usage("b", "x", 2), Usage("a", "y", 1)]
     assert order(jobs, usage=usage) == [1, 0]
     assert order(jobs, usage=usage, limits=weights) == [0, 1]
-    had = {"*": PoolState(name="*", served={"x": 1.0}, served_at=T0)}
-    assert order(jobs, pools=had) == [1, 0], "what it was given lately counts too"
+    had = {"x": ShareUsage(share="x", hours=1.0, at=T0)}
+    assert order(jobs, shares=had) == [1, 0], "its recent usage counts too"
 
 
 def test_what_is_launched_counts_for_its_share_at_once():
@@ -367,6 +154,14 @@ def test_what_becomes_free_is_kept_for_a_job_that_has_aged(bound):
     assert launched([aged, *ahead], slots=2) == [1, 2], "who goes first is not kept out"
 
 
+def test_what_a_plan_launches_counts_against_the_quota_at_once():
+    said = {"a": PoolState(name="a", limit=4, external=1, limit_at=T0)}
+    jobs = [waiting(n) for n in range(5)]
+    assert len(planned(jobs, usage=[Usage("a", "x", 1)], pools=said).launches) == 2
+    assert len(planned([waiting(0, Placement("a", 3))], pools=said).launches) == 1
+    assert len(planned([waiting(0, Placement("a", 4))], pools=said).launches) == 0
+
+
 # --- where it goes ------------------------------------------------------------------------------
 
 BOTH = (Placement("a"), Placement("b", 2))
@@ -423,13 +218,6 @@ def test_each_launch_uses_up_one_slot_of_what_is_allowed():
     closed = {"a": replace(CLOSED, level=1, level_at=T0)}
     after_one = planned(jobs, pools=closed)
     assert (len(after_one.launches), after_one.wake_at) == (1, T0 + MINUTE)
-
-
-def test_a_share_that_uses_nothing_may_use_all_of_its_limit():
-    assert why(limits=Limits(share_default=2)).code is WaitCode.NEXT
-    told = why(limits=Limits(share_default=1))
-    assert told.code is WaitCode.SHARE_LIMIT
-    assert told.sentence == "share 'ada' uses 0 of the 1 slots that it may use"
 
 
 def test_one_job_larger_than_the_bet_may_be_it():
@@ -532,35 +320,15 @@ def test_a_share_without_a_weight_or_a_use_counts_as_one_of_weight_one_that_uses
     assert order(jobs, usage=usage, limits=weights) == [0, 1]
     older = [jobs[0], replace(jobs[1], submitted_at=T0 - HOUR)]
     assert order(older, usage=usage, limits=weights) == [1, 0]
-    had = {"*": PoolState(name="*", served={"y": 0.06}, served_at=T0)}
-    assert order(list(reversed(jobs)), pools=had) == [1, 0]
-    much = {"*": PoolState(name="*", served={"x": 1.5}, served_at=T0)}
-    assert order(jobs, pools=much, usage=[Usage("b", "y", 1)]) == [1, 0]
-
-
-def test_the_first_placements_obstacle_is_told():
-    job = make_job(placements=(Placement("a", 2), Placement("b")))
-    assert why(job, capacity={"a": 1, "b": 0}).code is WaitCode.POOL_TOO_SMALL
-    assert "pool 'a'" in why(job, capacity={"a": 1}).sentence
+    had = {"y": ShareUsage(share="y", hours=0.06, at=T0)}
+    assert order(list(reversed(jobs)), shares=had) == [1, 0]
+    much = {"x": ShareUsage(share="x", hours=1.5, at=T0)}
+    assert order(jobs, shares=much, usage=[Usage("b", "y", 1)]) == [1, 0]
 
 
 def test_of_pools_probed_at_once_the_first_of_the_job_is_next():
     short = PoolState(name="p", refusals=1, growth=3, bet_at=T0 - MINUTE)
     assert choice(pools={"a": short, "b": short}) == ("a", True)
-
-
-def test_a_snapshot_that_holds_the_job_itself_counts_it_not():
-    me = make_job(placements=(Placement("a", 2),))
-    others = [waiting(5, share="ada", priority=1), waiting_of(me)]
-    told = why(me, others=others, capacity={"a": 2})
-    assert told.sentence.startswith("1 waiting jobs go first; 1 of them")
-
-
-def test_a_time_that_has_come_is_no_time_to_wait_for():
-    said = {"a": PoolState(name="a", limit=5, external=1, limit_at=T0)}
-    usage = [Usage("a", "x", 5)]
-    told = why(capacity={"a": None}, usage=usage, pools=said, now=T0 + 2 * MINUTE)
-    assert (told.code, told.until) == (WaitCode.QUOTA_FULL, None)
 
 
 def test_an_allowance_is_of_the_beginning_of_the_plan():

@@ -1,0 +1,59 @@
+"""What a user of this command can do next: commands and settings for the codes that the core gives."""
+
+from __future__ import annotations
+
+from jobcore import Status
+from jobcore.ports import Message, NextStep
+from jobcore.scheduling import Explanation, WaitCode
+
+__all__ = ["help_for", "next_step_words"]
+
+
+def next_step_words(message: Message) -> str:
+    """Word the next step of a message as commands."""
+    job = message.job_id
+    group = f"--group {message.attributes.get('group', '')}"
+    return {
+        NextStep.SHOW: f"jobcore show {job}",
+        NextStep.READ_LOGS_AND_RETRY: f"jobcore logs {job}, then jobcore retry {job}",
+        NextStep.RETRY: f"jobcore retry {job}",
+        NextStep.RELEASE: f"jobcore why {job}, then jobcore release {job}",
+        NextStep.RELEASE_GROUP: f"jobcore list {group}, then jobcore release {group}",
+    }[message.next_step]
+
+
+_IN_POOL = "wait for a job in this pool to end, "
+_HELP = {
+    WaitCode.NEXT: "see that the manager runs: jobcore run",
+    WaitCode.BEHIND: "wait, or submit with a higher priority",
+    WaitCode.BACKING_OFF: "wait, or release the job to try at once",
+    WaitCode.POOL_FULL: _IN_POOL + "give it more slots, or name a second pool",
+    WaitCode.POOL_CLOSED: "wait, or name a second pool",
+    WaitCode.PROBING: "wait, or name a second pool",
+    WaitCode.POOL_TOO_SMALL: "give the pool more slots, or ask for fewer",
+    WaitCode.POOL_UNKNOWN: "add pool {pool!r}, or submit the job to another one",
+    WaitCode.QUOTA_FULL: _IN_POOL + "or ask for a higher quota",
+    WaitCode.POOL_LIMIT: _IN_POOL + "or raise limits.pools",
+    WaitCode.SHARE_LIMIT: "wait for a job of this share to end, or raise limits.shares",
+    WaitCode.HELD: "release it when the cause is gone",
+}
+#: For a job that is larger than the limit: no other job's end helps it.
+_HELP_TOO_LARGE = {
+    WaitCode.QUOTA_FULL: "ask for a higher quota, or for fewer slots",
+    WaitCode.POOL_LIMIT: "ask for fewer slots, or raise limits.pools",
+    WaitCode.SHARE_LIMIT: "ask for fewer slots, or raise limits.shares",
+}
+_HELP_NEXT_ON_AWS = "see that the deployment is not paused: jobcore status"
+_HELP_FAILED = "read the logs, mend the cause, then retry"
+
+
+def help_for(why: Explanation, *, is_aws: bool) -> str:
+    """Say what a user can do about it; empty if there is nothing to do."""
+    if why.code is WaitCode.NEXT and is_aws:
+        return _HELP_NEXT_ON_AWS
+    if why.facts.get("status") == Status.FAILED:
+        return _HELP_FAILED
+    count, limit = why.facts.get("count"), why.facts.get("limit")
+    if isinstance(count, int) and isinstance(limit, int) and count > limit:
+        return _HELP_TOO_LARGE[why.code]
+    return _HELP.get(why.code, "").format(**why.facts)

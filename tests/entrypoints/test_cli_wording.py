@@ -1,0 +1,92 @@
+"""The command's words for the codes of the core: the next step of a message, and what helps a job."""
+
+from __future__ import annotations
+
+import pytest
+
+from core_strategies import T0, make_job
+from jobcore import Limits, Placement, Snapshot, explain
+from jobcore.messages import WordedNotifier, message_for
+from jobcore.ports import NextStep
+from jobcore.scheduling import Explanation, WaitCode
+from jobcore_cli._wording import help_for, next_step_words
+from jobcore_memory import RecordingNotifier
+from message_cases import CASES, ID
+
+NEXT = {
+    "completed": f"jobcore show {ID}",
+    "failed": f"jobcore logs {ID}, then jobcore retry {ID}",
+    "failed without an attempt": f"jobcore retry {ID}",
+    "stopped": f"jobcore retry {ID}",
+    "held": f"jobcore why {ID}, then jobcore release {ID}",
+    "held with its group": "jobcore list --group g, then jobcore release --group g",
+    "held with its group, and released since": f"jobcore why {ID}, then jobcore release {ID}",
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_message_ends_with_the_commands_of_its_next_step(case):
+    job, body, _ = CASES[case]
+    notifier = RecordingNotifier()
+    WordedNotifier(notifier, next_step_words).publish(message_for(job, job.outbox[0]))
+    (message,) = notifier.messages
+    assert message.body == f"{body}\nNext: {NEXT[case]}\n"
+
+
+def test_every_next_step_is_worded():
+    assert set(CASES) == set(NEXT)
+    assert {step for _, _, step in CASES.values()} == set(NextStep)
+
+
+ROOM = "wait for a job in this pool to end, "
+LARGE = {"limit": 4, "used": 0, "count": 5, "share": "ada", "pool": "a", "external": 0}
+HELP = [
+    (WaitCode.NEXT, {"pool": "a", "count": 2}, "see that the manager runs: jobcore run"),
+    (WaitCode.BEHIND, {}, "wait, or submit with a higher priority"),
+    (WaitCode.BACKING_OFF, {}, "wait, or release the job to try at once"),
+    (WaitCode.POOL_UNKNOWN, {"pool": "a"}, "add pool 'a', or submit the job to another one"),
+    (WaitCode.POOL_TOO_SMALL, {}, "give the pool more slots, or ask for fewer"),
+    (WaitCode.POOL_FULL, {}, ROOM + "give it more slots, or name a second pool"),
+    (WaitCode.POOL_LIMIT, LARGE | {"count": 4}, ROOM + "or raise limits.pools"),
+    (WaitCode.POOL_LIMIT, LARGE, "ask for fewer slots, or raise limits.pools"),
+    (
+        WaitCode.SHARE_LIMIT,
+        LARGE | {"count": 4},
+        "wait for a job of this share to end, or raise limits.shares",
+    ),
+    (WaitCode.SHARE_LIMIT, LARGE, "ask for fewer slots, or raise limits.shares"),
+    (WaitCode.POOL_CLOSED, {}, "wait, or name a second pool"),
+    (WaitCode.PROBING, {}, "wait, or name a second pool"),
+    (WaitCode.QUOTA_FULL, LARGE | {"count": 4}, ROOM + "or ask for a higher quota"),
+    (WaitCode.QUOTA_FULL, LARGE, "ask for a higher quota, or for fewer slots"),
+    (WaitCode.HELD, {"status": "Held"}, "release it when the cause is gone"),
+    (WaitCode.OVER, {"status": "Failed"}, "read the logs, mend the cause, then retry"),
+    (WaitCode.OVER, {"status": "Completed"}, ""),
+    (WaitCode.OVER, {"status": "Stopped"}, ""),
+    (WaitCode.LAUNCHING, {"status": "Launching"}, ""),
+    (WaitCode.RUNNING, {"status": "InProgress"}, ""),
+    (WaitCode.STOPPING, {"status": "Stopping"}, ""),
+]
+
+
+@pytest.mark.parametrize(("code", "facts", "helps"), HELP)
+def test_each_code_has_words_for_what_helps(code, facts, helps):
+    assert help_for(Explanation(code=code, facts=facts), is_aws=False) == helps
+
+
+def test_every_code_is_asked_for():
+    assert {code for code, _, _ in HELP} == set(WaitCode)
+
+
+def test_on_aws_the_functions_launch_and_not_a_manager():
+    why = Explanation(code=WaitCode.NEXT, facts={"pool": "a", "count": 1})
+    assert help_for(why, is_aws=True) == "see that the deployment is not paused: jobcore status"
+
+
+def test_a_job_that_waits_for_a_slot_that_it_can_never_have_is_not_told_to_wait():
+    """Its share may use one slot, and it asks for two: no job of the share has to end first."""
+    job = make_job(placements=(Placement("a", 2),))
+    snapshot = Snapshot(waiting=(), capacity={"a": 8})
+    for limits, name in ((Limits(share_default=1), "shares"), (Limits(pools={"a": 1}), "pools")):
+        why = explain(job, snapshot, limits, now=T0)
+        assert help_for(why, is_aws=False) == f"ask for fewer slots, or raise limits.{name}"
