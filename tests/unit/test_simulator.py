@@ -264,6 +264,11 @@ def test_jains_index_is_one_for_equals_and_one_nth_for_a_monopoly():
     assert jain([9.0, 0.0, 0.0]) == pytest.approx(1 / 3)
 
 
+def test_jains_index_counts_a_share_by_its_weight():
+    assert jain([1.0, 1.0, 0.0], [50.0, 50.0, 0.1]) == pytest.approx(1.0, abs=0.01)
+    assert jain([1.0, 0.0], [1.0, 3.0]) == pytest.approx(1 / 4)
+
+
 def test_ours_wastes_far_less_than_timers_per_job_and_waits_no_longer():
     rows = {row.policy: row for row in compare([load("few-jobs")])}
     ours, backoff = rows["jobcore"], rows["backoff"]

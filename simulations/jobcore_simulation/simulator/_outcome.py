@@ -182,10 +182,14 @@ class Recorder:
         out = self._outcome
         out.calls, out.throttled, out.describes = fleet.calls, fleet.throttled, fleet.describes
         out.wasted = fleet.wasted + fleet.refused + fleet.throttled
-        out.jain = jain([got / fair for got, fair in self._service.values() if fair])
+        # By fair slots, or a share that waits in one sample of a thousand counts like the others.
+        service = [(got / fair, fair) for got, fair in self._service.values() if fair]
+        out.jain = jain([ratio for ratio, _ in service], [fair for _, fair in service])
 
 
-def jain(values: Sequence[float]) -> float:
-    """Jain's fairness index: 1 where all are equal, 1/n where one has everything."""
-    squares = sum(v * v for v in values)
-    return sum(values) ** 2 / (len(values) * squares) if squares else 1.0
+def jain(values: Sequence[float], weights: Sequence[float] | None = None) -> float:
+    """Jain's fairness index, weighted: 1 where all are equal, 1/n where one of n equals has everything."""
+    weights = [1.0] * len(values) if weights is None else weights
+    total = sum(w * v for w, v in zip(weights, values, strict=True))
+    squares = sum(w * v * v for w, v in zip(weights, values, strict=True))
+    return total**2 / (sum(weights) * squares) if squares else 1.0
