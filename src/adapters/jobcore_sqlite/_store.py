@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sqlite3
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
-from heapq import merge
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -20,36 +17,29 @@ from typing import Any, Self, TypeVar
 
 import jobcore  # what a mere reader does not need is loaded on use
 from jobcore import CorruptRecord, Job, Status
-from jobcore.lifecycle import Tick, decode_job, decode_spec, from_micros, to_micros
+from jobcore.lifecycle import (
+    GroupKey,
+    GroupTally,
+    PoolState,
+    ShareUsage,
+    Tick,
+    from_micros,
+    to_micros,
+)
+from jobcore.lifecycle.legacy import SHARED_RECORD
 from jobcore.ports import Added, Due, JobQuery, Page
 
 from ._errors import NoSpace, StoreUnusable, translated
 from ._files import check_place, connect, create_private, keep_reserve, release_reserve
-from ._schema import (
-    INSERT_JOB,
-    INSERT_SPEC,
-    LISTINGS,
-    UPDATE_JOB,
-    job_row,
-    job_update,
-    lane_of,
-    spec_text,
-    to_text,
-)
+from ._jobs import IDS_PER_QUERY, READ_JOBS, decode, insert, insert_new, read
+from ._listing import cursor_key, newest
+from ._records import GROUP, KINDS, POOL, SHARE, Kind, R, decoded, save, select
+from ._schema import UPDATE_JOB, job_update, lane_of
 
 __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
 
-_CURSOR = re.compile(r"(-?[0-9]{1,18})/([!-~]{1,64})")
-_IDS_PER_QUERY = 500
-_ABOVE_ALL_IDS = "~"  # sorts after every character of an id
-
-# The texts are read as bytes: a damaged one must not make SQLite's decoder fail the whole query.
-_READ = """
-SELECT job.job_id, job.version, CAST(job.record AS BLOB), CAST(spec.body AS BLOB)
-FROM job LEFT JOIN spec USING (n) WHERE job.job_id IN ({})
-"""
 _NEXT_LANE = "SELECT min(lane) FROM job INDEXED BY waiting WHERE lane > ?"
 _LANE_HEAD = """
 SELECT job_id, submitted_at, attempt FROM job INDEXED BY waiting
@@ -61,6 +51,8 @@ SELECT pool, share, sum(slots), sum(iif(status IN ('InProgress', 'Stopping'), sl
 FROM job INDEXED BY active WHERE pool IS NOT NULL
 GROUP BY pool, share
 """
+_POOLS = select(POOL, "name <> ?")
+_TO_PAUSE = select(GROUP, "pausing = 1")
 
 
 class SqliteStore:
@@ -74,14 +66,17 @@ class SqliteStore:
 
     A job whose record cannot be read makes `get` raise `jobcore.CorruptRecord`, is left
     out by `find` (and reported to *on_corrupt*), and is still counted and scheduled by
-    what its columns say. `check` lists all of them.
+    what its columns say. A pool, share or group whose record cannot be read is reported to
+    *on_corrupt* and counts as absent. `check` lists all of them.
+
+    A file of an earlier format is migrated when it is opened, in one transaction.
 
     Args:
         path: the file; it is created, readable by its owner alone, if it is not there.
         busy_seconds: how long to wait for another process's write.
         reserve_bytes: laid aside in a file beside the store, and given back to a full disk when a
             stop has to be recorded, or the store cannot be opened; 0 for none.
-        on_corrupt: told of each job that `find` leaves out; by default a warning is issued.
+        on_corrupt: called with each record that cannot be read and was left out; it warns unless given.
 
     Raises:
         StoreUnusable: the path is no place for a store, or its file no store of this release.
@@ -107,7 +102,7 @@ class SqliteStore:
         while self._db is None:
             try:
                 with translated(self.path, busy_seconds):
-                    self._db = connect(self.path, busy_seconds)
+                    self._db = connect(self.path, busy_seconds, self._on_corrupt)
             except NoSpace:
                 if not release_reserve(self.path):
                     raise
@@ -204,10 +199,10 @@ class SqliteStore:
         if not jobs:
             return []
         try:
-            self._write(lambda db: _insert(db, jobs))
+            self._write(lambda db: insert(db, jobs))
         except sqlite3.IntegrityError:
             # One of them is there. Rare, so only now is every id looked up.
-            return self._write(lambda db: _insert_new(db, jobs))
+            return self._write(lambda db: insert_new(db, jobs))
         return [Added.CREATED] * len(jobs)
 
     def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
@@ -232,12 +227,12 @@ class SqliteStore:
 
     def get(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
         """Read jobs, consistently (see `jobcore.JobStore.get`)."""
-        if len(job_ids) <= _IDS_PER_QUERY:
-            rows = self._rows(_READ.format(",".join("?" * len(job_ids))), job_ids)
+        if len(job_ids) <= IDS_PER_QUERY:
+            rows = self._rows(READ_JOBS.format(",".join("?" * len(job_ids))), job_ids)
         else:
             with self._reading() as db:
-                rows = _read(db, job_ids)
-        return {job_id: _decode(job_id, *rest) for job_id, *rest in rows}
+                rows = read(db, job_ids)
+        return {job_id: decode(job_id, *rest) for job_id, *rest in rows}
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
         """List what *tick* has to look at, oldest first (see `jobcore.JobStore.due`)."""
@@ -280,20 +275,17 @@ class SqliteStore:
         List jobs, newest submission first.
 
         Raises:
-            ValueError: *query* has a bad limit or cursor.
+            ValueError: *query* has a bad cursor.
         """
-        if not 1 <= query.limit <= 1000:
-            msg = f"limit: expected 1 to 1,000, got {query.limit}"
-            raise ValueError(msg)
-        after = None if query.cursor is None else _cursor(query.cursor)
+        after = None if query.cursor is None else cursor_key(query.cursor)
         with self._reading() as db:
-            keys = list(islice(_newest(db, query, after), query.limit + 1))
+            keys = list(islice(newest(db, query, after), query.limit + 1))
             page = keys[: query.limit]
-            rows = {row[0]: row for row in _read(db, [job_id for _, job_id in page])}
+            rows = {row[0]: row for row in read(db, [job_id for _, job_id in page])}
         jobs = []
         for _, job_id in page:
             try:
-                jobs.append(_decode(*rows[job_id]))
+                jobs.append(decode(*rows[job_id]))
             except CorruptRecord as error:
                 self._on_corrupt(error)
         cursor = "{}/{}".format(*page[-1]) if len(keys) > query.limit else None
@@ -311,23 +303,55 @@ class SqliteStore:
         )
         return {Status(status): count for status, count in rows}
 
-    # --- pools --------------------------------------------------------------------------
+    def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
+        """Give the next end of a back-off, or the next time that the index of *tick* has."""
+        column, index = f"{tick.value}_at", f"due_{tick.value}"
+        if tick is Tick.LAUNCH:
+            column, index = "not_before", "backing_off"
+        ((at,),) = self._rows(
+            f"SELECT min({column}) FROM job INDEXED BY {index} WHERE {column} > ?",
+            (to_micros(after),),
+        )
+        return None if at is None else from_micros(at)
 
-    def pools(self) -> Mapping[str, jobcore.lifecycle.PoolState]:
-        """Read what has been learned about each pool."""
-        rows = self._rows("SELECT name, version, body FROM pool")
-        return {name: _decode_pool(name, version, body) for name, version, body in rows}
+    # --- records beside jobs ------------------------------------------------------------
 
-    def save_pool(self, state: jobcore.lifecycle.PoolState) -> bool:
-        """Write a pool's state over the version it was read at; False if somebody was faster."""
-        body = _encode_pool(state)
-        if state.version == 0:
-            sql = "INSERT INTO pool (name, version, body) VALUES (?, 1, ?) ON CONFLICT DO NOTHING"
-            values: tuple[str | int, ...] = (state.name, body)
-        else:
-            sql = "UPDATE pool SET version = version + 1, body = ? WHERE name = ? AND version = ?"
-            values = (body, state.name, state.version)
-        return self._write(lambda db: db.execute(sql, values).rowcount == 1)
+    def pools(self) -> Mapping[str, PoolState]:
+        """Read the state of each pool (see `jobcore.JobStore.pools`)."""
+        # A process of an earlier release that still runs may write the shared record once more.
+        found = decoded(POOL, self._rows(_POOLS, (SHARED_RECORD,)), self._on_corrupt)
+        return {state.name: state for state in found}
+
+    def save_pool(self, state: PoolState) -> bool:
+        """Write a pool's state over the version it was read at."""
+        return self._write(lambda db: save(db, POOL, state))
+
+    def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
+        """Read the usage of shares (see `jobcore.JobStore.shares`)."""
+        found = self._records(SHARE, [(name,) for name in names])
+        return {usage.share: usage for usage in found}
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        """Write the usage of shares in one transaction, each over the version it was read at."""
+        return self._write(lambda db: [save(db, SHARE, usage) for usage in usages])
+
+    def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
+        """Read the tallies of groups (see `jobcore.JobStore.tallies`)."""
+        return {tally.key: tally for tally in self._records(GROUP, keys)}
+
+    def tallies_to_pause(self) -> Sequence[GroupTally]:
+        """Read the tallies of groups that are to be paused; their index holds no other."""
+        return list(decoded(GROUP, self._rows(_TO_PAUSE), self._on_corrupt))
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        """Write a group's tally over the version it was read at."""
+        return self._write(lambda db: save(db, GROUP, tally))
+
+    def _records(self, kind: Kind[R], keys: Collection[tuple[str, ...]]) -> Iterator[R]:
+        sql = select(kind, " AND ".join(f"{name} = ?" for name in kind.keys))
+        with self._reading() as db:
+            rows = [row for key in keys for row in db.execute(sql, key)]
+        return decoded(kind, rows, self._on_corrupt)
 
     # --- care ---------------------------------------------------------------------------
 
@@ -346,14 +370,18 @@ class SqliteStore:
         """Read everything, and tell what is wrong with the file or with single records."""
         with self._reading() as db:
             found = [row[0] for row in db.execute("PRAGMA quick_check") if row[0] != "ok"]
+            damaged: list[CorruptRecord] = []
             ids = [row[0] for row in db.execute("SELECT job_id FROM job")]
-            for start in range(0, len(ids), _IDS_PER_QUERY):
-                for row in _read(db, ids[start : start + _IDS_PER_QUERY]):
+            for start in range(0, len(ids), IDS_PER_QUERY):
+                for row in read(db, ids[start : start + IDS_PER_QUERY]):
                     try:
-                        _decode(*row)
+                        decode(*row)
                     except CorruptRecord as error:
-                        found.append(str(error))
-        return found
+                        damaged.append(error)
+            for kind in KINDS:
+                for _ in decoded(kind, db.execute(select(kind)), damaged.append):
+                    pass
+        return found + list(map(str, damaged))
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """
@@ -381,140 +409,3 @@ class SqliteStore:
 
 def _warn(error: CorruptRecord) -> None:
     warnings.warn(str(error), RuntimeWarning, stacklevel=4)
-
-
-# --- adding -----------------------------------------------------------------------------
-
-
-def _insert(db: sqlite3.Connection, jobs: Sequence[Job]) -> None:
-    """
-    Insert all *jobs*; the fast path has no look-up and no savepoint per job.
-
-    Raises:
-        sqlite3.IntegrityError: one of them is there already; the caller rolls back.
-    """
-    # Row numbers are safe to choose here: the transaction keeps other writers out.
-    first = (db.execute("SELECT max(n) FROM job").fetchone()[0] or 0) + 1
-    db.executemany(INSERT_JOB, (job_row(n, job) for n, job in enumerate(jobs, first)))
-    db.executemany(INSERT_SPEC, ((n, spec_text(job)) for n, job in enumerate(jobs, first)))
-
-
-def _insert_new(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
-    """Insert those of *jobs* that are not there; say what became of each."""
-    added = _what_to_add(db, jobs)
-    _insert(db, [job for job, a in zip(jobs, added, strict=True) if a is Added.CREATED])
-    return added
-
-
-def _what_to_add(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
-    """Tell new jobs from repeated ones; only asked when the batch has one that is there."""
-    stored: dict[str, bytes | str | None] = {
-        row[0]: row[3] for row in _read(db, [job.job_id for job in jobs])
-    }
-    added = []
-    for job in jobs:
-        text = spec_text(job)
-        if job.job_id not in stored:
-            stored[job.job_id] = text
-            added.append(Added.CREATED)
-        else:
-            same = _canonical(stored[job.job_id]) == _canonical(text)
-            added.append(Added.DUPLICATE if same else Added.CLASH)
-    return added
-
-
-def _canonical(text: bytes | str | None) -> str | None:
-    """Write JSON in the one order that equal documents share; None for what is no JSON."""
-    try:
-        return json.dumps(json.loads(text or b""), sort_keys=True)
-    except ValueError:
-        return None
-
-
-# --- reading ----------------------------------------------------------------------------
-
-
-def _read(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Any]:
-    rows: list[Any] = []
-    for start in range(0, len(job_ids), _IDS_PER_QUERY):
-        part = job_ids[start : start + _IDS_PER_QUERY]
-        rows += db.execute(_READ.format(",".join("?" * len(part))), part)
-    return rows
-
-
-def _decode(job_id: str, version: int, record: bytes | None, spec: bytes | None) -> Job:
-    if spec is None:
-        raise CorruptRecord(job_id, "its spec is missing")
-    try:
-        job = decode_job(json.loads(record or b""), decode_spec(json.loads(spec)), version=version)
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
-    if job.job_id != job_id:
-        raise CorruptRecord(job_id, f"it is the record of job {job.job_id}")
-    return job
-
-
-def _cursor(text: str) -> tuple[int, str]:
-    match = _CURSOR.fullmatch(text)
-    if match is None:
-        msg = f"cursor: {text!r} is not one that a page gave; start again without a cursor"
-        raise ValueError(msg)
-    return int(match[1]), match[2]
-
-
-def _newest(
-    db: sqlite3.Connection, query: JobQuery, after: tuple[int, str] | None
-) -> Iterator[tuple[int, str]]:
-    """Walk the (submitted_at, job_id) of the jobs that *query* asks for, newest first."""
-    given = {"name": query.name, "job_group": query.group, "owner": query.owner}
-    values: list[str | int] = []
-    tests = []
-    for column in LISTINGS:
-        value = given[column]
-        if value is not None:
-            tests.append(f"{column} = ?")
-            values.append(value)
-    if after is not None:
-        tests.append("(submitted_at, job_id) < (?, ?)")
-        values += after
-    index = next((column for column in LISTINGS if given[column] is not None), "status")
-    if query.id_prefix:
-        # Few jobs share a prefix: find them by their ids, and sort them.
-        tests.append("job_id >= ? AND job_id < ?")
-        values += (query.id_prefix, query.id_prefix + _ABOVE_ALL_IDS)
-        source = "job INDEXED BY sqlite_autoindex_job_1"
-    else:
-        source = f"job INDEXED BY by_{index}"
-    where = " AND ".join(["status = ?", *tests])
-    sql = (
-        f"SELECT submitted_at, job_id FROM {source} WHERE {where} "
-        f"ORDER BY submitted_at DESC, job_id DESC LIMIT {query.limit + 1}"
-    )
-    statuses = query.statuses or frozenset(Status)
-    walks = [db.execute(sql, (status.value, *values)) for status in sorted(statuses)]
-    return merge(*walks, reverse=True)
-
-
-def _encode_pool(state: jobcore.lifecycle.PoolState) -> str:
-    document = {name: getattr(state, name) for name in jobcore.lifecycle.PoolState.__slots__}
-    for name in jobcore.lifecycle.PoolState.TIMES:
-        if document[name] is not None:
-            document[name] = to_micros(document[name])
-    del document["name"], document["version"]  # columns
-    return to_text(document)
-
-
-def _decode_pool(name: str, version: int, body: str) -> jobcore.lifecycle.PoolState:
-    known = jobcore.lifecycle.PoolState.__slots__  # a newer writer may have added to it
-    document = {key: value for key, value in json.loads(body).items() if key in known}
-    for key in jobcore.lifecycle.PoolState.TIMES:
-        if document.get(key) is not None:
-            document[key] = from_micros(document[key])
-    return jobcore.lifecycle.PoolState(name=name, version=version, **document)

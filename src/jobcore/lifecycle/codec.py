@@ -527,7 +527,9 @@ def decode_pool(name: str, document: Mapping[str, Any], *, version: int) -> Pool
         AttributeError, KeyError, TypeError, ValueError: the document is not one that `encode_pool` wrote.
     """
     values = {
-        field: _pool_value(field, document[field]) for field in _POOL_FIELDS if field in document
+        field: _pool_value(field, value)
+        for field, value in document.items()
+        if field in _POOL_FIELDS
     }
     return PoolState(name=_text(name), version=_whole(version), **values)
 
