@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -23,16 +24,19 @@ from jobcore.lifecycle import (
     PoolState,
     ShareUsage,
     Tick,
+    decode_job,
+    decode_spec,
     from_micros,
+    readable,
     to_micros,
 )
 from jobcore.lifecycle.legacy import SHARED_RECORD
 from jobcore.ports import Added, Due, JobQuery, Page
 
+from ._adding import insert, insert_new
 from ._errors import NoSpace, StoreUnusable, translated
 from ._files import check_place, connect, create_private, keep_reserve, release_reserve
-from ._jobs import IDS_PER_QUERY, READ_JOBS, decode, insert, insert_new, read
-from ._listing import cursor_key, newest
+from ._reading import IDS_PER_QUERY, newest, position_of, read_rows, read_statement
 from ._records import GROUP, KINDS, POOL, SHARE, Kind, R, decoded, save, select
 from ._schema import UPDATE_JOB, job_update, lane_of
 
@@ -228,11 +232,11 @@ class SqliteStore:
     def get(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
         """Read jobs, consistently (see `jobcore.JobStore.get`)."""
         if len(job_ids) <= IDS_PER_QUERY:
-            rows = self._rows(READ_JOBS.format(",".join("?" * len(job_ids))), job_ids)
+            rows = self._rows(read_statement(len(job_ids)), job_ids)
         else:
             with self._reading() as db:
-                rows = read(db, job_ids)
-        return {job_id: decode(job_id, *rest) for job_id, *rest in rows}
+                rows = read_rows(db, job_ids)
+        return {job_id: _decode(job_id, *rest) for job_id, *rest in rows}
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
         """List what *tick* has to look at, oldest first (see `jobcore.JobStore.due`)."""
@@ -277,15 +281,15 @@ class SqliteStore:
         Raises:
             ValueError: *query* has a bad cursor.
         """
-        after = None if query.cursor is None else cursor_key(query.cursor)
+        after = None if query.cursor is None else position_of(query.cursor)
         with self._reading() as db:
             keys = list(islice(newest(db, query, after), query.limit + 1))
             page = keys[: query.limit]
-            rows = {row[0]: row for row in read(db, [job_id for _, job_id in page])}
+            rows = {row[0]: row for row in read_rows(db, [job_id for _, job_id in page])}
         jobs = []
         for _, job_id in page:
             try:
-                jobs.append(decode(*rows[job_id]))
+                jobs.append(_decode(*rows[job_id]))
             except CorruptRecord as error:
                 self._on_corrupt(error)
         cursor = "{}/{}".format(*page[-1]) if len(keys) > query.limit else None
@@ -373,9 +377,9 @@ class SqliteStore:
             damaged: list[CorruptRecord] = []
             ids = [row[0] for row in db.execute("SELECT job_id FROM job")]
             for start in range(0, len(ids), IDS_PER_QUERY):
-                for row in read(db, ids[start : start + IDS_PER_QUERY]):
+                for row in read_rows(db, ids[start : start + IDS_PER_QUERY]):
                     try:
-                        decode(*row)
+                        _decode(*row)
                     except CorruptRecord as error:
                         damaged.append(error)
             for kind in KINDS:
@@ -409,3 +413,27 @@ class SqliteStore:
 
 def _warn(error: CorruptRecord) -> None:
     warnings.warn(str(error), RuntimeWarning, stacklevel=4)
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+def _decode(job_id: str, version: int, record: bytes | None, spec: bytes | None) -> Job:
+    """
+    Make a job of its row.
+
+    Raises:
+        CorruptRecord: it cannot be read.
+    """
+    if spec is None:
+        raise CorruptRecord(job_id, "its spec is missing")
+    job = readable(
+        "job",
+        job_id,
+        lambda: decode_job(
+            json.loads(record or b""), decode_spec(json.loads(spec)), version=version
+        ),
+    )
+    if job.job_id != job_id:
+        raise CorruptRecord(job_id, f"it is the record of job {job.job_id}")
+    return job

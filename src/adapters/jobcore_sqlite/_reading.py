@@ -1,29 +1,51 @@
-"""Lists for people: newest first, from whichever index fits the query."""
+"""Reads by id and by query, in one statement or few."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import merge
+from typing import Any
 
 from jobcore import Status
 from jobcore.ports import JobQuery
 
 from ._schema import LISTINGS
 
-__all__ = ["cursor_key", "newest"]
+__all__ = ["IDS_PER_QUERY", "newest", "position_of", "read_rows", "read_statement"]
 
+IDS_PER_QUERY = 500
 _CURSOR = re.compile(r"(-?[0-9]{1,18})/([!-~]{1,64})")
 _ABOVE_ALL_IDS = "~"  # sorts after every character of an id
 
+# The texts are read as bytes: a damaged one must not make SQLite's decoder fail the whole query.
+_READ = """
+SELECT job.job_id, job.version, CAST(job.record AS BLOB), CAST(spec.body AS BLOB)
+FROM job LEFT JOIN spec USING (n) WHERE job.job_id IN ({})
+"""
 
-def cursor_key(text: str) -> tuple[int, str]:
+
+def read_statement(count: int) -> str:
+    """Write the statement that reads *count* jobs by id: id, version, record, spec."""
+    return _READ.format(",".join("?" * count))
+
+
+def read_rows(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Any]:
+    """Read id, version, record and spec of jobs, in as many statements as it takes."""
+    rows: list[Any] = []
+    for start in range(0, len(job_ids), IDS_PER_QUERY):
+        part = job_ids[start : start + IDS_PER_QUERY]
+        rows += db.execute(read_statement(len(part)), part)
+    return rows
+
+
+def position_of(text: str) -> tuple[int, str]:
     """
-    Read back the (submitted_at, job_id) of a cursor.
+    Read a cursor: the submission time and the id of the last job of the page before.
 
     Raises:
-        ValueError: it is not one that a page gave.
+        ValueError: it is no cursor.
     """
     match = _CURSOR.fullmatch(text)
     if match is None:

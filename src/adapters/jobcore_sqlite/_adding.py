@@ -1,29 +1,18 @@
-"""Rows of jobs: adding them, and reading them back."""
+"""New jobs: inserted all at once, or told apart from those that are there."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
-from jobcore import CorruptRecord, Job
-from jobcore.lifecycle import decode_job, decode_spec, readable
+from jobcore import Job
 from jobcore.ports import Added
 
+from ._reading import read_rows
 from ._schema import INSERT_JOB, INSERT_SPEC, job_row, spec_text
 
-__all__ = ["IDS_PER_QUERY", "READ_JOBS", "decode", "insert", "insert_new", "read"]
-
-IDS_PER_QUERY = 500
-# The texts are read as bytes: a damaged one must not make SQLite's decoder fail the whole query.
-READ_JOBS = """
-SELECT job.job_id, job.version, CAST(job.record AS BLOB), CAST(spec.body AS BLOB)
-FROM job LEFT JOIN spec USING (n) WHERE job.job_id IN ({})
-"""
-
-
-# --- adding -----------------------------------------------------------------------------
+__all__ = ["insert", "insert_new"]
 
 
 def insert(db: sqlite3.Connection, jobs: Sequence[Job]) -> None:
@@ -49,7 +38,7 @@ def insert_new(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
 def _what_to_add(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
     """Tell new jobs from repeated ones; only asked when the batch has one that is there."""
     stored: dict[str, bytes | str | None] = {
-        row[0]: row[3] for row in read(db, [job.job_id for job in jobs])
+        row[0]: row[3] for row in read_rows(db, [job.job_id for job in jobs])
     }
     added = []
     for job in jobs:
@@ -69,36 +58,3 @@ def _canonical(text: bytes | str | None) -> str | None:
         return json.dumps(json.loads(text or b""), sort_keys=True)
     except ValueError:
         return None
-
-
-# --- reading ----------------------------------------------------------------------------
-
-
-def read(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Any]:
-    """Read the rows of jobs that `decode` takes."""
-    rows: list[Any] = []
-    for start in range(0, len(job_ids), IDS_PER_QUERY):
-        part = job_ids[start : start + IDS_PER_QUERY]
-        rows += db.execute(READ_JOBS.format(",".join("?" * len(part))), part)
-    return rows
-
-
-def decode(job_id: str, version: int, record: bytes | None, spec: bytes | None) -> Job:
-    """
-    Make a job of its row.
-
-    Raises:
-        CorruptRecord: it cannot be read.
-    """
-    if spec is None:
-        raise CorruptRecord(job_id, "its spec is missing")
-    job = readable(
-        "job",
-        job_id,
-        lambda: decode_job(
-            json.loads(record or b""), decode_spec(json.loads(spec)), version=version
-        ),
-    )
-    if job.job_id != job_id:
-        raise CorruptRecord(job_id, f"it is the record of job {job.job_id}")
-    return job
