@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import test_aws_adapters
@@ -19,7 +21,7 @@ import jobcore_local
 import jobcore_memory
 import jobcore_sqlite
 from aws_fixtures import connect, table_name
-from jobcore import JobStore, Trainer
+from jobcore import CorruptRecord, JobStore, Trainer
 from jobcore.messages import WordedNotifier
 from jobcore.ports import LaunchRequest, Training, TrainingState
 from jobcore_aws import DynamoStore, create_table
@@ -39,9 +41,27 @@ from jobcore_sqlite import SqliteStore
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class TestMemoryStore(StoreContract):
+class Reports(StoreContract):
+    """Keeps what a store reports."""
+
+    def listener(self) -> Callable[[CorruptRecord], None]:
+        self.told: list[CorruptRecord] = []
+        return self.told.append
+
+    def reported(self, store: JobStore) -> Sequence[CorruptRecord]:
+        return self.told
+
+
+class TestMemoryStore(Reports):
     def make_store(self) -> JobStore:
-        return MemoryStore()
+        return MemoryStore(on_corrupt=self.listener())
+
+    def damage(self, store: JobStore, kind: str, *key: str) -> None:
+        assert isinstance(store, MemoryStore)
+        if kind == "job":
+            store.overwrite_record(*key, "{")
+        else:
+            store.overwrite_side_record(kind, *key, text="{")
 
 
 class TestObjectStore(StoreContract):
@@ -50,8 +70,11 @@ class TestObjectStore(StoreContract):
     def make_store(self) -> JobStore:
         return ObjectStore()
 
+    def damage(self, store: JobStore, kind: str, *key: str) -> None:
+        pytest.skip("it keeps objects, so that no record has to be read")
 
-class TestSqliteStore(StoreContract):
+
+class TestSqliteStore(Reports):
     @pytest.fixture(autouse=True)
     def _place(self, tmp_path: Path):
         self.path = tmp_path / "jobcore.db"
@@ -61,8 +84,18 @@ class TestSqliteStore(StoreContract):
             store.close()
 
     def make_store(self) -> JobStore:
-        self.opened.append(SqliteStore(self.path))
+        self.opened.append(SqliteStore(self.path, on_corrupt=self.listener()))
         return self.opened[-1]
+
+    def damage(self, store: JobStore, kind: str, *key: str) -> None:
+        sql = {
+            "job": "UPDATE job SET record = '{' WHERE job_id = ?",
+            "pool": "UPDATE pool SET body = '{' WHERE name = ?",
+            "share": "UPDATE share SET body = '{' WHERE name = ?",
+            "group": "UPDATE tally SET body = '{' WHERE job_group = ? AND owner = ?",
+        }
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as db:
+            assert db.execute(sql[kind], key).rowcount == 1
 
     def test_what_was_written_is_there_for_the_next_process(self) -> None:
         self.test_one_conflict_does_not_spoil_the_batch()
@@ -71,15 +104,42 @@ class TestSqliteStore(StoreContract):
         assert self.make_store().counts() == before
 
 
+class DynamoReports(Reports):
+    """Damages items."""
+
+    WAKES = frozenset()  # see `DynamoStore.next_wake`
+    client: Any
+    tables: list[str]
+
+    def damage(self, store: JobStore, kind: str, *key: str) -> None:
+        keys = {
+            "job": lambda job_id: (job_id[:2], f"job#{job_id}"),
+            "pool": lambda name: ("#pools", name),
+            "share": lambda name: ("#shares", name),
+            "group": lambda group, owner: (f"#group/{group}", f"tally#{owner}"),
+        }
+        pk, sk = keys[kind](*key)
+        self.client.update_item(
+            TableName=self.tables[-1],
+            Key={"pk": {"S": pk}, "sk": {"S": sk}},
+            UpdateExpression="SET #state = :damaged",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeNames={"#state": "state"},
+            ExpressionAttributeValues={":damaged": {"S": "?"}},
+        )
+
+
 @pytest.mark.usefixtures("moto")
-class TestDynamoStoreOnMoto(StoreContract):
+class TestDynamoStoreOnMoto(DynamoReports):
     def make_store(self) -> JobStore:
-        client = connect("dynamodb", "")
-        create_table(client, "jobcore")
-        return DynamoStore("jobcore", client=client, shards=2, threads=1)
+        self.client, self.tables = connect("dynamodb", ""), ["jobcore"]
+        create_table(self.client, "jobcore")
+        return DynamoStore(
+            "jobcore", client=self.client, shards=2, threads=1, on_corrupt=self.listener()
+        )
 
 
-class TestDynamoStore(StoreContract):
+class TestDynamoStore(DynamoReports):
     """On MiniStack, or on what JOBCORE_TEST_AWS_ENDPOINT names."""
 
     @pytest.fixture(autouse=True)
@@ -93,7 +153,7 @@ class TestDynamoStore(StoreContract):
     def make_store(self) -> JobStore:
         self.tables.append(table_name())
         create_table(self.client, self.tables[-1])
-        return DynamoStore(self.tables[-1], client=self.client)
+        return DynamoStore(self.tables[-1], client=self.client, on_corrupt=self.listener())
 
 
 class TestMemoryTrainer(TrainerContract):

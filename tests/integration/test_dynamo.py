@@ -26,7 +26,7 @@ from jobcore import (
     step,
 )
 from jobcore import Settings as TickSettings
-from jobcore.lifecycle import PoolState, Tick
+from jobcore.lifecycle import GroupTally, PoolState, ShareUsage, Tick
 from jobcore.ports import Added, JobQuery
 from jobcore_aws import DynamoStore, create_table, table_definition
 from jobcore_aws._dynamodb import _calls
@@ -147,6 +147,34 @@ def test_a_pool_is_saved_once(faulty, store, endpoint, fault):
     assert endpoint.fired == [fault, fault]
     assert dict(store.pools()) == {"cpu": PoolState(name="cpu", version=2, refusals=2)}
     assert faulty.save_pool(PoolState(name="cpu", version=1, refusals=3)) is False
+
+
+@pytest.mark.parametrize("fault", AFTER + BEFORE)
+def test_shares_and_tallies_are_saved_once(faulty, store, endpoint, fault):
+    usages = [ShareUsage(share=name, hours=1.0, at=T0) for name in ("ada", "bob")]
+    tally = GroupTally(group="g", owner="ada", at=T0, failed=1, pausing=True)
+    for version in (0, 1):
+        endpoint.fail("PutItem" if version == 0 else "UpdateItem", fault, times=2)
+        assert faulty.save_shares([replace(u, version=version) for u in usages]) == [True, True]
+        endpoint.fail("PutItem" if version == 0 else "UpdateItem", fault)
+        assert faulty.save_tally(replace(tally, version=version)) is True
+    assert endpoint.fired == [fault] * 6
+    read = dict(store.shares(["ada", "bob"]))
+    assert read == {usage.share: replace(usage, version=2) for usage in usages}
+    assert list(store.tallies_to_pause()) == [replace(tally, version=2)]
+    assert faulty.save_shares([replace(usages[0], version=1), usages[1]]) == [False, False]
+    assert faulty.save_tally(replace(tally, version=1)) is False
+
+
+@pytest.mark.parametrize("fault", AFTER + BEFORE)
+def test_a_damaged_record_is_replaced_once(faulty, store, endpoint, direct, table, fault):
+    usage = ShareUsage(share="ada", hours=1.0, at=T0)
+    store.save_shares([usage])
+    damage(direct, table, ("#shares", "ada"), {"state": {"S": "?"}})
+    endpoint.fail("PutItem", fault, times=2)
+    assert faulty.save_shares([replace(usage, hours=3.0)]) == [True]
+    assert dict(store.shares(["ada"])) == {"ada": replace(usage, hours=3.0, version=1)}
+    assert faulty.save_shares([usage]) == [False]
 
 
 @pytest.mark.parametrize("fault", ["reset", "500", "ThrottlingException"])
@@ -355,16 +383,76 @@ def test_a_damaged_lane_does_not_stop_the_others(store, direct, table):
     assert [w.job_id for w in waiting] == [good.job_id]
 
 
+SIDE_RECORDS = {
+    "pool": ("#pools", "cpu"),
+    "share": ("#shares", "ada"),
+    "group": ("#group/g", "tally#ada"),
+}
+
+
+def damage(client, table: str, key: tuple[str, str], change: dict) -> None:
+    pk, sk = key
+    item = client.get_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": sk}})["Item"]
+    put(client, table, {k: v for k, v in (item | change).items() if v is not None})
+
+
+@pytest.mark.parametrize("kind", SIDE_RECORDS)
 @pytest.mark.parametrize(
-    "damage", [{"state": {"S": "?"}}, {"state": {"M": {"refusals": {"M": {}}}}}]
+    "change",
+    [
+        {"state": {"S": "?"}},
+        {"state": None},
+        {"state": {"L": []}},
+        {"state": {"M": {"refusals": {"M": {}}, "at": {"S": "now"}}}},
+        {"_version": {"S": "x"}},
+        {"_version": None, "_write": None},
+    ],
+    ids=str,
 )
-def test_a_damaged_pool_is_learned_again(store, direct, table, damage):
-    store.save_pool(PoolState(name="cpu", refusals=3))
-    key = {"pk": {"S": "#pools"}, "sk": {"S": "cpu"}}
-    put(direct, table, direct.get_item(TableName=table, Key=key)["Item"] | damage)
-    (state,) = store.pools().values()
-    assert (state.name, state.version) == ("cpu", 1)
-    assert store.save_pool(replace(state, refusals=1)) is True
+def test_a_damaged_side_record_is_named_and_written_over(direct, table, kind, change):
+    told = []
+    store = DynamoStore(table, client=direct, on_corrupt=told.append)
+    usage = ShareUsage(share="ada", hours=1.0, at=T0)
+    tally = GroupTally(group="g", owner="ada", at=T0, failed=3, pausing=True)
+
+    def write(version: int) -> list[bool]:
+        return [
+            store.save_pool(PoolState(name="cpu", version=version, refusals=3)),
+            *store.save_shares([replace(usage, version=version)]),
+            store.save_tally(replace(tally, version=version)),
+        ]
+
+    def read() -> dict:
+        found = (store.pools(), store.shares(["ada"]), store.tallies([tally.key]))
+        return dict(zip(SIDE_RECORDS, found, strict=True))
+
+    assert write(0) == [True] * 3
+    damage(direct, table, SIDE_RECORDS[kind], change)
+    assert [name for name, found in read().items() if not found] == [kind]
+    key = "g/ada" if kind == "group" else SIDE_RECORDS[kind][1]
+    assert [(error.kind, error.key) for error in told] == [(kind, key)]
+    assert write(0).count(True) == 1, "only the damaged one counts as absent"
+    assert all(read().values())
+    assert len(told) == 1
+    assert write(1) == [True] * 3
+
+
+def test_of_two_who_replace_a_damaged_record_one_wins(store, direct, table):
+    usage = ShareUsage(share="ada", hours=1.0, at=T0)
+    store.save_shares([usage])
+    damage(direct, table, SIDE_RECORDS["share"], {"state": {"S": "?"}})
+    start = threading.Barrier(4)
+
+    def replaced(number: int) -> bool:
+        own = DynamoStore(table, client=direct)
+        start.wait()
+        (won,) = own.save_shares([replace(usage, hours=float(number))])
+        return won
+
+    with ThreadPoolExecutor(4) as pool:
+        won = list(pool.map(replaced, range(4)))
+    assert won.count(True) == 1
+    assert store.shares(["ada"])["ada"] == replace(usage, hours=float(won.index(True)), version=1)
 
 
 def test_a_newer_schema_is_named(store, direct, table):

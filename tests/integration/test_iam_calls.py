@@ -19,6 +19,7 @@ import pytest
 
 import jobcore
 from aws_fixtures import FAKE_ACCOUNT, connect, table_name
+from iam_tools import Call, allowed
 from jobcore_aws import _clients, create_table
 from jobcore_lambda import _wiring, launch, monitor, notify, reap, stream, submit
 from jobcore_memory import ManualClock
@@ -30,15 +31,18 @@ from template_tools import render
 
 POOL = "us-east-1/ml.m5.large/on-demand"
 FULL, SHORT = "us-east-1/ml.c5.2xlarge/on-demand", "us-east-1/ml.c5.4xlarge/on-demand"
+BUGGY = "us-east-1/ml.c5.9xlarge/on-demand"
 CAPACITY = (
     "CapacityError: Unable to provision requested ML compute capacity. "
     "Please retry using a different ML instance type."
 )
+BUG = "AlgorithmError: ExecuteUserScriptError: KeyError: 'lr', exit code: 1"
 SANDBOX = SandboxConfig(
     manual=True,
     pools={FULL: PoolConfig(quota=1)},
     scripts=(
         Script(pool=SHORT, training=1.0, failure_rate=1.0, failures=(CAPACITY,)),
+        Script(pool=BUGGY, training=1.0, failure_rate=1.0, failures=(BUG,)),
         Script(training=5000.0),
     ),
 )
@@ -67,7 +71,13 @@ def _allowed(role: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def calls(ministack: str) -> Iterator[dict[str, set[str]]]:
+def puts() -> dict[str, set[str]]:
+    """The partitions into which each function put whole items."""
+    return defaultdict(set)
+
+
+@pytest.fixture(scope="module")
+def calls(ministack: str, puts: dict[str, set[str]]) -> Iterator[dict[str, set[str]]]:
     """Every function at work; what each called."""
     with pytest.MonkeyPatch.context() as patch, serve(SANDBOX) as sandbox:
         for name, value in FAKE_ACCOUNT.items():
@@ -78,9 +88,11 @@ def calls(ministack: str) -> Iterator[dict[str, set[str]]]:
         made: dict[str, set[str]] = defaultdict(set)
         now = ["set-up"]
 
-        def note(model: Any, **_: Any) -> None:
+        def note(model: Any, params: Any, **_: Any) -> None:
             action = f"{model.service_model.signing_name}:{model.name}"
             made[now[0]].add(_NAMES.get(action, action))
+            if action == "dynamodb:PutItem":
+                puts[now[0]].add(json.loads(params["body"])["Item"]["pk"]["S"])
 
         _clients._session().register("before-call.*.*", note)
         boto3.setup_default_session()
@@ -111,7 +123,7 @@ def _work(address: str, now: list[str], sandbox: Server) -> None:
     config = {
         "output": "s3://models/x",
         "roles": {"default": "arn:aws:iam::000000000000:role/train"},
-        "pools": {POOL: 50, FULL: None, SHORT: 5},
+        "pools": {POOL: 50, FULL: None, SHORT: 5, BUGGY: 5},
         "create_rate": 100,
     }
     wired = _wiring.Wiring(
@@ -150,8 +162,10 @@ def _work(address: str, now: list[str], sandbox: Server) -> None:
     assert of("Launch", launch.handler, {})["launched"] == 14
     # What pools teach is kept: one that is full at the call, one whose training finds no capacity
     # (its size is told, so the launch learned nothing, and the monitor is the first to write).
+    # A job of a group that fails is counted.
     pools = [{**job, "pool": FULL, "name": "f"}, {**job, "pool": FULL}, {**job, "pool": SHORT}]
-    assert of("Submit", submit.handler, {"jobs": pools})["created"] == 3
+    pools.append({**job, "pool": BUGGY, "group": "sweep"})
+    assert of("Submit", submit.handler, {"jobs": pools})["created"] == 4
     assert any(of("Launch", launch.handler, {})["refused"] for _ in range(5))
     # An unclear launch is described; one that was stopped meanwhile is stopped in SageMaker.
     _adopt_and_stop(wired, of, job)
@@ -231,3 +245,18 @@ def test_a_function_calls_nothing_that_its_role_does_not_allow(calls, function):
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_role_allows_nothing_that_its_function_does_not_call(calls, function):
     assert _allowed(f"{function}Role") - NOT_OURS - calls[function] == set()
+
+
+TABLE = render().arn("Table")
+
+
+@pytest.mark.parametrize(
+    ("function", "partitions"),
+    [("Launch", {"#pools", "#shares"}), ("Monitor", {"#pools", "#group/sweep"})],
+)
+def test_a_tick_puts_the_records_that_its_role_lets_it_put(calls, puts, function, partitions):
+    assert calls[function]
+    assert puts[function] == partitions
+    for key in partitions:
+        call = Call("dynamodb:PutItem", TABLE, {"dynamodb:LeadingKeys": [key]})
+        assert allowed(render().statements(f"{function}Role"), call)

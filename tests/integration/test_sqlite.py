@@ -19,7 +19,7 @@ import pytest
 
 import jobcore
 from jobcore import Job, Placement, Status
-from jobcore.lifecycle import Tick
+from jobcore.lifecycle import GroupKey, GroupTally, PoolState, ShareUsage, Tick
 from jobcore.ports import JobQuery
 from jobcore_sqlite import SqliteStore, StoreUnusable
 from jobcore_sqlite._files import check_place
@@ -230,6 +230,65 @@ def test_a_damaged_record_is_named_and_hides_no_other(path: Path, value: object)
         assert jobs[1].job_id in trouble
 
 
+SIDE_RECORDS = {
+    ("pool", "cpu"): "UPDATE pool SET {} WHERE name = 'cpu'",
+    ("share", "ada"): "UPDATE share SET {} WHERE name = 'ada'",
+    ("group", "g/ada"): "UPDATE tally SET {} WHERE job_group = 'g'",
+}
+
+
+@pytest.mark.parametrize("record", SIDE_RECORDS)
+@pytest.mark.parametrize(
+    "change",
+    ["body = ''", "body = '[1]'", "body = CAST(x'fffe' AS TEXT)", "version = 'x'",
+     "body = '{\"at\": 1e999, \"level\": \"much\"}'"],
+)  # fmt: skip
+def test_a_damaged_side_record_is_named_and_written_over(path: Path, record, change) -> None:
+    kind, key = record
+    told: list[jobcore.CorruptRecord] = []
+    usage = ShareUsage(share="ada", hours=1.0, at=NOW)
+    tally = GroupTally(group="g", owner="ada", at=NOW, failed=3, pausing=True)
+    with SqliteStore(path, on_corrupt=told.append) as store:
+
+        def write(version: int) -> list[bool]:
+            return [
+                store.save_pool(PoolState(name="cpu", version=version, level=2)),
+                *store.save_shares([replace(usage, version=version)]),
+                store.save_tally(replace(tally, version=version)),
+            ]
+
+        assert write(0) == [True] * 3
+        db = sqlite3.connect(path)
+        db.execute(SIDE_RECORDS[record].format(change))
+        db.commit()
+        db.close()
+        (said,) = store.check()
+        assert said.startswith(f"{kind} {key}: stored record cannot be read")
+        left = {
+            "pool": store.pools(),
+            "share": store.shares(["ada"]),
+            "group": store.tallies([tally.key]),
+        }
+        assert [name for name, found in left.items() if not found] == [kind]
+        assert [(error.kind, error.key) for error in told] == [record]
+        assert write(0).count(True) == 1, "only the damaged one counts as absent"
+        assert store.check() == []
+        assert write(1) == [True] * 3
+
+
+def test_a_pool_whose_name_is_damaged_stops_no_launch(path: Path) -> None:
+    told: list[jobcore.CorruptRecord] = []
+    with SqliteStore(path, on_corrupt=told.append) as store:
+        store.save_pool(PoolState(name="cpu"))
+        store.save_pool(PoolState(name="gpu"))
+        db = sqlite3.connect(path)
+        db.execute("UPDATE pool SET name = CAST(x'63ff75' AS TEXT) WHERE name = 'cpu'")
+        db.commit()
+        db.close()
+        assert list(store.pools()) == ["gpu"]
+        assert [(error.kind, error.key) for error in told] == [("pool", "c\\xffu")]
+
+
 def test_a_damaged_record_is_warned_of_unless_somebody_listens(store: SqliteStore) -> None:
     store.add([job(1)])
     damage(store, job(1).job_id, "{")
@@ -368,6 +427,11 @@ def test_ticks_and_listings_never_scan_or_sort_the_table(store: SqliteStore) -> 
         "of a group": lambda: store.find(JobQuery(limit=5, group="g")),
         "of an owner": lambda: store.find(JobQuery(limit=5, owner="ada")),
         "by name": lambda: store.find(JobQuery(limit=5, name="job-1")),
+        "usage of shares": lambda: store.shares(["ada", "bob"]),
+        "tallies": lambda: store.tallies([GroupKey("g", "ada")]),
+        "groups to pause": store.tallies_to_pause,
+        "next back-off": lambda: store.next_wake(Tick.LAUNCH, after=NOW),
+        "next deadline": lambda: store.next_wake(Tick.MONITOR, after=NOW),
         **{tick: lambda tick=tick: store.due(tick, before=NOW, limit=5) for tick in Tick},
     }
     for name, ask in asked.items():

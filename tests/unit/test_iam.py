@@ -59,6 +59,7 @@ NEEDED = {
         Call("dynamodb:Query", f"{TABLE}/index/waiting"),
         Call("dynamodb:Query", TABLE),
         Call("dynamodb:UpdateItem", TABLE),
+        Call("dynamodb:PutItem", TABLE, {"dynamodb:LeadingKeys": ["#shares"]}),
         create(),
         create(types=["ml.m5.large", "ml.g5.xlarge"]),
         Call("sagemaker:AddTags", OURS, HERE | {"sagemaker:TaggingAction": "CreateTrainingJob"}),
@@ -73,6 +74,7 @@ NEEDED = {
         Call("sagemaker:DescribeTrainingJob", OURS, HERE),
         Call("sagemaker:Search"),
         Call("dynamodb:PutItem", TABLE, {"dynamodb:LeadingKeys": ["#pools"]}),
+        Call("dynamodb:PutItem", TABLE, {"dynamodb:LeadingKeys": ["#group/sweep"]}),
         Call("sagemaker:StopTrainingJob", OURS, MANAGED),
     ],
     "NotifyRole": [
@@ -286,11 +288,18 @@ def test_trainings_may_run_in_the_regions_that_the_operator_names():
     assert not allowed(wide, create(region="ap-south-1", resource=there))
 
 
-def test_the_ticks_put_pools_and_no_other_item():
-    for role in ("LaunchRole", "MonitorRole"):
-        for keys, expected in ((["#pools"], True), (["#pools", "0a"], False), (["0a"], False)):
+PUT = {
+    "LaunchRole": {"#pools", "#shares", "#group/sweep"},
+    "MonitorRole": {"#pools", "#group/sweep"},
+}
+
+
+@pytest.mark.parametrize("role", PUT)
+def test_the_ticks_put_records_beside_jobs_and_no_other_item(role):
+    for key in ("#pools", "#shares", "#group/sweep", "#group", "#table", "0a", "#pools2"):
+        for keys, expected in (([key], key in PUT[role]), ([key, "0a"], False)):
             call = Call("dynamodb:PutItem", TABLE, {"dynamodb:LeadingKeys": keys})
-            assert allowed(R.statements(role), call) is expected
+            assert allowed(R.statements(role), call) is expected, keys
 
 
 def test_the_keys_may_be_used_through_their_service_only():

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import jobcore
-from jobcore import Job, JobStore, Placement, Spec, Status
-from jobcore.lifecycle import PoolState, Tick
-from jobcore.ports import Added, JobQuery, Usage
+from jobcore import CorruptRecord, Job, JobStore, Placement, Spec, Status
+from jobcore.lifecycle import GroupKey, GroupTally, PoolState, ShareUsage, Tick
+from jobcore.ports import (
+    Added,
+    JobQuery,
+    LaunchReply,
+    LaunchRequest,
+    LaunchResult,
+    Training,
+    Usage,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CPU = Placement("cpu")
@@ -33,11 +42,59 @@ def _launching(job: Job) -> Job:
     return _after(job, jobcore.LaunchDecided(attempt=1, placement=placement))
 
 
+def _tally(group: str, owner: str, **changes: object) -> GroupTally:
+    return GroupTally(group=group, owner=owner, at=NOW, **changes)  # type: ignore[arg-type]
+
+
+def _named(errors: Sequence[CorruptRecord]) -> list[tuple[str, str]]:
+    return [(error.kind, error.key) for error in errors]
+
+
+class _Clock:
+    def now(self) -> datetime:
+        return NOW
+
+
+class _Trainer:
+    """Accepts every launch, and does not know the size of its pool."""
+
+    def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
+        return [LaunchReply(LaunchResult.ACCEPTED) for _ in requests]
+
+    def capacity(self) -> Mapping[str, int | None]:
+        return {"cpu": None}
+
+    def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
+        return {}
+
+    def stop(self, name: str) -> None:
+        pass
+
+    def running(self) -> Sequence[Training]:
+        return []
+
+
 class StoreContract:
     """The promises of `jobcore.JobStore`."""
 
+    #: The ticks of which the store tells the next wake; for others `next_wake` is None.
+    WAKES: ClassVar[frozenset[Tick]] = frozenset({Tick.LAUNCH, Tick.MONITOR})
+
     def make_store(self) -> JobStore:
-        """Make an empty store."""
+        """Make an empty store that passes the records it cannot read to a list (see `reported`)."""
+        raise NotImplementedError
+
+    def damage(self, store: JobStore, kind: str, *key: str) -> None:
+        """
+        Make a stored record unreadable, as a fault or another program would.
+
+        Args:
+            kind, key: "job" and its id, "pool" or "share" and its name, or "group", its name and its owner.
+        """
+        raise NotImplementedError
+
+    def reported(self, store: JobStore) -> Sequence[CorruptRecord]:
+        """Give what *store* has reported so far, in order."""
         raise NotImplementedError
 
     def _with(self, jobs: Sequence[Job]) -> JobStore:
@@ -207,6 +264,30 @@ class StoreContract:
         assert dict(store.counts()) == {Status.NEW: 2, Status.LAUNCHING: 1}
         assert dict(store.counts(group="g")) == {Status.LAUNCHING: 1}
 
+    def test_next_wake_is_the_next_back_off_or_deadline(self) -> None:
+        """Each tick has its own; what is past, and what another tick waits for, is left out."""
+        clocks = jobcore.Clocks(wait_at_most=timedelta(hours=3))
+        jobs = [_job(1), _job(2), _job(3, clocks=clocks), _job(4)]
+        store = self._with(jobs)
+        soon, later = NOW + timedelta(hours=1), NOW + timedelta(hours=2)
+        store.save(
+            [
+                replace(job, state=jobcore.lifecycle.New(since=NOW, attempt=2, not_before=at))
+                for job, at in zip(jobs, (soon, later), strict=False)
+            ]
+        )
+        deadline = jobs[2].submitted_at + timedelta(hours=3)
+        expected = {
+            Tick.LAUNCH: ((NOW, soon), (soon, later), (later, None)),
+            Tick.MONITOR: ((NOW, deadline), (deadline, None)),
+        }
+        for tick, pairs in expected.items():
+            for after, at in pairs:
+                wanted = at if tick in self.WAKES else None
+                assert store.next_wake(tick, after=after) == wanted, (tick, after)
+
+    # --- records beside jobs ------------------------------------------------------------
+
     def test_pool_states_are_compared_and_set(self) -> None:
         """Of two who read the same version, one wins."""
         store = self.make_store()
@@ -215,10 +296,155 @@ class StoreContract:
         assert store.save_pool(PoolState(name="cpu", refusals=9)) is False
         (state,) = store.pools().values()
         assert (state.refusals, state.closed_until) == (1, NOW)
-        groups = {
-            "sweep": {"cause": "c0ffee", "failed": 4, "why": "KeyError: 'x'", "at": 1_767_225_600}
-        }
-        learned = replace(state, refusals=2, served={"ada": 1.5}, groups=groups)
+        learned = replace(state, refusals=2, fade=0.25, growth=3, heard=True, because="quota: 3")
         assert store.save_pool(learned) is True
         assert store.pools()["cpu"] == replace(learned, version=2)
-        assert store.pools()["cpu"].refusals == 2
+        assert store.save_pool(replace(learned, name="gpu")) is False, "it was never saved"
+        assert list(store.pools()) == ["cpu"]
+
+    def test_shares_are_compared_and_set_each_by_itself(self) -> None:
+        """One that another writer has saved meanwhile does not spoil the others."""
+        store = self.make_store()
+        ada, bob, eve = (ShareUsage(share=n, hours=1.5, at=NOW) for n in ("ada", "bob", "eve"))
+        assert dict(store.shares(["ada", "bob"])) == {}
+        assert list(store.save_shares([])) == []
+        assert list(store.save_shares([ada, bob])) == [True, True]
+        assert list(store.save_shares([replace(ada, hours=9.0), eve])) == [False, True]
+        read = store.shares(["eve", "ada", "nobody"])
+        assert dict(read) == {"ada": replace(ada, version=1), "eve": replace(eve, version=1)}
+        charged = replace(read["ada"], hours=2.0, at=NOW + timedelta(hours=1))
+        assert list(store.save_shares([replace(charged, version=7), bob])) == [False, False]
+        assert list(store.save_shares([charged])) == [True]
+        assert dict(store.shares(["ada"])) == {"ada": replace(charged, version=2)}
+
+    def test_tallies_are_compared_and_set(self) -> None:
+        """Groups of the same name are apart if their owners differ, whatever the names are made of."""
+        store = self.make_store()
+        keys = [
+            GroupKey(*key)
+            for key in (
+                ("g", "ada"),
+                ("g", "bob"),
+                *(
+                    pair
+                    for joint in "/\n"
+                    for pair in ((f"g{joint}ada", "x"), ("g", f"ada{joint}x"))
+                ),
+            )
+        ]
+        assert dict(store.tallies(keys)) == {}
+        tallies = [_tally(*key, failed=number) for number, key in enumerate(keys)]
+        assert [store.save_tally(tally) for tally in tallies] == [True] * len(keys)
+        assert store.save_tally(_tally(*keys[0], failed=9)) is False
+        read = store.tallies(keys[1:])
+        assert dict(read) == {tally.key: replace(tally, version=1) for tally in tallies[1:]}
+        assert store.save_tally(replace(read[keys[1]], sound=True, cause="c", reason="r")) is True
+        assert store.save_tally(replace(read[keys[1]], failed=7)) is False
+        assert store.save_tally(_tally("g", "new", version=1)) is False, "it was never saved"
+        (stored,) = store.tallies([keys[1]]).values()
+        assert stored == replace(read[keys[1]], sound=True, cause="c", reason="r", version=2)
+
+    def test_groups_to_pause_are_listed_until_they_are_paused(self) -> None:
+        """The list holds the whole tallies of those, and no other."""
+        store = self.make_store()
+        for key in (("a", "ada"), ("b", "ada"), ("a", "bob")):
+            store.save_tally(_tally(*key, failed=5, pausing=key != ("b", "ada")))
+        listed = {tally.key: tally for tally in store.tallies_to_pause()}
+        assert listed == {
+            GroupKey("a", owner): _tally("a", owner, failed=5, pausing=True, version=1)
+            for owner in ("ada", "bob")
+        }
+        (other,) = store.tallies([GroupKey("b", "ada")]).values()
+        for tally in (replace(listed[GroupKey("a", "bob")], pausing=False), other):
+            assert store.save_tally(replace(tally, failed=0)) is True
+        assert [tally.owner for tally in store.tallies_to_pause()] == ["ada"]
+        assert store.save_tally(replace(other, version=2, pausing=True)) is True
+        assert {tally.group for tally in store.tallies_to_pause()} == {"a", "b"}
+
+    # --- records that cannot be read ----------------------------------------------------
+
+    def test_a_damaged_job_hides_no_other(self) -> None:
+        """It is named by its id; lists leave it out and report it once."""
+        jobs = [_job(n) for n in range(3)]
+        store = self._with(jobs)
+        bad = jobs[1].job_id
+        self.damage(store, "job", bad)
+        raised: list[CorruptRecord] = []
+        try:
+            store.get([job.job_id for job in jobs])
+        except CorruptRecord as error:
+            raised.append(error)
+        assert _named(raised) == [("job", bad)]
+        assert raised[0].job_id == bad
+        assert set(store.get([jobs[0].job_id, jobs[2].job_id])) == {jobs[0].job_id, jobs[2].job_id}
+        assert self.reported(store) == []
+        assert store.find(JobQuery()).jobs == (jobs[2], jobs[0])
+        assert _named(self.reported(store)) == [("job", bad)]
+        assert {w.job_id for w in store.waiting(now=NOW, depth=5)} >= {
+            jobs[0].job_id,
+            jobs[2].job_id,
+        }
+
+    def test_a_damaged_pool_hides_no_other_and_is_learned_anew(self) -> None:
+        """It is reported, counts as absent, and a first save replaces it."""
+        store = self.make_store()
+        state = PoolState(name="cpu", refusals=3)
+        for name in ("cpu", "gpu"):
+            store.save_pool(replace(state, name=name))
+        self.damage(store, "pool", "cpu")
+        assert list(store.pools()) == ["gpu"]
+        assert _named(self.reported(store)) == [("pool", "cpu")]
+        assert store.save_pool(replace(state, name="gpu")) is False
+        assert store.save_pool(state) is True
+        assert store.pools()["cpu"] == replace(state, version=1)
+        assert _named(self.reported(store)) == [("pool", "cpu")]
+
+    def test_a_damaged_share_hides_no_other_and_is_charged_anew(self) -> None:
+        """It is reported, counts as absent, and a first save replaces it."""
+        store = self.make_store()
+        ada, bob = (ShareUsage(share=name, hours=2.0, at=NOW) for name in ("ada", "bob"))
+        store.save_shares([ada, bob])
+        self.damage(store, "share", "ada")
+        assert dict(store.shares(["ada", "bob"])) == {"bob": replace(bob, version=1)}
+        assert _named(self.reported(store)) == [("share", "ada")]
+        assert list(store.save_shares([ada, bob])) == [True, False]
+        assert store.shares(["ada"])["ada"] == replace(ada, version=1)
+        assert _named(self.reported(store)) == [("share", "ada")]
+
+    def test_a_damaged_tally_hides_no_other_and_is_counted_anew(self) -> None:
+        """It is reported, counts as absent, and a first save replaces it."""
+        store = self.make_store()
+        bad, good = (_tally("g", owner, failed=5, pausing=True) for owner in ("ada", "bob"))
+        for tally in (bad, good):
+            store.save_tally(tally)
+        self.damage(store, "group", "g", "ada")
+        stored = replace(good, version=1)
+        assert dict(store.tallies([bad.key, good.key])) == {good.key: stored}
+        assert _named(self.reported(store)) == [("group", "g/ada")]
+        assert list(store.tallies_to_pause()) == [stored]
+        assert set(_named(self.reported(store))) == {("group", "g/ada")}
+        assert [store.save_tally(tally) for tally in (bad, good)] == [True, False]
+        assert store.tallies([bad.key])[bad.key] == replace(bad, version=1)
+        assert {tally.owner for tally in store.tallies_to_pause()} == {"ada", "bob"}
+
+    def test_ticks_go_on_beside_damaged_records_of_every_kind(self) -> None:
+        """The launch tick launches all but the job that cannot be read, and charges the share anew."""
+        jobs = [_job(n, owner=owner) for n, owner in enumerate(("ada", "bob", "ada", "bob"))]
+        store = self._with(jobs)
+        store.save_pool(PoolState(name="cpu", growth=16))
+        store.save_shares([ShareUsage(share="ada", hours=2.0, at=NOW)])
+        store.save_tally(_tally("g", "ada", failed=5, pausing=True))
+        bad = jobs[2].job_id
+        for record in (("job", bad), ("pool", "cpu"), ("share", "ada"), ("group", "g", "ada")):
+            self.damage(store, *record)
+        troubles: list[str] = []
+        settings = jobcore.Settings(on_trouble=lambda job_id, what: troubles.append(job_id))
+        report = jobcore.launch_tick(store, _Trainer(), _Clock(), settings)
+        assert report.launched == 3
+        assert troubles == [bad]
+        good = [job.job_id for job in jobs if job.job_id != bad]
+        assert {job.status for job in store.get(good).values()} == {Status.LAUNCHED}
+        assert {error.kind for error in self.reported(store)} == {"pool", "share", "group"}
+        assert store.shares(["ada", "bob"])["ada"] == ShareUsage(
+            share="ada", version=1, hours=1.0, at=NOW
+        )

@@ -7,8 +7,11 @@ import re
 import sqlite3
 import stat
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from jobcore import CorruptRecord
 
 from ._errors import StoreUnusable
 from ._schema import APPLICATION_ID, CREATE, VERSION
@@ -145,13 +148,18 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
+def connect(
+    path: Path, busy_seconds: float, on_corrupt: Callable[[CorruptRecord], None]
+) -> sqlite3.Connection:
     """
-    Open the file and make sure that it is a store of this version, new or old.
+    Open the file and make sure that it is a store of this format, new, as it was, or migrated.
+
+    Args:
+        on_corrupt: called with each entry of an older format that could not be read.
 
     Raises:
         StoreUnusable: it belongs to a newer release, or to something else.
-        sqlite3.Error: it cannot be read or written.
+        sqlite3.Error: it cannot be read or written. A file of an older format is as it was.
     """
     db = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
@@ -161,8 +169,9 @@ def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
         db.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone stops at the cache
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA cache_size = -32768")  # KiB; a bulk of 10,000 jobs fits without spilling
-        if _check_version(db, path) == 0:
-            _create(db, path)
+        if _check_version(db, path) < VERSION:
+            for error in _create_or_migrate(db, path):
+                on_corrupt(error)
     except BaseException:
         db.close()
         raise
@@ -210,16 +219,25 @@ def _use_wal(db: sqlite3.Connection, busy_seconds: float) -> None:
         return
 
 
-def _create(db: sqlite3.Connection, path: Path) -> None:
+def _create_or_migrate(db: sqlite3.Connection, path: Path) -> list[CorruptRecord]:
+    """Bring the file to today's format; give the entries of an older one that could not be read."""
+    damaged: list[CorruptRecord] = []
+    # The write lock comes first: another process may do the same, and is done when this one has it.
     db.execute("BEGIN IMMEDIATE")
     try:
-        if _check_version(db, path) == 0:  # nobody else was faster
+        version = _check_version(db, path)
+        if version == 0:
             for statement in CREATE.split(";"):
                 db.execute(statement)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {VERSION}")
+        elif version < VERSION:
+            from ._migration import migrate  # rarely needed
+
+            damaged = migrate(db, version)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+    return damaged

@@ -1,10 +1,14 @@
-"""The tables, and how a job becomes a row.
+"""
+The tables, and how a job becomes a row.
 
 `job` holds what changes, `spec` what does not: it is written once, so that a
 transition rewrites only the small record. Whatever a query needs is a column,
 and is NULL unless the job's state makes it true; every index that a tick uses
 is partial over such a column, so its cost follows the work due and not the
-history. Nothing but `get` and `find` ever decodes a record.
+history. Nothing but `get` and `find` ever decodes a job's record.
+
+Format 2 added `share` and `tally`, which format 1 kept in one row of `pool`, and the index of
+back-offs; `_migration` brings a file from 1 to 2.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from jobcore import Job, Placement
 from jobcore.lifecycle import New, Tick, encode_job, encode_spec, to_micros
 
 __all__ = [
+    "ADDED_IN_2",
     "APPLICATION_ID",
     "CREATE",
     "INSERT_JOB",
@@ -31,7 +36,7 @@ __all__ = [
     "to_text",
 ]
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x6A6F6263  # "jobc", so that nobody's other database is taken for a store
 
 # Listings are newest first: one index per condition worth an index, the most selective first.
@@ -39,7 +44,7 @@ APPLICATION_ID = 0x6A6F6263  # "jobc", so that nobody's other database is taken 
 # costs no more than the page.
 LISTINGS = ("name", "job_group", "owner")
 
-CREATE = """
+_FORMAT_1 = """
 CREATE TABLE job (
     n            INTEGER PRIMARY KEY,
     job_id       TEXT NOT NULL UNIQUE,
@@ -81,6 +86,24 @@ CREATE INDEX by_job_group ON job (job_group, status, submitted_at, job_id)
     WHERE job_group IS NOT NULL;
 CREATE INDEX by_name ON job (name, status, submitted_at, job_id);
 """
+ADDED_IN_2 = """
+CREATE TABLE share (
+    name    TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    body    TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE tally (
+    job_group TEXT NOT NULL,
+    owner     TEXT NOT NULL,
+    version   INTEGER NOT NULL,
+    pausing   INTEGER,
+    body      TEXT NOT NULL,
+    PRIMARY KEY (job_group, owner)
+) WITHOUT ROWID;
+CREATE INDEX to_pause ON tally (pausing) WHERE pausing IS NOT NULL;
+CREATE INDEX backing_off ON job (not_before) WHERE not_before IS NOT NULL;
+"""
+CREATE = _FORMAT_1 + ADDED_IN_2
 
 INSERT_JOB = """
 INSERT INTO job (n, job_id, submitted_at, owner, job_group, name, version, status, attempt, lane,

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -18,24 +18,31 @@ from typing import Any, Self, TypeVar
 
 import jobcore  # what a mere reader does not need is loaded on use
 from jobcore import CorruptRecord, Job, Status
-from jobcore.lifecycle import Tick, decode_job, decode_spec, from_micros, to_micros
+from jobcore.lifecycle import (
+    GroupKey,
+    GroupTally,
+    PoolState,
+    ShareUsage,
+    Tick,
+    decode_job,
+    decode_spec,
+    from_micros,
+    readable,
+    to_micros,
+)
+from jobcore.scheduling.legacy import SHARED_RECORD
 from jobcore.ports import Added, Due, JobQuery, Page
 
 from ._adding import insert, insert_new
 from ._errors import NoSpace, StoreUnusable, translated
 from ._files import check_place, connect, create_private, keep_reserve, release_reserve
 from ._reading import IDS_PER_QUERY, newest, position_of, read_rows, read_statement
-from ._schema import (
-    UPDATE_JOB,
-    job_update,
-    lane_of,
-    to_text,
-)
+from ._records import GROUP, KINDS, POOL, SHARE, Kind, R, decoded, save, select
+from ._schema import UPDATE_JOB, job_update, lane_of
 
 __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
-
 
 _NEXT_LANE = "SELECT min(lane) FROM job INDEXED BY waiting WHERE lane > ?"
 _LANE_HEAD = """
@@ -48,6 +55,8 @@ SELECT pool, share, sum(slots), sum(iif(status IN ('InProgress', 'Stopping'), sl
 FROM job INDEXED BY active WHERE pool IS NOT NULL
 GROUP BY pool, share
 """
+_POOLS = select(POOL, "name <> ?")
+_TO_PAUSE = select(GROUP, "pausing = 1")
 
 
 class SqliteStore:
@@ -61,14 +70,17 @@ class SqliteStore:
 
     A job whose record cannot be read makes `get` raise `jobcore.CorruptRecord`, is left
     out by `find` (and reported to *on_corrupt*), and is still counted and scheduled by
-    what its columns say. `check` lists all of them.
+    what its columns say. A pool, share or group whose record cannot be read is reported to
+    *on_corrupt* and counts as absent. `check` lists all of them.
+
+    A file of an earlier format is migrated when it is opened, in one transaction.
 
     Args:
         path: the file; it is created, readable by its owner alone, if it is not there.
         busy_seconds: how long to wait for another process's write.
         reserve_bytes: laid aside in a file beside the store, and given back to a full disk when a
             stop has to be recorded, or the store cannot be opened; 0 for none.
-        on_corrupt: told of each job that `find` leaves out; by default a warning is issued.
+        on_corrupt: called with each record that cannot be read and was left out; it warns unless given.
 
     Raises:
         StoreUnusable: the path is no place for a store, or its file no store of this release.
@@ -94,7 +106,7 @@ class SqliteStore:
         while self._db is None:
             try:
                 with translated(self.path, busy_seconds):
-                    self._db = connect(self.path, busy_seconds)
+                    self._db = connect(self.path, busy_seconds, self._on_corrupt)
             except NoSpace:
                 if not release_reserve(self.path):
                     raise
@@ -267,11 +279,8 @@ class SqliteStore:
         List jobs, newest submission first.
 
         Raises:
-            ValueError: *query* has a bad limit or cursor.
+            ValueError: *query* has a bad cursor.
         """
-        if not 1 <= query.limit <= 1000:
-            msg = f"limit: expected 1 to 1,000, got {query.limit}"
-            raise ValueError(msg)
         after = None if query.cursor is None else position_of(query.cursor)
         with self._reading() as db:
             keys = list(islice(newest(db, query, after), query.limit + 1))
@@ -298,23 +307,55 @@ class SqliteStore:
         )
         return {Status(status): count for status, count in rows}
 
-    # --- pools --------------------------------------------------------------------------
+    def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
+        """Give the next end of a back-off, or the next time that the index of *tick* has."""
+        column, index = f"{tick.value}_at", f"due_{tick.value}"
+        if tick is Tick.LAUNCH:
+            column, index = "not_before", "backing_off"
+        ((at,),) = self._rows(
+            f"SELECT min({column}) FROM job INDEXED BY {index} WHERE {column} > ?",
+            (to_micros(after),),
+        )
+        return None if at is None else from_micros(at)
 
-    def pools(self) -> Mapping[str, jobcore.lifecycle.PoolState]:
-        """Read what has been learned about each pool."""
-        rows = self._rows("SELECT name, version, body FROM pool")
-        return {name: _decode_pool(name, version, body) for name, version, body in rows}
+    # --- records beside jobs ------------------------------------------------------------
 
-    def save_pool(self, state: jobcore.lifecycle.PoolState) -> bool:
-        """Write a pool's state over the version it was read at; False if somebody was faster."""
-        body = _encode_pool(state)
-        if state.version == 0:
-            sql = "INSERT INTO pool (name, version, body) VALUES (?, 1, ?) ON CONFLICT DO NOTHING"
-            values: tuple[str | int, ...] = (state.name, body)
-        else:
-            sql = "UPDATE pool SET version = version + 1, body = ? WHERE name = ? AND version = ?"
-            values = (body, state.name, state.version)
-        return self._write(lambda db: db.execute(sql, values).rowcount == 1)
+    def pools(self) -> Mapping[str, PoolState]:
+        """Read the state of each pool (see `jobcore.JobStore.pools`)."""
+        # A process of an earlier release that still runs may write the shared record once more.
+        found = decoded(POOL, self._rows(_POOLS, (SHARED_RECORD,)), self._on_corrupt)
+        return {state.name: state for state in found}
+
+    def save_pool(self, state: PoolState) -> bool:
+        """Write a pool's state over the version it was read at."""
+        return self._write(lambda db: save(db, POOL, state))
+
+    def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
+        """Read the usage of shares (see `jobcore.JobStore.shares`)."""
+        found = self._records(SHARE, [(name,) for name in names])
+        return {usage.share: usage for usage in found}
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        """Write the usage of shares in one transaction, each over the version it was read at."""
+        return self._write(lambda db: [save(db, SHARE, usage) for usage in usages])
+
+    def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
+        """Read the tallies of groups (see `jobcore.JobStore.tallies`)."""
+        return {tally.key: tally for tally in self._records(GROUP, keys)}
+
+    def tallies_to_pause(self) -> Sequence[GroupTally]:
+        """Read the tallies of groups that are to be paused; their index holds no other."""
+        return list(decoded(GROUP, self._rows(_TO_PAUSE), self._on_corrupt))
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        """Write a group's tally over the version it was read at."""
+        return self._write(lambda db: save(db, GROUP, tally))
+
+    def _records(self, kind: Kind[R], keys: Collection[tuple[str, ...]]) -> Iterator[R]:
+        sql = select(kind, " AND ".join(f"{name} = ?" for name in kind.keys))
+        with self._reading() as db:
+            rows = [row for key in keys for row in db.execute(sql, key)]
+        return decoded(kind, rows, self._on_corrupt)
 
     # --- care ---------------------------------------------------------------------------
 
@@ -333,14 +374,18 @@ class SqliteStore:
         """Read everything, and tell what is wrong with the file or with single records."""
         with self._reading() as db:
             found = [row[0] for row in db.execute("PRAGMA quick_check") if row[0] != "ok"]
+            damaged: list[CorruptRecord] = []
             ids = [row[0] for row in db.execute("SELECT job_id FROM job")]
             for start in range(0, len(ids), IDS_PER_QUERY):
                 for row in read_rows(db, ids[start : start + IDS_PER_QUERY]):
                     try:
                         _decode(*row)
                     except CorruptRecord as error:
-                        found.append(str(error))
-        return found
+                        damaged.append(error)
+            for kind in KINDS:
+                for _ in decoded(kind, db.execute(select(kind)), damaged.append):
+                    pass
+        return found + list(map(str, damaged))
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """
@@ -374,37 +419,21 @@ def _warn(error: CorruptRecord) -> None:
 
 
 def _decode(job_id: str, version: int, record: bytes | None, spec: bytes | None) -> Job:
+    """
+    Make a job of its row.
+
+    Raises:
+        CorruptRecord: it cannot be read.
+    """
     if spec is None:
         raise CorruptRecord(job_id, "its spec is missing")
-    try:
-        job = decode_job(json.loads(record or b""), decode_spec(json.loads(spec)), version=version)
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
+    job = readable(
+        "job",
+        job_id,
+        lambda: decode_job(
+            json.loads(record or b""), decode_spec(json.loads(spec)), version=version
+        ),
+    )
     if job.job_id != job_id:
         raise CorruptRecord(job_id, f"it is the record of job {job.job_id}")
     return job
-
-
-def _encode_pool(state: jobcore.lifecycle.PoolState) -> str:
-    document = {name: getattr(state, name) for name in jobcore.lifecycle.PoolState.__slots__}
-    for name in jobcore.lifecycle.PoolState.TIMES:
-        if document[name] is not None:
-            document[name] = to_micros(document[name])
-    del document["name"], document["version"]  # columns
-    return to_text(document)
-
-
-def _decode_pool(name: str, version: int, body: str) -> jobcore.lifecycle.PoolState:
-    known = jobcore.lifecycle.PoolState.__slots__  # a newer writer may have added to it
-    document = {key: value for key, value in json.loads(body).items() if key in known}
-    for key in jobcore.lifecycle.PoolState.TIMES:
-        if document.get(key) is not None:
-            document[key] = from_micros(document[key])
-    return jobcore.lifecycle.PoolState(name=name, version=version, **document)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jobcore import Job, JobStore, Status
-    from jobcore.lifecycle import PoolState, Tick
+    from jobcore.lifecycle import GroupKey, GroupTally, PoolState, ShareUsage, Tick
     from jobcore.ports import Added, Due, JobQuery, Page, Usage, Waiting
 
 __all__ = ["StoreView"]
@@ -81,3 +81,27 @@ class StoreView:
     def save_pool(self, state: PoolState) -> bool:
         """Pass it on."""
         return self.store.save_pool(state)
+
+    def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
+        """Pass it on."""
+        return self.store.next_wake(tick, after=after)
+
+    def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
+        """Pass it on."""
+        return self.store.shares(names)
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        """Pass it on."""
+        return self.store.save_shares(usages)
+
+    def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
+        """Pass it on."""
+        return self.store.tallies(keys)
+
+    def tallies_to_pause(self) -> Sequence[GroupTally]:
+        """Pass it on."""
+        return self.store.tallies_to_pause()
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        """Pass it on."""
+        return self.store.save_tally(tally)

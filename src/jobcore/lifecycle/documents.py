@@ -203,6 +203,7 @@ def decode_fields(
     **columns: Any,
 ) -> T:
     """Read a dataclass back; *columns* are the values that the store keeps outside the document."""
+    read_table(document)
     values = {
         field.name: field.decode(document[field.name])
         for field in known

@@ -1,5 +1,5 @@
 """
-Jobs, specs and pool states as items, and back.
+Jobs as items, and back; the keys of all items.
 
 A job's item is `jobcore.lifecycle.encode_job`, attribute by attribute, beside what the indexes need; the
 names of the latter begin with an underscore, so that the two never meet. Its spec is another
@@ -20,14 +20,15 @@ from typing import Any
 import jobcore
 from jobcore import CorruptRecord, Job, Placement, Spec
 from jobcore.lifecycle import (
-    SCHEMA,
+    UNREADABLE,
+    GroupKey,
     Held,
     New,
-    PoolState,
     Tick,
     decode_job,
     encode_job,
     from_micros,
+    readable,
     to_micros,
 )
 
@@ -44,17 +45,19 @@ __all__ = [
     "job_key",
     "job_of",
     "lane_of",
-    "pool_attributes",
+    "plain",
     "pool_key",
-    "pool_of",
     "prefix_partitions",
     "prefix_sort_key",
     "shard_of",
+    "share_key",
     "sort_key",
     "spec_key",
     "state_attributes",
+    "tally_key",
     "time_key",
     "time_of",
+    "value_of",
 ]
 
 Item = dict[str, Any]
@@ -70,16 +73,6 @@ ID_AT = 18
 
 LANE_DIGITS = 16
 """The length of a lane's digest in hexadecimal, with which its rows in the index begin."""
-
-UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What reading a damaged record may raise."""
 
 _JSON_TYPES = frozenset({"S", "N", "BOOL", "NULL", "L", "M"})
 
@@ -120,6 +113,16 @@ def pool_key(name: str) -> Item:
     return {"pk": {"S": "#pools"}, "sk": {"S": name}}
 
 
+def share_key(name: str) -> Item:
+    """Give the key of a share's item."""
+    return {"pk": {"S": "#shares"}, "sk": {"S": name}}
+
+
+def tally_key(key: GroupKey) -> Item:
+    """Give the key of a group's item; both names may be as long as a key of their own."""
+    return {"pk": {"S": f"#group/{key.group}"}, "sk": {"S": f"tally#{key.owner}"}}
+
+
 def prefix_partitions(prefix: str) -> list[str]:
     """Give the partitions of the jobs whose id begins with *prefix* (one character or more)."""
     return [prefix[:2]] if len(prefix) > 1 else [prefix + c for c in _ALPHABET]
@@ -153,7 +156,7 @@ def time_of(key: str) -> datetime:
 # --- attribute values -------------------------------------------------------------------
 
 
-def _value(value: Any) -> Item:
+def value_of(value: Any) -> Item:
     """Turn JSON data into an attribute value. What is no Unicode text (lone surrogates) becomes '?'."""
     match value:
         case None:
@@ -165,12 +168,12 @@ def _value(value: Any) -> Item:
         case str():
             return {"S": value.encode("utf-8", "replace").decode("utf-8")}
         case list() | tuple():
-            return {"L": [_value(v) for v in value]}
+            return {"L": [value_of(v) for v in value]}
         case _:
-            return {"M": {str(k): _value(v) for k, v in value.items()}}
+            return {"M": {str(k): value_of(v) for k, v in value.items()}}
 
 
-def _plain(value: Mapping[str, Any]) -> Any:
+def plain(value: Mapping[str, Any]) -> Any:
     """
     Turn an attribute value into JSON data.
 
@@ -186,9 +189,9 @@ def _plain(value: Mapping[str, Any]) -> Any:
         case "NULL":
             return None
         case "L":
-            return [_plain(v) for v in content]
+            return [plain(v) for v in content]
         case "M":
-            return {name: _plain(v) for name, v in content.items()}
+            return {name: plain(v) for name, v in content.items()}
     msg = f"an attribute of type {kind}"
     raise ValueError(msg)
 
@@ -260,7 +263,7 @@ def job_item(job: Job, shards: int) -> Item:
 
 def state_attributes(job: Job, shards: int) -> Item:
     """Make what a transition writes: the record, and where the job now stands in the indexes."""
-    item = {name: _value(value) for name, value in encode_job(job).items()}
+    item = {name: value_of(value) for name, value in encode_job(job).items()}
     if any(name in {"pk", "sk"} or name.startswith("_") for name in job.extra):
         msg = f"extra: the names of attributes may not begin with '_' here, got {sorted(job.extra)}"
         raise ValueError(msg)
@@ -329,49 +332,19 @@ def job_of(item: Mapping[str, Any], spec: Spec) -> Job:
         CorruptRecord: the item is not one that this schema or the one before it wrote.
     """
     job_id = item["sk"]["S"].partition("#")[2]
-    try:
-        record = {
-            name: _plain(value)
-            for name, value in item.items()
-            if name not in {"pk", "sk"} and not name.startswith("_") and value.keys() <= _JSON_TYPES
-        }
-        job = decode_job(record, spec, version=int(item["_version"]["N"]))
-    except UNREADABLE as error:
-        raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
+    job = readable("job", job_id, lambda: decode_job(_record(item), spec, version=_version(item)))
     if job.job_id != job_id:
         raise CorruptRecord(job_id, f"it is the record of job {job.job_id}")
     return job
 
 
-# --- pools ------------------------------------------------------------------------------
+def _record(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: plain(value)
+        for name, value in item.items()
+        if name not in {"pk", "sk"} and not name.startswith("_") and value.keys() <= _JSON_TYPES
+    }
 
 
-def pool_attributes(state: PoolState) -> Item:
-    """Make what is written of a pool's state, but its key and its version."""
-    document = {name: getattr(state, name) for name in PoolState.__slots__}
-    for name in PoolState.TIMES:
-        if document[name] is not None:
-            document[name] = to_micros(document[name])
-    del document["name"], document["version"]
-    return {"schema": {"N": str(SCHEMA)}, "state": _value(document)}
-
-
-def pool_of(item: Mapping[str, Any]) -> PoolState:
-    """
-    Read a pool's state back; what a newer writer added to it is left out.
-
-    A damaged one is as good as none, for what it holds is learned again; it is written over.
-    """
-    name = item["sk"]["S"]
-    try:
-        version = int(item["_version"]["N"])
-    except UNREADABLE:
-        return PoolState(name=name)
-    try:
-        document = {k: v for k, v in _plain(item["state"]).items() if k in PoolState.__slots__}
-        for field in PoolState.TIMES:
-            if document.get(field) is not None:
-                document[field] = from_micros(document[field])
-        return PoolState(name=name, version=version, **document)
-    except UNREADABLE:
-        return PoolState(name=name, version=version)
+def _version(item: Mapping[str, Any]) -> int:
+    return int(item["_version"]["N"])

@@ -70,11 +70,8 @@ class Listing:
             read: reads the jobs of these ids; those that cannot be read are absent.
 
         Raises:
-            ValueError: *query* has a bad limit or cursor.
+            ValueError: *query* has a bad cursor.
         """
-        if not 1 <= query.limit <= 1000:
-            msg = f"limit: expected 1 to 1,000, got {query.limit}"
-            raise ValueError(msg)
         before = _LAST if query.cursor is None else _key(query.cursor)
         keys = _unique(merge(*self._walks(query, before), reverse=True))
         found: list[tuple[str, Job]] = []

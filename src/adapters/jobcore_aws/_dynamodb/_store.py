@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import jobcore
 from jobcore import CorruptRecord, Job, Status, Unavailable
-from jobcore.lifecycle import Tick
+from jobcore.lifecycle import GroupKey, GroupTally, PoolState, ShareUsage, Tick
 from jobcore.ports import Added, Due, JobQuery, Page
 
-from ._calls import Calls, error_code, make_client
+from ._calls import Calls, make_client
 from ._items import (
     ITEM_BYTES_MAX,
     SPARSE,
@@ -24,14 +23,13 @@ from ._items import (
     job_item,
     job_key,
     job_of,
-    pool_attributes,
-    pool_key,
-    pool_of,
     spec_key,
     state_attributes,
 )
 from ._queues import Queues
+from ._records import Records
 from ._specs import Specs
+from ._writes import Writes, write_id
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -60,8 +58,8 @@ class DynamoStore:
         shards: over how many partitions the rows of an index are spread. What the first
             store of a table says is kept in the table, and holds for all later ones.
         threads: how many requests to make at a time.
-        on_corrupt: told of each job that is left out of an answer, because it, or its row in an
-            index, cannot be read; by default a warning is issued.
+        on_corrupt: called with each record that was left out of an answer because it, or its row in
+            an index, cannot be read; it warns unless given.
     """
 
     def __init__(
@@ -79,8 +77,10 @@ class DynamoStore:
             msg = f"shards: expected 1 to 256, got {shards}"
             raise ValueError(msg)
         self._calls = Calls(table, client or make_client("dynamodb", threads), threads=threads)
+        self._writes = Writes(self._calls)
         self._specs = Specs(s3, bucket, threads)
         self._on_corrupt = on_corrupt or _warn
+        self._records = Records(self._calls, self._on_corrupt)
         self._shards_wanted = shards
         self._shards_known: int | None = None
 
@@ -118,26 +118,11 @@ class DynamoStore:
 
     def _add_one(self, job: Job, item: Item, spec: Item) -> Added:
         self._specs.upload(job, spec)
-        there = self._put_new(spec)
+        there = self._writes.put_new(spec)
         if there is not None and not self._specs.is_same(job, there):
             return Added.CLASH
-        there = self._put_new(item | {"_write": {"S": _write_id()}})
+        there = self._writes.put_new(item | {"_write": {"S": write_id()}})
         return Added.CREATED if there is None else Added.DUPLICATE
-
-    def _put_new(self, item: Item) -> Item | None:
-        """Write an item unless there is one of its key; give back the one that is there."""
-        try:
-            self._calls.call(
-                "put_item",
-                Item=item,
-                ConditionExpression="attribute_not_exists(pk)",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except Exception as error:
-            there = self._lost_to(error, {"pk": item["pk"], "sk": item["sk"]})
-            # Written by this very call, whose first reply was lost: it is ours.
-            return None if "_write" in item and there.get("_write") == item["_write"] else there
-        return None
 
     def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
         """
@@ -167,42 +152,7 @@ class DynamoStore:
         attributes = state_attributes(job, shards)
         _check_size("timeline", attributes)
         gone = [name for name in SPARSE if name not in attributes]
-        return self._compare_and_set(job_key(job.job_id), job.version, attributes, gone)
-
-    def _compare_and_set(
-        self, key: Item, version: int, attributes: Item, gone: Sequence[str] = ()
-    ) -> bool:
-        """Write attributes over one version of an item; False if it has another one by now."""
-        write = {"S": _write_id()}
-        attributes = attributes | {"_version": {"N": str(version + 1)}, "_write": write}
-        names = {f"#{n}": name for n, name in enumerate((*attributes, *gone))}
-        values = {f":{n}": value for n, value in enumerate(attributes.values())}
-        sets = ",".join(f"#{n}=:{n}" for n in range(len(attributes)))
-        removes = ",".join(f"#{n}" for n in range(len(attributes), len(names)))
-        version_name = f"#{len(attributes) - 2}"
-        try:
-            self._calls.call(
-                "update_item",
-                Key=key,
-                UpdateExpression=f"SET {sets}" + (f" REMOVE {removes}" if removes else ""),
-                ConditionExpression=f"{version_name} = :version",
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues={**values, ":version": {"N": str(version)}},
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except Exception as error:
-            # Our own write, if the reply to it was lost and it was sent again.
-            return self._lost_to(error, key).get("_write") == write
-        return True
-
-    def _lost_to(self, error: Exception, key: Item) -> Item:
-        """Give the item that made a condition fail; any other error goes on."""
-        if error_code(error) != "ConditionalCheckFailedException":
-            raise error
-        there: Item | None = getattr(error, "response", {}).get("Item")
-        if there is None:  # no such item, or an endpoint that does not say
-            there = self._calls.call("get_item", Key=key, ConsistentRead=True).get("Item", {})
-        return there or {}
+        return self._writes.compare_and_set(job_key(job.job_id), job.version, attributes, gone)
 
     # --- consistent reads ---------------------------------------------------------------
 
@@ -228,24 +178,6 @@ class DynamoStore:
             raise CorruptRecord(job_id, "its spec is missing")
         return job_of(item, self._specs.read(job_id, spec))
 
-    def pools(self) -> Mapping[str, jobcore.lifecycle.PoolState]:
-        """Read what has been learned about each pool."""
-        rows = self._calls.query(
-            "#pk = :pk",
-            {":pk": {"S": "#pools"}},
-            names={"#pk": "pk"},
-            ConsistentRead=True,
-        )
-        return {row["sk"]["S"]: pool_of(row) for row in rows}
-
-    def save_pool(self, state: jobcore.lifecycle.PoolState) -> bool:
-        """Write a pool's state over the version it was read at; False if somebody was faster."""
-        attributes = pool_attributes(state)
-        if state.version:
-            return self._compare_and_set(pool_key(state.name), state.version, attributes)
-        first = {"_version": {"N": "1"}, "_write": {"S": _write_id()}}
-        return self._put_new(pool_key(state.name) | attributes | first) is None
-
     # --- what the ticks ask of the indexes ----------------------------------------------
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
@@ -265,6 +197,50 @@ class DynamoStore:
         """Count the slots of active jobs by pool and share."""
         return self._queues().usage()
 
+    def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
+        """
+        Answer None: ticks on this store are called on a schedule.
+
+        Back-offs are not sorted by time in any index. Deadlines are, but the answer would take a
+        request per shard in every tick, for a time that a schedule of one minute does not need.
+        """
+        return None
+
+    # --- records beside jobs ------------------------------------------------------------
+
+    def pools(self) -> Mapping[str, PoolState]:
+        """Read the state of each pool, consistently."""
+        return self._records.pools()
+
+    def save_pool(self, state: PoolState) -> bool:
+        """Write a pool's state over the version it was read at."""
+        return self._records.save_pool(state)
+
+    def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
+        """Read the usage of shares, consistently (see `jobcore.JobStore.shares`)."""
+        return self._records.shares(names)
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        """
+        Write the usage of shares, each over the version it was read at.
+
+        Raises:
+            Unavailable: some may have been saved.
+        """
+        return self._records.save_shares(usages)
+
+    def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
+        """Read the tallies of groups, consistently (see `jobcore.JobStore.tallies`)."""
+        return self._records.tallies(keys)
+
+    def tallies_to_pause(self) -> Sequence[GroupTally]:
+        """Read the tallies of groups that are to be paused; one query if there is none."""
+        return self._records.tallies_to_pause()
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        """Write a group's tally over the version it was read at."""
+        return self._records.save_tally(tally)
+
     # --- what people ask ----------------------------------------------------------------
 
     def find(self, query: JobQuery) -> Page:
@@ -274,7 +250,7 @@ class DynamoStore:
         A job whose record cannot be read is left out, and *on_corrupt* is told.
 
         Raises:
-            ValueError: *query* has a bad limit or cursor.
+            ValueError: *query* has a bad cursor.
         """
         from ._listing import Listing  # no tick needs it
 
@@ -327,11 +303,6 @@ class DynamoStore:
             return self._shards_wanted
         self._shards_known = int(item["shards"]["N"])
         return self._shards_known
-
-
-def _write_id() -> str:
-    """Draw a name for one write, to know it again after a lost reply."""
-    return os.urandom(6).hex()
 
 
 def _check_size(field: str, item: Item) -> None:

@@ -22,7 +22,8 @@ __all__ = ["INDEXES", "create_table", "table_definition"]
 
 # index -> (partition, sort, what else a row holds)
 INDEXES: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    # New jobs, by lane and age; Held ones behind them ("~").
+    # New jobs, by lane and age; Held ones behind them ("~"). In the shard -1, which no job has:
+    # tallies of groups whose waiting jobs are to be held.
     "waiting": ("_shard", "_waiting", ("_lane", "_attempt", "_not_before", "_name")),
     # Jobs that have, or may have, a training: for usage, and for the launch and monitor ticks.
     "active": (
