@@ -32,7 +32,7 @@ FAILED = jobcore.TrainingEnded(
 
 
 class World:
-    """Ada is who calls; jobs of hers and of others have one group name."""
+    """Ada calls; she and other owners have jobs in groups of one name."""
 
     def __init__(self, store: jobcore.JobStore, backend: str, home: Path) -> None:
         self.store = store
@@ -77,7 +77,7 @@ def world(request, tmp_path, monkeypatch):
     request.getfixturevalue("moto")
     name = table_name()
     create_table(connect("dynamodb", ""), name)
-    store = DynamoStore(name, client=connect("dynamodb", ""), threads=1)
+    store = DynamoStore(name, client=connect("dynamodb", ""), threads=1, shards=2)
     monkeypatch.setattr(Session, "store", store)
     yield World(store, "aws", tmp_path / "home")
 
@@ -169,7 +169,7 @@ def test_the_question_before_a_group_is_stopped_names_its_owner(world, capsys):
     assert "1 job of ada would be stopped" in document["error"]["message"]
 
 
-def test_a_job_that_is_named_by_its_id_may_be_anybodys(world, capsys):
+def test_a_job_that_is_named_by_its_id_may_have_another_owner(world, capsys):
     """An id is one job's; on a shared machine or account, permissions say who may change it."""
     other = world.add("bob")
     code, _ = world.call(capsys, "hold", other)

@@ -219,7 +219,7 @@ def test_a_marker_never_takes_the_place_of_another(tmp_path, monkeypatch, links)
     assert os.listdir(tmp_path) == ["started.json"]
 
 
-def test_what_a_killed_shim_left_half_written_is_in_nobodys_way(make):
+def test_a_half_written_record_of_a_killed_shim_does_not_stop_a_launch(make):
     world = make()
     world.spoil(b'{"job', "started.json.part")
     world.until(lambda: world.job.status is Status.COMPLETED)

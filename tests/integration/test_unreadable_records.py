@@ -98,9 +98,10 @@ class World:
         self.good = [self.ids[name] for name in names if not name.startswith("bad")]
 
     def open(self, **options):
-        # moto is not safe for threads.
+        # moto is not safe for threads, and slow; each shard is a query more.
+        told = self.told.append
         return DynamoStore(
-            self.table, client=self.client, threads=1, on_corrupt=self.told.append, **options
+            self.table, client=self.client, threads=1, shards=2, on_corrupt=told, **options
         )
 
     def key(self, job_id):
@@ -345,7 +346,7 @@ def test_an_error_that_no_reader_expects_concerns_its_job(world, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["state", "schema", "JobStatus", "timeline", "_version"])
-def test_many_damaged_records_stop_nobody(world, name):
+def test_many_damaged_records_do_not_stop_the_other_jobs(world, name):
     for job_id in world.bad:
         damage(world, job_id, **{name: {"S": "?"}})
     assert world.launch().launched == len(world.good)

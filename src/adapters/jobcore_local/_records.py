@@ -42,7 +42,7 @@ _END: Mapping[str, tuple[type, ...]] = {
 
 
 class DamagedError(ValueError):
-    """A record is there, and is not one that a shim has written."""
+    """A record exists, and its content is not what a shim writes."""
 
 
 def read_start(folder: Path) -> dict[str, Any] | None:
@@ -119,7 +119,7 @@ def settle(folder: Path, identity: Mapping[str, Any], *, to_stop: bool) -> bool:
             why = "started.json is missing"
         except DamagedError as error:
             why = str(error)
-        # The end first: if this is cut short in between, the start record is still damaged.
+        # The end first: if this process dies in between, the start record is settled again.
         if not _is_end_readable(folder):
             stopped = to_stop or (folder / "stop").exists()
             end = {

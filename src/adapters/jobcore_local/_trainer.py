@@ -155,9 +155,10 @@ class LocalTrainer:
 
     def _settle(self, request: LaunchRequest, directory: Path, damage: DamagedError) -> LaunchReply:
         """
-        Settle a damaged start record: only here is known whose the training is.
+        Settle a damaged start record; the request knows the job, attempt and hash to write.
 
-        The answer is unclear, so that it is reported; the next launch answers that it exists.
+        The answer is unclear, so that the launch tick reports it; the next launch answers that
+        the training exists.
         """
         try:
             if not self._is_over(request.name):
@@ -171,9 +172,10 @@ class LocalTrainer:
 
     def _is_over(self, name: str) -> bool:
         """
-        Tell that no process of a training lives, where its start record does not say which.
+        Tell whether all processes of a training have ended, without its start record.
 
-        A script that has outlived its shim and let go of the lock is killed.
+        The shim and the script hold the lock. A process that has closed it but carries the
+        training's mark is killed.
         """
         if self._is_locked(name):
             return False

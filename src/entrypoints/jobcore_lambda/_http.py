@@ -51,7 +51,7 @@ def _guarded(work: Callable[[str], Mapping[str, Any]], *, status: int = 200) -> 
         report.line("INFO", "refused", route=route, status=error.status, code=error.code)
         report.count("RequestsRefused")
         return _answer(error.status, error.document())
-    except Unavailable as error:  # first: a record that may be read later is a CorruptRecord too
+    except Unavailable as error:  # before CorruptRecord: SpecUnavailable is both
         report.trouble(getattr(error, "job_id", ""), f"Unavailable: {error}")
         report.count("Troubles")
         message = "not available for the moment; repeat the request (with its token)"

@@ -236,7 +236,7 @@ class DynamoStore:
             return job_of(item, self._specs.read(job_id, spec))
         except CorruptRecord:
             raise
-        except Exception as error:  # of any kind: it must not keep others from being read
+        except Exception as error:  # whatever it is, the other jobs can still be read
             raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
 
     def pools(self) -> Mapping[str, jobcore.PoolState]:
