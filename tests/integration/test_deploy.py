@@ -14,7 +14,7 @@ import pytest
 
 from aws_fixtures import FAKE_ACCOUNT, connect
 from jobcore_cli._bundle import build_zip, content_key, find_template, runtime_here
-from jobcore_cli._deploy import _parameters, _region_of
+from jobcore_cli._deploy import _delete_bucket, _parameters, _region_of
 from jobcore_cli._errors import CliError
 
 HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -181,6 +181,19 @@ def test_a_deployment_is_made_kept_changed_and_taken_away_with_its_data(jobcore,
     buckets = [b["Name"] for b in connect("s3", ministack).list_buckets()["Buckets"]]
     assert outputs["TableName"] not in tables
     assert outputs["SpecBucketName"] not in buckets
+
+
+def test_a_bucket_is_deleted_with_all_versions_of_its_objects(moto):
+    s3 = connect("s3", "")
+    s3.create_bucket(Bucket="specs")
+    versioned = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket="specs", VersioningConfiguration=versioned)
+    for key in ("specs/a", "specs/a", "specs/b"):
+        s3.put_object(Bucket="specs", Key=key, Body=b"{}")
+    s3.delete_object(Bucket="specs", Key="specs/b")  # leaves a marker over the version
+    _delete_bucket(s3, "specs")
+    assert s3.list_buckets()["Buckets"] == []
+    _delete_bucket(s3, "specs")  # that it is gone is no error
 
 
 @pytest.mark.parametrize("command", ["status", "destroy"])

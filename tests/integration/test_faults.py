@@ -98,6 +98,27 @@ def test_a_killed_shim_is_an_interruption_and_leaves_nothing_running(trainer) ->
     assert not is_alive(script)
 
 
+def test_a_training_of_the_same_name_in_another_home_is_left_alone(trainer, tmp_path) -> None:
+    """Two homes have trainings of one name where a job was submitted with the same key in both."""
+    (tmp_path / "other").mkdir()
+    write_pools(tmp_path / "other", {"cpu": 1})
+    other = LocalTrainer(tmp_path / "other")
+    try:
+        pids = []
+        for one in (trainer, other):
+            name = launch(one, 'echo $$ > "$SM_MODEL_DIR/pid"; exec sleep 60')
+            pids.append(pid_in(one.model_dir(name) / "pid"))
+        shim = json.loads((trainer.directory(name) / "started.json").read_text())["pid"]
+        os.kill(shim, signal.SIGKILL)
+        assert ended(trainer, name).state is TrainingState.FAILED
+        assert [is_alive(pid) for pid in pids] == [False, True]
+        assert other.describe([name])[name].state is TrainingState.RUNNING
+        other.stop(name)
+        ended(other, name)
+    finally:
+        other.close()
+
+
 def test_ten_megabytes_of_output_and_the_exit_code_are_kept(trainer) -> None:
     name = launch(trainer, "head -c 10000000 /dev/zero | tr '\\0' x >&2; exit 7")
     training = ended(trainer, name)

@@ -49,6 +49,7 @@ SANDBOX = SandboxConfig(
 # Checked by AWS beside another call, or made by Lambda itself and not by the function's code.
 NOT_OURS = {
     "iam:PassRole",
+    "s3:ListBucket",  # beside GetObject of a missing key
     "sagemaker:AddTags",
     "logs:CreateLogStream",
     "logs:PutLogEvents",

@@ -101,6 +101,15 @@ NEEDED = {
 }
 
 
+# S3 answers a missing key with 404 where the caller may list it (the key is the prefix then),
+# else with 403, which does not tell it from a denied one.
+for _role in ("SubmitRole", "LaunchRole", "MonitorRole", "NotifyRole", "ReapRole"):
+    NEEDED[_role] += [
+        Call("s3:GetObject", f"{BUCKET}/specs/x"),
+        Call("s3:ListBucket", BUCKET, {"s3:prefix": "specs/x"}),
+    ]
+
+
 @pytest.mark.parametrize(
     ("role", "call"), [(role, call) for role, calls in NEEDED.items() for call in calls], ids=str
 )
@@ -163,6 +172,17 @@ ATTACKS = {
     "read beside the specs": (ROLES, Call("s3:GetObject", f"{BUCKET}/other/x")),
     "delete specs": (ROLES, Call("s3:DeleteObject", f"{BUCKET}/specs/x")),
     "list the specs": (ROLES, Call("s3:ListBucket", BUCKET)),
+    "list beside the specs": (ROLES, Call("s3:ListBucket", BUCKET, {"s3:prefix": "other/"})),
+    "list all of the bucket": (ROLES, Call("s3:ListBucket", BUCKET, {"s3:prefix": ""})),
+    "list another bucket": (
+        ROLES,
+        Call("s3:ListBucket", "arn:aws:s3:::payroll", {"s3:prefix": "specs/x"}),
+    ),
+    "learn of specs from the stream": (
+        ("StreamRole",),
+        Call("s3:ListBucket", BUCKET, {"s3:prefix": "specs/x"}),
+    ),
+    "read old versions of specs": (ROLES, Call("s3:GetObjectVersion", f"{BUCKET}/specs/x")),
     "open the bucket": (ROLES, Call("s3:PutBucketPolicy", BUCKET)),
     "forge another's log": (
         tuple(r for r in ROLES if r != "ReapRole"),

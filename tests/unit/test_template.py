@@ -90,11 +90,14 @@ def test_time_to_live_looks_at_an_attribute_that_no_release_writes(rendered):
     assert not [p for p in root.rglob("*.py") if '"_expires"' in p.read_text("utf-8")]
 
 
-def test_the_bucket_of_specs_is_private_encrypted_and_kept(rendered):
+def test_the_bucket_of_specs_is_private_encrypted_versioned_and_kept(rendered):
     bucket = rendered.resources["SpecBucket"]
     assert bucket["DeletionPolicy"] == "Retain"
     assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["Properties"]["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert set(rule) == {"Id", "Status", "NoncurrentVersionExpiration"}  # never a current version
     (statement,) = rendered.properties("SpecBucketPolicy")["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Condition"]) == (
         "Deny",

@@ -14,8 +14,8 @@ A training directory tells all there is to know, and only its shim writes it:
 
 * ``lock``: flock-ed by the shim for life, and inherited by the script. The kernel frees it when
   both are dead, so it means "alive" without pids.
-* ``started.json``: created (O_EXCL) and synced before the script runs. It is never undone:
-  a name with this file has been used.
+* ``started.json``: synced under another name and then linked to this one, before the script
+  runs, so it is whole or absent. It is never undone: a name with this file has been used.
 * ``stop``: written by whoever wants it to stop.
 * ``exit.json``: synced and renamed into place when nothing of the training is left alive.
 """
@@ -44,6 +44,7 @@ SPARE_SECONDS = 0.002  # without an order, before a spare is forked
 _LINUX = sys.platform == "linux"
 _PR_SET_CHILD_SUBREAPER = 36
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # on FAT, say
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -78,6 +79,46 @@ def write_durably(path: str, document: dict[str, Any], *, flags: int) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def create_durably(path: str, document: dict[str, Any]) -> None:
+    """
+    Make a JSON file that is whole from the moment that it has its name.
+
+    The caller holds the lock of the folder, and syncs its entries.
+
+    Raises:
+        FileExistsError: there is a file of that name; it was left alone.
+        OSError: there is no room, say; there is no file of that name.
+    """
+    part = f"{path}.part"
+    if os.path.lexists(part):  # of a shim that was killed midway
+        os.unlink(part)
+    try:
+        write_durably(part, document, flags=os.O_EXCL)
+        try:
+            os.link(part, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+            os.rename(part, path)
+    finally:
+        if os.path.lexists(part):
+            os.unlink(part)
+
+
+def replace_durably(path: str, document: dict[str, Any]) -> None:
+    """
+    Put a JSON file in the place of what has its name, whole and at once.
+
+    The caller holds the lock of the folder.
+    """
+    part = f"{path}.part"
+    write_durably(part, document, flags=os.O_TRUNC)
+    os.rename(part, path)
+    sync_directory(os.path.dirname(path))
 
 
 def start_ticks(pid: int) -> int | None:
@@ -274,7 +315,7 @@ class Shim:
             "started_at": started_at,
             "grace": self.request["grace"],
         }
-        write_durably(self.path("started.json"), document, flags=os.O_EXCL)
+        create_durably(self.path("started.json"), document)
         sync_directory(self.directory)
         sync_directory(os.path.dirname(self.directory))
 
@@ -445,13 +486,10 @@ class Shim:
             "started_at": started_at,
             "ended_at": time.time_ns() // 1000,
         }
-        part = self.path("exit.json.part")
         pause = FULL_SECONDS_MIN
         while True:
             try:
-                write_durably(part, document, flags=os.O_TRUNC)
-                os.rename(part, self.path("exit.json"))
-                sync_directory(self.directory)
+                replace_durably(self.path("exit.json"), document)
                 break
             except OSError as error:
                 # Nobody else knows how it ended: wait for room, holding the lock and the slots.

@@ -35,16 +35,10 @@ from jobcore.ports import (
 from . import _supervisor
 from ._contract import BadInput, passed_on, prepare
 from ._pools import is_gpu_pool, read_pools
+from ._records import OUTCOMES, DamagedError, problems, read_end, read_start, settle
 
 STOP_GRACE = timedelta(seconds=120)  # SageMaker: SIGTERM, and SIGKILL 120 s later
 ANSWER_SECONDS_MAX = 30.0
-
-_STATES = {
-    "Completed": TrainingState.COMPLETED,
-    "Failed": TrainingState.FAILED,
-    "Stopped": TrainingState.STOPPED,
-    "TimedOut": TrainingState.STOPPED,
-}
 
 
 class LocalTrainer:
@@ -140,8 +134,13 @@ class LocalTrainer:
     ) -> LaunchReply | socket.socket:
         """Hand a launch to a shim, and give the socket of its answer, or say at once why not."""
         directory = self.directory(request.name)
-        if (directory / "started.json").exists():
-            return LaunchReply(LaunchResult.EXISTS)
+        try:
+            if read_start(directory) is not None:
+                return LaunchReply(LaunchResult.EXISTS)
+        except DamagedError as error:
+            return self._settle(request, directory, error)
+        except OSError as error:
+            return _unclear(f"{error.filename or directory}: {error.strerror}")
         pool = request.placement.pool
         if pool not in pools and not request.to_stop:
             return _refused(f"LocalBadInput: pool: there is no pool {pool!r} on this machine")
@@ -154,6 +153,36 @@ class LocalTrainer:
             return _unclear(f"{error.filename or directory}: {error.strerror}")
         return self._ask(order) or _unclear("the fork server cannot be reached")
 
+    def _settle(self, request: LaunchRequest, directory: Path, damage: DamagedError) -> LaunchReply:
+        """
+        Settle a damaged start record; the request knows the job, attempt and hash to write.
+
+        The answer is unclear, so that the launch tick reports it; the next launch answers that
+        the training exists.
+        """
+        try:
+            if not self._is_over(request.name):
+                if request.to_stop:
+                    self.stop(request.name)
+                return _unclear(f"{damage}, and a process of the training still runs")
+            settle(directory, _identity(request), to_stop=request.to_stop)
+        except (OSError, Unavailable) as error:
+            return _unclear(f"{damage}, and cannot be settled: {error}")
+        return _unclear(f"{damage}; the training is taken to be over")
+
+    def _is_over(self, name: str) -> bool:
+        """
+        Tell whether all processes of a training have ended, without its start record.
+
+        The shim and the script hold the lock. A process that has closed it but carries the
+        training's mark is killed.
+        """
+        if self._is_locked(name):
+            return False
+        leftovers = _marked_processes(self.directory(name))
+        _signal_each(leftovers, signal.SIGKILL)
+        return not leftovers
+
     def _order(self, request: LaunchRequest, directory: Path, size: int) -> dict[str, Any]:
         """Write down for the shim all that it has to know."""
         run: dict[str, Any] = {}
@@ -165,11 +194,7 @@ class LocalTrainer:
         limit = request.run_at_most
         return {
             "directory": str(directory),
-            "identity": {
-                "job_id": request.job_id,
-                "attempt": request.attempt,
-                "spec_hash": request.spec_hash,
-            },
+            "identity": _identity(request),
             **run,
             "pool": request.placement.pool,
             "pool_directory": str(self.home / "pools" / request.placement.pool),
@@ -195,34 +220,40 @@ class LocalTrainer:
         return LaunchReply(LaunchResult(reply["result"]), evidence)
 
     def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
-        """Read trainings from their directories; one that cannot be read is left out."""
+        """
+        Read trainings from their directories; one that cannot be read is left out.
+
+        A training that is over and whose start record is damaged is said to be absent: it is
+        launched again then, which settles the record.
+        """
         answer: dict[str, Training | None] = {}
         for name in names:
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                answer[name] = self._describe(name)
+            with contextlib.suppress(OSError, ValueError):
+                try:
+                    answer[name] = self._describe(name)
+                except DamagedError:
+                    if self._is_over(name):
+                        answer[name] = None
         return answer
 
     def _describe(self, name: str) -> Training | None:
         directory = self.directory(name)
-        started = _read_json(directory / "started.json")
+        started = read_start(directory)
         if started is None:
             return None
-        ended = _read_json(directory / "exit.json")
-        if ended is None and not _is_process(started.get("pid"), started.get("start_ticks")):
-            # It may have ended between the two looks.
-            ended = _read_json(directory / "exit.json") or self._died(name, started)
+        ended = self._end(name, started)
         identity: dict[str, Any] = {
             "name": name,
-            "job_id": started.get("job_id"),
-            "attempt": started.get("attempt"),
-            "spec_hash": started.get("spec_hash"),
-            "started_at": _moment(started.get("started_at")),
+            "job_id": started["job_id"],
+            "attempt": started["attempt"],
+            "spec_hash": started["spec_hash"],
+            "started_at": _moment(started["started_at"]),
         }
         if ended is None:
             stopping = (directory / "stop").exists()
             state = TrainingState.STOPPING if stopping else TrainingState.RUNNING
             return Training(**identity, state=state, detail=state.value)
-        state = _STATES[ended["outcome"]]
+        state = OUTCOMES[ended["outcome"]]
         evidence = None
         if state is not TrainingState.COMPLETED:
             secondary = "MaxRuntimeExceeded" if ended["outcome"] == "TimedOut" else str(state)
@@ -240,30 +271,45 @@ class LocalTrainer:
             evidence=evidence,
         )
 
-    def _died(self, name: str, started: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _end(self, name: str, started: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Say how a training ended; None while a process of it lives."""
+        reason = "Interrupted: the training's supervisor died before the training ended"
+        for _ in range(2):  # the shim may end between the look for its record and that for itself
+            try:
+                if (ended := read_end(self.directory(name))) is not None:
+                    return ended
+            except DamagedError as error:
+                reason = f"InternalError: {error}; how the training ended is not known"
+            if _is_process(started["pid"], started["start_ticks"]):
+                return None
+        return self._died(name, started, reason)
+
+    def _died(self, name: str, started: Mapping[str, Any], reason: str) -> dict[str, Any] | None:
         """
         Say how a training ended whose shim was killed; None while processes of it are left.
 
         Nobody would learn how the script ends, so the rest of the tree has to go before the
         attempt is over: found by a mark in its environment, and by the lock, which it inherits.
         """
-        leftovers = _marked_processes(name)
+        leftovers = _marked_processes(self.directory(name))
         if leftovers:
             _signal_each(leftovers, signal.SIGKILL)
         if leftovers or self._is_locked(name):
             return None
         stopped = (self.directory(name) / "stop").exists()
-        reason = "Interrupted: the training's supervisor died before the training ended"
         return {
             "outcome": "Stopped" if stopped else "Failed",
             "reason": "The training job has stopped." if stopped else reason,
-            "started_at": started.get("started_at"),
+            "started_at": started["started_at"],
             "ended_at": None,
         }
 
     def _is_locked(self, name: str) -> bool:
         """Tell whether a process of the training holds its lock."""
-        fd = os.open(self.directory(name) / "lock", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fd = os.open(self.directory(name) / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:  # a shim makes it before all else
+            return False
         try:
             return not _supervisor.try_lock(fd)
         finally:
@@ -273,20 +319,27 @@ class LocalTrainer:
         """Ask a training to stop: its whole process tree, SIGTERM first."""
         directory = self.directory(name)
         try:
-            started = _read_json(directory / "started.json")
+            try:
+                started = read_start(directory)
+            except DamagedError:  # the script is found by its mark
+                started = {"pid": None, "start_ticks": None, "grace": self._grace.total_seconds()}
+            # Nothing of a training lives once this is there, whether it can be read or not.
             if started is None or (directory / "exit.json").exists():
                 return
             marker = directory / "stop"
             first = not marker.exists()
-            marker.touch(mode=0o600)
+            if first:  # its time is when the stop was asked for
+                marker.touch(mode=0o600)
         except (OSError, ValueError) as error:
             raise Unavailable(str(error)) from None
-        pid, ticks = started.get("pid"), started.get("start_ticks")
-        if isinstance(pid, int) and _signal_if(pid, ticks, signal.SIGTERM):
+        pid, ticks = started["pid"], started["start_ticks"]
+        if pid is not None and _signal_if(pid, ticks, signal.SIGTERM):
             return
         # The shim is dead: end what is left of its tree from here, call by call.
-        overdue = not first and time.time() - marker.stat().st_ctime > started.get("grace", 0)
-        _signal_each(_marked_processes(name), signal.SIGKILL if overdue else signal.SIGTERM)
+        overdue = not first and time.time() - marker.stat().st_ctime > started["grace"]
+        _signal_each(
+            _marked_processes(self.directory(name)), signal.SIGKILL if overdue else signal.SIGTERM
+        )
 
     def running(self) -> Iterator[Training]:
         """Walk the trainings that are not over."""
@@ -302,6 +355,11 @@ class LocalTrainer:
             training = self.describe([name]).get(name)
             if training is not None and not training.state.is_terminal:
                 yield training
+
+    def check(self) -> tuple[int, list[str]]:
+        """Read the records of all trainings; say how many there are, and what is wrong with which."""
+        found = list(problems(self.home / "trainings"))
+        return len(found), [f"{name}/{wrong}" for name, wrong in found if wrong]
 
     # --- the fork server ------------------------------------------------------------
 
@@ -366,25 +424,21 @@ def _refused(text: str) -> LaunchReply:
     return LaunchReply(LaunchResult.REFUSED, Evidence(where="create", text=text))
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON file; None if there is none."""
-    try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    if not isinstance(document, dict):
-        msg = f"{path}: expected a JSON object"
-        raise ValueError(msg)
-    return document
+def _identity(request: LaunchRequest) -> dict[str, Any]:
+    return {
+        "job_id": request.job_id,
+        "attempt": request.attempt,
+        "spec_hash": request.spec_hash,
+    }
 
 
 def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else datetime.fromtimestamp(micros / 1e6, UTC)
 
 
-def _is_process(pid: object, ticks: int | None) -> bool:
+def _is_process(pid: int | None, ticks: int | None) -> bool:
     """Tell whether a process is still the one that was started then; pids are used again."""
-    if not isinstance(pid, int):
+    if pid is None:
         return False
     if ticks is None:  # no /proc on this system
         with contextlib.suppress(ProcessLookupError):
@@ -416,15 +470,23 @@ def _signal_if(pid: int, ticks: int | None, number: signal.Signals) -> bool:
         os.close(handle)
 
 
-def _marked_processes(name: str) -> list[int]:
-    """Find the processes whose environment says that they belong to the training."""
-    mark = f"JOBCORE_TRAINING={name}".encode()
+def _marked_processes(directory: Path) -> list[int]:
+    """
+    Find the processes whose environment says that they belong to the training.
+
+    Its folder counts as well as its name: a job submitted with the same key in another home has
+    trainings of the same names.
+    """
+    marks = {
+        f"JOBCORE_TRAINING={directory.name}".encode(),
+        os.fsencode(f"SM_MODEL_DIR={directory}/ml/model"),
+    }
     found = []
     for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
         if entry.isdigit():
             with contextlib.suppress(OSError):
                 environment = Path("/proc", entry, "environ").read_bytes().split(b"\0")
-                if mark in environment:
+                if marks.issubset(environment):
                     found.append(int(entry))
     return found
 

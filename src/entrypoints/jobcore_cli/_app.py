@@ -48,48 +48,59 @@ _COMMANDS = {
 }
 
 
+def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    if value is not None and value is not False:
+        setattr(ctx.ensure_object(Session), str(param.name), value)
+
+
+_OWNER = click.option(
+    "--owner", expose_value=False, callback=_keep, help="Who you are  [env: JOBCORE_OWNER]."
+)
+_OTHERS = (
+    click.option(
+        "--backend",
+        type=click.Choice(["local", "aws"]),
+        expose_value=False,
+        callback=_keep,
+        help="Where jobs are kept and run  [env: JOBCORE_BACKEND].",
+    ),
+    click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep,
+        help="Answer in JSON.",
+    ),
+    click.option(
+        "--no-color",
+        "no_color",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep,
+        help="No colours.",
+    ),
+)
+_HOME = click.option(
+    "--home",
+    type=click.Path(file_okay=False),
+    expose_value=False,
+    callback=_keep,
+    help="Where jobs are kept  [env: JOBCORE_HOME].",
+)
+
+
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every command takes, before or after its name."""
+    return _with_options(command, _HOME, _OWNER, *_OTHERS)
 
-    def keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
-        if value is not None and value is not False:
-            setattr(ctx.ensure_object(Session), str(param.name), value)
 
-    options = (
-        click.option(
-            "--home",
-            type=click.Path(file_okay=False),
-            expose_value=False,
-            callback=keep,
-            help="Where jobs are kept  [env: JOBCORE_HOME].",
-        ),
-        click.option(
-            "--owner", expose_value=False, callback=keep, help="Who you are  [env: JOBCORE_OWNER]."
-        ),
-        click.option(
-            "--backend",
-            type=click.Choice(["local", "aws"]),
-            expose_value=False,
-            callback=keep,
-            help="Where jobs are kept and run  [env: JOBCORE_BACKEND].",
-        ),
-        click.option(
-            "--json",
-            "as_json",
-            is_flag=True,
-            expose_value=False,
-            callback=keep,
-            help="Answer in JSON.",
-        ),
-        click.option(
-            "--no-color",
-            "no_color",
-            is_flag=True,
-            expose_value=False,
-            callback=keep,
-            help="No colours.",
-        ),
-    )
+def common_but_owner(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add them to a command that has an --owner of its own: whose jobs are meant."""
+    return _with_options(command, _HOME, *_OTHERS)
+
+
+def _with_options(command: Callable[..., Any], *options: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command

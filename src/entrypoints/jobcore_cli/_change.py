@@ -15,7 +15,7 @@ import click
 
 import jobcore
 
-from ._app import common, complete_job
+from ._app import common_but_owner, complete_job
 from ._errors import CONFLICT, FAILED, TIMED_OUT, CliError
 from ._render import counts_line, job_document, plain, print_json, reason
 from ._session import Session
@@ -25,7 +25,10 @@ _END_SECONDS_MAX = 2.0  # for what is asked to stop to be gone; the record is tr
 
 
 def _selection(command: Any) -> Any:
-    command = click.option("--group", help="All jobs of a group.")(command)
+    command = click.option(
+        "--owner", metavar="NAME", help="Whose jobs of the group; yours if not given."
+    )(command)
+    command = click.option("--group", help="All your jobs of a group.")(command)
     return click.argument("jobs", nargs=-1, metavar="[JOB...]", shell_complete=complete_job)(
         command
     )
@@ -34,25 +37,32 @@ def _selection(command: Any) -> Any:
 @click.command("stop")
 @_selection
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before stopping a whole group.")
-@common
+@common_but_owner
 @click.pass_obj
-def stop_command(session: Session, /, jobs: Sequence[str], group: str | None, yes: bool) -> int:
+def stop_command(
+    session: Session, /, jobs: Sequence[str], group: str | None, owner: str | None, yes: bool
+) -> int:
     """
     Stop jobs. A training gets SIGTERM, and SIGKILL two minutes later.
 
     A stop is never taken back; retry submits the job anew.
     """
-    found = session.find_jobs(jobs, group)
+    found = session.find_jobs(jobs, group, owner)
     unfinished = [job for job in found if not job.status.is_terminal]
     if group is not None and not yes and unfinished:
         if session.as_json or not sys.stdin.isatty():
-            msg = f"--group {group}: {len(unfinished)} jobs would be stopped; say --yes"
+            msg = f"--group {group}: {_count(unfinished)} would be stopped; say --yes"
             raise CliError(msg)
-        click.confirm(f"Stop {len(unfinished)} jobs of group {group}?", abort=True, err=True)
+        click.confirm(f"Stop {_count(unfinished)} in group {group}?", abort=True, err=True)
     event = jobcore.StopRequested(by=session.owner_name)
     if not session.is_aws and shutil.disk_usage(session.home_path).free < _FULL_BYTES:
         _end_first(session, unfinished)
     return _ask_all(session, unfinished if group else found, event, "stopping")
+
+
+def _count(jobs: Sequence[jobcore.Job]) -> str:
+    owners = sorted({job.spec.owner for job in jobs})
+    return f"{len(jobs)} job{'s' if len(jobs) != 1 else ''} of {plain(', '.join(owners))}"
 
 
 def _end_first(session: Session, jobs: Sequence[jobcore.Job]) -> None:
@@ -75,37 +85,43 @@ def _end_first(session: Session, jobs: Sequence[jobcore.Job]) -> None:
 @click.command("hold")
 @_selection
 @click.option("--reason", default="", help="Why, for those who look at it later.")
-@common
+@common_but_owner
 @click.pass_obj
-def hold_command(session: Session, /, jobs: Sequence[str], group: str | None, reason: str) -> int:
+def hold_command(
+    session: Session, /, jobs: Sequence[str], group: str | None, owner: str | None, reason: str
+) -> int:
     """Hold jobs. A running training goes on; there is no further attempt until a release."""
-    found = _unfinished(session.find_jobs(jobs, group), group)
+    found = _unfinished(session.find_jobs(jobs, group, owner), group)
     event = jobcore.HoldRequested(by=session.owner_name, reason=reason[:200])
     return _ask_all(session, found, event, "held")
 
 
 @click.command("release")
 @_selection
-@common
+@common_but_owner
 @click.pass_obj
-def release_command(session: Session, /, jobs: Sequence[str], group: str | None) -> int:
+def release_command(
+    session: Session, /, jobs: Sequence[str], group: str | None, owner: str | None
+) -> int:
     """Let held jobs go on, or end a back-off."""
-    found = _unfinished(session.find_jobs(jobs, group), group)
+    found = _unfinished(session.find_jobs(jobs, group, owner), group)
     event = jobcore.ReleaseRequested(by=session.owner_name)
     return _ask_all(session, found, event, "released")
 
 
 @click.command("retry")
 @_selection
-@common
+@common_but_owner
 @click.pass_obj
-def retry_command(session: Session, /, jobs: Sequence[str], group: str | None) -> int:
+def retry_command(
+    session: Session, /, jobs: Sequence[str], group: str | None, owner: str | None
+) -> int:
     """
     Try again. A finished job is submitted anew, as a new job; a held one is released.
 
     Of a group, the jobs that failed or were stopped are tried again.
     """
-    found = session.find_jobs(jobs, group)
+    found = session.find_jobs(jobs, group, owner)
     if group is not None:
         again = (jobcore.Status.FAILED, jobcore.Status.STOPPED)
         found = [job for job in found if job.status in again]
@@ -193,10 +209,15 @@ def _code(answers: Sequence[jobcore.lifecycle.Step]) -> int:
 @click.option(
     "--timeout", metavar="TIME", help='Give up after this long, such as "10m" (exit code 6).'
 )
-@common
+@common_but_owner
 @click.pass_obj
 def wait_command(
-    session: Session, /, jobs: Sequence[str], group: str | None, timeout: str | None
+    session: Session,
+    /,
+    jobs: Sequence[str],
+    group: str | None,
+    owner: str | None,
+    timeout: str | None,
 ) -> int:
     """Wait until jobs are over. Exit code 0 if all completed, 1 if not."""
     seconds = None
@@ -206,7 +227,7 @@ def wait_command(
         except ValueError as error:
             msg = f"--timeout: {error}"
             raise CliError(msg) from None
-    ids = [job.job_id for job in session.find_jobs(jobs, group)]
+    ids = [job.job_id for job in session.find_jobs(jobs, group, owner)]
     limit = seconds.total_seconds() if seconds is not None else None
     return wait_until_over(session, ids, timeout=limit)
 

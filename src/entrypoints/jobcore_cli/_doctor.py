@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from ._render import plain, print_json
 from ._session import Session
 
 _FREE_BYTES_MIN = 200 << 20
+_END_SECONDS_MAX = 2.0  # of the training that the check starts
 
 
 @click.command("doctor")
@@ -35,6 +37,7 @@ def doctor_command(session: Session, /, deep: bool) -> int:
         ("settings", lambda: _settings(session)),
         ("pools", lambda: _pools(session)),
         ("launching", lambda: _launch(session)),
+        ("trainings", lambda: _trainings(session)),
         ("manager", lambda: _manager(session)),
     ]
     if session.is_aws:
@@ -151,6 +154,8 @@ def _launch(session: Session) -> str:
     begun = datetime.now(UTC)
     try:
         (reply,) = trainer.launch([request])
+        took = (datetime.now(UTC) - begun).total_seconds()
+        _wait_for_end(trainer, name)  # its shim still writes to the folder
     finally:
         trainer.close()
         shutil.rmtree(trainer.directory(name), ignore_errors=True)
@@ -158,7 +163,27 @@ def _launch(session: Session) -> str:
         said = reply.evidence.text if reply.evidence else str(reply.result)
         msg = f"a training cannot be started: {said}"
         raise CliError(msg)
-    return f"{(datetime.now(UTC) - begun).total_seconds() * 1000:.0f} ms with a new fork server"
+    return f"{took * 1000:.0f} ms with a new fork server"
+
+
+def _wait_for_end(trainer: jobcore.Trainer, name: str) -> None:
+    deadline = time.monotonic() + _END_SECONDS_MAX
+    while time.monotonic() < deadline:
+        training = trainer.describe([name]).get(name)
+        if training is None or training.state.is_terminal:
+            return
+        time.sleep(0.005)
+
+
+def _trainings(session: Session) -> str:
+    count, wrong = session.local_trainer.check()
+    if wrong:
+        msg = (
+            f"{wrong[0]} ({len(wrong)} in all); a running manager settles those of unfinished "
+            f"jobs; delete the folders of others in {session.home_path / 'trainings'}"
+        )
+        raise CliError(msg)
+    return f"{count} training{'s' if count != 1 else ''}, each record whole or absent"
 
 
 def _manager(session: Session) -> str:

@@ -217,21 +217,56 @@ class Session:
         msg = f"{word!r} could be any of: {candidates}; give more of the id"
         raise CliError(msg, CONFLICT)
 
-    def find_jobs(self, words: Sequence[str], group: str | None) -> list[jobcore.Job]:
-        """Find the jobs that *words* mean, and those of *group*."""
-        import jobcore
+    def find_jobs(
+        self, words: Sequence[str], group: str | None, owner: str | None
+    ) -> list[jobcore.Job]:
+        """
+        Find the jobs that *words* mean, and those of *group*.
 
+        Args:
+            owner: whose jobs of the group; None for those of the caller.
+
+        Raises:
+            CliError: a job or the group does not exist, or there is nothing to find.
+        """
+        if owner is not None and group is None:
+            msg = (
+                "--owner: names whose --group is meant, and there is no --group; "
+                "before the command it says who you are"
+            )
+            raise CliError(msg)
         jobs = [self.find_job(word) for word in words]
         if group is not None:
-            members = list(self.all_jobs(jobcore.ports.JobQuery(group=group, limit=1000)))
-            if not members:
-                msg = f"there is no group {group!r}; jobcore list -a shows all jobs"
-                raise CliError(msg, NOT_FOUND)
-            jobs += members
+            jobs += self._group(group, self.owner_name if owner is None else owner)
         if not jobs:
             msg = "name at least one job, or a --group"
             raise CliError(msg)
         return list({job.job_id: job for job in jobs}.values())
+
+    def _group(self, group: str, owner: str) -> Sequence[jobcore.Job]:
+        """
+        Find the jobs of one owner in a group.
+
+        Raises:
+            CliError: there are none; it names owners who have jobs in it.
+        """
+        import jobcore
+
+        jobs = self.all_jobs(jobcore.ports.JobQuery(group=group, owner=owner, limit=1000))
+        if jobs:
+            return jobs
+        # Of a large group the newest page is enough to help with.
+        others = self.store.find(jobcore.ports.JobQuery(group=group, limit=1000)).jobs
+        owners = sorted({job.spec.owner for job in others})
+        if not owners:
+            msg = f"there is no group {group!r}; jobcore list -a shows all jobs"
+            raise CliError(msg, NOT_FOUND)
+        named = ", ".join(owners[:5]) + (" and others" if len(owners) > 5 else "")
+        msg = (
+            f"group {group!r} has no jobs of {owner}, but some of {named}; "
+            f"name whose: --owner {owners[0]}"
+        )
+        raise CliError(msg, NOT_FOUND)
 
     def all_jobs(self, query: jobcore.ports.JobQuery) -> Sequence[jobcore.Job]:
         """Read every page of a query."""

@@ -51,16 +51,16 @@ def _guarded(work: Callable[[str], Mapping[str, Any]], *, status: int = 200) -> 
         report.line("INFO", "refused", route=route, status=error.status, code=error.code)
         report.count("RequestsRefused")
         return _answer(error.status, error.document())
+    except Unavailable as error:  # before CorruptRecord: SpecUnavailable is both
+        report.trouble(getattr(error, "job_id", ""), f"Unavailable: {error}")
+        report.count("Troubles")
+        message = "not available for the moment; repeat the request (with its token)"
+        return _answer(503, _api.ApiError(503, "unavailable", message).document())
     except CorruptRecord as error:
         report.trouble(error.job_id, f"CorruptRecord: {error}")
         report.count("Troubles")
         message = "the job's stored record cannot be read; tell the operator"
         return _answer(500, _api.ApiError(500, "corrupt", message).document())
-    except Unavailable as error:
-        report.trouble("", f"Unavailable: {error}")
-        report.count("Troubles")
-        message = "not available for the moment; repeat the request (with its token)"
-        return _answer(503, _api.ApiError(503, "unavailable", message).document())
     except Exception as error:
         report.trouble("", f"{type(error).__name__}: ")
         report.count("Troubles")

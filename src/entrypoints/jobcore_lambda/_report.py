@@ -27,7 +27,7 @@ NAMESPACE = "jobcore"
 TEXT_CHARS_MAX = 300
 
 # Errors whose text this project writes itself; of any other only the type is logged.
-_OUR_ERRORS = ("CorruptRecord", "LookupError", "Unavailable")
+_OUR_ERRORS = ("CorruptRecord", "LookupError", "SpecUnavailable", "Unavailable")
 _SECRETS = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
     r"|(?i:\b(?:password|passwd|secret|token|api[_-]?key|authorization)\b\W{1,3})\S+"

@@ -18,7 +18,7 @@ from jobcore import Unavailable
 
 from ._items import Item
 
-__all__ = ["Calls", "answered", "error_code", "make_client", "retried"]
+__all__ = ["TRIES", "Calls", "answered", "error_code", "is_passing", "make_client", "retried"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -120,6 +120,12 @@ def _meaning(error: Exception) -> tuple[str, bool] | None:
     return f"{type(error).__name__}: {error}", type(error).__name__ in _NO_ANSWERS
 
 
+def is_passing(error: BaseException | None) -> bool:
+    """Tell whether an error of the SDK is a passing one: the same request may succeed later."""
+    meaning = _meaning(error) if isinstance(error, Exception) else None
+    return meaning is not None and meaning[1]
+
+
 def answered(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
     """Make one request, and believe the answer only if it has a request id, as the services give."""
     answer: dict[str, Any] = call(**arguments)
@@ -134,15 +140,15 @@ def _back_off(number: int) -> None:
     time.sleep(random.uniform(0, wait))
 
 
-def retried(what: str, call: Callable[[], R]) -> R:
+def retried(what: str, call: Callable[[], R], *, tries: int = TRIES) -> R:
     """
-    Make a call until it is answered, a bounded number of times.
+    Make a call until it is answered, at most *tries* times.
 
     Raises:
         Unavailable: it was not. A write may have been applied all the same.
         Exception: the error of the SDK, where it is about this one request.
     """
-    for number in range(TRIES):
+    for number in range(tries):
         if number:
             _back_off(number)
         try:
@@ -152,8 +158,8 @@ def retried(what: str, call: Callable[[], R]) -> R:
             if meaning is None:
                 raise
             why, passing = meaning
-            if not passing or number == TRIES - 1:
-                times = f", {TRIES} times" if passing else ""
+            if not passing or number == tries - 1:
+                times = f", {tries} times" if passing and tries > 1 else ""
                 help_ = "; nothing may be concluded, try again" if passing else ""
                 msg = f"{what}: {why}{times}{help_}"
                 raise Unavailable(msg) from error

@@ -319,9 +319,25 @@ def _lane(share: str, priority: int, placements: tuple[Placement, ...]) -> tuple
 
 @lru_cache(maxsize=4096)
 def lane_of(text: str) -> tuple[str, int, tuple[Placement, ...]]:
-    """Read back what the jobs of a lane ask for: share, priority, placements."""
-    share, priority, placements = json.loads(text)
-    return share, priority, tuple(Placement(pool, count) for pool, count in placements)
+    """
+    Read back what the jobs of a lane ask for: share, priority, placements.
+
+    Raises:
+        ValueError: the text is not one that a release wrote. Lanes are sorted and compared, so
+            a value of the wrong type would stop the reading of all lanes.
+    """
+    share, priority, places = json.loads(text)
+    placements = tuple(Placement(pool, count) for pool, count in places)
+    names = [share, *(place.pool for place in placements)]
+    numbers = [priority, *(place.count for place in placements)]
+    if (
+        not placements
+        or not all(type(name) is str for name in names)
+        or not all(type(number) is int for number in numbers)
+    ):
+        msg = f"_lane: expected [share, priority, [[pool, count], ...]], got {text}"
+        raise ValueError(msg)
+    return share, priority, placements
 
 
 def job_of(item: Mapping[str, Any], spec: Spec) -> Job:

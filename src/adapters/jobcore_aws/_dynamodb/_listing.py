@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import merge
 from itertools import chain, islice
@@ -112,8 +112,7 @@ class Listing:
             held = [_waiting(shard, _HELD) for shard in self._shards]
             walks += self._started(held, query, before)
         if statuses & _ACTIVE:
-            keys = (row["_sort"]["S"] for row in self._queues.active())
-            walks.append(iter(sorted((key for key in keys if key < before), reverse=True)))
+            walks.append(self._sorted(self._queues.active(), before))
         over = [
             _Source(index="over", partition=("_over", {"S": f"{status}/{shard}"}))
             for status in sorted(statuses)
@@ -149,12 +148,15 @@ class Listing:
                 "#pk = :pk AND begins_with(#sk, :sk)",
                 {":pk": {"S": partition}, ":sk": {"S": prefix_sort_key(prefix)}},
                 names={"#pk": "pk", "#sk": "sk", "#sort": "_sort"},
-                ProjectionExpression="#sort",
+                ProjectionExpression="#sk,#sort",
             )
             return list(rows)
 
         parts = self._calls.map(read, prefix_partitions(prefix))
-        keys = (row["_sort"]["S"] for part in parts for row in part)
+        return self._sorted((row for part in parts for row in part), before)
+
+    def _sorted(self, rows: Iterable[Item], before: str) -> Iterator[str]:
+        keys = self._queues.parsed(rows, _sort_key)
         return iter(sorted((key for key in keys if key < before), reverse=True))
 
     def _started(
@@ -246,12 +248,9 @@ class Listing:
 
     def _counts_of_group(self, group: str, owner: str | None) -> Mapping[Status, int]:
         rows = self._all_rows(self._everywhere("group", group))
-        items = (
-            item
-            for item in self._look_up([id_of(row) for row in rows])
-            if owner is None or item["_owner"]["S"].partition("/")[2] == owner
-        )
-        return Counter(self._queues.parsed(items, _status))
+        items = self._look_up([id_of(row) for row in rows])
+        found = self._queues.parsed(items, _owner_and_status)
+        return Counter(status for whose, status in found if owner in {None, whose})
 
     def _all_rows(self, sources: Sequence[_Source]) -> list[Item]:
         def read(source: _Source) -> list[Item]:
@@ -262,6 +261,15 @@ class Listing:
     def _look_up(self, job_ids: Sequence[str]) -> list[Item]:
         keys = [job_key(job_id) for job_id in job_ids]
         return self._calls.read(keys, consistent=False, only=("pk", "sk", "JobStatus", "_owner"))
+
+
+def _sort_key(row: Item) -> str:
+    key: str = row["_sort"]["S"]
+    return key
+
+
+def _owner_and_status(row: Item) -> tuple[str, Status]:
+    return row["_owner"]["S"].partition("/")[2], _status(row)
 
 
 def _status(row: Item) -> Status:

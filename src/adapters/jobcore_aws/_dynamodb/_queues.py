@@ -129,10 +129,11 @@ class Queues:
             lane = ""
             for row in rows:
                 lane = row["_waiting"]["S"][:LANE_DIGITS]
-                if taken[lane] < depth and int(row.get("_not_before", {"N": now})["N"]) <= now:
-                    for job in self.parsed([row], _waiting):
-                        taken[lane] += 1
-                        yield job
+                if taken[lane] < depth:
+                    for not_before, job in self.parsed([row], _waiting):
+                        if not_before is None or not_before <= now:
+                            taken[lane] += 1
+                            yield job
             if len(rows) < max(depth, _LANE_PAGE_MIN):
                 return
             start = lane + "~" if taken[lane] >= depth else rows[-1]["_waiting"]["S"] + "!"
@@ -167,9 +168,11 @@ def _usage(row: Item) -> Usage:
     return Usage(row["_pool"]["S"], row["_share"]["S"], slots, running)
 
 
-def _waiting(row: Item) -> Waiting:
+def _waiting(row: Item) -> tuple[int | None, Waiting]:
+    """Read a waiting job, and before which time (in microseconds) it does not start."""
     share, priority, placements = lane_of(row["_lane"]["S"])
-    return Waiting(
+    not_before = int(row["_not_before"]["N"]) if "_not_before" in row else None
+    return not_before, Waiting(
         job_id=id_of(row),
         priority=priority,
         share=share,

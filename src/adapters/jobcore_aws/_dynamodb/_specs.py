@@ -10,12 +10,21 @@ from typing import Any
 from jobcore import CorruptRecord, Job, Spec, Unavailable
 from jobcore.lifecycle import SCHEMA, decode_spec, encode_spec, spec_hash
 
-from ._calls import answered, error_code, make_client, retried
+from ._calls import TRIES, answered, error_code, is_passing, make_client, retried
 from ._items import UNREADABLE, Item, item_size, spec_key
 
 __all__ = ["SPEC_BYTES_MAX", "Specs"]
 
 SPEC_BYTES_MAX = 300 * 1024  # larger ones go to S3; DynamoDB's own limit is 400 KB an item
+
+
+class SpecUnavailable(CorruptRecord, Unavailable):
+    """
+    The spec of one job could not be read, and the same read may succeed later.
+
+    It is a `CorruptRecord`, so that readers of several jobs go on with the others, and an
+    `Unavailable`, so that the caller who asked for this job is told to try again.
+    """
 
 
 class Specs:
@@ -25,6 +34,7 @@ class Specs:
         self._s3 = s3
         self._bucket = bucket
         self._threads = threads
+        self._tries = TRIES
 
     def item(self, job: Job) -> Item:
         """
@@ -77,8 +87,8 @@ class Specs:
         Read a spec back.
 
         Raises:
-            CorruptRecord: it cannot be read, or is of a newer schema.
-            Unavailable: S3 did not answer, or no bucket is configured.
+            CorruptRecord: it is missing or damaged, or of a newer schema.
+            SpecUnavailable: S3 did not answer or denies the object, or no bucket is configured.
         """
         try:
             schema = int(item["schema"]["N"])
@@ -109,19 +119,32 @@ class Specs:
             return False
 
     def _download(self, job_id: str, at: str) -> bytes:
+        """
+        Read an object; its errors concern this job only, since others have objects of their own.
+
+        S3 answers a missing object with 404 if the caller may list the bucket, else with 403.
+        """
         if self._bucket is None:
-            msg = f"job {job_id}: its spec is in S3, but no bucket is configured here"
-            raise Unavailable(msg)
-        s3 = self._client()
+            raise SpecUnavailable(job_id, "its spec is in S3, but no bucket is configured here")
         try:
-            return retried(
-                f"S3 GetObject from {self._bucket}",
-                partial(_body, s3, self._bucket, at),
+            what = f"S3 GetObject from {self._bucket}"
+            body = retried(
+                what, partial(_body, self._client(), self._bucket, at), tries=self._tries
             )
         except Exception as error:
-            if error_code(error) in {"NoSuchKey", "404"}:
+            cause = error.__cause__ if isinstance(error, Unavailable) else error
+            code = error_code(cause) if isinstance(cause, Exception) else ""
+            if code in {"NoSuchKey", "404"}:
                 raise CorruptRecord(job_id, f"its spec is missing from S3 ({at})") from error
-            raise
+            if code in {"AccessDenied", "403"}:
+                why = f"its spec in S3 ({at}) is missing, or may not be read ({code})"
+                raise SpecUnavailable(job_id, why) from error
+            # While S3 does not answer, the specs of other jobs are tried once each: the tries
+            # for all of them together would take longer than a function may run.
+            self._tries = 1 if is_passing(cause) else self._tries
+            raise SpecUnavailable(job_id, f"its spec in S3 ({at}): {error}") from error
+        self._tries = TRIES
+        return body
 
     def _client(self) -> Any:
         if self._s3 is None:

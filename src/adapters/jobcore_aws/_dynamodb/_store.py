@@ -157,7 +157,15 @@ class DynamoStore:
     # --- consistent reads ---------------------------------------------------------------
 
     def get(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
-        """Read jobs, consistently (see `jobcore.JobStore.get`)."""
+        """
+        Read jobs, consistently (see `jobcore.JobStore.get`).
+
+        Raises:
+            CorruptRecord: one of the records, or its spec in S3, cannot be read. It is an
+                `Unavailable` as well if the same read may succeed later (S3 denies the object,
+                or does not answer).
+            Unavailable: DynamoDB did not answer, or denies the table; nothing was read.
+        """
         items, specs = self._read(job_ids)
         return {job_id: self._decode(item, specs.get(job_id)) for job_id, item in items.items()}
 
@@ -176,7 +184,12 @@ class DynamoStore:
         job_id = item["sk"]["S"].partition("#")[2]
         if spec is None:
             raise CorruptRecord(job_id, "its spec is missing")
-        return job_of(item, self._specs.read(job_id, spec))
+        try:
+            return job_of(item, self._specs.read(job_id, spec))
+        except CorruptRecord:
+            raise
+        except Exception as error:  # whatever it is, the other jobs can still be read
+            raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
 
     # --- what the ticks ask of the indexes ----------------------------------------------
 

@@ -1,0 +1,162 @@
+"""The records in a training's folder, `started.json` and `exit.json`: read, checked and settled.
+
+A shim writes each of them whole or not at all (see `_supervisor`). A damaged one comes from an
+older release that was cut short (a full disk, a power cut), from a bad disk, or from a person.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jobcore
+from jobcore.ports import TrainingState
+
+from . import _supervisor
+
+__all__ = ["OUTCOMES", "DamagedError", "problems", "read_end", "read_start", "settle"]
+
+OUTCOMES = {
+    "Completed": TrainingState.COMPLETED,
+    "Failed": TrainingState.FAILED,
+    "Stopped": TrainingState.STOPPED,
+    "TimedOut": TrainingState.STOPPED,
+}
+_START: Mapping[str, tuple[type, ...]] = {
+    "job_id": (str,),
+    "attempt": (int,),
+    "spec_hash": (str,),
+    "pid": (int, type(None)),
+    "start_ticks": (int, type(None)),
+    "started_at": (int, type(None)),
+    "grace": (int, float),
+}
+_END: Mapping[str, tuple[type, ...]] = {
+    "outcome": (str,),
+    "reason": (str,),
+    "ended_at": (int, type(None)),
+}
+
+
+class DamagedError(ValueError):
+    """A record exists, and its content is not what a shim writes."""
+
+
+def read_start(folder: Path) -> dict[str, Any] | None:
+    """
+    Read who was started when; None if the training was never started.
+
+    Raises:
+        DamagedError: the record is there, so the name is used, but it cannot be read.
+        OSError: the disk does not say now.
+    """
+    return _read(folder / "started.json", _START)
+
+
+def read_end(folder: Path) -> dict[str, Any] | None:
+    """
+    Read how a training has ended; None if that is not recorded.
+
+    Raises:
+        DamagedError: the record is there, so the training is over, but it cannot be read.
+        OSError: the disk does not say now.
+    """
+    document = _read(folder / "exit.json", _END)
+    if document is not None and document["outcome"] not in OUTCOMES:
+        msg = f"exit.json cannot be read: outcome {document['outcome'][:40]!r} is not known"
+        raise DamagedError(msg)
+    return document
+
+
+def _read(path: Path, fields: Mapping[str, tuple[type, ...]]) -> dict[str, Any] | None:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        what = "it is not JSON" if data else "it is empty"
+        msg = f"{path.name} cannot be read: {what}"
+        raise DamagedError(msg) from None
+    if not isinstance(document, dict):
+        msg = f"{path.name} cannot be read: it is not a JSON object"
+        raise DamagedError(msg)
+    for field, types in fields.items():
+        if not isinstance(document.get(field), types):
+            msg = f"{path.name} cannot be read: {field} is missing or of a wrong type"
+            raise DamagedError(msg)
+    return document
+
+
+def settle(folder: Path, identity: Mapping[str, Any], *, to_stop: bool) -> bool:
+    """
+    Write a damaged start record anew, and the end of the training unless that is recorded.
+
+    The name stays used, so nothing is run under it again. The script may have run: the end is a
+    failure (a stop, if one was asked for), and the job's retries decide what comes next.
+
+    Args:
+        identity: the job's id, the attempt and the hash of the spec.
+        to_stop: the training was only to be stopped.
+
+    Returns:
+        False, and nothing was written, if a process of the training lives and holds its lock.
+
+    Raises:
+        OSError: it could not be written; nothing is settled.
+    """
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not _supervisor.try_lock(lock):
+            return False
+        try:
+            if read_start(folder) is not None:
+                return True  # settled meanwhile, by another manager
+            why = "started.json is missing"
+        except DamagedError as error:
+            why = str(error)
+        # The end first: if this process dies in between, the start record is settled again.
+        if not _is_end_readable(folder):
+            stopped = to_stop or (folder / "stop").exists()
+            end = {
+                "outcome": "Stopped" if stopped else "Failed",
+                "exit_code": None,
+                "reason": "The training job has stopped."
+                if stopped
+                else f"InternalError: {why}; whether the training ran is not known",
+                "started_at": None,
+                "ended_at": None,
+            }
+            _supervisor.replace_durably(os.fspath(folder / "exit.json"), end)
+        start = {**identity, "pid": None, "start_ticks": None, "started_at": None, "grace": 0}
+        _supervisor.replace_durably(os.fspath(folder / "started.json"), start)
+        return True
+    finally:
+        os.close(lock)
+
+
+def _is_end_readable(folder: Path) -> bool:
+    try:
+        return read_end(folder) is not None
+    except DamagedError:
+        return False
+
+
+def problems(trainings: Path) -> Iterator[tuple[str, str]]:
+    """Walk the trainings; give the name of each, and "" or what is wrong with its records."""
+    for name in sorted(os.listdir(trainings)):
+        if jobcore.lifecycle.parse_training_name(name) is None:
+            continue
+        wrong = ""
+        for read in (read_start, read_end):
+            try:
+                read(trainings / name)
+            except DamagedError as error:
+                wrong = wrong or str(error)
+            except OSError as error:
+                wrong = wrong or f"{error.filename}: {error.strerror}"
+        yield name, wrong
