@@ -48,8 +48,8 @@ def test_the_zip_file_holds_the_functions_and_nothing_of_this_machine(bundle):
     assert {f"jobcore_lambda/{n}.py" for n in ("submit", "launch", "stream")} <= set(names)
     tops = {name.split("/")[0] for name in names} - {"__pycache__"}
     assert tops == {
-        "jobcore", "jobcore_aws", "jobcore_lambda",
-        "aws_lambda_powertools", "jmespath", "typing_extensions.py",
+        "jobcore", "jobcore_aws", "jobcore_config", "jobcore_lambda",
+        "attr", "attrs", "aws_lambda_powertools", "cattrs", "jmespath", "typing_extensions.py",
     }  # fmt: skip
     assert {info.date_time for info in bundle.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert {info.external_attr >> 16 for info in bundle.infolist()} == {0o100644}
