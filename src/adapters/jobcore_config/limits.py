@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from jobcore import Limits
 
-from .checks import above, at_least, collect, each
-from .reading import read
+from .checks import above, at_least, each
+from .reading import CHECKS, read
 
 __all__ = ["read_limits"]
 
 _NO_TIME = timedelta(0)
-_CHECKS = {
+CHECKS[Limits] = {
     "pools": each(at_least(0)),
     "shares": each(at_least(0)),
     "share_default": at_least(0),
@@ -32,6 +32,4 @@ def read_limits(data: object) -> Limits:
     Raises:
         InvalidSetting: with every problem.
     """
-    limits = read(Limits, data)
-    collect(_CHECKS.items(), lambda name, check: check(None, None, getattr(limits, name)))
-    return limits
+    return read(Limits, data)

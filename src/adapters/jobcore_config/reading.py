@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
-from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -18,9 +17,12 @@ from jobcore.errors import InvalidSetting
 
 from .checks import Wrong, collect, duration, expect, problems_in
 
-__all__ = ["read"]
+__all__ = ["CHECKS", "read"]
 
 T = TypeVar("T")
+
+#: The checks of a dataclass's fields: it has no validators that would say them.
+CHECKS: dict[type, Mapping[str, Callable[[Any, Any, Any], None]]] = {}
 
 
 def read(cls: type[T], data: object, *, where: str = "", beside: Iterable[str] = ()) -> T:
@@ -77,7 +79,8 @@ def _structure_list(value: object, kind: Any) -> tuple[Any, ...]:
 def _class_hook(cls: Any) -> Callable[..., Any]:
     names, kinds = _names(cls), get_type_hints(cls)
     nullable = {names[name] for name in names if type(None) in get_args(kinds[name])}
-    overrides = {f.name: _override(f) for f in (attrs.fields(cls) if attrs.has(cls) else ())}
+    said = CHECKS.get(cls, {})
+    overrides = {f.name: _override(f, said.get(f.name)) for f in _fields(cls)}
     structure = make_dict_structure_fn(cls, _converter, _cattrs_use_linecache=False, **overrides)
 
     def hook(value: object, _: Any, beside: tuple[str, ...] = ()) -> Any:
@@ -91,10 +94,10 @@ def _class_hook(cls: Any) -> Callable[..., Any]:
     return hook
 
 
-def _override(field: Any) -> Any:
+def _override(field: Any, check: Any) -> Any:
     """Check each value where it is structured, so that no problem hides behind another field's."""
     how = {"struct_hook": _converter.structure, **field.metadata.get("override", {})}
-    structure, check = how.pop("struct_hook"), field.metadata.get("check")
+    structure, check = how.pop("struct_hook"), check or field.metadata.get("check")
 
     def hook(value: Any, kind: Any) -> Any:
         made = structure(value, kind)
@@ -121,11 +124,13 @@ _converter.register_structure_hook_factory(
 )
 
 
+def _fields(cls: Any) -> Sequence[Any]:
+    return attrs.fields(cls) if attrs.has(cls) else fields(cls)
+
+
 def _names(cls: Any) -> dict[str, str]:
     """Give the fields that data may have: the name in the class, and the one in files."""
-    if not attrs.has(cls):
-        return {field.name: field.name for field in fields(cls)}
-    how = {field.name: field.metadata.get("override", {}) for field in attrs.fields(cls)}
+    how = {field.name: field.metadata.get("override", {}) for field in _fields(cls)}
     return {name: o.get("rename", name) for name, o in how.items() if not o.get("omit")}
 
 
@@ -146,6 +151,8 @@ def _problems(
 
 def _unknown(names: Iterable[str], known: list[str]) -> Iterator[tuple[str, str]]:
     """Give the known field nearest to each unknown one; list the known fields once."""
+    from difflib import get_close_matches
+
     listing = f"; known: {', '.join(sorted(known))}"
     for name in sorted(map(str, names)):
         near = get_close_matches(name[:100], known, n=1, cutoff=0.8)
