@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -89,7 +89,7 @@ def _class_hook(cls: Any) -> Callable[..., Any]:
         try:
             return structure(kept, cls)
         except cattrs.ClassValidationError as error:
-            raise InvalidSetting(_problems(error, names, [*names.values(), *beside])) from None
+            raise InvalidSetting(_problems(error, [*names.values(), *beside])) from None
 
     return hook
 
@@ -120,12 +120,12 @@ _converter.register_structure_hook(Path, lambda value, _: Path(expect(str, value
 _converter.register_structure_hook_func(_has_origin(Mapping), _structure_table)
 _converter.register_structure_hook_func(_has_origin(tuple), _structure_list)
 _converter.register_structure_hook_factory(
-    lambda kind: attrs.has(kind) or is_dataclass(kind), _class_hook
+    lambda kind: attrs.has(kind) or dataclasses.is_dataclass(kind), _class_hook
 )
 
 
 def _fields(cls: Any) -> Sequence[Any]:
-    return attrs.fields(cls) if attrs.has(cls) else fields(cls)
+    return attrs.fields(cls) if attrs.has(cls) else dataclasses.fields(cls)
 
 
 def _names(cls: Any) -> dict[str, str]:
@@ -134,13 +134,14 @@ def _names(cls: Any) -> dict[str, str]:
     return {name: o.get("rename", name) for name, o in how.items() if not o.get("omit")}
 
 
-def _problems(
-    error: cattrs.ClassValidationError, names: Mapping[str, str], known: list[str]
-) -> Iterator[tuple[str, str]]:
+def _problems(error: cattrs.ClassValidationError, known: list[str]) -> Iterator[tuple[str, str]]:
     noted, others = error.group_exceptions()
-    for inner, path in [(e, names[note.name]) for e, note in noted] + [(e, "") for e in others]:
+    fields, names = {field.name: field for field in _fields(error.cl)}, _names(error.cl)
+    for inner, name in [(e, note.name) for e, note in noted] + [(e, "") for e in others]:
+        path = names.get(name, "")
         if isinstance(inner, KeyError) and inner.args == (path,):
-            yield path, "missing"
+            expected = getattr(fields[name].metadata.get("check"), "expected", "")
+            yield path, f"missing; expected {expected}" if expected else "missing"
         elif isinstance(inner, ValueError):
             yield from problems_in(inner, path)
         elif isinstance(inner, cattrs.ForbiddenExtraKeysError):
