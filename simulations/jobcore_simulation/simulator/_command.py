@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 
+import attrs
 import click
 
 from jobcore_cli._app import common
@@ -141,7 +142,10 @@ def simulate_command(
             raise CliError(msg)
         worlds = [world for world in map(load, builtin()) if not world.apart]
     if max_pending is not None:
-        worlds = [replace(w, provider=replace(w.provider, max_pending=max_pending)) for w in worlds]
+        worlds = [
+            attrs.evolve(w, provider=attrs.evolve(w.provider, max_pending=max_pending))
+            for w in worlds
+        ]
     chosen = policies or (tuple(TITLES) if comparing else ("jobcore",))
     made = _run(worlds, chosen, seeds or ("1",), charts=report is not None or png is not None)
     rows = [run.row for run in made]

@@ -16,13 +16,14 @@ from typing import Any
 from jobcore.errors import InvalidSetting
 
 __all__ = [
-    "Check", "Wrong", "above", "at_least", "between", "collect", "duration", "each", "expect",
+    "KINDS", "Check", "Wrong", "above", "at_least", "between", "collect", "duration", "each", "expect",
     "matching", "one_of", "parse_json", "parse_toml", "problems_in", "report_all", "sized",
 ]  # fmt: skip
 
 Number = int | float | timedelta
 
-_KINDS: Mapping[type, str] = {
+#: What `expect` knows, and the words for it.
+KINDS: Mapping[type, str] = {
     bool: "true or false", float: "a number", int: "a whole number", list: "a list",
     Mapping: "a table", str: "a string",
 }  # fmt: skip
@@ -71,7 +72,7 @@ def expect(kind: type, value: object) -> Any:
     else:
         fits = isinstance(value, kind)
     if not fits:
-        raise Wrong(_KINDS[kind], value)
+        raise Wrong(KINDS[kind], value)
     return value
 
 
@@ -91,9 +92,9 @@ def duration(value: object) -> timedelta:
         raise Wrong(expected, value) from None
 
 
-def parse_toml(text: str, *, where: str) -> dict[str, Any]:
+def parse_toml(text: str | bytes, *, where: str) -> dict[str, Any]:
     """
-    Decode TOML.
+    Decode TOML; bytes are UTF-8.
 
     Raises:
         InvalidSetting: it is malformed.
@@ -101,7 +102,7 @@ def parse_toml(text: str, *, where: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
         raise InvalidSetting([("", f"not valid TOML: {error}")], where) from None
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import attrs
@@ -15,9 +17,9 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from jobcore.errors import InvalidSetting
 
-from .checks import Wrong, collect, duration, expect, problems_in
+from .checks import KINDS, Wrong, collect, duration, expect, problems_in
 
-__all__ = ["CHECKS", "read"]
+__all__ = ["CHECKS", "read", "structure"]
 
 T = TypeVar("T")
 
@@ -50,6 +52,16 @@ def read(cls: type[T], data: object, *, where: str = "", beside: Iterable[str] =
     return made
 
 
+def structure(value: object, kind: Any) -> Any:
+    """
+    Turn one decoded value into what an annotation says; for a field's own "struct_hook".
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    return _converter.structure(value, kind)
+
+
 def _structure_plain(value: object, kind: Any) -> Any:
     if not issubclass(kind, Enum):  # the hook for str is asked for a StrEnum too
         return expect(kind, value)
@@ -67,13 +79,29 @@ def _structure_table(value: object, kind: Any) -> Mapping[str, Any]:
 
 def _structure_list(value: object, kind: Any) -> tuple[Any, ...]:
     kinds, entries = get_args(kind), expect(list, value)
-    if kinds[-1] is ...:
+    if kinds[-1] is ... or get_origin(kind) is Sequence:
         kinds = kinds[:1] * len(entries)
     if len(kinds) != len(entries):
         expected = f"a list of {len(kinds)}"
         raise Wrong(expected, value)
     made = collect(enumerate(entries), lambda n, entry: _converter.structure(entry, kinds[n]))
     return tuple(made.values())
+
+
+def _structure_union(value: object, kind: Any) -> Any:
+    """Structure a list as the tuple of the union, and anything else as its first kind that fits."""
+    members = [member for member in get_args(kind) if member is not NoneType]
+    lists = [member for member in members if get_origin(member) is tuple]
+    if value is None and len(members) < len(get_args(kind)):
+        return None
+    if isinstance(value, list) and lists:
+        return _converter.structure(value, lists[0])
+    plain = [member for member in members if member not in lists]
+    for member in plain:
+        with suppress(Wrong):
+            return expect(member, value)
+    expected = " or ".join([*(KINDS[member] for member in plain), *["a list"] * len(lists)])
+    raise Wrong(expected, value)
 
 
 def _class_hook(cls: Any) -> Callable[..., Any]:
@@ -119,6 +147,11 @@ _converter.register_structure_hook(timedelta, lambda value, _: duration(value))
 _converter.register_structure_hook(Path, lambda value, _: Path(expect(str, value)))
 _converter.register_structure_hook_func(_has_origin(Mapping), _structure_table)
 _converter.register_structure_hook_func(_has_origin(tuple), _structure_list)
+_converter.register_structure_hook_func(_has_origin(Sequence), _structure_list)
+_converter.register_structure_hook_func(
+    lambda kind: isinstance(kind, UnionType) and len({*get_args(kind), NoneType}) > 2,
+    _structure_union,
+)
 _converter.register_structure_hook_factory(
     lambda kind: attrs.has(kind) or dataclasses.is_dataclass(kind), _class_hook
 )

@@ -30,12 +30,9 @@ def read_pools(home: Path) -> dict[str, int]:
     """
     path = pools_path(home)
     try:
-        text = path.read_text("utf-8")
+        text = path.read_bytes()
     except FileNotFoundError:
         return default_pools()
-    except UnicodeDecodeError as error:
-        problem = f"not valid TOML: not UTF-8 text (byte {error.start})"
-        raise InvalidSetting([("", problem)], str(path)) from None
     tables = parse_toml(text, where=str(path)).get("pools")
     if not isinstance(tables, dict):
         problem = "expected tables such as [pools.cpu] with slots = 4"

@@ -180,14 +180,17 @@ class Session:
         if chosen is None:
             return jobcore.DEFAULT_RULES
         from jobcore.errors import InvalidSetting
-        from jobcore_config.checks import parse_toml
+        from jobcore_config.checks import parse_toml, problems_in
 
         file = Path(chosen).expanduser()
-        document = parse_toml(_text_of(file), where=str(file))
         try:
+            document = parse_toml(file.read_bytes(), where=str(file))
             return (*jobcore.parse_rules(document.get("rule", [])), *jobcore.DEFAULT_RULES)
+        except OSError as error:
+            msg = f"{file}: {error.strerror}"
+            raise CliError(msg) from None
         except ValueError as error:
-            raise InvalidSetting([("", str(error))], str(file)) from None
+            raise InvalidSetting(problems_in(error), str(file)) from None
 
     # --- finding jobs ---------------------------------------------------------------
 
@@ -257,29 +260,19 @@ def _read_config(path: Path) -> Mapping[str, Any]:
         CliError: the file cannot be read.
         InvalidSetting: a field is unknown, or of another kind.
     """
-    text = _text_of(path, missing="")
-    if not text:
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise CliError(msg) from None
     from jobcore_config.checks import parse_toml
 
-    document = parse_toml(text, where=str(path))
+    document = parse_toml(content, where=str(path))
     kinds = {**_PLAIN, **_LATER}
     if not all(isinstance(value, kinds.get(name, ())) for name, value in document.items()):
         from ._config import read_files
 
         read_files([(path, document)])
     return document
-
-
-def _text_of(path: Path, *, missing: str | None = None) -> str:
-    """Read a file; *missing* is the text of one that is not there."""
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        if missing is not None and isinstance(error, FileNotFoundError | NotADirectoryError):
-            return missing
-        msg = f"{path}: {error.strerror}"
-        raise CliError(msg) from None
-    except UnicodeDecodeError as error:
-        msg = f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8"
-        raise CliError(msg) from None
