@@ -95,27 +95,24 @@ def pool_named(name: str, *, slots: int | None = None, plan: str | None = None) 
     Read ``<region>/<instance type>/<market>``; region and market (on-demand) may be left out.
 
     Raises:
-        ValueError: *name* is not of that form.
+        ValueError: *name* is not of that form, or there can be no such pool.
     """
-    parts = name.split("/")
-    market = parts.pop() if parts[-1] in set(Market) else Market.ON_DEMAND
+    *parts, last = name.split("/")
+    market = last if last in set(Market) else Market.ON_DEMAND
+    parts += [] if last in set(Market) else [last]
     region, kind = ("", "", *parts)[-2:]
-    try:
-        if len(parts) > 2:
-            wrong = f"there is no market {parts[-1]!r}"
-            raise ValueError(wrong)
-        return Pool(
-            name=name,
-            instance_types=(kind,),
-            market=Market(market),
-            region=region or None,
-            slots=slots,
-            plan=plan,
-        )
-    except ValueError as error:
+    if len(parts) > 2 or not _INSTANCE_TYPE.allows(kind) or (region and not _REGION.allows(region)):
         wants = 'a name such as "us-east-1/ml.g5.2xlarge/spot" (market: on-demand, spot or plan)'
-        msg = f"expected {wants}, or a table with instance_type: {error}"
-        raise ValueError(msg) from None
+        expected = f"{wants}, or a table with instance_type"
+        raise Wrong(expected, name)
+    return Pool(
+        name=name,
+        instance_types=(kind,),
+        market=Market(market),
+        region=region or None,
+        slots=slots,
+        plan=plan,
+    )
 
 
 @attrs.frozen(kw_only=True, field_transformer=report_all)

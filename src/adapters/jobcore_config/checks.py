@@ -42,7 +42,7 @@ class Wrong(ValueError):  # noqa: N818  (reads well in `raise`)
 def _shown(value: object) -> str:
     """Show a value as TOML and JSON have it, without secrets."""
     if isinstance(value, Mapping | list | tuple):
-        return "a table" if isinstance(value, Mapping) else "a list"
+        return "a table" if isinstance(value, Mapping) else f"a list of {len(value)}"
     if isinstance(value, timedelta):
         return _said(value)
     if isinstance(value, bool) or value is None:
