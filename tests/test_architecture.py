@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src"
 ADAPTERS = [p.name for p in (SRC / "adapters").iterdir() if (p / "__init__.py").exists()]
 LAYERS = {  # package: the jobcore packages that it may import besides itself
-    **dict.fromkeys(ADAPTERS, {"jobcore", "jobcore_config"}),
+    **{name: {"jobcore", "jobcore_config"} for name in ADAPTERS},
     "jobcore": set(),
     "jobcore_config": {"jobcore"},  # below the adapters, which read their settings with it
 }

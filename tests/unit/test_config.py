@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -295,6 +298,8 @@ def test_a_field_that_is_not_there_is_refused_with_the_nearest(name: str) -> Non
     ((path, message),) = raised.value.problems
     assert path.endswith(field + "x")
     assert message == f"unknown field; did you mean {field!r}?"
+    with pytest.raises(InvalidSetting, match="unknown field"):
+        one.read({**one.base, field + "x": None})
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -410,6 +415,46 @@ def test_every_command_refuses_a_config_of_the_wrong_kind(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
     assert main(["--home", str(tmp_path), "list"]) == 2
     assert capsys.readouterr().err == f"jobcore: {tmp_path}/config.toml: {said}\n"
+
+
+def loaded_by(code: str, **environ: str) -> set[str]:
+    """Run *code* in an interpreter of its own; name the packages that it has loaded then."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.split(".")[0] for name in done.stderr.split()}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "owner = 'ada'\n", "desktop = true\n[limits]\naging = '1h'\n"]
+)
+def test_a_command_that_only_looks_reads_no_settings_with_attrs(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    code = "from jobcore_cli import main; main(['list'])"
+    loaded = loaded_by(code, JOBCORE_HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "none"))
+    assert "jobcore_sqlite" in loaded
+    assert not loaded & {"attr", "cattrs"}
+
+
+def test_a_function_without_config_reads_it_without_cattrs() -> None:
+    code = "from jobcore_aws import settings_from; settings_from({'JOBCORE_CONFIG': '{}'})"
+    loaded = loaded_by(code)
+    assert "attr" in loaded
+    assert "cattrs" not in loaded
+    assert "cattrs" in loaded_by(
+        f"{code}; settings_from({{'JOBCORE_CONFIG': '{{\"at_once\": 1}}'}})"
+    )
+
+
+def test_the_embedded_adapters_need_the_standard_library_only() -> None:
+    loaded = loaded_by(
+        "import jobcore_local, jobcore_memory, jobcore_sqlite, jobcore_config.checks"
+    )
+    assert not loaded & {"attr", "attrs", "cattrs", "boto3", "click"}
 
 
 # --- pools.toml ----------------------------------------------------------------------------

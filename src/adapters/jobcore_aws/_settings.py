@@ -194,7 +194,7 @@ def settings_from(
     if text:
         config = parse_json(text, where=where)
     try:
-        parts = _read(config) if config is not None else {}
+        parts = {} if config is None or config == {} else _read(config)
     except ValueError as error:
         raise InvalidSetting(problems_in(error), where if text else "") from None
     return AwsSettings(

@@ -36,7 +36,7 @@ class Wrong(ValueError):  # noqa: N818  (reads well in `raise`)
 
     def __init__(self, expected: str, value: object, *, quote: bool = True) -> None:
         """Word it; without *quote* the value is not shown."""
-        super().__init__(f"expected {expected}, got {_shown(value) if quote else 'another one'}")
+        super().__init__(f"expected {expected}, got {_shown(value) if quote else 'another value'}")
 
 
 def _shown(value: object) -> str:

@@ -44,9 +44,9 @@ def read(cls: type[T], data: object, *, where: str = "", beside: Iterable[str] =
     Raises:
         InvalidSetting: with every problem of every field.
     """
-    structure: Any = _converter.get_structure_hook(cls)
+    hook: Any = _converter.get_structure_hook(cls)
     try:
-        made: T = structure(data, cls, tuple(beside))
+        made: T = hook(data, cls, tuple(beside))
     except ValueError as error:
         raise InvalidSetting(problems_in(error), where) from None
     return made
@@ -106,16 +106,16 @@ def _structure_union(value: object, kind: Any) -> Any:
 
 def _class_hook(cls: Any) -> Callable[..., Any]:
     names, kinds = _names(cls), get_type_hints(cls)
-    nullable = {names[name] for name in names if type(None) in get_args(kinds[name])}
-    said = CHECKS.get(cls, {})
-    overrides = {f.name: _override(f, said.get(f.name)) for f in _fields(cls)}
-    structure = make_dict_structure_fn(cls, _converter, _cattrs_use_linecache=False, **overrides)
+    never_null = {names[name] for name in names if NoneType not in get_args(kinds[name])}
+    checks = CHECKS.get(cls, {})
+    overrides = {f.name: _override(f, checks.get(f.name)) for f in _fields(cls)}
+    make = make_dict_structure_fn(cls, _converter, _cattrs_use_linecache=False, **overrides)
 
     def hook(value: object, _: Any, beside: tuple[str, ...] = ()) -> Any:
         given = expect(Mapping, value).items()
-        kept = {k: v for k, v in given if k not in beside and (v is not None or k in nullable)}
+        own = {k: v for k, v in given if k not in beside and (v is not None or k not in never_null)}
         try:
-            return structure(kept, cls)
+            return make(own, cls)
         except cattrs.ClassValidationError as error:
             raise InvalidSetting(_problems(error, [*names.values(), *beside])) from None
 
@@ -125,10 +125,10 @@ def _class_hook(cls: Any) -> Callable[..., Any]:
 def _override(field: Any, check: Any) -> Any:
     """Check each value where it is structured, so that no problem hides behind another field's."""
     how = {"struct_hook": _converter.structure, **field.metadata.get("override", {})}
-    structure, check = how.pop("struct_hook"), check or field.metadata.get("check")
+    convert, check = how.pop("struct_hook"), check or field.metadata.get("check")
 
     def hook(value: Any, kind: Any) -> Any:
-        made = structure(value, kind)
+        made = convert(value, kind)
         if check is not None:
             check(None, field, made)
         return made
