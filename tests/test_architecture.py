@@ -15,9 +15,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src"
+ADAPTERS = [p.name for p in (SRC / "adapters").iterdir() if (p / "__init__.py").exists()]
 LAYERS = {  # package: the jobcore packages that it may import besides itself
+    **{name: {"jobcore", "jobcore_config"} for name in ADAPTERS},
     "jobcore": set(),
-    **{p.name: {"jobcore"} for p in (SRC / "adapters").iterdir() if (p / "__init__.py").exists()},
+    "jobcore_config": {"jobcore"},  # below the adapters, which read their settings with it
 }
 ENTRY_POINTS = [p.name for p in (SRC / "entrypoints").iterdir() if (p / "__init__.py").exists()]
 LAYERS |= {name: set(LAYERS) for name in ENTRY_POINTS}

@@ -7,6 +7,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import attrs
+
+from jobcore.errors import InvalidSetting
+from jobcore_config.checks import Check, report_all
+
+from ._checks import COUNT, SECONDS, STEPS, Steps
 from ._texts import ACROSS_TRAININGS, over_limit
 
 if TYPE_CHECKING:
@@ -35,7 +41,7 @@ class Shortage(StrEnum):
     REFUSE = "refuse"  # the capacity is the quota: ResourceLimitExceeded at the call
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=report_all)
 class PoolConfig:
     """
     A pool as it is set up.
@@ -49,24 +55,25 @@ class PoolConfig:
         capacity_error_after: seconds from creation to the CapacityError of `Shortage.FAIL`.
     """
 
-    capacity: int | tuple[tuple[float, int], ...] | None = None
-    period: float | None = None
-    quota: int | None = None
+    capacity: int | Steps | None = attrs.field(
+        default=None,
+        validator=Check(
+            "a number of instances, or a list of [seconds, instances]",
+            lambda value: COUNT.allows(value) or STEPS.allows(value),
+        ),
+    )
+    period: float | None = attrs.field(default=None, validator=SECONDS)
+    quota: int | None = attrs.field(default=None, validator=COUNT)
     shortage: Shortage | None = None
-    capacity_error_after: float = 300.0
+    capacity_error_after: float = attrs.field(default=300.0, validator=SECONDS)
 
-    def __post_init__(self) -> None:
-        """Check sizes and steps."""
-        steps = self.steps()
-        if any(n < 0 for _, n in steps) or (self.quota or 0) < 0:
-            msg = "a pool cannot have a negative size"
-            raise ValueError(msg)
-        if [at for at, _ in steps] != sorted({at for at, _ in steps}):
-            msg = "the steps of a pool's capacity must be in the order of time"
-            raise ValueError(msg)
-        if self.period is not None and (not steps or self.period <= steps[-1][0]):
-            msg = "the period of a pool's capacity must be longer than its steps"
-            raise ValueError(msg)
+    def __attrs_post_init__(self) -> None:
+        """Refuse steps that are out of order, and a period that does not hold them."""
+        times = [at for at, _ in self.steps()]
+        if times != sorted(set(times)):
+            raise InvalidSetting([("capacity", "expected steps in the order of time")])
+        if self.period is not None and (not times or self.period <= times[-1]):
+            raise InvalidSetting([("period", "expected more than the steps of capacity take")])
 
     def steps(self) -> Sequence[tuple[float, int]]:
         """Give the capacity as steps; none where it is constant."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from jobcore.lifecycle import hash_fraction
+import attrs
 
+from jobcore.lifecycle import hash_fraction
+from jobcore_config.checks import each, one_of, report_all
+
+from ._checks import COUNT, FRACTION, SECONDS, SPAN, Span
 from ._texts import Refused
 
 __all__ = [
@@ -20,8 +24,6 @@ __all__ = [
     "TrainingRequest",
     "Transition",
 ]
-
-Span = float | tuple[float, float]  # seconds: a number, or the bounds of a draw
 
 PHASES = ("Starting", "Downloading", "Training", "Uploading")
 TERMINAL = ("Completed", "Failed", "Stopped")
@@ -56,7 +58,7 @@ class TrainingRequest:
     document: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=report_all)
 class Refusal:
     """An answer to a create that was not carried out."""
 
@@ -92,7 +94,7 @@ class Fate:
     interruptions: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=report_all)
 class Script:
     """
     The course of the trainings that match.
@@ -112,31 +114,21 @@ class Script:
 
     name: str = "*"
     pool: str = "*"
-    where: Mapping[str, str] = field(default_factory=dict)
-    times: int | None = None
-    noticing: Span = 5.0
-    starting: Span = 60.0
-    downloading: Span = 30.0
-    training: Span = 600.0
-    uploading: Span = 20.0
-    stopping: Span = 10.0
-    restarting: Span = 60.0
-    failure_rate: float = 0.0
+    where: Mapping[str, str] = attrs.field(factory=dict)
+    times: int | None = attrs.field(default=None, validator=COUNT)
+    noticing: Span = attrs.field(default=5.0, validator=SPAN)
+    starting: Span = attrs.field(default=60.0, validator=SPAN)
+    downloading: Span = attrs.field(default=30.0, validator=SPAN)
+    training: Span = attrs.field(default=600.0, validator=SPAN)
+    uploading: Span = attrs.field(default=20.0, validator=SPAN)
+    stopping: Span = attrs.field(default=10.0, validator=SPAN)
+    restarting: Span = attrs.field(default=60.0, validator=SPAN)
+    failure_rate: float = attrs.field(default=0.0, validator=FRACTION)
     failures: tuple[str, ...] = ("AlgorithmError: ExecuteUserScriptError: ExitCode 1",)
-    fails_in: str = "Training"
-    interruptions: tuple[float, ...] = ()
+    fails_in: str = attrs.field(default="Training", validator=one_of(*PHASES))
+    interruptions: tuple[float, ...] = attrs.field(default=(), validator=each(SECONDS))
     refusal: Refusal | None = None
     open_ended: bool = False
-
-    def __post_init__(self) -> None:
-        """Check bounds, rates and phases."""
-        if self.fails_in not in PHASES:
-            msg = f"fails_in: {self.fails_in!r} is none of {', '.join(PHASES)}"
-            raise ValueError(msg)
-        for field_ in fields(self):
-            if field_.type == "Span" and min(_bounds(getattr(self, field_.name))) < 0:
-                msg = f"{field_.name}: a duration cannot be negative"
-                raise ValueError(msg)
 
     def matches(self, request: TrainingRequest) -> bool:
         """Tell whether the script is for this training."""

@@ -8,30 +8,42 @@ Programming errors raise the usual `TypeError`, `ValueError` or `KeyError`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import NamedTuple
 
 __all__ = ["CorruptRecord", "InvalidJob", "InvalidSetting", "Problem", "Unavailable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with an input: the *field*, and a *message* that says what is wrong and what to do."""
 
     field: str
     message: str
 
     def __str__(self) -> str:
-        """Give the problem as one line."""
-        return f"{self.field}: {self.message}"
+        """Give the problem as one line; the message alone if it is about the input as a whole."""
+        return f"{self.field}: {self.message}" if self.field else self.message
 
 
 class _Invalid(ValueError):  # noqa: N818  (the base of the two below)
-    """An input that was refused; *problems* lists everything that was found."""
+    """
+    An input that was refused. The text has every problem on one line.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(map(str, problems)))
-        self.problems = tuple(problems)
+    Args:
+        problems: everything that was found, as `Problem` or as pairs of field and message.
+        where: the source of the input, such as a file's path; empty for none.
+    """
+
+    def __init__(self, problems: Iterable[tuple[str, str]], where: str = "") -> None:
+        """Keep the problems in their order."""
+        self.problems = tuple(Problem(*problem) for problem in problems)
+        self.where = where
+        super().__init__(self.problems, where)  # the arguments, so that it can be pickled
+
+    def __str__(self) -> str:
+        """Give every problem on one line, with the source in front."""
+        text = "; ".join(map(str, self.problems))
+        return f"{self.where}: {text}" if self.where else text
 
 
 class InvalidJob(_Invalid):

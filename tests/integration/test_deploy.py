@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from aws_fixtures import FAKE_ACCOUNT, connect
+from jobcore_cli import main
 from jobcore_cli._bundle import build_zip, content_key, find_template, runtime_here
 from jobcore_cli._deploy import _delete_bucket, _parameters, _region_of
 from jobcore_cli._errors import CliError
@@ -48,8 +49,8 @@ def test_the_zip_file_holds_the_functions_and_nothing_of_this_machine(bundle):
     assert {f"jobcore_lambda/{n}.py" for n in ("submit", "launch", "stream")} <= set(names)
     tops = {name.split("/")[0] for name in names} - {"__pycache__"}
     assert tops == {
-        "jobcore", "jobcore_aws", "jobcore_lambda",
-        "aws_lambda_powertools", "jmespath", "typing_extensions.py",
+        "jobcore", "jobcore_aws", "jobcore_config", "jobcore_lambda",
+        "attr", "attrs", "aws_lambda_powertools", "cattrs", "jmespath", "typing_extensions.py",
     }  # fmt: skip
     assert {info.date_time for info in bundle.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert {info.external_attr >> 16 for info in bundle.infolist()} == {0o100644}
@@ -125,6 +126,16 @@ def test_the_config_becomes_parameters(tmp_path, monkeypatch):
 )
 def test_a_pools_region_is_the_first_part_of_its_name(pool, region):
     assert _region_of(pool) == region
+
+
+def test_a_config_that_the_functions_would_refuse_is_refused_before_aws_is_asked(tmp_path, capsys):
+    path = tmp_path / "aws.toml"
+    path.write_text('output = "s3://models/x"\nat_once = 0\n[limits]\naging = "0s"\n')
+    assert main(["deploy", "--config", str(path)]) == 2
+    said = (
+        f"{path}: at_once: expected 1 or more, got 0; limits.aging: expected more than 0s, got 0s"
+    )
+    assert capsys.readouterr().err == f"jobcore: {said}\n"
 
 
 # --- the command ------------------------------------------------------------------------

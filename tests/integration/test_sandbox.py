@@ -853,7 +853,7 @@ def test_a_file_sets_everything_up(tmp_path: Path) -> None:
     assert config.scripts[0].training == (1, 5)
     assert config.rates == {"Search": (3.0, 3.0)}
     file.write_text("nonsense = 1\n")
-    with pytest.raises(ValueError, match="unknown nonsense"):
+    with pytest.raises(ValueError, match="nonsense: unknown field"):
         load_config(file)
 
 

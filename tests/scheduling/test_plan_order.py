@@ -10,14 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_strategies import T0, accepted, after, decided, ended, make_job
-from jobcore import (
-    Limits,
-    Placement,
-    Snapshot,
-    StopRequested,
-    TrainingSeen,
-    plan,
-)
+from jobcore import Limits, Placement, Snapshot, StopRequested, TrainingSeen, plan
 from jobcore.lifecycle import PoolState, ShareUsage
 from jobcore.ports import Usage, Waiting, order_key, usage_of, waiting_of
 from jobcore.scheduling import DEFAULT_SCHEDULER, Launch

@@ -8,9 +8,9 @@ import pytest
 
 import jobcore
 from jobcore import Status
+from jobcore.failures.default_rules import DEFAULT_RULES
 from jobcore.lifecycle import FailureClass, Tick
 from jobcore.ports import Evidence, JobQuery, LaunchReply, LaunchResult
-from jobcore.failures.default_rules import DEFAULT_RULES
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

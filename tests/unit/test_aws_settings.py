@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from jobcore import Limits, Placement, Spec
+from jobcore.errors import InvalidSetting
 from jobcore_aws import (
-    InvalidSettings,
     Market,
     Pool,
     SageMakerSettings,
@@ -96,51 +96,51 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"outputpath": "s3://x/"}, "outputpath: unknown field; known: allowed_images"),
     ({"output": "/tmp/x"}, "output: expected s3://bucket/prefix"),
     ({"output": 3}, "output: expected a string, got 3"),
-    ({"pools": ["a"]}, "pools: expected an object"),
+    ({"pools": ["a"]}, "pools: expected a table, got a list"),
     ({"pools": {"gpu": 4}}, "pools.gpu: expected a name such as"),
     ({"pools": {"ml.g5.2xlarge/spto": 4}}, "pools.ml.g5.2xlarge/spto: expected a name such as"),
     ({"pools": {"a/b/c/spot": 4}}, "pools.a/b/c/spot: expected a name"),
-    ({"pools": {"x": {"instance_type": "g5.2xlarge"}}}, "pools.x: instance_types: expected a type"),
+    ({"pools": {"x": {"instance_type": "g5.2xlarge"}}}, "pools.x.instance_type: expected a type"),
     ({"pools": {"x": {"instance_types": []}}}, "pools.x: expected a name such as"),
-    ({"pools": {"x": {"instance_types": "ml.g5.2xlarge"}}}, "pools.x: instance_types: expected a l"),
-    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "slots": -1}}}, "pools.x: slots: expected 0"),
-    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "slots": True}}}, "pools.x: slots: expected a"),
-    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "market": "spott"}}}, "pools.x: market: 'spott'"),
-    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "market": "plan"}}}, "pools.x: plan: give"),
-    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "plan": PLAN}}}, "pools.x: plan: only for"),
-    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "region": "useast"}}}, "pools.x: region: expec"),
-    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "size": 3}}}, "pools.x: size: unknown field"),
-    ({"pools": {"x": {"instance_types": ["ml.g5.xlarge"] * 2}}}, "pools.x: instance_types: twice"),
+    ({"pools": {"x": {"instance_types": "ml.g5.2xlarge"}}}, "pools.x.instance_types: expected a list"),
+    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "slots": -1}}}, "pools.x.slots: expected 0"),
+    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "slots": True}}}, "pools.x.slots: expected a"),
+    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "market": "spott"}}}, "pools.x.market: expected one of on-demand, spot, plan, got 'spott'"),
+    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "market": "plan"}}}, "pools.x.plan: give"),
+    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "plan": PLAN}}}, "pools.x.plan: only for"),
+    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "region": "useast"}}}, "pools.x.region: expec"),
+    ({"pools": {"x": {"instance_type": "ml.g5.xlarge", "size": 3}}}, "pools.x.size: unknown field"),
+    ({"pools": {"x": {"instance_types": ["ml.g5.xlarge"] * 2}}}, "pools.x.instance_types: the same type is there twice"),
     ({"pools": {"x": True}}, "pools.x: expected a number of slots"),
     (
         {"pools": {"x": {"instance_types": ["ml.g5.xlarge", "ml.g6.xlarge"], "market": "spot"}}},
-        "pools.x: instance_types: SageMaker takes one type only on spot",
+        "pools.x.instance_types: SageMaker takes one type only on spot",
     ),
     ({"roles": {"a": "role"}}, "roles.a: expected the ARN of an IAM role"),
-    ({"roles": {"a": 1}}, "roles: expected an object of strings"),
+    ({"roles": {"a": 1}}, "roles.a: expected a string, got 1"),
     ({"subnets": ["subnet-1"]}, "subnets: give subnets and security_groups"),
-    ({"subnets": "subnet-1"}, "subnets: expected a list of strings"),
-    ({"input_mode": "Stream"}, "input_mode: File, FastFile or Pipe"),
+    ({"subnets": "subnet-1"}, "subnets: expected a list, got 'subnet-1'"),
+    ({"input_mode": "Stream"}, "input_mode: expected File, FastFile or Pipe, got 'Stream'"),
     ({"run_at_most": "1 day"}, "run_at_most: expected a duration"),
-    ({"run_at_most": "6d"}, "run_at_most: expected more than 0 and at most run_at_most_max"),
-    ({"run_at_most_max": "29d"}, "run_at_most_max: at most 28 days"),
-    ({"pending_at_most": "10m"}, "pending_at_most: 30 minutes to 28 days"),
+    ({"run_at_most": "6d"}, "run_at_most: expected at most run_at_most_max, got 6d"),
+    ({"run_at_most_max": "29d"}, "run_at_most_max: expected 1s to 28d, got 29d"),
+    ({"pending_at_most": "10m"}, "pending_at_most: expected 30m to 28d, got 10m"),
     ({"create_rate": 0}, "create_rate: expected more than 0"),
     ({"create_rate": "1"}, "create_rate: expected a number"),
     ({"at_once": 1.5}, "at_once: expected a whole number"),
     ({"network_isolation": "no"}, "network_isolation: expected true or false"),
-    ({"limits": []}, "limits: expected an object"),
+    ({"limits": []}, "limits: expected a table"),
     ({"limits": {"pool": {}}}, "limits.pool: unknown field"),
-    ({"limits": {"launches_max": -1}}, "limits.launches_max: expected a whole number"),
-    ({"limits": {"pools": {"gpu": "2"}}}, "limits.pools: expected a whole number"),
+    ({"limits": {"launches_max": -1}}, "limits.launches_max: expected 1 or more, got -1"),
+    ({"limits": {"pools": {"gpu": "2"}}}, "limits.pools.gpu: expected a whole number"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("config", "expected"), WRONG, ids=[text[:50] for _, text in WRONG])
 def test_each_mistake_is_named(config: dict[str, Any], expected: str) -> None:
-    with pytest.raises(InvalidSettings) as raised:
+    with pytest.raises(InvalidSetting) as raised:
         _ = read(**{"output": "s3://models/x", **config}).sagemaker
-    wrong = raised.value.problems
+    wrong = [f"{raised.value.where}: {field}: {said}" for field, said in raised.value.problems]
     assert any(line.startswith(f"JOBCORE_CONFIG: {expected}") for line in wrong), wrong
 
 
@@ -150,12 +150,12 @@ def test_null_is_the_default_but_for_search() -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '"x"'])
 def test_what_is_not_an_object_is_refused(text: str) -> None:
-    with pytest.raises(InvalidSettings, match="JOBCORE_CONFIG: "):
+    with pytest.raises(InvalidSetting, match="JOBCORE_CONFIG: "):
         settings_from({"JOBCORE_CONFIG": text})
 
 
 def test_settings_are_checked_in_code_too() -> None:
-    with pytest.raises(InvalidSettings) as raised:
+    with pytest.raises(InvalidSetting) as raised:
         SageMakerSettings(output="x", create_rate=-1, pools={"gpu": 1})
     assert len(raised.value.problems) == 3
 

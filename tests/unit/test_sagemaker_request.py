@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import botocore.session
 import pytest
+from attrs import evolve
 from botocore.validate import validate_parameters
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,7 +78,7 @@ def test_a_script_gets_its_hyperparameters_as_the_toolkit_reads_them() -> None:
     """The toolkit applies json.loads to each, and finds script and code among them."""
     given = {"lr": 0.1, "name": "0123", "layers": [1, 2], "flag": True, "nothing": None}
     made = built(
-        config=replace(ALL, network_isolation=False), args={**SCRIPT, "hyperparameters": given}
+        config=evolve(ALL, network_isolation=False), args={**SCRIPT, "hyperparameters": given}
     )
     read = {name: json.loads(value) for name, value in made["HyperParameters"].items()}
     assert {name: read[name] for name in given} == given
@@ -104,7 +104,7 @@ def test_models_are_kept_by_attempt_and_checkpoints_by_job() -> None:
     first, second = built(), built(attempt=2)
     assert first["OutputDataConfig"] != second["OutputDataConfig"]
     assert first["CheckpointConfig"] == second["CheckpointConfig"]
-    assert "CheckpointConfig" not in built(config=replace(ALL, checkpoints=False))
+    assert "CheckpointConfig" not in built(config=evolve(ALL, checkpoints=False))
 
 
 def test_whose_a_training_is_can_be_read_back_without_its_tags() -> None:
@@ -131,7 +131,7 @@ def test_a_strangers_training_has_no_identity(environment: dict[str, str] | None
 
 def test_tags_say_who_and_what_for_policies_and_bills() -> None:
     made = built(
-        config=replace(ALL, tags={"cost-centre": "42"}),
+        config=evolve(ALL, tags={"cost-centre": "42"}),
         owner="ada@example.org; drop",
         group="sweep",
         tags={"project": "x"},
@@ -187,7 +187,7 @@ def test_what_is_only_to_be_stopped_may_run_for_a_minute() -> None:
 
 
 def test_network_and_keys_are_the_deployments() -> None:
-    config = replace(
+    config = evolve(
         ALL,
         subnets=("subnet-1",),
         security_groups=("sg-1",),
@@ -299,7 +299,7 @@ def test_every_pool_of_a_job_is_looked_at() -> None:
 
 
 def test_allow_lists_hold_for_whole_path_parts() -> None:
-    config = replace(ALL, allowed_images=("1.dkr.example/team",), allowed_inputs=("s3://data",))
+    config = evolve(ALL, allowed_images=("1.dkr.example/team",), allowed_inputs=("s3://data",))
     assert problems(config, image="1.dkr.example/team/x:1", channels={"a": "s3://data/x"}) == []
     assert problems(config, image="1.dkr.example/teammate/x:1")
     assert problems(config, channels={"a": "s3://data-of-others/x"})
@@ -317,7 +317,7 @@ def test_allow_lists_hold_for_whole_path_parts() -> None:
     }
     raw = {"InputDataConfig": [file_system]}
     assert problems(config, sagemaker=raw)
-    assert problems(replace(config, allowed_inputs=("fs-0123456789",)), sagemaker=raw) == []
+    assert problems(evolve(config, allowed_inputs=("fs-0123456789",)), sagemaker=raw) == []
 
 
 def test_no_secret_is_in_a_complaint() -> None:
@@ -329,7 +329,7 @@ def test_no_secret_is_in_a_complaint() -> None:
 
 
 def test_a_deployment_may_take_its_own_images_only() -> None:
-    config = replace(ALL, any_image=False)
+    config = evolve(ALL, any_image=False)
     assert problems(config) == []
     assert problems(config, image="1.dkr.example/team/x:1")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -160,7 +161,7 @@ def test_only_the_simulators_own_store_forgets():
 
 def test_the_jobs_of_a_sweep_are_submitted_together():
     work = Work(jobs=7, over=700.0, sweep=3)
-    batches = list(replace(SMALL, work=work).arrivals("1"))
+    batches = list(evolve(SMALL, work=work).arrivals("1"))
     assert [len(tasks) for _, tasks in batches] == [3, 3, 1]
     assert [at // 300 for at, _ in batches] == [0.0, 1.0, 2.0]
     assert [task.number for _, tasks in batches for task in tasks] == list(range(7))
@@ -238,7 +239,7 @@ def test_whatever_happens_nothing_is_lost_or_doubled(seed, capacity, quota, size
 
 def test_alone_in_a_large_pool_nobody_waits_but_for_the_start():
     tasks = [Task(n, 0.0, "a", (POOL,), 1, 600.0) for n in range(5)]
-    scenario = replace(SMALL, pools=[PoolSpec(name=POOL, capacity=((0.0, 10),))], tasks_given=tasks)
+    scenario = evolve(SMALL, pools=[PoolSpec(name=POOL, capacity=((0.0, 10),))], tasks_given=tasks)
     for outcome in (clairvoyant(scenario), simulate(scenario)):
         assert outcome.calls == 5
         assert outcome.wasted == 0
@@ -247,8 +248,8 @@ def test_alone_in_a_large_pool_nobody_waits_but_for_the_start():
 
 def test_the_clairvoyant_keeps_one_slot_always_busy():
     tasks = [Task(n, 0.0, "a", (POOL,), 1, 600.0) for n in range(3)]
-    start_up = replace(Provider(), start_up=(100.0, 100.0))
-    scenario = replace(
+    start_up = evolve(Provider(), start_up=(100.0, 100.0))
+    scenario = evolve(
         SMALL,
         pools=[PoolSpec(name=POOL, capacity=((0.0, 1),))],
         tasks_given=tasks,
@@ -288,7 +289,7 @@ def test_a_comparison_does_not_depend_on_how_many_processes_run_it():
 @pytest.mark.parametrize("name", ["jobcore", "cache"])
 def test_a_pending_limit_and_a_provider_that_does_not_listen_are_survived(name):
     for change in ({"max_pending": 7200.0}, {"listens": False}):
-        scenario = replace(SMALL, provider=replace(SMALL.provider, **change))
+        scenario = evolve(SMALL, provider=evolve(SMALL.provider, **change))
         outcome = simulate(scenario, scheduler=POLICIES[name][1](scenario, "1"), policy=name)
         assert outcome.completed
 
@@ -312,7 +313,7 @@ def test_there_are_twelve_scenarios_and_more_and_all_can_be_read():
         ("[[pool]]\nname = 'a'\ncapcity = 3", "pool[0].capcity"),
         ("[jobs]\nnumber = 3\n[[pool]]\nname = 'a'", "jobs.number"),
         ("speed = 1\n[[pool]]\nname = 'a'", "speed"),
-        ("[[pool]]\nname='a'\n[[outage]]\nport='mail'\nbegins=0\nends=1", "outage.port"),
+        ("[[pool]]\nname='a'\n[[outage]]\nport='mail'\nbegins=0\nends=1", "outage[0].port"),
     ],
 )
 def test_a_bad_scenario_is_refused_by_the_name_of_the_field(text, field):
@@ -335,7 +336,7 @@ def test_real_traces_run():
     )
     # Of the jobs some take months, on instances that are taken away every half hour.
     short = [task for task in scenario.tasks("1") if task.work < 6 * 3600][:60]
-    (row,) = compare([replace(scenario, tasks_given=short)], policies=["jobcore"])
+    (row,) = compare([evolve(scenario, tasks_given=short)], policies=["jobcore"])
     assert row.completed
     assert row.mean_ratio < 1.5
 
@@ -344,7 +345,7 @@ def test_real_traces_run():
 
 
 def test_the_page_is_self_contained_and_escapes_names():
-    evil = replace(SMALL, name="<img src=x>")
+    evil = evolve(SMALL, name="<img src=x>")
     made = runs([evil], policies=["jobcore"])
     html = page([run.row for run in made], report_parts(made))
     assert "<img" not in html
@@ -392,7 +393,7 @@ def test_the_same_run_gives_the_same_page_and_the_same_png(tmp_path):
     pytest.importorskip("matplotlib")
     from jobcore_simulation.simulator._png import write_pngs
 
-    odd = replace(SMALL, name="../a $x_1$ <b>")
+    odd = evolve(SMALL, name="../a $x_1$ <b>")
     seen = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         made = runs([odd], policies=["jobcore"])
@@ -508,7 +509,7 @@ def test_jobs_given_up_and_left_over_are_told_and_count_as_waiting():
     # One slot for half an hour in each hour: who trains for three hours is interrupted for ever.
     pool = PoolSpec(name=POOL, capacity=((0.0, 1), (1800.0, 0)), repeat=3600.0, spot=True)
     tasks = [Task(n, 0.0, "a", (POOL,), 1, 40000.0) for n in range(2)]
-    scenario = replace(SMALL, pools=[pool], tasks_given=tasks, horizon=60000.0)
+    scenario = evolve(SMALL, pools=[pool], tasks_given=tasks, horizon=60000.0)
     outcome, bound = simulate(scenario), clairvoyant(scenario)
     assert not outcome.completed
     row = rate(outcome, bound)
@@ -524,9 +525,9 @@ def test_jobs_given_up_and_left_over_are_told_and_count_as_waiting():
 def test_a_person_resubmits_at_the_next_full_hour_and_reads_every_failure():
     # Nothing for 30 min: the launch is given up after 10 min or so, and seen at 10:00.
     tasks = [Task(0, 0.0, "a", (POOL,), 1, 600.0)]
-    provider = replace(Provider(), start_up=(100.0, 100.0), gives_up_sigma=0.0)
+    provider = evolve(Provider(), start_up=(100.0, 100.0), gives_up_sigma=0.0)
     pool = PoolSpec(name=POOL, capacity=((0.0, 0), (1800.0, 1)))
-    scenario = replace(SMALL, pools=[pool], tasks_given=tasks, provider=provider)
+    scenario = evolve(SMALL, pools=[pool], tasks_given=tasks, provider=provider)
     outcome = by_hand(scenario)
     assert outcome.makespan == pytest.approx(3600 + 100 + 600)
     assert (outcome.by_hand.looks, outcome.by_hand.readings, outcome.by_hand.resubmissions) == (
@@ -539,7 +540,7 @@ def test_a_person_resubmits_at_the_next_full_hour_and_reads_every_failure():
 def test_a_person_is_not_there_at_night_nor_at_the_weekend():
     tasks = [Task(0, 4 * 86400 + 8.5 * 3600, "a", (POOL,), 1, 600.0)]  # Friday, 17:30
     pool = PoolSpec(name=POOL, capacity=((0.0, 0), (5 * 86400.0, 1)))
-    scenario = replace(SMALL, pools=[pool], tasks_given=tasks)
+    scenario = evolve(SMALL, pools=[pool], tasks_given=tasks)
     outcome = by_hand(scenario)
     assert outcome.by_hand.looks == 5 * 9 - 1 + 1  # not the first of Monday; Monday, 9:00
     assert 7 * 86400 < outcome.makespan < 7 * 86400 + 1200
@@ -547,16 +548,16 @@ def test_a_person_is_not_there_at_night_nor_at_the_weekend():
 
 def test_the_script_submits_as_fast_as_the_service_takes_jobs():
     tasks = [Task(n, 0.0, "a", (POOL,), 1, 600.0) for n in range(100)]
-    provider = replace(Provider(), start_up=(100.0, 100.0))  # 20 at once, then two a second
+    provider = evolve(Provider(), start_up=(100.0, 100.0))  # 20 at once, then two a second
     pool = PoolSpec(name=POOL, capacity=((0.0, 100),))
-    outcome = by_hand(replace(SMALL, pools=[pool], tasks_given=tasks, provider=provider))
+    outcome = by_hand(evolve(SMALL, pools=[pool], tasks_given=tasks, provider=provider))
     assert 700 + 40 <= outcome.makespan <= 700 + 60
     assert (outcome.by_hand.looks, outcome.by_hand.resubmissions) == (0, 0)
 
 
 def test_a_bug_is_read_and_left_alone_and_ours_needs_no_hand():
-    scenario = replace(SMALL, work=replace(SMALL.work, fails=1.0, flaky=0.0))
-    scenario = replace(scenario, pools=[PoolSpec(name=POOL, capacity=((0.0, 50),))])
+    scenario = evolve(SMALL, work=evolve(SMALL.work, fails=1.0, flaky=0.0))
+    scenario = evolve(scenario, pools=[PoolSpec(name=POOL, capacity=((0.0, 50),))])
     rows = {row.policy: row for row in compare([scenario], policies=["jobcore", "by-hand"])}
     assert rows["by-hand"].interventions == rows["jobcore"].interventions == 0
     assert rows["by-hand"].readings == rows["jobcore"].readings == 30

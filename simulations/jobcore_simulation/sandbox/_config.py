@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobcore_simulation._kinds import check_kinds
-from jobcore_simulation._pools import MARKETS, PoolConfig, Shortage
-from jobcore_simulation._training import Refusal, Script
+import attrs
+
+from jobcore.errors import InvalidSetting
+from jobcore_config.checks import (
+    Wrong,
+    above,
+    at_least,
+    collect,
+    expect,
+    matching,
+    parse_toml,
+    report_all,
+)
+from jobcore_config.reading import read
+from jobcore_simulation._checks import COUNT, FRACTION, SECONDS
+from jobcore_simulation._pools import MARKETS, PoolConfig
+from jobcore_simulation._training import Script
 
 __all__ = ["SandboxConfig", "load_config", "parse_pool", "pool_from", "script_from"]
 
@@ -22,10 +34,22 @@ AWS_RATES: Mapping[str, tuple[float, float]] = {
     "ListTrainingJobs": (2.0, 2.0),
 }
 
-_POOL = re.compile(r"[a-z]{2}(-[a-z]+)+-\d/ml\.[a-z0-9-]+\.[a-z0-9]+/(on-demand|spot|plan)")
+_NUMBER = re.compile(r"[0-9]{1,12}")
+_POOL = matching(
+    r"[a-z]{2}(-[a-z]+)+-\d/ml\.[a-z0-9-]+\.[a-z0-9]+/(on-demand|spot|plan)",
+    "REGION/INSTANCE TYPE/MARKET, e.g. us-east-1/ml.m5.large/spot",
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _check_names(instance: object, attribute: object, pools: Iterable[str]) -> None:
+    collect(((name, name) for name in pools), lambda _, name: _POOL(None, None, name))
+
+
+def _read_default_pool(value: object, _: Any) -> PoolConfig | None:
+    return None if value == "none" else read(PoolConfig, value)
+
+
+@attrs.frozen(kw_only=True, field_transformer=report_all)
 class SandboxConfig:
     """
     How the sandbox behaves.
@@ -52,37 +76,32 @@ class SandboxConfig:
         aws_endpoint: whose S3 such scripts read from and write to; their code may be there too.
     """
 
-    pools: Mapping[str, PoolConfig] = field(default_factory=dict)
-    default_pool: PoolConfig | None = PoolConfig()
+    pools: Mapping[str, PoolConfig] = attrs.field(factory=dict, validator=_check_names)
+    default_pool: PoolConfig | None = attrs.field(
+        factory=PoolConfig, metadata={"override": {"struct_hook": _read_default_pool}}
+    )
     scripts: tuple[Script, ...] = ()
     seed: str | int = 0
-    account: str = "000000000000"
+    account: str = attrs.field(default="000000000000", validator=matching(r"\d{12}", "12 digits"))
     region: str = "us-east-1"
-    speed: float = 1.0
+    speed: float = attrs.field(default=1.0, validator=[above(0), SECONDS])
     manual: bool = False
-    start: float | None = None
-    latency: float = 0.0
-    rates: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    quota_total: int | None = None
-    instances_per_job_max: int = 20
-    search_lag: float = 0.0
-    on_event: Callable[[Mapping[str, Any]], None] | None = None
+    start: float | None = attrs.field(default=None, validator=SECONDS)
+    latency: float = attrs.field(default=0.0, validator=SECONDS)
+    rates: Mapping[str, tuple[float, float]] = attrs.field(
+        factory=dict, metadata={"override": {"struct_hook": lambda rates, _: rates_from(rates)}}
+    )
+    quota_total: int | None = attrs.field(default=None, validator=COUNT)
+    instances_per_job_max: int = attrs.field(default=20, validator=at_least(1))
+    search_lag: float = attrs.field(default=0.0, validator=SECONDS)
+    on_event: Callable[[Mapping[str, Any]], None] | None = attrs.field(
+        default=None, metadata={"override": {"omit": True}}
+    )
     events_endpoint: str | None = None
-    events_lost: float = 0.0
-    events_twice: float = 0.0
+    events_lost: float = attrs.field(default=0.0, validator=FRACTION)
+    events_twice: float = attrs.field(default=0.0, validator=FRACTION)
     run_scripts: Path | None = None
     aws_endpoint: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be."""
-        for name in self.pools:
-            _check_pool_name(name)
-        if self.speed <= 0:
-            msg = "speed: must be more than 0"
-            raise ValueError(msg)
-        if not re.fullmatch(r"\d{12}", self.account):
-            msg = "account: must have 12 digits"
-            raise ValueError(msg)
 
 
 def load_config(path: Path) -> dict[str, Any]:
@@ -90,33 +109,14 @@ def load_config(path: Path) -> dict[str, Any]:
     Read a TOML file as arguments for `SandboxConfig`.
 
     Raises:
-        ValueError: it is not TOML, or something in it has no meaning; the text says what.
+        InvalidSetting: it is not TOML, or something in it has no meaning; with every problem.
     """
-    try:
-        return _settings_from(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (AttributeError, TypeError, ValueError) as error:  # a value is of the wrong type, say
-        msg = f"{path}: {error}"
-        raise ValueError(msg) from None
-
-
-def _settings_from(document: Mapping[str, Any]) -> dict[str, Any]:
-    region = str(document.get("region", "us-east-1"))
-    allowed = {f.name for f in fields(SandboxConfig)} - {"on_event"}
-    _refuse_unknown(document, allowed, "settings")
-    settings = dict(document)
-    if "pools" in document:
-        pools = document["pools"]
-        settings["pools"] = {full_name(n, region): pool_from(p) for n, p in pools.items()}
-    if "default_pool" in document:
-        default = document["default_pool"]
-        settings["default_pool"] = None if default == "none" else pool_from(default)
-    if "scripts" in document:
-        settings["scripts"] = tuple(script_from(s) for s in document["scripts"])
-    if "rates" in document:
-        settings["rates"] = rates_from(document["rates"])
-    if "run_scripts" in document:
-        settings["run_scripts"] = Path(document["run_scripts"])
-    return settings
+    document = parse_toml(path.read_bytes(), where=str(path))
+    region = document.get("region", "us-east-1")
+    if isinstance(document.get("pools"), dict) and isinstance(region, str):
+        document["pools"] = {_completed(n, region): p for n, p in document["pools"].items()}
+    config = read(SandboxConfig, document, where=str(path))
+    return {name: getattr(config, name) for name in document}
 
 
 def parse_pool(text: str, region: str) -> tuple[str, PoolConfig]:
@@ -124,29 +124,38 @@ def parse_pool(text: str, region: str) -> tuple[str, PoolConfig]:
     Read ``POOL=QUOTA`` or ``POOL=quota:4,capacity:2,shortage:fail``.
 
     Raises:
-        ValueError: the text is none of these.
+        InvalidSetting: the text is none of these.
     """
     name, equals, value = text.partition("=")
     if not equals:
-        msg = f"{text!r}: expected POOL=NUMBER, or POOL=quota:NUMBER,capacity:NUMBER,shortage:wait"
-        raise ValueError(msg)
-    if value.strip().isdigit():
-        return full_name(name, region), PoolConfig(quota=int(value))
+        expected = "POOL=NUMBER, or POOL=quota:NUMBER,capacity:NUMBER,shortage:wait"
+        raise InvalidSetting([("", str(Wrong(expected, text)))])
+    name, value = full_name(name, region), value.strip()
     parts = dict(part.strip().partition(":")[::2] for part in value.split(","))
-    numbers = {k: int(v) if v.isdigit() else v for k, v in parts.items()}
-    return full_name(name, region), pool_from(numbers)
+    given = {"quota": value} if _NUMBER.fullmatch(value) else parts
+    numbers = {k: int(v) if _NUMBER.fullmatch(v) else v for k, v in given.items()}
+    return name, read(PoolConfig, numbers, where=text)
 
 
 def full_name(name: str, region: str) -> str:
-    """Complete a pool's name: the region and the market (on-demand) may be left out."""
+    """
+    Complete a pool's name: the region and the market (on-demand) may be left out.
+
+    Raises:
+        InvalidSetting: it cannot be one.
+    """
+    full = _completed(name, region)
+    _check_names(None, None, [full])
+    return full
+
+
+def _completed(name: str, region: str) -> str:
     parts = name.strip().split("/")
     if parts[-1] not in MARKETS:
         parts.append("on-demand")
     if len(parts) == 2:
         parts.insert(0, region)
-    full = "/".join(parts)
-    _check_pool_name(full)
-    return full
+    return "/".join(parts)
 
 
 def pool_from(document: Mapping[str, Any]) -> PoolConfig:
@@ -156,22 +165,7 @@ def pool_from(document: Mapping[str, Any]) -> PoolConfig:
     Raises:
         ValueError: it has an unknown key, or a value that makes no sense.
     """
-    if not isinstance(document, Mapping):
-        msg = f"pool: expected a table, got {document!r:.60}"
-        raise ValueError(msg)
-    _refuse_unknown(document, {f.name for f in fields(PoolConfig)}, "pool")
-    settings = dict(document)
-    capacity = settings.get("capacity")
-    if isinstance(capacity, list):
-        settings["capacity"] = tuple((float(at), int(n)) for at, n in capacity)
-    elif capacity is not None and not isinstance(capacity, int):
-        msg = f"capacity: {capacity!r} is neither a number nor a list of [seconds, instances]"
-        raise ValueError(msg)
-    if settings.get("shortage") is not None:
-        settings["shortage"] = Shortage(settings["shortage"])
-    made = PoolConfig(**settings)
-    check_kinds(made)
-    return made
+    return read(PoolConfig, document, where="pool")
 
 
 def script_from(document: Mapping[str, Any]) -> Script:
@@ -181,44 +175,26 @@ def script_from(document: Mapping[str, Any]) -> Script:
     Raises:
         ValueError: it has an unknown key, or a value that makes no sense.
     """
-    _refuse_unknown(document, {f.name for f in fields(Script)}, "script")
-    settings: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in document.items()
-    }
-    if isinstance(settings.get("refusal"), Mapping):
-        settings["refusal"] = Refusal(**settings["refusal"])
-        check_kinds(settings["refusal"])
-    try:
-        made = Script(**settings)
-        check_kinds(made)
-        return made
-    except TypeError as error:
-        msg = f"script: {error}"
-        raise ValueError(msg) from None
+    return read(Script, document, where="script")
 
 
-def rates_from(document: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Read rates: calls per second, or ``[calls per second, burst]``."""
-    rates = {}
-    if not isinstance(document, Mapping):
-        msg = f"rates: expected a table, got {document!r:.60}"
-        raise TypeError(msg)
-    for operation, rate in document.items():
-        per_second, burst = rate if isinstance(rate, list | tuple) else (rate, max(1.0, rate))
-        if not per_second > 0 or not burst >= 1:
-            msg = f"rates.{operation}: the rate must be more than 0, the burst at least 1"
-            raise ValueError(msg)
-        rates[operation] = (float(per_second), float(burst))
-    return rates
+def rates_from(document: object) -> dict[str, tuple[float, float]]:
+    """
+    Read rates: calls per second, or ``[calls per second, burst]``.
 
+    Raises:
+        ValueError: some are neither.
+    """
+    expected = "calls per second, more than 0, or [calls per second, burst of 1 or more]"
 
-def _check_pool_name(name: str) -> None:
-    if not _POOL.fullmatch(name):
-        msg = f"{name!r} is not a pool: expected REGION/INSTANCE TYPE/MARKET, e.g. us-east-1/ml.m5.large/spot"
-        raise ValueError(msg)
+    def rate_of(_: str, given: object) -> tuple[float, float]:
+        pair: list[Any] = given if isinstance(given, list) else [given, 1]
+        if len(pair) != 2 or not all(map(SECONDS.allows, pair)):
+            raise Wrong(expected, given)
+        rate = float(pair[0])
+        burst = float(pair[1]) if isinstance(given, list) else max(1.0, rate)
+        if not rate > 0 or not burst >= 1:
+            raise Wrong(expected, given)
+        return rate, burst
 
-
-def _refuse_unknown(document: Mapping[str, Any], allowed: set[str], where: str) -> None:
-    if unknown := sorted(set(document) - allowed):
-        msg = f"{where}: unknown {', '.join(unknown)}; known are {', '.join(sorted(allowed))}"
-        raise ValueError(msg)
+    return collect(expect(Mapping, document).items(), rate_of)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
+
+import attrs
+
+from jobcore.errors import InvalidSetting
+from jobcore_config.checks import between, report_all
+from jobcore_config.reading import read
+from jobcore_simulation._checks import SECONDS
 
 from ._config import full_name, pool_from, rates_from, script_from
 from ._limits import fault_from
@@ -21,6 +27,29 @@ class NotFound(LookupError):  # noqa: N818  (an answer)
     """There is no such control."""
 
 
+@attrs.frozen(kw_only=True, field_transformer=report_all)
+class _Advance:
+    """The body of ``POST /_sandbox/advance``: one of the two."""
+
+    seconds: float | None = attrs.field(default=None, validator=between(0, _SECONDS_MAX))
+    to_next_event: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a body that says neither."""
+        if self.seconds is None and not self.to_next_event:
+            raise InvalidSetting([("seconds", "missing; or give to_next_event = true")])
+
+
+@attrs.frozen(kw_only=True, field_transformer=report_all)
+class _Settings:
+    """The body of ``POST /_sandbox/settings``; None leaves a setting as it is."""
+
+    latency: float | None = attrs.field(default=None, validator=SECONDS)
+    rates: Mapping[str, tuple[float, float]] | None = attrs.field(
+        default=None, metadata={"override": {"struct_hook": lambda rates, _: rates_from(rates)}}
+    )
+
+
 class Control:
     """Handles the requests to ``/_sandbox/``."""
 
@@ -31,7 +60,7 @@ class Control:
             ("GET", "trainings"): self._trainings,
             ("GET", "calls"): lambda _: list(sandbox.log),
             ("GET", "events"): lambda _: sandbox.events,
-            ("GET", "faults"): lambda _: [asdict(fault) for fault in sandbox.faults],
+            ("GET", "faults"): lambda _: [attrs.asdict(fault) for fault in sandbox.faults],
             ("POST", "advance"): self._advance,
             ("POST", "script"): self._script,
             ("DELETE", "script"): self._clear_scripts,
@@ -105,16 +134,12 @@ class Control:
             ]
 
     def _advance(self, document: Any) -> dict[str, Any]:
-        document = _table(document)
-        if document.get("to_next_event"):
+        asked = read(_Advance, document)
+        if asked.to_next_event:
             at = self._sandbox.service.next_event_at()
             self._sandbox.advance(max(0.0, (at or 0.0) - self._sandbox.clock.now()))
         else:
-            seconds = float(document["seconds"])
-            if not 0 <= seconds <= _SECONDS_MAX:
-                msg = f"seconds: expected 0 to {_SECONDS_MAX:,}, got {seconds}"
-                raise ValueError(msg)
-            self._sandbox.advance(seconds)
+            self._sandbox.advance(asked.seconds or 0.0)
         return self._state(None)
 
     def _script(self, document: Any) -> dict[str, Any]:
@@ -148,14 +173,11 @@ class Control:
         return {}
 
     def _settings(self, document: Any) -> dict[str, Any]:
-        settings = dict(_table(document))
-        if "latency" in settings:
-            self._sandbox.latency = float(settings.pop("latency"))
-        if "rates" in settings:
-            self._sandbox.set_rates(rates_from(settings.pop("rates")))
-        if settings:
-            msg = f"unknown {', '.join(settings)}; known are latency, rates"
-            raise ValueError(msg)
+        asked = read(_Settings, document)
+        if asked.latency is not None:
+            self._sandbox.latency = asked.latency
+        if asked.rates is not None:
+            self._sandbox.set_rates(asked.rates)
         return {"latency": self._sandbox.latency, "rates": sorted(self._sandbox.buckets)}
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from jobcore_simulation._kinds import check_kinds
+import attrs
+
+from jobcore_config.checks import between, report_all
+from jobcore_config.reading import read
+from jobcore_simulation._checks import COUNT, SECONDS
 
 __all__ = ["Bucket", "Fault", "FaultKind", "fault_from"]
 
@@ -60,7 +64,8 @@ class FaultKind(StrEnum):
 _BEFORE = (FaultKind.THROTTLE, FaultKind.ERROR, FaultKind.FAIL_BEFORE, FaultKind.RESET_BEFORE)
 
 
-@dataclass(slots=True, kw_only=True)
+# Faults count their hits: setting a field checks nothing.
+@attrs.define(kw_only=True, field_transformer=report_all, on_setattr=attrs.setters.NO_OP)
 class Fault:
     """
     A fault of calls yet to come.
@@ -74,13 +79,13 @@ class Fault:
     kind: FaultKind
     operation: str = "*"
     name: str = "*"
-    skip: int = 0
-    times: int | None = 1
-    seconds: float = 1.0
+    skip: int = attrs.field(default=0, validator=COUNT)
+    times: int | None = attrs.field(default=1, validator=COUNT)
+    seconds: float = attrs.field(default=1.0, validator=SECONDS)
     code: str = "InternalFailure"
     text: str = "The request processing has failed because of an unknown error."
-    status: int = 500
-    hits: int = 0
+    status: int = attrs.field(default=500, validator=between(100, 599))
+    hits: int = attrs.field(default=0, metadata={"override": {"omit": True}})
 
     def strikes(self, operation: str, name: str) -> bool:
         """Tell whether the fault strikes this call, and count it if so."""
@@ -100,14 +105,6 @@ def fault_from(document: Mapping[str, Any]) -> Fault:
     Make a fault of a table.
 
     Raises:
-        ValueError: it has an unknown key or kind.
+        InvalidSetting: with every problem.
     """
-    allowed = {f.name for f in fields(Fault)} - {"hits"}
-    if unknown := sorted(set(document) - allowed):
-        msg = f"fault: unknown {', '.join(unknown)}; known are {', '.join(sorted(allowed))}"
-        raise ValueError(msg)
-    settings = dict(document)
-    settings["kind"] = FaultKind(settings.get("kind", "missing"))
-    made = Fault(**settings)
-    check_kinds(made)
-    return made
+    return read(Fault, document, where="fault")

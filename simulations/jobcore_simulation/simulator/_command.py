@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 
+import attrs
 import click
 
 from jobcore_cli._app import common
@@ -131,7 +132,10 @@ def simulate_command(
             raise CliError(msg)
     worlds = worlds or _builtin_worlds(comparing=comparing)
     if max_pending is not None:
-        worlds = [replace(w, provider=replace(w.provider, max_pending=max_pending)) for w in worlds]
+        worlds = [
+            attrs.evolve(w, provider=attrs.evolve(w.provider, max_pending=max_pending))
+            for w in worlds
+        ]
     chosen = policies or (tuple(TITLES) if comparing else ("jobcore",))
     results = _run(worlds, chosen, seeds or ("1",), charts=charts)
     _print(session, results)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
 from operator import attrgetter
@@ -13,16 +14,69 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from jobcore_simulation._kinds import check_kinds
+import attrs
+
+from jobcore.errors import InvalidSetting
+from jobcore_config.checks import (
+    Check,
+    Wrong,
+    at_least,
+    between,
+    collect,
+    each,
+    expect,
+    one_of,
+    parse_toml,
+    report_all,
+)
+from jobcore_config.reading import read, structure
+from jobcore_simulation._checks import COUNT, FRACTION, SECONDS, SIGMA, STEPS, Steps
 
 from ._engine import seconds
 
 __all__ = ["Outage", "PoolSpec", "Provider", "Scenario", "Task", "Work", "builtin", "load", "parse"]
 
-Steps = tuple[tuple[float, int], ...]
+_REPEAT = Check("0, or seconds, 1 or more", lambda s: s == 0 or between(1, 10**10).allows(s))
+_FLIP = between(1, 10**10)  # seconds
+_RUN = Check(
+    "a median of more than 0 seconds, and a sigma",
+    lambda run: SECONDS.allows(run[0]) and run[0] > 0 and SIGMA.allows(run[1]),
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _read_capacity(value: object, kind: Any) -> Steps:
+    """Read steps, or a number of instances that is there from the beginning."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return ((0.0, value),)
+    if not isinstance(value, list):
+        expected = "a number of instances, or a list of [seconds, instances]"
+        raise Wrong(expected, value)
+    steps: Steps = structure(value, kind)
+    return steps
+
+
+def _read_sizes(value: object, _: Any) -> Mapping[int, float]:
+    """Read weights by the number of instances; TOML's keys are texts."""
+    given = collect(expect(Mapping, value).items(), lambda _, weight: expect(float, weight))
+    for size in given:
+        if not re.fullmatch(r"[1-9][0-9]{0,9}", size):
+            expected = "numbers of instances, 1 or more"
+            raise Wrong(expected, size)
+    return {int(size): weight for size, weight in given.items()}
+
+
+def _read_moment(value: object, _: Any) -> int:
+    """Read seconds as microseconds."""
+    at = expect(float, value)
+    SECONDS(None, None, at)
+    return seconds(at)
+
+
+def _are_sizes(sizes: Mapping[int, float]) -> bool:
+    return min(sizes, default=0) >= 1 and min(sizes.values()) >= 0 < sum(sizes.values()) < math.inf
+
+
+@attrs.frozen(kw_only=True, field_transformer=report_all)
 class Provider:
     """
     How the training service behaves; all times in seconds.
@@ -38,17 +92,17 @@ class Provider:
         event_lag: from a change of a training to the tick that an event starts.
     """
 
-    rate: float = 2.0
-    burst: int = 20
-    start_up: tuple[float, float] = (90.0, 240.0)
-    gives_up: float = 600.0
-    gives_up_sigma: float = 0.5
-    max_pending: float | None = None
+    rate: float = attrs.field(default=2.0, validator=between(1e-6, 10**10))
+    burst: int = attrs.field(default=20, validator=at_least(1))
+    start_up: tuple[float, float] = attrs.field(default=(90.0, 240.0), validator=each(SECONDS))
+    gives_up: float = attrs.field(default=600.0, validator=SECONDS)
+    gives_up_sigma: float = attrs.field(default=0.5, validator=SIGMA)
+    max_pending: float | None = attrs.field(default=None, validator=SECONDS)
     listens: bool = True
-    event_lag: float = 5.0
+    event_lag: float = attrs.field(default=5.0, validator=SECONDS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=report_all)
 class PoolSpec:
     """
     A pool over time.
@@ -64,12 +118,16 @@ class PoolSpec:
     """
 
     name: str
-    capacity: Steps = ((0.0, 1),)
-    repeat: float = 0.0
-    flips: tuple[float, float] | None = None
-    quota: int | None = None
-    quotas: Steps = ()
-    others: Steps = ()
+    capacity: Steps = attrs.field(
+        default=((0.0, 1),),
+        validator=[Check("at least one step", bool), STEPS],
+        metadata={"override": {"struct_hook": _read_capacity}},
+    )
+    repeat: float = attrs.field(default=0.0, validator=_REPEAT)
+    flips: tuple[float, float] | None = attrs.field(default=None, validator=each(_FLIP))
+    quota: int | None = attrs.field(default=None, validator=COUNT)
+    quotas: Steps = attrs.field(default=(), validator=STEPS)
+    others: Steps = attrs.field(default=(), validator=STEPS)
     spot: bool = False
 
     def steps(self, seed: str) -> Iterator[tuple[float, int]]:
@@ -94,7 +152,7 @@ class PoolSpec:
             base += self.repeat
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=report_all)
 class Work:
     """
     What is submitted.
@@ -113,27 +171,33 @@ class Work:
         poison: share of jobs that fail within a second.
     """
 
-    jobs: int = 100
-    shares: int = 5
-    skew: float = 1.0
-    over: float = 0.0
-    sweep: int = 1
-    run: tuple[float, float] = (1800.0, 0.6)
-    sizes: Mapping[int, float] = field(default_factory=lambda: {1: 1.0})
+    jobs: int = attrs.field(
+        default=100, validator=COUNT, metadata={"override": {"rename": "count"}}
+    )
+    shares: int = attrs.field(default=5, validator=at_least(1))
+    skew: float = attrs.field(default=1.0, validator=between(-100, 100))
+    over: float = attrs.field(default=0.0, validator=SECONDS)
+    sweep: int = attrs.field(default=1, validator=at_least(1))
+    run: tuple[float, float] = attrs.field(default=(1800.0, 0.6), validator=_RUN)
+    sizes: Mapping[int, float] = attrs.field(
+        factory=lambda: {1: 1.0},
+        validator=Check("a weight of 0 or more for each size, and some above 0", _are_sizes),
+        metadata={"override": {"struct_hook": _read_sizes}},
+    )
     pools: tuple[str, ...] = ()
     spread: bool = False
-    fails: float = 0.0
-    flaky: float = 0.0
-    poison: float = 0.0
+    fails: float = attrs.field(default=0.0, validator=FRACTION)
+    flaky: float = attrs.field(default=0.0, validator=FRACTION)
+    poison: float = attrs.field(default=0.0, validator=FRACTION)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=report_all)
 class Outage:
-    """A port that does not answer from *begins* to *ends* (microseconds): store, trainer, notifier."""
+    """A port that does not answer from *begins* to *ends*: microseconds, in files seconds."""
 
-    port: str
-    begins: int
-    ends: int
+    port: str = attrs.field(validator=one_of("store", "trainer", "notifier"))
+    begins: int = attrs.field(metadata={"override": {"struct_hook": _read_moment}})
+    ends: int = attrs.field(metadata={"override": {"struct_hook": _read_moment}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +230,7 @@ class Task:
         return left / 2 if self.flaky and attempt == 1 else left
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=report_all)
 class Scenario:
     """
     A world and the work in it.
@@ -176,16 +240,29 @@ class Scenario:
         apart: too long to be one of many: a comparison of all leaves it out unless it is named.
     """
 
-    name: str
+    name: str = attrs.field(default="", metadata={"override": {"omit": True}})
     title: str = ""
-    work: Work = Work()
-    pools: Sequence[PoolSpec] = ()
-    provider: Provider = Provider()
-    outages: Sequence[Outage] = ()
-    clock_jump: tuple[float, float] | None = None
-    horizon: float = 30 * 86400.0
-    tasks_given: Sequence[Task] | None = None
+    work: Work = attrs.field(factory=Work, metadata={"override": {"rename": "jobs"}})
+    pools: Sequence[PoolSpec] = attrs.field(
+        validator=Check("at least one [[pool]]", bool), metadata={"override": {"rename": "pool"}}
+    )
+    provider: Provider = attrs.field(factory=Provider)
+    outages: Sequence[Outage] = attrs.field(default=(), metadata={"override": {"rename": "outage"}})
+    clock_jump: tuple[float, float] | None = attrs.field(
+        default=None, validator=each(between(-(10**10), 10**10))
+    )
+    horizon: float = attrs.field(default=30 * 86400.0, validator=SECONDS)
+    tasks_given: Sequence[Task] | None = attrs.field(
+        default=None, metadata={"override": {"omit": True}}
+    )
     apart: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse jobs for pools that there are not."""
+        names = {pool.name for pool in self.pools}
+        if unknown := [name for name in self.work.pools if name not in names]:
+            wrong = Wrong(f"some of {', '.join(sorted(names))}", unknown[0])
+            raise InvalidSetting([("jobs.pools", str(wrong))])
 
     @property
     def jobs(self) -> int:
@@ -255,7 +332,7 @@ def load(name: str) -> Scenario:
     """
     if name.endswith(".toml"):
         try:
-            return parse(Path(name).read_text("utf-8"), Path(name).stem)
+            return parse(Path(name).read_bytes(), Path(name).stem)
         except OSError as error:
             msg = f"scenario {name}: {error.strerror}"
             raise ValueError(msg) from None
@@ -265,131 +342,13 @@ def load(name: str) -> Scenario:
     return parse((files(__package__) / "scenarios" / f"{name}.toml").read_text("utf-8"), name)
 
 
-def parse(text: str, name: str) -> Scenario:
+def parse(text: str | bytes, name: str) -> Scenario:
     """
     Read a scenario.
 
     Raises:
-        ValueError: it is not TOML, or a field is unknown or of the wrong kind.
+        InvalidSetting: it is not TOML, or a field is unknown or cannot be; with every problem.
     """
-    try:
-        return _parsed(text, name)
-    except ValueError as error:
-        said = str(error)
-        msg = said if said.startswith(f"scenario {name}: ") else f"scenario {name}: {said}"
-        raise ValueError(msg) from None
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
-        msg = f"scenario {name}: a value of the wrong kind: {type(error).__name__}: {error}"
-        raise ValueError(msg) from None
-
-
-def _parsed(text: str, name: str) -> Scenario:
-    table = tomllib.loads(text)
-    known = {"title", "jobs", "pool", "provider", "outage", "clock_jump", "horizon", "apart"}
-    if unknown := set(table) - known:
-        msg = f"scenario {name}: {min(unknown)}: unknown field; known: {', '.join(sorted(known))}"
-        raise ValueError(msg)
-    pools = [
-        _make(PoolSpec, pool, f"pool[{n}]", name) for n, pool in enumerate(table.get("pool", []))
-    ]
-    if not pools:
-        msg = f"scenario {name}: pool: expected at least one [[pool]]"
-        raise ValueError(msg)
-    work = dict(table.get("jobs", {}))
-    work = {("jobs" if key == "count" else key): value for key, value in work.items()}
-    if "sizes" in work:
-        work["sizes"] = {int(size): float(weight) for size, weight in work["sizes"].items()}
-    outages = [
-        Outage(port=o["port"], begins=seconds(o["begins"]), ends=seconds(o["ends"]))
-        for o in table.get("outage", [])
-    ]
-    for outage in outages:
-        if outage.port not in ("store", "trainer", "notifier"):
-            msg = f"scenario {name}: outage.port: expected store, trainer or notifier, got {outage.port!r}"
-            raise ValueError(msg)
-    jump = table.get("clock_jump")
-    made = Scenario(
-        name=name,
-        title=str(table.get("title", "")),
-        work=_make(Work, work, "jobs", name),
-        pools=pools,
-        provider=_make(Provider, table.get("provider", {}), "provider", name),
-        outages=outages,
-        clock_jump=None if jump is None else (float(jump[0]), float(jump[1])),
-        horizon=float(table.get("horizon", 30 * 86400.0)),
-        apart=bool(table.get("apart", False)),
-    )
-    _check(made)
-    return made
-
-
-def _check(scenario: Scenario) -> None:
-    """Refuse what would end a simulation midway, or never."""
-    names = {pool.name for pool in scenario.pools}
-    work = scenario.work
-    numbers = [scenario.horizon, *(scenario.clock_jump or ())]
-    checks = (
-        (all(map(math.isfinite, numbers)), "horizon, clock_jump", "expected numbers"),
-        (set(work.pools) <= names, "jobs.pools", f"expected some of {', '.join(sorted(names))}"),
-        (
-            work.jobs >= 0 and work.shares >= 1,
-            "jobs",
-            "expected 0 or more jobs of at least 1 share",
-        ),
-        (bool(work.sizes) and sum(work.sizes.values()) > 0, "jobs.sizes", "expected at least one"),
-        (min(work.sizes, default=0) >= 1, "jobs.sizes", "expected at least 1 instance"),
-        (min(work.sizes.values(), default=0) >= 0, "jobs.sizes", "expected weights of 0 or more"),
-        (
-            work.run[0] > 0 <= work.run[1],
-            "jobs.run",
-            "expected a median of more than 0, and a sigma",
-        ),
-        (
-            all(pool.capacity for pool in scenario.pools),
-            "pool.capacity",
-            "expected at least one step",
-        ),
-        (
-            all(pool.flips is None or min(pool.flips) >= 1 for pool in scenario.pools),
-            "pool.flips",
-            "expected seconds, at least 1",
-        ),
-        (
-            all(not pool.repeat or pool.repeat >= 1 for pool in scenario.pools),
-            "pool.repeat",
-            "expected 0, or seconds, at least 1",
-        ),
-        (
-            scenario.provider.rate > 0 < scenario.provider.burst,
-            "provider.rate",
-            "expected more than 0",
-        ),
-    )
-    for holds, field_, wanted in checks:
-        if not holds:
-            msg = f"{field_}: {wanted}"
-            raise ValueError(msg)
-
-
-def _make(kind: Any, table: Mapping[str, Any], where: str, scenario: str) -> Any:
-    known = {f.name for f in fields(kind)}
-    if unknown := set(table) - known:
-        msg = (
-            f"scenario {scenario}: {where}.{min(unknown)}: unknown field; "
-            f"known: {', '.join(sorted(known))}"
-        )
-        raise ValueError(msg)
-    values = {key: _tuples(value) for key, value in table.items()}
-    if kind is PoolSpec and isinstance(values.get("capacity"), int):
-        values["capacity"] = ((0.0, values["capacity"]),)
-    try:
-        made = kind(**values)
-        check_kinds(made)
-        return made
-    except (TypeError, ValueError) as error:
-        msg = f"scenario {scenario}: {where}: {error}"
-        raise ValueError(msg) from None
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+    where = f"scenario {name}"
+    made = read(Scenario, parse_toml(text, where=where), where=where)
+    return attrs.evolve(made, name=name)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ._pools import Market, Pool
     from ._request import BadRequest, build_request
     from ._sagemaker import SageMakerTrainer
-    from ._settings import AwsSettings, InvalidSettings, SageMakerSettings, settings_from
+    from ._settings import AwsSettings, SageMakerSettings, settings_from
     from ._sns import SnsNotifier
     from ._validate import check_request, create_shape, validate_request
 
@@ -21,7 +21,6 @@ _HOMES = {
     "AwsSettings": "_settings",
     "BadRequest": "_request",
     "DynamoStore": "_dynamodb",
-    "InvalidSettings": "_settings",
     "Market": "_pools",
     "Pool": "_pools",
     "SageMakerSettings": "_settings",
@@ -41,7 +40,6 @@ __all__ = [
     "AwsSettings",
     "BadRequest",
     "DynamoStore",
-    "InvalidSettings",
     "Market",
     "Pool",
     "SageMakerSettings",

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
-__all__ = ["Market", "Pool", "is_accelerated", "pool_named"]
+import attrs
 
-_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d{1,2}")
-_INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]{1,32}\.[a-z0-9]{1,32}")
+from jobcore.errors import InvalidSetting
+from jobcore_config.checks import Wrong, at_least, each, matching, report_all, sized
+
+__all__ = ["Market", "Pool", "is_accelerated", "pool_from", "pool_named"]
+
+_REGION = matching(r"[a-z]{2}(?:-[a-z]+)+-\d{1,2}", 'one such as "us-east-1"')
+_INSTANCE_TYPE = matching(r"ml\.[a-z0-9-]{1,32}\.[a-z0-9]{1,32}", 'a type such as "ml.g5.2xlarge"')
+_PREFERENCES = sized(1, 5, "instance types")  # InstancePreferences (service model)
 # MaxPendingTimeInSeconds takes effect for the ml.p, ml.g and ml.trn families only (service model).
 _ACCELERATED = re.compile(r"ml\.(?:p|g|trn)\d")
-PREFERENCES_MAX = 5
 
 
 class Market(StrEnum):
@@ -23,7 +29,7 @@ class Market(StrEnum):
     PLAN = "plan"  # a training plan: capacity reserved beforehand
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=report_all)
 class Pool:
     """
     One source of capacity.
@@ -38,34 +44,35 @@ class Pool:
         plan: the ARN of the training plan, for the market ``plan``.
 
     Raises:
-        ValueError: the combination is not possible; the message says what to change.
+        InvalidSetting: the combination is not possible; each message says what to change.
     """
 
     name: str
-    instance_types: tuple[str, ...]
+    instance_types: tuple[str, ...] = attrs.field(validator=[_PREFERENCES, each(_INSTANCE_TYPE)])
     market: Market = Market.ON_DEMAND
-    region: str | None = None
-    slots: int | None = None
+    region: str | None = attrs.field(default=None, validator=_REGION)
+    slots: int | None = attrs.field(default=None, validator=at_least(0))
     plan: str | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse what SageMaker would refuse for every job of the pool."""
-        _check(bool(self.instance_types), "instance_types: expected at least one")
-        _check(len(self.instance_types) <= PREFERENCES_MAX, "instance_types: at most 5")
-        for kind in self.instance_types:
-            ok = _INSTANCE_TYPE.fullmatch(kind) is not None
-            _check(ok, f'instance_types: expected a type such as "ml.g5.2xlarge", got {kind!r}')
-        _check(len(set(self.instance_types)) == len(self.instance_types), "instance_types: twice")
-        several_on_spot = len(self.instance_types) > 1 and self.market is Market.SPOT
-        _check(not several_on_spot, "instance_types: SageMaker takes one type only on spot")
-        if self.region is not None:
-            ok = _REGION.fullmatch(self.region) is not None
-            _check(ok, f'region: expected one such as "us-east-1", got {self.region!r}')
-        _check(self.slots is None or self.slots >= 0, "slots: expected 0 or more")
-        if self.market is Market.PLAN:
-            _check(bool(self.plan), "plan: give the ARN of the training plan")
-        else:
-            _check(self.plan is None, "plan: only for the market plan")
+    def __attrs_post_init__(self) -> None:
+        """Refuse combinations that SageMaker would refuse for every job of the pool."""
+        kinds, is_plan = self.instance_types, self.market is Market.PLAN
+        problems = [
+            (field, message)
+            for wrong, field, message in (
+                (len(set(kinds)) < len(kinds), "instance_types", "the same type is there twice"),
+                (
+                    len(kinds) > 1 and self.is_spot,
+                    "instance_types",
+                    "SageMaker takes one type only on spot",
+                ),
+                (is_plan and not self.plan, "plan", "give the ARN of the training plan"),
+                (not is_plan and self.plan is not None, "plan", "only for the market plan"),
+            )
+            if wrong
+        ]
+        if problems:
+            raise InvalidSetting(problems)
 
     @property
     def is_spot(self) -> bool:
@@ -88,27 +95,64 @@ def pool_named(name: str, *, slots: int | None = None, plan: str | None = None) 
     Read ``<region>/<instance type>/<market>``; region and market (on-demand) may be left out.
 
     Raises:
-        ValueError: *name* is not of that form.
+        ValueError: *name* is not of that form, or there can be no such pool.
     """
-    parts = name.split("/")
-    market = parts.pop() if parts[-1] in set(Market) else Market.ON_DEMAND
+    *parts, last = name.split("/")
+    market = last if last in set(Market) else Market.ON_DEMAND
+    parts += [] if last in set(Market) else [last]
     region, kind = ("", "", *parts)[-2:]
-    try:
-        _check(len(parts) <= 2, f"there is no market {parts[-1]!r}")
-        return Pool(
-            name=name,
-            instance_types=(kind,),
-            market=Market(market),
-            region=region or None,
-            slots=slots,
-            plan=plan,
-        )
-    except ValueError as error:
+    if len(parts) > 2 or not _INSTANCE_TYPE.allows(kind) or (region and not _REGION.allows(region)):
         wants = 'a name such as "us-east-1/ml.g5.2xlarge/spot" (market: on-demand, spot or plan)'
-        msg = f"expected {wants}, or a table with instance_type: {error}"
-        raise ValueError(msg) from None
+        expected = f"{wants}, or a table with instance_type"
+        raise Wrong(expected, name)
+    return Pool(
+        name=name,
+        instance_types=(kind,),
+        market=Market(market),
+        region=region or None,
+        slots=slots,
+        plan=plan,
+    )
 
 
-def _check(ok: bool, message: str) -> None:
-    if not ok:
-        raise ValueError(message)
+@attrs.frozen(kw_only=True, field_transformer=report_all)
+class _Table:
+    """A pool as a table; without instance types its name says the rest."""
+
+    instance_type: str | None = attrs.field(default=None, validator=_INSTANCE_TYPE)
+    instance_types: tuple[str, ...] = attrs.field(default=(), validator=each(_INSTANCE_TYPE))
+    market: Market = Market.ON_DEMAND
+    region: str | None = attrs.field(default=None, validator=_REGION)
+    slots: int | None = attrs.field(default=None, validator=at_least(0))
+    plan: str | None = None
+
+
+def pool_from(name: str, entry: Any) -> Pool:
+    """
+    Make a pool of what the settings say of it: slots, None where they are not known, or a table.
+
+    Raises:
+        ValueError: there can be no such pool.
+    """
+    if isinstance(entry, Pool):
+        return entry
+    if entry is None or (isinstance(entry, int) and not isinstance(entry, bool)):
+        return pool_named(name, slots=entry)
+    if not isinstance(entry, Mapping):
+        expected = "a number of slots, null, or a table"
+        raise Wrong(expected, entry)
+    from jobcore_config.reading import read
+
+    # An empty text stands for none: templates fill settings in.
+    said = read(_Table, {key: value for key, value in entry.items() if value != ""})
+    kinds = (said.instance_type,) if said.instance_type else said.instance_types
+    if not kinds:
+        return pool_named(name, slots=said.slots, plan=said.plan)
+    return Pool(
+        name=name,
+        instance_types=kinds,
+        market=said.market,
+        region=said.region,
+        slots=said.slots,
+        plan=said.plan,
+    )

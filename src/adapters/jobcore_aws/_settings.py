@@ -6,36 +6,68 @@ whoever deploys, so that no submitter can name an ARN, a subnet or a key.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
+import attrs
+
 from jobcore import Limits
-from jobcore.jobfile import parse_duration
+from jobcore.errors import InvalidSetting
+from jobcore_config.checks import (
+    Wrong,
+    above,
+    at_least,
+    between,
+    collect,
+    each,
+    expect,
+    matching,
+    one_of,
+    parse_json,
+    problems_in,
+    report_all,
+)
 
-from ._pools import Market, Pool, pool_named
+from ._pools import Pool, pool_from
 
-__all__ = ["AwsSettings", "InvalidSettings", "SageMakerSettings", "settings_from"]
+__all__ = ["AwsSettings", "SageMakerSettings", "settings_from"]
 
-RUN_AT_MOST_MAX = timedelta(days=28)  # MaxRuntimeInSeconds (service model)
-PENDING_MIN, PENDING_MAX = timedelta(minutes=30), timedelta(days=28)  # MaxPendingTimeInSeconds
-_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
-_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\x00-\x1f]*)?")
-
-
-class InvalidSettings(ValueError):
-    """The settings cannot be used; the message names each field and what to do."""
-
-    def __init__(self, problems: list[str]) -> None:
-        """Keep the problems, one line each."""
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+_NO_TIME = timedelta(0)
+_RUN = timedelta(seconds=1), timedelta(days=28)  # MaxRuntimeInSeconds (service model)
+_PENDING = timedelta(minutes=30), timedelta(days=28)  # MaxPendingTimeInSeconds (service model)
+_ROLE = matching(
+    r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+", "the ARN of an IAM role"
+)
+_OUTPUT = matching(
+    r"|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\x00-\x1f]*)?", "s3://bucket/prefix"
+)
 
 
-@dataclass(frozen=True, kw_only=True)
+def _without_slash(text: str) -> str:
+    return text.rstrip("/")
+
+
+def _as_pools(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Make a pool of each entry; an entry that cannot be one is left for the validator to refuse."""
+    made = dict(given)
+    for name, entry in given.items():
+        try:
+            made[name] = pool_from(name, entry)
+        except ValueError:
+            continue
+    return made
+
+
+def _read_pools(given: object, _: Any) -> Mapping[str, Pool]:
+    return collect(expect(Mapping, given).items(), pool_from)
+
+
+def _check_pools(instance: object, attribute: object, pools: Mapping[str, Any]) -> None:
+    collect(pools.items(), pool_from)
+
+
+@attrs.frozen(kw_only=True, field_transformer=report_all)
 class SageMakerSettings:
     """
     How trainings are made.
@@ -72,10 +104,15 @@ class SageMakerSettings:
             None for never. The index lags, which only delays what is seen; what it lacks is described.
     """
 
-    output: str = ""
-    pools: Mapping[str, Pool] = field(default_factory=dict)
-    roles: Mapping[str, str] = field(default_factory=dict)
-    images: Mapping[str, str] = field(default_factory=dict)
+    output: str = attrs.field(default="", validator=_OUTPUT, converter=_without_slash)
+    pools: Mapping[str, Pool] = attrs.field(
+        factory=dict,
+        validator=_check_pools,
+        converter=_as_pools,
+        metadata={"override": {"struct_hook": _read_pools}},
+    )
+    roles: Mapping[str, str] = attrs.field(factory=dict, validator=each(_ROLE))
+    images: Mapping[str, str] = attrs.field(factory=dict)
     any_image: bool = True
     allowed_images: tuple[str, ...] = ()
     allowed_inputs: tuple[str, ...] = ()
@@ -84,73 +121,36 @@ class SageMakerSettings:
     network_isolation: bool = True
     encrypt_traffic: bool = False
     kms_key: str | None = None
-    volume_gb: int = 30
-    run_at_most: timedelta = timedelta(days=1)
-    run_at_most_max: timedelta = timedelta(days=5)
-    spot_wait: timedelta = timedelta(hours=2)
-    pending_at_most: timedelta = timedelta(hours=2)
-    input_mode: str = "File"
+    volume_gb: int = attrs.field(default=30, validator=at_least(1))
+    run_at_most: timedelta = attrs.field(default=timedelta(days=1), validator=between(*_RUN))
+    run_at_most_max: timedelta = attrs.field(default=timedelta(days=5), validator=between(*_RUN))
+    spot_wait: timedelta = attrs.field(default=timedelta(hours=2), validator=at_least(_NO_TIME))
+    pending_at_most: timedelta = attrs.field(
+        default=timedelta(hours=2), validator=between(*_PENDING)
+    )
+    input_mode: str = attrs.field(default="File", validator=one_of("File", "FastFile", "Pipe"))
     checkpoints: bool = True
     local_code: bool = False
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = attrs.field(factory=dict)
     region: str | None = None
     endpoint_url: str | None = None
-    create_rate: float = 1.0
-    create_burst: int = 1
-    at_once: int = 16
-    describe_rate: float = 20.0
-    list_rate: float = 1.0
-    search_from: int | None = 8
+    create_rate: float = attrs.field(default=1.0, validator=above(0))
+    create_burst: int = attrs.field(default=1, validator=at_least(1))
+    at_once: int = attrs.field(default=16, validator=at_least(1))
+    describe_rate: float = attrs.field(default=20.0, validator=above(0))
+    list_rate: float = attrs.field(default=1.0, validator=above(0))
+    search_from: int | None = attrs.field(default=8, validator=at_least(0))
 
-    def __post_init__(self) -> None:
-        """Refuse what could not work for any job."""
-        problems: list[str] = []
-        pools = {}
-        for name, given in dict[str, Any](self.pools).items():
-            try:
-                pools[name] = given if isinstance(given, Pool) else pool_named(name, slots=given)
-            except ValueError as error:
-                problems.append(f"pools.{name}: {error}")
-        object.__setattr__(self, "pools", pools)
-        problems += [f"{name}: {what}" for name, what, ok in self._checks() if not ok]
-        for alias, arn in self.roles.items():
-            if not _ROLE.fullmatch(arn):
-                problems.append(f"roles.{alias}: expected the ARN of an IAM role, got {arn!r}")
+    def __attrs_post_init__(self) -> None:
+        """Refuse fields that do not go together."""
+        problems = []
+        if bool(self.subnets) != bool(self.security_groups):
+            problems.append(("subnets", "give subnets and security_groups, or neither"))
+        if self.run_at_most > self.run_at_most_max:
+            wrong = Wrong("at most run_at_most_max", self.run_at_most)
+            problems.append(("run_at_most", str(wrong)))
         if problems:
-            raise InvalidSettings(problems)
-        object.__setattr__(self, "output", self.output.rstrip("/"))
-
-    def _checks(self) -> list[tuple[str, str, bool]]:
-        low, high = PENDING_MIN, PENDING_MAX
-        zero = timedelta(0)
-        positive = ("create_rate", "create_burst", "at_once", "describe_rate", "list_rate")
-        return [
-            (
-                "output",
-                f"expected s3://bucket/prefix, got {self.output!r}",
-                not self.output or _S3.fullmatch(self.output) is not None,
-            ),
-            (
-                "subnets",
-                "give subnets and security_groups, or neither",
-                bool(self.subnets) == bool(self.security_groups),
-            ),
-            (
-                "input_mode",
-                "File, FastFile or Pipe",
-                self.input_mode in ("File", "FastFile", "Pipe"),
-            ),
-            ("pending_at_most", "30 minutes to 28 days", low <= self.pending_at_most <= high),
-            ("run_at_most_max", "at most 28 days", zero < self.run_at_most_max <= RUN_AT_MOST_MAX),
-            (
-                "run_at_most",
-                "expected more than 0 and at most run_at_most_max",
-                zero < self.run_at_most <= self.run_at_most_max,
-            ),
-            ("spot_wait", "expected 0 or more", self.spot_wait >= zero),
-            ("volume_gb", "expected at least 1", self.volume_gb >= 1),
-            *((name, "expected more than 0", getattr(self, name) > 0) for name in positive),
-        ]
+            raise InvalidSetting(problems)
 
     def regions(self, home: str | None = None) -> tuple[str | None, ...]:
         """List the regions of the pools; None stands for *home*, the deployment's own, and is first."""
@@ -160,7 +160,7 @@ class SageMakerSettings:
         return (*((None,) if here else ()), *others)
 
 
-@dataclass(frozen=True, kw_only=True)
+@attrs.frozen(kw_only=True)
 class AwsSettings:
     """
     Where a deployment keeps its things, and what it may use.
@@ -171,206 +171,51 @@ class AwsSettings:
     table: str = ""
     topic_arn: str = ""
     bucket: str | None = None
-    sagemaker: SageMakerSettings = field(default_factory=SageMakerSettings)
-    limits: Limits = Limits()
+    sagemaker: SageMakerSettings = attrs.field(factory=SageMakerSettings)
+    limits: Limits = attrs.field(factory=Limits)
 
 
-def settings_from(environ: Mapping[str, str]) -> AwsSettings:
+def settings_from(
+    environ: Mapping[str, str], *, config: Mapping[str, Any] | None = None
+) -> AwsSettings:
     """
     Read the settings from environment variables.
 
     ``JOBCORE_TABLE``, ``JOBCORE_TOPIC_ARN`` and ``JOBCORE_BUCKET`` are names; ``JOBCORE_CONFIG``
     is a JSON object with the fields of `SageMakerSettings` and ``limits`` (see docs/reference/sagemaker.md).
 
+    Args:
+        config: the same as JOBCORE_CONFIG, decoded; JOBCORE_CONFIG goes over it.
+
     Raises:
-        InvalidSettings: JOBCORE_CONFIG is malformed.
+        InvalidSetting: with every problem of JOBCORE_CONFIG or of *config*.
     """
-    text = environ.get("JOBCORE_CONFIG") or "{}"
+    text, where = environ.get("JOBCORE_CONFIG"), "JOBCORE_CONFIG"
+    if text:
+        config = parse_json(text, where=where)
     try:
-        document = json.loads(text)
+        parts = {} if config is None or config == {} else _read(config)
     except ValueError as error:
-        raise InvalidSettings([f"JOBCORE_CONFIG: not JSON: {error}"]) from None
-    if not isinstance(document, dict):
-        raise InvalidSettings(["JOBCORE_CONFIG: expected a JSON object"])
-    read = _Reader(document)
-    limits, values = read.limits("limits"), read.sagemaker()
-    sagemaker = SageMakerSettings()
-    try:
-        sagemaker = SageMakerSettings(**values)
-    except InvalidSettings as error:
-        read.problems += error.problems
-    if read.problems:
-        raise InvalidSettings([f"JOBCORE_CONFIG: {problem}" for problem in read.problems])
+        raise InvalidSetting(problems_in(error), where if text else "") from None
     return AwsSettings(
         table=environ.get("JOBCORE_TABLE", ""),
         topic_arn=environ.get("JOBCORE_TOPIC_ARN", ""),
         bucket=environ.get("JOBCORE_BUCKET") or None,
-        sagemaker=sagemaker,
-        limits=limits,
+        **parts,
     )
 
 
-_DURATIONS = frozenset({"run_at_most", "run_at_most_max", "spot_wait", "pending_at_most"})
-_TEXT_LISTS = frozenset({"allowed_images", "allowed_inputs", "subnets", "security_groups"})
-_TEXT_MAPS = frozenset({"roles", "images", "tags"})
-_NUMBERS = frozenset(
-    {
-        "volume_gb", "create_rate", "create_burst", "at_once", "describe_rate", "list_rate",
-        "search_from",
-    }
-)  # fmt: skip
-_FLAGS = frozenset(
-    {"network_isolation", "encrypt_traffic", "checkpoints", "local_code", "any_image"}
-)
-_POOL_FIELDS = frozenset({"instance_type", "instance_types", "market", "region", "slots", "plan"})
+def _read(config: object) -> dict[str, Any]:
+    """Read the two parts that one table has, so that the problems of both are reported."""
+    from jobcore_config.limits import read_limits
+    from jobcore_config.reading import read
 
-
-class _Reader:
-    """Turns decoded JSON into values, and collects what is wrong."""
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self.document = document
-        self.problems: list[str] = []
-
-    def wrong(self, field_name: str, message: str) -> None:
-        self.problems.append(f"{field_name}: {message}")
-
-    def sagemaker(self) -> dict[str, Any]:
-        known = {f.name for f in fields(SageMakerSettings)}
-        values: dict[str, Any] = {}
-        for name, value in self.document.items():
-            if name == "limits":
-                continue
-            if name not in known:
-                self.wrong(name, f"unknown field; known: {', '.join(sorted(known | {'limits'}))}")
-            elif value is None and name == "search_from":
-                values[name] = None
-            elif value is not None:
-                try:
-                    values[name] = self._value(name, value)
-                except (ValueError, OverflowError) as error:
-                    self.wrong(name, str(error))
-        return values
-
-    def _value(self, name: str, value: Any) -> Any:
-        if name == "pools":
-            return self._pools(value)
-        if name in _DURATIONS:
-            return parse_duration(value)
-        if name in _TEXT_LISTS:
-            if isinstance(value, list) and all(isinstance(item, str) for item in value):
-                return tuple(value)
-            wants = "a list of strings"
-        elif name in _TEXT_MAPS:
-            if isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
-                return dict(value)
-            wants = "an object of strings"
-        elif name in _NUMBERS:
-            whole = name not in ("create_rate", "describe_rate", "list_rate")
-            if isinstance(value, int if whole else int | float) and not isinstance(value, bool):
-                return value
-            wants = "a whole number" if whole else "a number"
-        elif name in _FLAGS:
-            if isinstance(value, bool):
-                return value
-            wants = "true or false"
-        else:
-            if isinstance(value, str):
-                return value
-            wants = "a string"
-        msg = f"expected {wants}, got {value!r:.60}"
-        raise ValueError(msg)
-
-    def _pools(self, value: Any) -> dict[str, Pool]:
-        if not isinstance(value, dict):
-            msg = 'expected an object such as {"us-east-1/ml.g5.2xlarge/spot": 8}'
-            raise ValueError(msg)
-        pools = {}
-        for name, entry in value.items():
-            try:
-                pools[name] = self._pool(name, entry)
-            except ValueError as error:
-                self.wrong(f"pools.{name}", str(error))
-        return pools
-
-    def _pool(self, name: str, entry: Any) -> Pool:
-        if entry is None or (isinstance(entry, int) and not isinstance(entry, bool)):
-            return pool_named(name, slots=entry)
-        if not isinstance(entry, dict):
-            msg = f"expected a number of slots, null, or an object, got {entry!r:.60}"
-            raise ValueError(msg)
-        if unknown := sorted(set(entry) - _POOL_FIELDS):
-            msg = f"{unknown[0]}: unknown field; known: {', '.join(sorted(_POOL_FIELDS))}"
-            raise ValueError(msg)
-        slots = entry.get("slots")
-        if slots is not None and (not isinstance(slots, int) or isinstance(slots, bool)):
-            msg = f"slots: expected a whole number, got {slots!r:.60}"
-            raise ValueError(msg)
-        texts = {k: entry[k] for k in ("market", "region", "plan", "instance_type") if entry.get(k)}
-        if not all(isinstance(v, str) for v in texts.values()):
-            msg = "market, region, plan and instance_type are strings"
-            raise ValueError(msg)
-        one = texts.get("instance_type")
-        kinds = [one] if one else entry.get("instance_types")
-        if not kinds:
-            return pool_named(name, slots=slots, plan=texts.get("plan"))
-        if not isinstance(kinds, list) or not all(isinstance(k, str) for k in kinds):
-            msg = "instance_types: expected a list of strings"
-            raise ValueError(msg)
-        market = texts.get("market", Market.ON_DEMAND)
-        if market not in set(Market):
-            msg = f"market: {market!r} is not one of {', '.join(Market)}"
-            raise ValueError(msg)
-        return Pool(
-            name=name,
-            instance_types=tuple(kinds),
-            market=Market(market),
-            region=texts.get("region"),
-            slots=slots,
-            plan=texts.get("plan"),
-        )
-
-    def limits(self, name: str) -> Limits:
-        value = self.document.get(name)
-        value = {} if value is None else value
-        known = {f.name for f in fields(Limits)}
-        if not isinstance(value, dict):
-            self.wrong(name, "expected an object")
-            return Limits()
-        made: dict[str, Any] = {}
-        for key, item in value.items():
-            if key not in known:
-                self.wrong(f"{name}.{key}", f"unknown field; known: {', '.join(sorted(known))}")
-                continue
-            try:
-                made[key] = self._limit(key, item)
-            except (ValueError, OverflowError) as error:
-                self.wrong(f"{name}.{key}", str(error))
-        return Limits(**made)
-
-    def _limit(self, key: str, value: Any) -> Any:
-        def weight(number: Any) -> float:
-            if isinstance(number, int | float) and not isinstance(number, bool) and number > 0:
-                return float(number)
-            msg = f"expected a number above 0, got {number!r:.60}"
-            raise ValueError(msg)
-
-        def whole(number: Any) -> int:
-            if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
-                return number
-            msg = f"expected a whole number, got {number!r:.60}"
-            raise ValueError(msg)
-
-        if key == "aging" or key.startswith("pool_backoff"):
-            return parse_duration(value)
-        if key == "share_weights":
-            if not isinstance(value, dict):
-                msg = "expected an object of share and weight"
-                raise ValueError(msg)
-            return {share: weight(number) for share, number in value.items()}
-        if key in ("pools", "shares"):
-            if not isinstance(value, dict):
-                msg = "expected an object of whole numbers"
-                raise ValueError(msg)
-            return {name: whole(number) for name, number in value.items()}
-        return None if value is None else whole(value)
+    table = expect(Mapping, config)
+    limits = table.get("limits")
+    parts = collect(
+        {"": table, "limits": {} if limits is None else limits}.items(),
+        lambda at, part: (
+            read_limits(part) if at else read(SageMakerSettings, part, beside=["limits"])
+        ),
+    )
+    return {"sagemaker": parts[""], "limits": parts["limits"]}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+
+from jobcore.errors import InvalidSetting
+from jobcore_config.checks import Wrong, collect, parse_toml
 
 from ._supervisor import sync_directory
 
@@ -24,32 +26,37 @@ def read_pools(home: Path) -> dict[str, int]:
     Read the size of each pool in slots; without a file: one CPU pool, and one of GPUs if there are any.
 
     Raises:
-        ValueError: the file is malformed; the message names the file, the field and what to do.
+        InvalidSetting: the file is malformed; the message names the file, the field and what to do.
     """
     path = pools_path(home)
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError:
         return default_pools()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{path}: not valid TOML: {error}"
-        raise ValueError(msg) from None
-    tables = document.get("pools")
+    tables = parse_toml(text, where=str(path)).get("pools")
     if not isinstance(tables, dict):
-        msg = f"{path}: pools: expected tables such as [pools.cpu] with slots = 4"
-        raise ValueError(msg)
-    return {str(name): _slots(path, name, table) for name, table in tables.items()}
+        problem = "expected tables such as [pools.cpu] with slots = 4"
+        raise InvalidSetting([("pools", problem)], str(path))
+    return _checked(tables, path)
 
 
-def _slots(path: Path, name: str, table: object) -> int:
-    where = f"{path}: pools.{name}"
-    slots = table.get("slots") if isinstance(table, dict) else None
-    if not _NAME.fullmatch(name):
-        msg = f"{where}: a pool's name has letters, digits, . _ - and at most 64 characters"
-        raise ValueError(msg)
-    if not isinstance(slots, int) or isinstance(slots, bool) or not 0 <= slots <= SLOTS_MAX:
-        msg = f"{where}.slots: expected a whole number from 0 to {SLOTS_MAX}, got {slots!r}"
-        raise ValueError(msg)
+def _checked(tables: Mapping[str, object], path: Path) -> dict[str, int]:
+    def slots_of(name: str, table: object) -> int:
+        slots = table.get("slots") if isinstance(table, dict) else None
+        if not _NAME.fullmatch(name):
+            problem = "a pool's name has letters, digits, . _ - and at most 64 characters"
+            raise InvalidSetting([("", problem)])
+        if not isinstance(slots, int) or isinstance(slots, bool) or not 0 <= slots <= SLOTS_MAX:
+            wrong = Wrong(f"a whole number from 0 to {SLOTS_MAX}", slots)
+            raise InvalidSetting([("slots", str(wrong))])
+        return slots
+
+    try:
+        slots: dict[str, int] = collect(
+            [("pools", tables)], lambda _, given: collect(given.items(), slots_of)
+        )["pools"]
+    except InvalidSetting as error:
+        raise InvalidSetting(error.problems, str(path)) from None
     return slots
 
 
@@ -67,11 +74,10 @@ def write_pools(home: Path, pools: Mapping[str, int]) -> None:
     Write the size of each pool, at once or not at all; a running manager sees it at its next look.
 
     Raises:
-        ValueError: a name or a size is not possible; nothing was written.
+        InvalidSetting: a name or a size is not possible; nothing was written.
     """
     path = pools_path(home)
-    for name, slots in pools.items():
-        _slots(path, name, {"slots": slots})
+    _checked({name: {"slots": slots} for name, slots in pools.items()}, path)
     text = "".join(f"[pools.{_quoted(n)}]\nslots = {slots}\n\n" for n, slots in pools.items())
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with part.open("w", encoding="utf-8") as file:

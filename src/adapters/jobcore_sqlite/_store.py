@@ -30,8 +30,8 @@ from jobcore.lifecycle import (
     readable,
     to_micros,
 )
-from jobcore.scheduling.legacy import SHARED_RECORD
 from jobcore.ports import Added, Due, JobQuery, Page
+from jobcore.scheduling.legacy import SHARED_RECORD
 
 from ._adding import insert, insert_new
 from ._errors import NoSpace, StoreUnusable, translated

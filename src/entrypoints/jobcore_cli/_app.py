@@ -223,11 +223,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _unexpected(words: list[str], error: Exception) -> int:
     import jobcore
+    from jobcore.errors import InvalidSetting
     from jobcore_sqlite import StoreUnusable
 
     if os.environ.get("JOBCORE_DEBUG"):
         raise error
-    if isinstance(error, jobcore.InvalidJob):
+    if isinstance(error, jobcore.InvalidJob | InvalidSetting):
         return _complain(words, str(error), USAGE)
     if isinstance(error, StoreUnusable):
         return _complain(words, str(error), CONFLICT)

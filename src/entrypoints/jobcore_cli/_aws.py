@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import json
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 import jobcore
+from jobcore.errors import InvalidSetting
 
 from ._errors import NOT_FOUND, CliError
 
@@ -27,7 +29,18 @@ _VARIABLES = {
     "table": "JOBCORE_TABLE",
     "topic_arn": "JOBCORE_TOPIC_ARN",
     "bucket": "JOBCORE_BUCKET",
+    "stack": "JOBCORE_STACK",
 }
+
+
+@attrs.frozen(kw_only=True)
+class _Names:
+    """What a deployment is called: the part of [aws] that JOBCORE_CONFIG has not."""
+
+    table: str | None = None
+    topic_arn: str | None = None
+    bucket: str | None = None
+    stack: str | None = None
 
 
 def read_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> AwsSettings:
@@ -44,17 +57,21 @@ def read_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> AwsSe
         from jobcore_aws import settings_from
     except ImportError:
         raise _not_installed() from None
-    own = dict(table)
-    stack = environ.get("JOBCORE_STACK") or str(own.pop("stack", "jobcore"))
-    given = {name: str(own.pop(key)) for key, name in _VARIABLES.items() if key in own}
-    if own:  # what is left are the fields of JOBCORE_CONFIG
-        given["JOBCORE_CONFIG"] = json.dumps(own)
-    given |= {k: v for k, v in environ.items() if k.startswith("JOBCORE_") and v}
-    if "JOBCORE_TABLE" not in given:
-        given = _of_stack(stack) | given
+    from jobcore_config.reading import read
+
+    config = {key: value for key, value in table.items() if key not in _VARIABLES}
     try:
-        return settings_from(given)
-    except ValueError as error:
+        names = read(_Names, table, where="config.toml: aws", beside=config)
+        given = {name: getattr(names, key) for key, name in _VARIABLES.items()}
+        given = {name: value for name, value in given.items() if value is not None}
+        given |= {k: v for k, v in environ.items() if k.startswith("JOBCORE_") and v}
+        if "JOBCORE_TABLE" not in given:
+            found = _of_stack(given.get("JOBCORE_STACK", "jobcore"))
+            if config:  # the table goes over what the stack was given
+                found.pop("JOBCORE_CONFIG", None)
+            given = found | given
+        return settings_from(given, config=config or None)
+    except InvalidSetting as error:
         msg = f"{error}  (--backend aws: set it in the environment, or under [aws] in config.toml)"
         raise CliError(msg) from None
 

@@ -27,8 +27,12 @@ RUNTIMES = ("python3.11", "python3.12", "python3.13", "python3.14")
 PACKAGES = (
     "jobcore",
     "jobcore_aws",
+    "jobcore_config",
     "jobcore_lambda",
+    "attr",
+    "attrs",
     "aws_lambda_powertools",
+    "cattrs",
     "jmespath",
     "typing_extensions",
 )

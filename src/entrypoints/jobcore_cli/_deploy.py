@@ -120,6 +120,8 @@ def deploy_command(
     from ._bundle import build_zip, content_key, find_template, runtime_here
 
     template = find_template()
+    if config is not None:
+        _check(config)
     parameters = _parameters(config, settings, region)
     bucket = bucket or _bucket_name(region)
     runtime = runtime or runtime_here()
@@ -156,6 +158,24 @@ def deploy_command(
         label, _Progress(session, {c["LogicalResourceId"] for c in changes}), timeout=timeout
     )
     return _say_outputs(session, stack, changed=len(changes), note=f"stack {name} is deployed")
+
+
+def _check(config: Path) -> None:
+    """
+    Refuse a configuration that every function would refuse at its start.
+
+    Raises:
+        InvalidSetting: with every problem.
+    """
+    from jobcore.errors import InvalidSetting
+    from jobcore_aws import settings_from
+
+    from ._jobfiles import read_document
+
+    try:
+        settings_from({}, config=read_document(config))
+    except InvalidSetting as error:
+        raise InvalidSetting(error.problems, str(config)) from None
 
 
 def _parameters(config: Path | None, settings: Sequence[str], region: str | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -336,17 +337,14 @@ def pools_set_command(session: Session, /, sizes: Sequence[str]) -> int:
         msg = "pools set: the pools of a deployment are in its settings (JOBCORE_CONFIG: pools)"
         raise CliError(msg)
     _ = session.local_store  # makes the home
-    try:
-        pools = read_pools(session.home_path)
-        for word in sizes:
-            name, _, slots = word.partition("=")
-            if not slots.isdigit():
-                msg = f"{word!r}: expected POOL=SLOTS, such as cpu=4"
-                raise CliError(msg)
-            pools[name] = int(slots)
-        write_pools(session.home_path, pools)
-    except ValueError as error:
-        raise CliError(str(error)) from None
+    pools = read_pools(session.home_path)
+    for word in sizes:
+        name, _, slots = word.partition("=")
+        if not re.fullmatch("[0-9]{1,9}", slots):
+            msg = f"{word!r}: expected POOL=SLOTS, such as cpu=4"
+            raise CliError(msg)
+        pools[name] = int(slots)
+    write_pools(session.home_path, pools)
     session.poke()
     if session.as_json:
         print_json({"pools": pools})

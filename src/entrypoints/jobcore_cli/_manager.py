@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -31,8 +30,6 @@ _REAP_SECONDS = 60.0
 _GATHER_SECONDS = 0.0015  # trainings that end together cost one pass, and not one each
 _NOTIFY_SECONDS = 0.1  # how long messages wait at most while trainings start and end
 _TROUBLE_SECONDS_MAX = 10.0
-#: How long a launch is left to the tick that began it; local launches take milliseconds.
-_LAUNCH_LEASE = timedelta(seconds=1)
 #: The shims of so many launches work at the same time; more would only queue for the processors.
 _LAUNCHES_TOGETHER = 16
 _BUSY = frozenset(s for s in jobcore.Status if not s.is_terminal and s is not jobcore.Status.HELD)
@@ -95,17 +92,14 @@ class Manager:
             from jobcore_aws import SnsNotifier
 
             notifiers.insert(0, SnsNotifier(session.aws.topic_arn))
-        if session.config.get("desktop"):
+        if session.settings.desktop:
             notifiers.append(DesktopNotifier())
         self._notifier = jobcore.messages.WordedNotifier(FanOut(notifiers), next_step_words)
         self._clock = SystemClock()
-        lease = session.config.get("launch_lease")
         self._settings = jobcore.Settings(
             limits=session.limits,
             rules=session.rules(),
-            launch_lease=jobcore.jobfile.parse_duration(lease)
-            if lease is not None
-            else _LAUNCH_LEASE,
+            launch_lease=session.settings.launch_lease,
             launches_together=_LAUNCHES_TOGETHER,
             on_change=self._changed,
             on_trouble=self._trouble,

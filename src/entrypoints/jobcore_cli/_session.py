@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +16,12 @@ if TYPE_CHECKING:
     from jobcore_local import LocalTrainer
     from jobcore_sqlite import SqliteStore
 
+    from ._config import CliConfig
+
 _RESERVE_BYTES = 1 << 20  # a hundred stops and their ends, on a disk that is full
-_FIELDS = {"aws", "backend", "home", "owner", "limits", "launch_lease", "rules", "desktop"}
+# What makes a config.toml plain: any other is read with cattrs, which refuses it by its fields.
+_PLAIN: Mapping[str, type] = {"home": str, "owner": str, "backend": str, "rules": str}
+_LATER: Mapping[str, type] = {"desktop": bool, "launch_lease": object, "limits": dict, "aws": dict}
 
 
 class Session:
@@ -38,14 +41,35 @@ class Session:
 
     @cached_property
     def user_config(self) -> Mapping[str, Any]:
-        """The user's own file."""
+        """The user's own file, decoded."""
+        return _read_config(self._user_file)
+
+    @property
+    def _user_file(self) -> Path:
         root = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
-        return _read_config(Path(root) / "jobcore" / "config.toml")
+        return Path(root) / "jobcore" / "config.toml"
+
+    @cached_property
+    def home_config(self) -> Mapping[str, Any]:
+        """The file in the home, decoded."""
+        return _read_config(self.home_path / "config.toml")
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """Both files together; what the home says goes over what the user says."""
-        return {**self.user_config, **_read_config(self.home_path / "config.toml")}
+        """
+        Both files together, decoded; what the home says goes over what the user says.
+
+        Its texts are texts; what else there is, `settings` reads.
+        """
+        return {**self.user_config, **self.home_config}
+
+    @cached_property
+    def settings(self) -> CliConfig:
+        """Both files together, read in full."""
+        from ._config import read_files
+
+        home_file = self.home_path / "config.toml"
+        return read_files([(self._user_file, self.user_config), (home_file, self.home_config)])
 
     @cached_property
     def home_path(self) -> Path:
@@ -146,27 +170,7 @@ class Session:
     @cached_property
     def limits(self) -> jobcore.Limits:
         """What the planner may use."""
-        import jobcore
-
-        if self.is_aws:
-            return self.aws.limits
-        table = self.config.get("limits", {})
-        try:
-            unknown = set(table) - {
-                "aging", "group_breaker", "launches_max", "pool_backoff", "pool_backoff_max", "pools",
-                "share_default", "share_weights", "shares",
-            }  # fmt: skip
-            if unknown:
-                msg = f"{min(unknown)}: unknown field"
-                raise ValueError(msg)
-            # A local pool tells its size, so a refusal is a passing race: look again soon.
-            values = {"pool_backoff": "1s", "pool_backoff_max": "30s", **table}
-            for name in {"aging", "pool_backoff", "pool_backoff_max"} & set(values):
-                values[name] = jobcore.jobfile.parse_duration(values[name])
-            return jobcore.Limits(**values)
-        except (TypeError, ValueError) as error:
-            msg = f"config.toml: limits: {error}"
-            raise CliError(msg) from None
+        return self.aws.limits if self.is_aws else self.settings.limits
 
     def rules(self, path: str | None = None) -> Sequence[jobcore.failures.Rule]:
         """Give the user's own rules in front of the default ones."""
@@ -175,16 +179,21 @@ class Session:
         chosen = path or self.config.get("rules")
         if chosen is None:
             return jobcore.failures.DEFAULT_RULES
+        from jobcore.errors import InvalidSetting
+        from jobcore_config.checks import parse_toml, problems_in
+
         file = Path(chosen).expanduser()
         try:
-            entries = tomllib.loads(file.read_text("utf-8")).get("rule", [])
-            return (*jobcore.failures.parse_rules(entries), *jobcore.failures.DEFAULT_RULES)
+            document = parse_toml(file.read_bytes(), where=str(file))
+            return (
+                *jobcore.failures.parse_rules(document.get("rule", [])),
+                *jobcore.failures.DEFAULT_RULES,
+            )
         except OSError as error:
             msg = f"{file}: {error.strerror}"
             raise CliError(msg) from None
         except ValueError as error:
-            msg = f"{file}: {error}"
-            raise CliError(msg) from None
+            raise InvalidSetting(problems_in(error), str(file)) from None
 
     # --- finding jobs ---------------------------------------------------------------
 
@@ -281,15 +290,27 @@ class Session:
             query = replace(query, cursor=page.cursor)
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> Mapping[str, Any]:
+    """
+    Decode a config.toml, and see that its fields are of the right kind.
+
+    Raises:
+        CliError: the file cannot be read.
+        InvalidSetting: a field is unknown, or of another kind.
+    """
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError) as error:
-        msg = f"{path}: {error}"
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
         raise CliError(msg) from None
-    if unknown := sorted(set(document) - _FIELDS):
-        msg = f"{path}: {unknown[0]}: unknown field; known: {', '.join(sorted(_FIELDS))}"
-        raise CliError(msg)
+    from jobcore_config.checks import parse_toml
+
+    document = parse_toml(content, where=str(path))
+    kinds = {**_PLAIN, **_LATER}
+    if not all(isinstance(value, kinds.get(name, ())) for name, value in document.items()):
+        from ._config import read_files
+
+        read_files([(path, document)])
     return document

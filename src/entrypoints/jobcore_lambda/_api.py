@@ -14,47 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import jobcore
 
+from ._requests import ApiError, Hold, Listing, Submission, is_name, read_request, refusal
+
 if TYPE_CHECKING:
     from ._wiring import Wiring
 
 __all__ = ["ApiError", "ask", "get_job", "list_jobs", "owner_of", "read_json", "submit"]
 
 BODY_BYTES_MAX = 5_000_000  # Lambda takes 6 MB
-JOBS_MAX = 500
-TOKEN_CHARS_MAX = 128
-PROBLEMS_MAX = 50
-REASON_CHARS_MAX = 200
 
 _ARN = re.compile(r"arn:[a-z-]+:(?:iam|sts)::([0-9]{12}):([!-~]{1,220})")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,127}")  # of jobs, groups and shares
-_LIMIT = re.compile(r"[0-9]{1,3}")
-
-
-class ApiError(Exception):
-    """
-    A request that cannot be granted.
-
-    Args:
-        status: the HTTP status: 400, 404, 409, 413, 503.
-        code: one word for programs.
-        message: what is wrong and what to do.
-        problems: what is wrong with which field of which job.
-    """
-
-    def __init__(
-        self, status: int, code: str, message: str, problems: Sequence[Mapping[str, Any]] = ()
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.problems = list(problems)
-
-    def document(self) -> dict[str, Any]:
-        """Give the error as JSON data."""
-        error: dict[str, Any] = {"code": self.code, "message": str(self)}
-        if self.problems:
-            error["problems"] = self.problems
-        return {"error": error}
 
 
 # --- who calls --------------------------------------------------------------------------
@@ -90,7 +59,7 @@ def owner_of(iam: object, *, account: str = "") -> str:
 
 def _share_of(owner: str) -> str:
     name = owner.rsplit("/", 1)[-1]
-    return name if _NAME.fullmatch(name) else "other"
+    return name if is_name(name) else "other"
 
 
 # --- reading requests -------------------------------------------------------------------
@@ -119,19 +88,6 @@ def _no_constant(word: str) -> None:
     raise ValueError(word)
 
 
-def _text(document: Mapping[str, Any], field: str, longest: int) -> str | None:
-    value = document.get(field)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
-        problem = {
-            "field": field,
-            "message": f"expected printable text of 1 to {longest} characters",
-        }
-        raise ApiError(400, "invalid", f"{field}: {problem['message']}", [problem])
-    return value
-
-
 # --- submit -----------------------------------------------------------------------------
 
 
@@ -146,17 +102,9 @@ def submit(wired: Wiring, owner: str, document: Mapping[str, Any]) -> dict[str, 
     Raises:
         ApiError: with every problem of every job; nothing was written.
     """
-    unknown = sorted(set(document) - {"jobs", "token", "group"})
-    if unknown:
-        problem = {"field": unknown[0], "message": "unknown field; known: jobs, token, group"}
-        raise ApiError(400, "invalid", f"{unknown[0]}: {problem['message']}", [problem])
-    token = _text(document, "token", TOKEN_CHARS_MAX)
-    group = _text(document, "group", 128)
-    entries = document.get("jobs")
-    if not isinstance(entries, list) or not 1 <= len(entries) <= JOBS_MAX:
-        problem = {"field": "jobs", "message": f"expected a list of 1 to {JOBS_MAX} jobs"}
-        raise ApiError(400, "invalid", f"jobs: {problem['message']}", [problem])
-    specs = _specs(wired, owner, entries, group)
+    request = read_request(Submission, document)
+    token, group = request.token, request.group
+    specs = _specs(wired, owner, request.jobs, group)
     ids = _ids(owner, token, len(specs))
     if token is not None:
         _check_token(wired, dict(zip(ids, specs, strict=True)))
@@ -164,8 +112,7 @@ def submit(wired: Wiring, owner: str, document: Mapping[str, Any]) -> dict[str, 
         done = jobcore.submit(specs, ids, store=wired.store, now=wired.clock.now())
     except ValueError as error:  # too large for the store, say
         field, _, message = str(error).partition(": ")
-        problem = {"field": field, "message": message}
-        raise ApiError(400, "invalid", str(error), [problem]) from None
+        raise refusal([{"field": field, "message": message}]) from None
     if any(s.added is jobcore.ports.Added.CLASH for s in done):
         raise _clash()
     known = sum(s.added is jobcore.ports.Added.DUPLICATE for s in done)
@@ -191,11 +138,7 @@ def _specs(
         else:
             specs.append(spec)
     if problems:
-        first = problems[0]
-        message = f"jobs[{first['job']}].{first['field']}: {first['message']}"
-        if len(problems) > 1:
-            message += f" (and {len(problems) - 1} more problems)"
-        raise ApiError(400, "invalid", message, problems[:PROBLEMS_MAX])
+        raise refusal(problems)
     return specs
 
 
@@ -246,33 +189,16 @@ def list_jobs(wired: Wiring, owner: str, query: Mapping[str, str]) -> dict[str, 
     Raises:
         ApiError: a field is wrong.
     """
-    unknown = sorted(set(query) - {"status", "group", "name", "cursor", "limit"})
-    if unknown:
-        known = "known: status, group, name, cursor, limit"
-        raise ApiError(400, "invalid", f"{unknown[0][:40]}: unknown parameter; {known}")
-    try:
-        words = [word for word in query.get("status", "").split(",") if word]
-        statuses = frozenset(jobcore.Status(word) for word in words)
-        limit = int(query.get("limit", "100")) if _LIMIT.fullmatch(query.get("limit", "100")) else 0
-    except ValueError:
-        message = f"status: expected any of {', '.join(jobcore.Status)}"
-        raise ApiError(400, "invalid", message) from None
-    if not 1 <= limit <= JOBS_MAX:
-        raise ApiError(400, "invalid", f"limit: expected 1 to {JOBS_MAX}")
-    for field in ("group", "name"):  # what cannot be one is not asked of the store
-        if field in query and not _NAME.fullmatch(query[field]):
-            raise ApiError(
-                400, "invalid", f"{field}: expected 1-128 letters, digits or . _ = , + @ -"
-            )
+    request = read_request(Listing, query)
     try:
         page = wired.store.find(
             jobcore.ports.JobQuery(
                 owner=owner,
-                statuses=statuses,
-                group=query.get("group"),
-                name=query.get("name"),
-                cursor=query.get("cursor"),
-                limit=limit,
+                statuses=request.statuses,
+                group=request.group,
+                name=request.name,
+                cursor=request.cursor,
+                limit=request.limit,
             )
         )
     except ValueError:
@@ -307,8 +233,8 @@ def ask(
         case "stop":
             event = jobcore.StopRequested(by=owner)
         case "hold":
-            reason = _text(document, "reason", REASON_CHARS_MAX) or ""
-            event = jobcore.HoldRequested(by=owner, reason=reason)
+            hold = read_request(Hold, {"reason": document.get("reason")})
+            event = jobcore.HoldRequested(by=owner, reason=hold.reason or "")
         case "release":
             event = jobcore.ReleaseRequested(by=owner)
         case _:

@@ -7,6 +7,7 @@ Tests put fakes in place with `use`.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -117,7 +118,18 @@ class Wiring:
     @property
     def repeat_seconds(self) -> float:
         """How soon a scheduled tick is repeated within its invocation; 0 for never."""
-        return float(self.environ.get("JOBCORE_REPEAT_SECONDS") or 0)
+        text = self.environ.get("JOBCORE_REPEAT_SECONDS") or "0"
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds < math.inf:
+            from jobcore.errors import InvalidSetting
+            from jobcore_config.checks import Wrong
+
+            problem = str(Wrong("0 seconds or more", text))
+            raise InvalidSetting([("JOBCORE_REPEAT_SECONDS", problem)])
+        return seconds
 
     def check(self, spec: Spec) -> Sequence[Problem]:
         """Say what SageMaker, or the deployment's allow-lists, would have against *spec*."""

@@ -15,7 +15,6 @@ from operator import index
 from typing import Any
 
 from jobcore.errors import CorruptRecord
-
 from jobcore.lifecycle.codec import decode_share, decode_tally, readable
 from jobcore.lifecycle.records import GroupKey, GroupTally, ShareUsage
 

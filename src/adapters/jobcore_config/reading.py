@@ -1,0 +1,194 @@
+"""`read`: decoded data in, an instance of an attrs class out, or every problem by its field."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn, override
+
+from jobcore.errors import InvalidSetting
+
+from .checks import KINDS, Wrong, collect, duration, expect, problems_in
+
+__all__ = ["CHECKS", "read", "structure"]
+
+T = TypeVar("T")
+
+#: The checks of a dataclass's fields: it has no validators that would say them.
+CHECKS: dict[type, Mapping[str, Callable[[Any, Any, Any], None]]] = {}
+
+
+def read(cls: type[T], data: object, *, where: str = "", beside: Iterable[str] = ()) -> T:
+    """
+    Read settings.
+
+    A field's annotation says its kind, its validator what is allowed, and its metadata "override"
+    (the arguments of `cattrs.override`) how else it is read. Null in JSON stands for the default,
+    unless the field can be None.
+
+    Args:
+        cls: an attrs class, or a dataclass.
+        data: what TOML or JSON was decoded to.
+        where: the source, for messages.
+        beside: further names in *data*, which are read elsewhere.
+
+    Raises:
+        InvalidSetting: with every problem of every field.
+    """
+    hook: Any = _converter.get_structure_hook(cls)
+    try:
+        made: T = hook(data, cls, tuple(beside))
+    except ValueError as error:
+        raise InvalidSetting(problems_in(error), where) from None
+    return made
+
+
+def structure(value: object, kind: Any) -> Any:
+    """
+    Turn one decoded value into what an annotation says; for a field's own "struct_hook".
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    return _converter.structure(value, kind)
+
+
+def _structure_plain(value: object, kind: Any) -> Any:
+    if not issubclass(kind, Enum):  # the hook for str is asked for a StrEnum too
+        return expect(kind, value)
+    values = [str(member.value) for member in kind]
+    if value not in values:
+        expected = f"one of {', '.join(values)}"
+        raise Wrong(expected, value)
+    return kind(value)
+
+
+def _structure_table(value: object, kind: Any) -> Mapping[str, Any]:
+    entries = expect(Mapping, value).items()
+    return collect(entries, lambda _, entry: _converter.structure(entry, get_args(kind)[1]))
+
+
+def _structure_list(value: object, kind: Any) -> tuple[Any, ...]:
+    kinds, entries = get_args(kind), expect(list, value)
+    if kinds[-1] is ... or get_origin(kind) is Sequence:
+        kinds = kinds[:1] * len(entries)
+    if len(kinds) != len(entries):
+        expected = f"a list of {len(kinds)}"
+        raise Wrong(expected, value)
+    made = collect(enumerate(entries), lambda n, entry: _converter.structure(entry, kinds[n]))
+    return tuple(made.values())
+
+
+def _structure_union(value: object, kind: Any) -> Any:
+    """Structure a list as the tuple of the union, and anything else as its first kind that fits."""
+    members = [member for member in get_args(kind) if member is not NoneType]
+    lists = [member for member in members if get_origin(member) is tuple]
+    if value is None and len(members) < len(get_args(kind)):
+        return None
+    if isinstance(value, list) and lists:
+        return _converter.structure(value, lists[0])
+    plain = [member for member in members if member not in lists]
+    for member in plain:
+        with suppress(Wrong):
+            return expect(member, value)
+    expected = " or ".join([*(KINDS[member] for member in plain), *["a list"] * len(lists)])
+    raise Wrong(expected, value)
+
+
+def _class_hook(cls: Any) -> Callable[..., Any]:
+    names, kinds = _names(cls), get_type_hints(cls)
+    never_null = {names[name] for name in names if NoneType not in get_args(kinds[name])}
+    checks = CHECKS.get(cls, {})
+    overrides = {f.name: _override(f, checks.get(f.name)) for f in _fields(cls)}
+    make = make_dict_structure_fn(cls, _converter, _cattrs_use_linecache=False, **overrides)
+
+    def hook(value: object, _: Any, beside: tuple[str, ...] = ()) -> Any:
+        given = expect(Mapping, value).items()
+        own = {k: v for k, v in given if k not in beside and (v is not None or k not in never_null)}
+        try:
+            return make(own, cls)
+        except cattrs.ClassValidationError as error:
+            raise InvalidSetting(_problems(error, [*names.values(), *beside])) from None
+
+    return hook
+
+
+def _override(field: Any, check: Any) -> Any:
+    """Check each value where it is structured, so that no problem hides behind another field's."""
+    how = {"struct_hook": _converter.structure, **field.metadata.get("override", {})}
+    convert, check = how.pop("struct_hook"), check or field.metadata.get("check")
+
+    def hook(value: Any, kind: Any) -> Any:
+        made = convert(value, kind)
+        if check is not None:
+            check(None, field, made)
+        return made
+
+    return override(struct_hook=hook, **how)
+
+
+def _has_origin(origin: object) -> Callable[[Any], bool]:
+    return lambda kind: get_origin(kind) is origin
+
+
+_converter = cattrs.Converter(forbid_extra_keys=True)
+for _kind in (bool, int, float, str, Enum):
+    _converter.register_structure_hook(_kind, _structure_plain)
+_converter.register_structure_hook(timedelta, lambda value, _: duration(value))
+_converter.register_structure_hook(Path, lambda value, _: Path(expect(str, value)))
+_converter.register_structure_hook_func(_has_origin(Mapping), _structure_table)
+_converter.register_structure_hook_func(_has_origin(tuple), _structure_list)
+_converter.register_structure_hook_func(_has_origin(Sequence), _structure_list)
+_converter.register_structure_hook_func(
+    lambda kind: isinstance(kind, UnionType) and len({*get_args(kind), NoneType}) > 2,
+    _structure_union,
+)
+_converter.register_structure_hook_factory(
+    lambda kind: attrs.has(kind) or dataclasses.is_dataclass(kind), _class_hook
+)
+
+
+def _fields(cls: Any) -> Sequence[Any]:
+    return attrs.fields(cls) if attrs.has(cls) else dataclasses.fields(cls)
+
+
+def _names(cls: Any) -> dict[str, str]:
+    """Give the fields that data may have: the name in the class, and the one in files."""
+    how = {field.name: field.metadata.get("override", {}) for field in _fields(cls)}
+    return {name: o.get("rename", name) for name, o in how.items() if not o.get("omit")}
+
+
+def _problems(error: cattrs.ClassValidationError, known: list[str]) -> Iterator[tuple[str, str]]:
+    noted, others = error.group_exceptions()
+    fields, names = {field.name: field for field in _fields(error.cl)}, _names(error.cl)
+    for inner, name in [(e, note.name) for e, note in noted] + [(e, "") for e in others]:
+        path = names.get(name, "")
+        if isinstance(inner, KeyError) and inner.args == (path,):
+            expected = getattr(fields[name].metadata.get("check"), "expected", "")
+            yield path, f"missing; expected {expected}" if expected else "missing"
+        elif isinstance(inner, ValueError):
+            yield from problems_in(inner, path)
+        elif isinstance(inner, cattrs.ForbiddenExtraKeysError):
+            yield from _unknown(inner.extra_fields, known)
+        else:
+            raise inner  # a fault of the program, and not of the settings
+
+
+def _unknown(names: Iterable[str], known: list[str]) -> Iterator[tuple[str, str]]:
+    """Give the known field nearest to each unknown one; list the known fields once."""
+    from difflib import get_close_matches
+
+    listing = f"; known: {', '.join(sorted(known))}"
+    for name in sorted(map(str, names)):
+        near = get_close_matches(name[:100], known, n=1, cutoff=0.8)
+        yield name[:100], f"unknown field{f'; did you mean {near[0]!r}?' if near else listing}"
+        listing = listing if near else ""

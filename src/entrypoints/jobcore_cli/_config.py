@@ -1,0 +1,79 @@
+"""config.toml in full; a command that needs only its texts does not import this module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from jobcore import Limits
+from jobcore_config.checks import at_least, duration, expect, one_of, report_all
+
+__all__ = ["CliConfig", "read_files"]
+
+# A local pool tells its size, so a refusal is a passing race: look again soon.
+_LOCAL = {"pool_backoff": "1s", "pool_backoff_max": "30s"}
+
+
+def _local_limits() -> Limits:
+    values: dict[str, Any] = {name: duration(text) for name, text in _LOCAL.items()}
+    return Limits(**values)
+
+
+def _read_limits(table: object, _: Any) -> Limits:
+    from jobcore_config.limits import read_limits
+
+    return read_limits({**_LOCAL, **expect(Mapping, table)})
+
+
+@attrs.frozen(kw_only=True, field_transformer=report_all)
+class CliConfig:
+    """
+    The fields of ``config.toml``.
+
+    Args:
+        home: the folder in which jobs are kept.
+        owner: the name under which jobs are submitted.
+        backend: local or aws.
+        rules: a TOML file of failure rules that are tried before the default ones.
+        desktop: whether the manager shows desktop notifications.
+        launch_lease: how long a launch is left to the tick that began it; a local launch takes
+            milliseconds.
+        limits: what the planner may use on this machine.
+        aws: the deployment on AWS; see `jobcore_cli._aws.read_settings`.
+    """
+
+    home: str | None = None
+    owner: str | None = None
+    backend: str | None = attrs.field(default=None, validator=one_of("local", "aws"))
+    rules: str | None = None
+    desktop: bool = False
+    launch_lease: timedelta = attrs.field(
+        default=timedelta(seconds=1), validator=at_least(timedelta(0))
+    )
+    limits: Limits = attrs.field(
+        factory=_local_limits, metadata={"override": {"struct_hook": _read_limits}}
+    )
+    aws: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+def read_files(files: Sequence[tuple[Path, Mapping[str, Any]]]) -> CliConfig:
+    """
+    Read decoded files; a field of a later one goes over those of the earlier ones.
+
+    Raises:
+        InvalidSetting: with every problem of the first file that has some.
+    """
+    values: dict[str, Any] = {}
+    for number, (path, document) in enumerate(files):
+        later = {name for _, other in files[number + 1 :] for name in other}
+        own = {name: value for name, value in document.items() if name not in later}
+        if own:
+            from jobcore_config.reading import read
+
+            made = read(CliConfig, own, where=str(path))
+            values |= {name: getattr(made, name) for name in own}
+    return CliConfig(**values)
