@@ -42,6 +42,7 @@ class CommentDocstrings(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **_: Any) -> None:
         """Put exported functions in the place of modules of their names, once every name is resolved."""
         loader.resolve_aliases(implicit=True)
+        griffe.DataclassesExtension().on_package(pkg=pkg)  # it would not see what is hidden below
         for module in _modules(pkg):
             exported = [str(name) for name in module.exports or ()]
             for name in exported:  # while the paths of their modules still lead there

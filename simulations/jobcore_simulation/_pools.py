@@ -46,7 +46,7 @@ class PoolConfig:
     """
     A pool as it is set up.
 
-    Args:
+    Attributes:
         capacity: instances there are: a number, or steps (seconds since the pool was set up,
             instances), the first of which holds at once; None: without end.
         period: after this many seconds the steps begin again; None: the last one stays.

@@ -102,7 +102,7 @@ class Script:
     Durations are numbers, or bounds between which each training draws its own; the draw is a
     hash of the world's seed and the training's name, so that it is the same in every run.
 
-    Args:
+    Attributes:
         name, pool: shell patterns for the training's name and its preferred pool.
         where: label → shell pattern; all must match.
         times: how many trainings it applies to; None: all.

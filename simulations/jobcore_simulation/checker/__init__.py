@@ -1,4 +1,4 @@
-"""Explores every interleaving of the production ticks' port calls, with faults (docs/checking.md)."""
+"""Explores every interleaving of the production ticks' port calls, with faults (docs/concepts/exhaustive-check.md)."""
 
 from ._cells import missing_cells, sites
 from ._check import Checker, Found, Report

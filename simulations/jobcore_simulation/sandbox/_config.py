@@ -54,7 +54,7 @@ class SandboxConfig:
     """
     How the sandbox behaves.
 
-    Args:
+    Attributes:
         pools: pool name (``region/instance type/market``) → its set-up.
         default_pool: the set-up of every other pool; None: not available in the region.
         scripts: what becomes of trainings; the first that matches counts.

@@ -70,7 +70,7 @@ class Fault:
     """
     A fault of calls yet to come.
 
-    Args:
+    Attributes:
         operation, name: shell patterns for the operation and the training's name.
         skip: how many matching calls pass before the first fault.
         times: how many calls it strikes; None: all.

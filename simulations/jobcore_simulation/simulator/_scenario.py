@@ -81,7 +81,7 @@ class Provider:
     """
     How the training service behaves; all times in seconds.
 
-    Args:
+    Attributes:
         rate, burst: creates per second, and how many at once.
         start_up: from instances to the first step: the bounds of a draw.
         gives_up, gives_up_sigma: after how long a launch without instances fails with a
@@ -107,7 +107,7 @@ class PoolSpec:
     """
     A pool over time.
 
-    Args:
+    Attributes:
         capacity: (seconds, instances), the first at 0.
         repeat: after so many seconds the steps begin again; 0: the last one stays.
         flips: (mean seconds up, mean seconds down): capacity is what the steps say while up, and 0
@@ -157,7 +157,7 @@ class Work:
     """
     What is submitted.
 
-    Args:
+    Attributes:
         jobs: how many.
         shares: among how many shares; share k gets jobs in proportion to 1/(k+1)**skew.
         over: seconds over which the jobs arrive, evenly with jitter; 0: all at once.
@@ -235,7 +235,7 @@ class Scenario:
     """
     A world and the work in it.
 
-    Args:
+    Attributes:
         clock_jump: (seconds, how far the ticks' clock then jumps).
         apart: too long to be one of many: a comparison of all leaves it out unless it is named.
     """

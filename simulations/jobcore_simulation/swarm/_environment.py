@@ -141,7 +141,7 @@ class Environment:
         Let the trainer lose a training and its name.
 
         Actors and calls in flight end first: a name that is free again while a request for it is
-        still under way is outside the promises of jobcore (docs/swarm.md).
+        still under way is outside the promises of jobcore (docs/concepts/fault-injection.md).
         """
         scene = self.scene
         names = [n for n in scene.oracle.created if scene.truth(n) is not None]

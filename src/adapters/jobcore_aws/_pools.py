@@ -34,7 +34,7 @@ class Pool:
     """
     One source of capacity.
 
-    Args:
+    Attributes:
         name: as job files name it: ``<region>/<instance type>/<market>``, or a short name.
         instance_types: mostly one. With several, SageMaker takes the first that has capacity
             (InstancePreferences), so that one wait covers them all.

@@ -72,7 +72,7 @@ class SageMakerSettings:
     """
     How trainings are made.
 
-    Args:
+    Attributes:
         output: below this S3 URI a job has its models and checkpoints; needed for trainings.
         pools: by name: a `Pool`, or its slots where the name says the rest.
         roles: the ARN by alias; job files know the alias only. ``default``, or the only one there

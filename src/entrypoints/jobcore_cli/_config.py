@@ -34,7 +34,7 @@ class CliConfig:
     """
     The fields of ``config.toml``.
 
-    Args:
+    Attributes:
         home: the folder in which jobs are kept.
         owner: the name under which jobs are submitted.
         backend: local or aws.

@@ -112,7 +112,7 @@ class Submission:
     """
     The body of ``POST /jobs``.
 
-    Args:
+    Attributes:
         jobs: the data of job files.
         token: an idempotency key: repeating a request with its token submits nothing twice.
         group: the group of jobs that name none.

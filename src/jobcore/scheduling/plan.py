@@ -202,4 +202,5 @@ class _CoreScheduler:
     learn = staticmethod(learn_pool)
 
 
+#: The scheduler of the core: `plan` and `learn_pool`.
 DEFAULT_SCHEDULER: Scheduler = _CoreScheduler()
