@@ -517,7 +517,10 @@ class _Watched:
             setattr(self, name, getattr(base, name))
 
 
-_STORE_PLAIN = ("get", "due", "waiting", "usage", "find", "counts", "pools", "save_pool")
+_STORE_PLAIN = (
+    "get", "due", "waiting", "usage", "find", "counts", "pools", "save_pool", "next_wake", "shares",
+    "save_shares", "tallies", "tallies_to_pause", "save_tally",
+)  # fmt: skip
 
 
 class _Store(_Watched):

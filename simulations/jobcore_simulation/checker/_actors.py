@@ -6,7 +6,7 @@ that has no reply yet. Each such history is a *node*; the tick is run once for e
 known. `IDLE` is the node of an actor between two ticks.
 
 Calls whose reply says nothing about the world (the clock, the index of due jobs, which may lag by
-any time, and what is learned of pools, which may be lost) are answered on the spot, in every way
+any time, and the records beside jobs, which may be lost) are answered on the spot, in every way
 there is: they commute with whatever others do. For the same reason a tick begins with its first
 call that does depend on the world.
 """
@@ -14,7 +14,7 @@ call that does depend on the world.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
 from types import FrameType
@@ -22,7 +22,15 @@ from typing import Any, NoReturn
 
 import jobcore
 from jobcore import CorruptRecord, Job, Status, Unavailable
-from jobcore.lifecycle import PoolState, Tick, parse_training_name, spec_hash
+from jobcore.lifecycle import (
+    GroupKey,
+    GroupTally,
+    PoolState,
+    ShareUsage,
+    Tick,
+    parse_training_name,
+    spec_hash,
+)
 from jobcore.ports import (
     Due,
     Evidence,
@@ -132,10 +140,10 @@ class _Ports:
         Ticks that agree in this (and in place and call) go on alike, whatever they have seen
         before. It is read from their frames, and argued for each place:
 
-        - A loop of second looks knows its events, not what it had read before; in `_begin` also
-          the versions of the plan's jobs. How often it has looked counts if the scope says so;
+        - A loop of second looks knows its events, not what it had read before; in `_commit_intents`
+          also the versions of the plan's jobs. How often it has looked counts if the scope says so;
           else the tick looks again until it succeeds.
-        - A launch is made of the job that is handed to it, and of whether its intent is fresh.
+        - A launch is made of the job that is handed to it, and of what the tick launches after it.
         - After the last stop of a pass nothing follows. The reaper knows what was listed.
         """
         method = call[0]
@@ -145,19 +153,33 @@ class _Ports:
         if "_again" in frames and method == "get":
             again = frames["_again"].f_locals
             tried = again["_"] if self.worlds.scope.tries else 0
-            begun = str(frames["_begin"].f_locals["before"].values()) if "_begin" in frames else ""
-            fresh = frames["_perform"].f_locals["bets"] is None if "_perform" in frames else None
-            return (str(again["events"]), tried, begun, fresh, listed)
+            begun = ""
+            if "_commit_intents" in frames:
+                begun = str(frames["_commit_intents"].f_locals["before"].values())
+            return (str(again["events"]), tried, begun, self._ahead(frames), listed)
         if listed:
             return listed
         if site == "apply_request" and method == "get":
             return 0  # of ten tries; a user who gives up is one who dies
         if method == "launch":
-            perform = frames["_perform"].f_locals
-            jobs = tuple(map(self.worlds.intern_job, perform["jobs"]))
-            return (jobs, perform["bets"] is not None)
+            owing = [job for job, _ in frames["_request"].f_locals["owing"]]
+            return (tuple(map(self.worlds.intern_job, owing)), self._ahead(frames))
         if method == "stop":
             return ()
+        return None
+
+    def _ahead(self, frames: Mapping[str, FrameType]) -> Any:
+        """Give what a launch tick has still to launch after the launch that it is at."""
+        intern = self.worlds.intern_job
+        if "_finish" in frames:
+            finish = frames["_finish"].f_locals
+            rest = finish["owing"][finish["start"] + finish["size"] :]
+            return ("finish", tuple(intern(job) for job, _ in rest))
+        if "_launch_all" in frames:
+            launch = frames["_launch_all"].f_locals
+            refusals = launch["refusals"]
+            left = tuple((str(planned), intern(job)) for planned, job in launch["left"])
+            return ("launch", left, refusals.of_account, str(sorted(refusals._counts.items())))
         return None
 
     # --- clock ---
@@ -214,6 +236,30 @@ class _Ports:
 
     def save_pool(self, state: PoolState) -> bool:
         self._aside("save_pool")
+        return False
+
+    def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
+        self._aside("next_wake")
+        return None
+
+    def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
+        self._aside("shares")
+        return {}
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        self._aside("save_shares")
+        return [False for _ in usages]
+
+    def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
+        self._aside("tallies")
+        return {}
+
+    def tallies_to_pause(self) -> Sequence[GroupTally]:
+        self._aside("tallies_to_pause")
+        return ()
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        self._aside("save_tally")
         return False
 
     # --- trainer ---

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobcore import CorruptRecord, Job, Status, Unavailable
-from jobcore.lifecycle import PoolState, Tick
+from jobcore.lifecycle import GroupKey, GroupTally, PoolState, ShareUsage, Tick
 from jobcore.ports import (
     Added,
     Due,
@@ -134,6 +134,35 @@ class Port:
             _fail("pools")
         return world.store.pools()
 
+    def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
+        """Read usage of shares."""
+        world = self.world
+        if world.arrive(self, "shares", None) is not None:
+            _fail("shares")
+        return world.store.shares(names)
+
+    def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
+        """Read tallies of groups."""
+        world = self.world
+        if world.arrive(self, "tallies", None) is not None:
+            _fail("tallies")
+        return world.store.tallies(keys)
+
+    def tallies_to_pause(self) -> Sequence[GroupTally]:
+        """List groups to pause."""
+        world = self.world
+        call = "tallies_to_pause"
+        kind = world.arrive(self, call, None)
+        rows = world.store.tallies_to_pause()
+        return self._rows(kind, call, None, rows, whole=True) if world.stale or kind else rows
+
+    def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
+        """Tell the next back-off or deadline."""
+        world = self.world
+        if world.arrive(self, "next_wake", tick) is not None:
+            _fail("next_wake")
+        return world.store.next_wake(tick, after=after)
+
     def _rows(
         self,
         kind: str | None,
@@ -213,6 +242,34 @@ class Port:
         if kind == "own":
             return False
         _fail("save_pool", kind)
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        """Charge shares."""
+        world = self.world
+        kind = world.arrive(self, "save_shares", None)
+        if kind is None:
+            return world.store.save_shares(usages)
+        if kind == "partial":
+            random = world.detail()
+            usages = [usage for usage in usages if random.random() < 0.5]
+        if kind != "lost":
+            world.store.save_shares(usages)
+        if kind == "own":
+            return [False for _ in usages]
+        _fail("save_shares", kind)
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        """Write a tally."""
+        world = self.world
+        kind = world.arrive(self, "save_tally", None)
+        if kind is None:
+            return world.store.save_tally(tally)
+        if kind == "lost":
+            _fail("save_tally")
+        world.store.save_tally(tally)
+        if kind == "own":
+            return False
+        _fail("save_tally", kind)
 
     # --- the trainer --------------------------------------------------------------------------
 
