@@ -35,7 +35,7 @@ from jobcore_sqlite import SqliteStore
 
 from .disk_model import Disk, Image
 from .sqlite_vfs import Op, WatchedDisk, is_available, reseed_sqlite
-from .witness import State, Witness
+from .witness import State, Witness, read_records
 
 LIVES = 6  # of one store, each begun from what the power cut before has left
 ACTIONS = 30
@@ -74,6 +74,7 @@ class World:
                 jobcore.Spec(
                     name=f"job-{self.submitted}",
                     owner="ada",
+                    share=draw.choice(("vision", "text")),
                     group=draw.choice((None, "sweep")),
                     placements=(placement,),
                     args=pad,
@@ -176,12 +177,12 @@ def judge(folder: Path, states: list[State], moment: int, ids: list[str]) -> str
         with SqliteStore(folder / FILE) as store:
             if store._db.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
                 return "corrupt"
-            jobs, pools = store.get(ids), store.pools()
+            jobs, records = store.get(ids), read_records(store, list(states[-1].records))
     except (jobcore.Unavailable, jobcore.CorruptRecord, sqlite3.Error, ValueError):
         return "corrupt"
 
     def holds(state: State) -> bool:
-        return jobs == state.jobs and pools == state.pools
+        return jobs == state.jobs and records == state.records
 
     if holds(states[last]) or any(map(holds, under_way)):
         return "whole"
@@ -229,7 +230,8 @@ def chain(folder: Path, seed: str, synchronous: str, cuts: int) -> Iterator[tupl
         lay_out(folder, image)
         try:
             with SqliteStore(folder / FILE) as store:
-                state = next((s for s in reversed(states) if s.is_in(store, ids)), None)
+                keys = list(states[-1].records)
+                state = next((s for s in reversed(states) if s.is_in(store, ids, keys)), None)
         except (jobcore.Unavailable, jobcore.CorruptRecord, sqlite3.Error, ValueError):
             state = None
         if state is None:

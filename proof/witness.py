@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jobcore
 from jobcore import Job
-from jobcore.lifecycle import PoolState
+from jobcore.lifecycle import GroupKey, GroupTally, PoolState, ShareUsage
 from jobcore.ports import Added
 
-__all__ = ["State", "Witness"]
+__all__ = ["Record", "RecordKey", "State", "Witness", "read_records"]
+
+#: A record beside jobs, and what names it: its kind, and its name or names.
+Record = PoolState | ShareUsage | GroupTally
+RecordKey = tuple[str, ...]
+
+
+def key_of(record: Record) -> RecordKey:
+    """Name a record."""
+    match record:
+        case PoolState():
+            return ("pool", record.name)
+        case ShareUsage():
+            return ("share", record.share)
+        case GroupTally():
+            return ("group", *record.key)
+
+
+def read_records(
+    store: jobcore.JobStore, keys: Collection[RecordKey]
+) -> Mapping[RecordKey, Record]:
+    """Read all pools of a store, and the shares and groups among *keys*."""
+    groups = [GroupKey(*key[1:]) for key in keys if key[0] == "group"]
+    found: list[Record] = [*store.pools().values()]
+    found += store.shares([key[1] for key in keys if key[0] == "share"]).values()
+    found += store.tallies(groups).values()
+    return {key_of(record): record for record in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +52,13 @@ class State:
     begun: int
     ended: int
     jobs: Mapping[str, Job]
-    pools: Mapping[str, PoolState]
+    records: Mapping[RecordKey, Record]
 
-    def is_in(self, store: jobcore.JobStore, ids: Sequence[str]) -> bool:
-        """Tell whether *store* holds just this, of all *ids* that were ever submitted."""
-        return store.get(ids) == self.jobs and store.pools() == self.pools
+    def is_in(
+        self, store: jobcore.JobStore, ids: Sequence[str], keys: Collection[RecordKey]
+    ) -> bool:
+        """Tell whether *store* holds just this, of all *ids* and *keys* that were ever written."""
+        return store.get(ids) == self.jobs and read_records(store, keys) == self.records
 
 
 class Witness:
@@ -57,6 +85,7 @@ class Witness:
         self.states = [replace(before or State(0, 0, {}, {}), begun=0, ended=0)]
         self.perhaps: list[State] = []
         self.ids = dict.fromkeys(self.states[0].jobs)
+        self.keys = dict.fromkeys(self.states[0].records)
 
     @property
     def last(self) -> State:
@@ -72,7 +101,7 @@ class Witness:
         new = {job.job_id: job for job in jobs if job.job_id not in here.jobs}
         added = self._write(
             lambda: self.store.add(jobs),
-            State(self.moment(), 0, {**here.jobs, **new}, here.pools),
+            State(self.moment(), 0, {**here.jobs, **new}, here.records),
         )
         assert [a is Added.CREATED for a in added] == [job.job_id in new for job in jobs]
         return added
@@ -86,22 +115,36 @@ class Witness:
         }
         saved = self._write(
             lambda: self.store.save(jobs),
-            State(self.moment(), 0, {**here.jobs, **won}, here.pools),
+            State(self.moment(), 0, {**here.jobs, **won}, here.records),
         )
         assert list(saved) == [won.get(job.job_id) for job in jobs]
         return saved
 
     def save_pool(self, state: PoolState) -> bool:
+        return self._save([state], lambda: [self.store.save_pool(state)])[0]
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        return self._save(usages, lambda: self.store.save_shares(usages))
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        return self._save([tally], lambda: [self.store.save_tally(tally)])[0]
+
+    def _save(
+        self, records: Sequence[Record], call: Callable[[], Sequence[bool]]
+    ) -> Sequence[bool]:
         here = self.last
-        known = here.pools.get(state.name)
-        wins = state.version == (known.version if known is not None else 0)
-        new = {state.name: replace(state, version=state.version + 1)} if wins else {}
-        done = self._write(
-            lambda: self.store.save_pool(state),
-            State(self.moment(), 0, here.jobs, {**here.pools, **new}),
-        )
-        assert done == wins
-        return done
+        won: dict[RecordKey, Record] = {}
+        expected = []
+        for record in records:
+            key = key_of(record)
+            known = here.records.get(key)
+            expected.append(record.version == (known.version if known is not None else 0))
+            if expected[-1]:
+                won[key] = replace(record, version=record.version + 1)
+        self.keys.update(dict.fromkeys(won))
+        done = self._write(call, State(self.moment(), 0, here.jobs, {**here.records, **won}))
+        assert list(done) == expected
+        return expected
 
     def _write(self, call: Callable[[], Any], after: State) -> Any:
         try:
@@ -124,11 +167,11 @@ class Witness:
         """
         if not self.perhaps:
             return False
-        ids = list(self.ids)
+        ids, keys = list(self.ids), list(self.keys)
         perhaps, self.perhaps = self.perhaps, []
-        if self.last.is_in(self.store, ids):
+        if self.last.is_in(self.store, ids, keys):
             return False
-        found = next((state for state in perhaps if state.is_in(self.store, ids)), None)
+        found = next((state for state in perhaps if state.is_in(self.store, ids, keys)), None)
         assert found is not None, "something acknowledged is lost, or half of a write was applied"
         self.states.append(replace(found, ended=self.moment()))
         return True

@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import jobcore
 from aws_fixtures import connect
 from core_strategies import T0, make_job
 from integration.test_stores_agree import (
     actions,
+    apply,
+    compare_records,
     jobs,
     moments,
-    moved,
     pages,
     queries,
     waiting_by_lane,
@@ -44,23 +46,10 @@ def both_stores(client) -> tuple[MemoryStore, DynamoStore]:
     return MemoryStore(), DynamoStore("jobcore", client=client, shards=2, threads=1)
 
 
-def apply(both, kind: str, what) -> None:
-    if kind == "add":
-        one, two = (list(store.add(what)) for store in both)
-    elif kind == "pool":
-        one, two = (store.save_pool(what) for store in both)
-    else:
-        read = dict(both[0].get(IDS))
-        batch = [job for move in what if (job := moved(read, move)) is not None]
-        one, two = (list(store.save(batch)) for store in both)
-    assert one == two
-
-
 def compare(both, asked, now) -> None:
     one, two = (dict(store.get(IDS)) for store in both)
     assert one == two
-    one, two = (dict(store.pools()) for store in both)
-    assert one == two
+    compare_records(both)
     for at in (now, now + timedelta(hours=1)):
         for tick in Tick:
             for limit in (2, 100):
@@ -88,7 +77,7 @@ def test_the_stores_agree(client, page) -> None:
     def check(first, steps, asked, now) -> None:
         both = both_stores(client)
         for kind, what in [("add", first), *steps]:
-            apply(both, kind, what)
+            apply(both, kind, what, IDS)
         compare(both, asked, now)
 
     with patch.object(_queues, "_LANE_PAGE_MIN", page), patch.object(_listing, "_PAGE_MIN", page):
@@ -172,3 +161,36 @@ def test_ticks_make_the_same_requests_whatever_the_history(bench) -> None:
     assert few == many
     assert few["Query"] > 0
     assert few["Scan"] == 0
+
+
+def test_what_shares_and_groups_cost_a_launch_tick(measured) -> None:
+    """One query for groups to pause; with two shares or more, one read, and one write for each charged."""
+    meter, life = measured
+
+    def launched(*shares) -> tuple[dict, int]:
+        for share in shares:
+            life.number += 1
+            life.submit(life.number, share=share)
+        meter.take()
+        jobcore.launch_tick(life.store, life.trainer, life.clock, life.settings)
+        life.clock.advance(timedelta(minutes=1))
+        requests, units = meter.take()
+        return dict(requests), units
+
+    life.number = 0
+    launched()  # asks for the shared item of the previous release, once
+    per_shard = len(life.store._queues().shards)
+    assert launched() == ({"Query": 3 * per_shard + 2}, 0)
+    (alone, units) = launched("a", "a", "a")
+    assert alone["BatchGetItem"] == 1
+    (first, first_units) = launched("a", "b", "a")
+    assert first == alone | {"BatchGetItem": 2, "PutItem": 2}
+    (again, again_units) = launched("a", "b", "a")
+    assert again == alone | {"BatchGetItem": 2, "UpdateItem": alone["UpdateItem"] + 2}
+    assert (first_units, again_units) == (units + 2, units + 2)
+    life.clock.advance(timedelta(minutes=20))
+    (idle, idle_units) = launched("a")
+    assert idle["UpdateItem"] == 2 + 2, (
+        "a share that only runs is charged after a quarter of an hour"
+    )
+    assert idle_units == units // 3 + 2

@@ -21,7 +21,7 @@ from jobcore import (
     new_job,
     step,
 )
-from jobcore.lifecycle import PoolState, Tick
+from jobcore.lifecycle import GroupKey, GroupTally, PoolState, ShareUsage, Tick
 from jobcore.ports import JobQuery
 from jobcore_memory import MemoryStore
 from jobcore_sqlite import SqliteStore
@@ -67,10 +67,32 @@ pools = st.builds(
     closed_until=st.none() | moments,
     because=st.text(max_size=5),
 )
+SHARES = ("ada", "team")
+KEYS = tuple(GroupKey(group, owner) for group in GROUPS if group for owner in OWNERS)
+shares = st.builds(
+    ShareUsage,
+    share=st.sampled_from(SHARES),
+    version=st.integers(0, 2),
+    hours=st.floats(0, 9),
+    at=moments,
+)
+tallies = st.builds(
+    lambda key, **values: GroupTally(group=key.group, owner=key.owner, **values),
+    st.sampled_from(KEYS),
+    version=st.integers(0, 2),
+    at=moments,
+    failed=st.integers(0, 3),
+    cause=st.text(max_size=3),
+    reason=st.text(max_size=5),
+    sound=st.booleans(),
+    pausing=st.booleans(),
+)
 actions = st.lists(
     st.tuples(st.just("add"), st.lists(jobs, max_size=5))
     | st.tuples(st.just("save"), st.lists(moves, max_size=3))
-    | st.tuples(st.just("pool"), pools),
+    | st.tuples(st.just("pool"), pools)
+    | st.tuples(st.just("shares"), st.lists(shares, max_size=3))
+    | st.tuples(st.just("tally"), tallies),
     max_size=12,
 )
 queries = st.builds(
@@ -104,6 +126,35 @@ def pages(store, query: JobQuery) -> list[tuple[Job, ...]]:
         query = replace(query, cursor=page.cursor)
 
 
+def apply(both, kind: str, what, ids) -> None:
+    """Do the same to both stores; they answer the same."""
+    match kind:
+        case "add":
+            one, two = (list(store.add(what)) for store in both)
+        case "pool":
+            one, two = (store.save_pool(what) for store in both)
+        case "shares":
+            one, two = (list(store.save_shares(what)) for store in both)
+        case "tally":
+            one, two = (store.save_tally(what) for store in both)
+        case _:
+            read = dict(both[0].get(ids))
+            batch = [job for move in what if (job := moved(read, move)) is not None]
+            one, two = (list(store.save(batch)) for store in both)
+    assert one == two
+
+
+def compare_records(both) -> None:
+    """Hold the records beside jobs against each other."""
+    one, two = (
+        (dict(s.pools()), dict(s.shares(SHARES)), dict(s.tallies(KEYS)), dict(s.shares(["ada"])))
+        for s in both
+    )
+    assert one == two
+    one, two = ({tally.key: tally for tally in store.tallies_to_pause()} for store in both)
+    assert one == two
+
+
 @settings(max_examples=60)
 @given(actions, st.lists(queries, min_size=4, max_size=8), moments)
 def test_the_stores_agree(steps, asked, now) -> None:
@@ -114,19 +165,13 @@ def test_the_stores_agree(steps, asked, now) -> None:
     ):
         both = (MemoryStore(), disk)
         for kind, what in steps:
-            if kind == "add":
-                one, two = (list(store.add(what)) for store in both)
-            elif kind == "pool":
-                one, two = (store.save_pool(what) for store in both)
-            else:
-                read = dict(both[0].get(ids))
-                batch = [job for move in what if (job := moved(read, move)) is not None]
-                one, two = (list(store.save(batch)) for store in both)
-            assert one == two
+            apply(both, kind, what, ids)
         one, two = (dict(store.get(ids)) for store in both)
         assert one == two
-        one, two = (dict(store.pools()) for store in both)
-        assert one == two
+        compare_records(both)
+        for tick in Tick:
+            one, two = (store.next_wake(tick, after=now) for store in both)
+            assert one == two
         for at in (now, now + timedelta(hours=1)):
             for tick in Tick:
                 for limit in (2, 100):
