@@ -26,7 +26,13 @@ from typing import Any
 import jobcore
 from jobcore import CorruptRecord, InvalidJob, Job, Placement, Spec, Status, _jobfile
 from jobcore.ports import Evidence
-from jobcore_aws import Pool, SageMakerSettings, SageMakerTrainer, validate_request
+from jobcore_aws import (
+    Pool,
+    SageMakerSettings,
+    SageMakerTrainer,
+    failure_rules,
+    validate_request,
+)
 from jobcore_aws._dynamodb import _items, _listing
 from jobcore_aws._dynamodb._specs import Specs
 from jobcore_aws._request import BadRequest, build_request
@@ -55,6 +61,7 @@ _ = _http  # loaded by the handler at its first event; here, so that a fuzzer ca
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 ACCOUNT = "123456789012"
 JOB_ID = jobcore.job_id_from_bytes(b"\x11" * 16)
+RULES = failure_rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,37 +378,44 @@ def _evidence(source: Source) -> Evidence:
 
 def classify(data: bytes) -> None:
     evidence = _evidence(Source(data))
-    failure = jobcore.classify(evidence, jobcore.failures.DEFAULT_RULES)
+    failure = jobcore.classify(evidence, RULES)
     assert failure.text == evidence.text[:1024] or len(failure.text) <= 1024
     assert len(failure.headline) <= 200
     assert "\n" not in failure.headline
-    assert failure == jobcore.classify(evidence, jobcore.failures.DEFAULT_RULES)
-    normal = jobcore.failures.normalise(evidence.text)
+    assert failure == jobcore.classify(evidence, RULES)
+    normal = jobcore.failures.normalise(evidence.text, RULES)
     assert len(normal) <= 2048
-    quota = jobcore.failures.parse_quota(evidence.text)
+    quota = jobcore.failures.find_quota(evidence.text, RULES)
     assert quota is None or min(quota.limit, quota.used, quota.requested) >= 0
 
 
 def rules(data: bytes) -> None:
     source = Source(data, local=True)
-    entries: list[Any] = [
-        {"name": "a", "class": "oom", "scope": "job", "retry": "no", "where": "describe",
-         "codes": ["X"], "statuses": ["Failed"], "pattern": "cuda .*", "error": "x", "quota_fits": True},
-        {"name": "b", "class": "unknown"},
-    ]  # fmt: skip
-    changed = source.changed(entries)
+    document: dict[str, Any] = {
+        "fragments": {"memory": ["out of memory", "oom"]},
+        "reading": {"wrappers": ["job failed because "], "codes": ["(?P<code>[a-z]+): "],
+                    "not_codes": ["error"], "own_words": ["traceback"], "preamble": ["line"],
+                    "quotas": ["(?P<limit>\\d+) (?P<used>\\d+) (?P<requested>\\d+)"]},
+        "rule": [
+            {"name": "a", "class": "oom", "scope": "job", "retry": "no", "where": "describe",
+             "codes": ["X"], "statuses": ["Failed"], "own": False, "pattern": "cuda {{memory}}",
+             "error": ["x", "y"], "quota_fits": True},
+            {"use": "training: failed"},
+            {"name": "b", "class": "unknown"},
+        ],
+    }  # fmt: skip
     try:
-        found = jobcore.failures.parse_rules(changed if isinstance(changed, list) else [changed])
+        found = jobcore.failures.parse_rules(source.changed(document), RULES)
     except ValueError:
         return
-    for rule in found:
-        jobcore.classify(Evidence(where="describe", text="CUDA out of memory"), (rule,))
+    for text in ("job failed because CUDA out of memory", "traceback X: 1 2 3"):
+        jobcore.classify(Evidence(where="describe", text=text), found)
 
 
 def failure_reason(data: bytes) -> None:
     """From a reason of any length and any characters into a stored item, and back."""
     evidence = _evidence(Source(data))
-    failure = jobcore.classify(evidence, jobcore.failures.DEFAULT_RULES)
+    failure = jobcore.classify(evidence, RULES)
     running = next(job for job in jobs() if job.status is Status.IN_PROGRESS)
     event = jobcore.TrainingEnded(attempt=1, outcome=Status.FAILED, failure=failure)
     job = jobcore.step(running, event, now=T0).job
@@ -786,7 +800,7 @@ def describe(data: bytes) -> None:
     status = description.get("TrainingJobStatus") if isinstance(description, dict) else None
     assert found.state.is_terminal <= (status in _OVER), (found, status)
     if found.evidence is not None:
-        jobcore.classify(found.evidence, jobcore.failures.DEFAULT_RULES)
+        jobcore.classify(found.evidence, RULES)
 
 
 def describe_open(data: bytes) -> None:

@@ -20,6 +20,7 @@ import jobcore_memory
 import jobcore_sqlite
 from aws_fixtures import connect, table_name
 from jobcore import JobStore, Trainer
+from jobcore.failures import Rules
 from jobcore.ports import LaunchRequest, Training, TrainingState
 from jobcore_aws import DynamoStore, create_table
 from jobcore_conformance import ClockContract, NotifierContract, StoreContract, TrainerContract
@@ -96,6 +97,9 @@ class TestDynamoStore(StoreContract):
 
 
 class TestMemoryTrainer(TrainerContract):
+    def failure_rules(self) -> Rules:
+        return jobcore_aws.failure_rules()
+
     def make_trainer(self) -> Trainer:
         self.clock = ManualClock(NOW)
         return MemoryTrainer(clock=self.clock, slots={"cpu": 2})
@@ -132,6 +136,9 @@ class TestLocalTrainer(TrainerContract):
             for training in trainer.running():
                 trainer.stop(training.name)
             trainer.close()
+
+    def failure_rules(self) -> Rules:
+        return jobcore_local.failure_rules()
 
     def make_trainer(self) -> Trainer:
         self.trainers.append(LocalTrainer(self.home))

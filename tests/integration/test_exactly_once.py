@@ -40,6 +40,7 @@ SETTINGS = SageMakerSettings(
     create_rate=1000.0,
 )
 TICKS = jobcore.Settings(
+    rules=failure_rules(),
     launch_lease=timedelta(0),
     launches_together=4,
     limits=jobcore.Limits(

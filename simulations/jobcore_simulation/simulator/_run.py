@@ -13,6 +13,7 @@ from jobcore.lifecycle import Tick
 from jobcore.ports import Due, Message
 from jobcore.scheduling import DEFAULT_SCHEDULER, LATE, Scheduler
 from jobcore.ticks import TickReport
+from jobcore_aws import failure_rules
 from jobcore_simulation.oracles import Watch
 
 from ._engine import Engine, Log, seconds, to_time
@@ -137,6 +138,7 @@ class Simulation:
                 else scenario.provider.burst
             ),
             scheduler=scheduler,
+            rules=failure_rules(),
             launches_together=1,
             on_change=self._noted,
         )

@@ -28,11 +28,11 @@ from jobcore import (
     Trainer,
     Unavailable,
 )
-from jobcore.failures import DEFAULT_RULES
 from jobcore.lifecycle import Event, Violation
 from jobcore.ports import LaunchRequest, Message, Training, TrainingState
 from jobcore.scheduling import DEFAULT_SCHEDULER, Scheduler
 from jobcore.ticks import TickReport
+from jobcore_aws import failure_rules
 from jobcore_memory import MemoryStore, MemoryTrainer, Script
 from jobcore_simulation.oracles import Oracle
 from jobcore_simulation.simulator._store import ObjectStore
@@ -173,7 +173,7 @@ class World:
         self.settings = Settings(
             limits=config.limits,
             scheduler=self.oracle.scheduler(scheduler),
-            rules=RULES if self.tiny is not None else DEFAULT_RULES,
+            rules=RULES if self.tiny is not None else failure_rules(),
             launch_lease=config.lease,
             page=config.page,
             launches_together=config.together,

@@ -168,23 +168,13 @@ class Session:
             msg = f"config.toml: limits: {error}"
             raise CliError(msg) from None
 
-    def rules(self, path: str | None = None) -> Sequence[jobcore.failures.Rule]:
-        """Give the user's own rules in front of the default ones."""
-        import jobcore
+    def rules(self, path: str | None = None) -> jobcore.failures.Rules:
+        """Give the failure rules: the user's own file, in front of those of the backend."""
+        from ._rules import default_rules, read_rules
 
+        rules = default_rules(is_aws=self.is_aws)
         chosen = path or self.config.get("rules")
-        if chosen is None:
-            return jobcore.failures.DEFAULT_RULES
-        file = Path(chosen).expanduser()
-        try:
-            entries = tomllib.loads(file.read_text("utf-8")).get("rule", [])
-            return (*jobcore.failures.parse_rules(entries), *jobcore.failures.DEFAULT_RULES)
-        except OSError as error:
-            msg = f"{file}: {error.strerror}"
-            raise CliError(msg) from None
-        except ValueError as error:
-            msg = f"{file}: {error}"
-            raise CliError(msg) from None
+        return rules if chosen is None else read_rules(Path(str(chosen)).expanduser(), rules)
 
     # --- finding jobs ---------------------------------------------------------------
 
