@@ -26,6 +26,7 @@ from jobcore_aws import (
     SageMakerTrainer,
     SnsNotifier,
     create_table,
+    failure_rules,
 )
 from jobcore_local import SystemClock
 from jobcore_simulation import PoolConfig, Script

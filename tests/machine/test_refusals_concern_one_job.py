@@ -16,23 +16,22 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CALLER = "arn:aws:sts::123456789012:assumed-role/jobcore-launch/jobcore-launch"
 JOB = "arn:aws:sagemaker:us-east-1:123456789012:training-job/jc-0-1"
 ROLE = "arn:aws:iam::123456789012:role/typo"
+USER = f"User: {CALLER} is not authorized to perform:"
+CREATE = f"{USER} sagemaker:CreateTrainingJob on resource: {JOB}"
 
 #: What AWS answers to a request that a policy does not allow, by the policy.
 DENIED = {
     "instance type": (
         "AccessDeniedException",
-        f"User: {CALLER} is not authorized to perform: sagemaker:CreateTrainingJob on resource: {JOB} "
-        "because no identity-based policy allows the sagemaker:CreateTrainingJob action",
+        f"{CREATE} because no identity-based policy allows the sagemaker:CreateTrainingJob action",
     ),
     "service control policy": (
         "AccessDeniedException",
-        f"User: {CALLER} is not authorized to perform: sagemaker:CreateTrainingJob on resource: {JOB} "
-        "with an explicit deny in a service control policy",
+        f"{CREATE} with an explicit deny in a service control policy",
     ),
     "PassRole": (
         "AccessDeniedException",
-        f"User: {CALLER} is not authorized to perform: iam:PassRole on resource: {ROLE} "
-        "because no identity-based policy allows the iam:PassRole action",
+        f"{USER} iam:PassRole on resource: {ROLE} because no identity-based policy allows it",
     ),
     "no access": (
         "ValidationException",
@@ -40,12 +39,11 @@ DENIED = {
     ),
     "role": (
         "ValidationException",
-        f"Could not assume role {ROLE}. Please ensure that the role exists and allows principal "
-        "'sagemaker.amazonaws.com' to assume the role.",
+        f"Could not assume role {ROLE}. Please ensure that the role exists and allows principal",
     ),
     "key": (
         "KMSAccessDeniedException",
-        f"User: {CALLER} is not authorized to perform: kms:CreateGrant on this resource",
+        f"{USER} kms:CreateGrant on this resource",
     ),
 }
 

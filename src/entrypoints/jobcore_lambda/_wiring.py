@@ -108,8 +108,9 @@ class Wiring:
         """
         from jobcore_aws import failure_rules
 
-        file = Path(self.environ.get("LAMBDA_TASK_ROOT", "."), RULES_FILE)
-        if not file.is_file():
+        root = self.environ.get("LAMBDA_TASK_ROOT")
+        file = Path(root, RULES_FILE) if root else None
+        if file is None or not file.is_file():
             return failure_rules()
         import tomllib
 

@@ -11,6 +11,7 @@ from jobcore import classify
 from jobcore.lifecycle import Scope
 from jobcore.ports import Evidence
 from jobcore_aws import failure_rules
+from jobcore_aws._errors import _CALLER
 
 CODES = [
     ('throttle', 'account', 'yes', 'create', 'Throttling ThrottlingException ThrottledException TooManyRequestsException TooManyRequests RequestThrottled RequestThrottledException RequestLimitExceeded SlowDown BandwidthLimitExceeded LimitExceededException ProvisionedThroughputExceededException ProvisionedThroughputExceeded EC2ThrottledException PriorRequestNotComplete TransactionInProgressException 429'),
@@ -64,3 +65,10 @@ SCOPES = {
 def test_which_rules_speak_of_a_pool_or_the_account():
     for scope in (Scope.POOL, Scope.ACCOUNT):
         assert [r.name for r in failure_rules().rules if r.scope is scope] == SCOPES[scope]
+
+
+@pytest.mark.parametrize("code", sorted(_CALLER))
+def test_a_code_about_the_caller_concerns_the_account(code):
+    assert (
+        classify(Evidence(where="create", error_code=code), failure_rules()).scope is Scope.ACCOUNT
+    )
