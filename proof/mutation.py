@@ -51,7 +51,6 @@ KEPT = ROOT / ".mutation"
 #: The tests of the core that are fast enough: its unit tests, and lives with the shipped fakes.
 TESTS = (
     "tests/unit/test_capacity.py",
-    "tests/unit/test_classify.py",
     "tests/unit/test_codec.py",
     "tests/unit/test_invariants.py",
     "tests/unit/test_jobfile.py",
@@ -61,11 +60,14 @@ TESTS = (
     "tests/unit/test_planner.py",
     "tests/unit/test_public_api.py",
     "tests/unit/test_retry.py",
-    "tests/unit/test_rules_corpus.py",
     "tests/unit/test_secrets.py",
     "tests/unit/test_evolve.py",
     "tests/unit/test_transitions.py",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/unit").glob("test_properties_*.py")),
+    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/failures").glob("test_*.py")),
+    *sorted(
+        str(p.relative_to(ROOT)) for p in (ROOT / "tests/adapters").glob("*/test_failure_*.py")
+    ),
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/machine").glob("test_*.py")),
 )
 #: Too slow to be asked about each mutant; what they would notice, others do.
@@ -74,7 +76,7 @@ LEFT_OUT = ("test_simulated_histories", "doctor_reads_all_jobs")
 ELSEWHERE = {
     "_transitions": ("every_fact_in_every_situation",),
     "_breaker": ("test_group_breaker",),
-    "_rules": ("test_rules_corpus.", "test_classify."),
+    "_rules": ("test_failure_texts.", "test_rules."),
 }
 #: Words and defaults of all modules are told here.
 SHARED = ("tests/unit/test_properties_model.py", "tests/unit/test_properties_codec.py")
