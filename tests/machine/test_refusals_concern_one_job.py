@@ -9,8 +9,8 @@ import pytest
 import jobcore
 import jobcore_aws
 from jobcore import Status
-from jobcore.ports import Evidence, LaunchReply, LaunchResult
-from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer
+from jobcore.ports import Evidence, LaunchReply, LaunchResult, TrainingState
+from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, Script
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CALLER = "arn:aws:sts::123456789012:assumed-role/jobcore-launch/jobcore-launch"
@@ -121,3 +121,16 @@ def test_refused_credentials_fail_no_job_and_are_asked_for_once_a_tick(code: str
     world.trainer.trouble = []
     world.tick(120)
     assert world.statuses() == [Status.COMPLETED] * 30
+
+
+def test_an_internal_error_that_each_attempt_ends_with_has_its_budget() -> None:
+    # Three retries: a restore of too large a checkpoint ends so each time.
+    world = World("role", good=1)
+    (_, job_id) = world.ids
+    text = "InternalServerError: We encountered an internal error. Please try again."
+    for attempt in range(1, 50):
+        name = jobcore.lifecycle.training_name(job_id, attempt)
+        world.trainer.scripts[name] = Script(outcome=TrainingState.FAILED, text=text)
+    world.tick(24 * 60)
+    assert world.statuses()[1] is Status.FAILED
+    assert world.trainer.calls["launch"] == 4
