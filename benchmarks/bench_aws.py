@@ -25,7 +25,7 @@ from typing import Any
 
 import jobcore
 from jobcore import Clocks, Job, LaunchAccepted, LaunchDecided, Placement, Spec, Status
-from jobcore_aws import DynamoStore, create_table
+from jobcore_aws import DynamoStore, create_table, failure_rules
 from jobcore_aws._dynamodb._items import Item, item_size
 from jobcore_aws._dynamodb._table import INDEXES
 from jobcore_memory import ManualClock, MemoryTrainer, RecordingNotifier, Script
@@ -167,7 +167,7 @@ class Life:
         self.trainer = MemoryTrainer(clock=self.clock, slots={PLACE.pool: 100_000})
         self.notifier = RecordingNotifier()
         self.meter = meter
-        self.settings = jobcore.Settings()
+        self.settings = jobcore.Settings(rules=failure_rules())
         self.store.counts()  # asks for the number of shards, once per process
         meter.take()
 

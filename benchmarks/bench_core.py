@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import jobcore
+from jobcore_aws import failure_rules
 from jobcore_memory import ManualClock, MemoryTrainer
 from jobcore_sqlite import SqliteStore
 
@@ -89,7 +90,7 @@ def launch_tick(folder: Path) -> None:
         clock.set(datetime(2026, 1, 2, tzinfo=UTC))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         begun = time.perf_counter()
-        report = jobcore.launch_tick(store, trainer, clock, jobcore.Settings())
+        report = jobcore.launch_tick(store, trainer, clock, jobcore.Settings(rules=failure_rules()))
         seconds = time.perf_counter() - begun
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(f"launch tick, {WAITING:,} waiting, {report.launched} launched: {seconds:.3f} s", end=" ")

@@ -37,6 +37,7 @@ from pathlib import Path
 import jobcore
 from jobcore import Status
 from jobcore.ports import TrainingState
+from jobcore_aws import failure_rules
 from jobcore_memory import ManualClock, MemoryTrainer, RecordingNotifier, Script
 from jobcore_sqlite import SqliteStore, StoreUnusable
 
@@ -101,7 +102,7 @@ class Life:
         self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         self.trainer = MemoryTrainer(clock=self.clock, slots={"cpu": 1})
         self.notifier = RecordingNotifier()
-        self.settings = jobcore.Settings(launch_lease=timedelta(0))
+        self.settings = jobcore.Settings(launch_lease=timedelta(0), rules=failure_rules())
         self.ids = [jobcore.job_id_from_token("t", str(n)) for n in range(jobs)]
         retry = jobcore.RetryPolicy(backoff=timedelta(seconds=1), backoff_max=timedelta(seconds=1))
         self.specs = [

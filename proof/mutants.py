@@ -20,6 +20,7 @@ from typing import Any
 
 import jobcore
 from jobcore import Status
+from jobcore_aws import failure_rules
 from jobcore_simulation.checker import _actors as actors
 from jobcore_simulation.checker import _world as world
 
@@ -99,7 +100,7 @@ def _over_by_clock(job: Any, state: Any, event: Any, now: Any) -> Any:
 
 def _failed_missing(job: Any, state: Any, event: Any, now: Any) -> Any:
     failure = jobcore.classify(
-        jobcore.ports.Evidence(where="describe", text="AlgorithmError: gone"), ticks.DEFAULT_RULES
+        jobcore.ports.Evidence(where="describe", text="AlgorithmError: gone"), failure_rules()
     )
     return transitions._after_failure(job, failure, state.attempt.number + 1, now)
 

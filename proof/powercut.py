@@ -30,6 +30,7 @@ from pathlib import Path
 
 import jobcore
 from jobcore.ports import TrainingState
+from jobcore_aws import failure_rules
 from jobcore_memory import ManualClock, MemoryTrainer, RecordingNotifier, Script
 from jobcore_sqlite import SqliteStore
 
@@ -60,7 +61,7 @@ class World:
         self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         self.trainer = _Cloud(clock=self.clock, slots={"cpu": 4, "gpu": 2})
         self.notifier = RecordingNotifier()
-        self.settings = jobcore.Settings(launch_lease=timedelta(0))
+        self.settings = jobcore.Settings(launch_lease=timedelta(0), rules=failure_rules())
         self.submitted = 0
 
     def submit(self, store: jobcore.JobStore) -> None:

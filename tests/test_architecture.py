@@ -129,8 +129,6 @@ VENDORS = re.compile(
 )
 # TODO: each of these goes when its vendor's knowledge has moved to an adapter.
 NOT_YET = {
-    "failures/classify.py",
-    "failures/default_rules.py",
     "jobfile/fields.py",
     "jobfile/limits.py",
     "jobfile/parse.py",

@@ -9,6 +9,7 @@ from typing import Any
 import jobcore
 from jobcore import Job, Status, _jobfile
 from jobcore.ports import Evidence
+from jobcore_aws import failure_rules
 from jobcore_aws._dynamodb import _items
 from jobcore_sqlite import _store as sqlite_store
 from proof._source import Source
@@ -16,6 +17,8 @@ from proof._source import Source
 from ._values import SPEC, T0, jobs
 
 __all__ = ["classify", "failure_reason", "rules", "secrets"]
+
+RULES = failure_rules()
 
 
 _REASONS = (
@@ -57,37 +60,44 @@ def _evidence(source: Source) -> Evidence:
 
 def classify(data: bytes) -> None:
     evidence = _evidence(Source(data))
-    failure = jobcore.classify(evidence, jobcore.failures.DEFAULT_RULES)
+    failure = jobcore.classify(evidence, RULES)
     assert failure.text == evidence.text[:1024] or len(failure.text) <= 1024
     assert len(failure.headline) <= 200
     assert "\n" not in failure.headline
-    assert failure == jobcore.classify(evidence, jobcore.failures.DEFAULT_RULES)
-    normal = jobcore.failures.normalise(evidence.text)
+    assert failure == jobcore.classify(evidence, RULES)
+    normal = jobcore.failures.normalise(evidence.text, RULES)
     assert len(normal) <= 2048
-    quota = jobcore.failures.parse_quota(evidence.text)
+    quota = jobcore.failures.find_quota(evidence.text, RULES)
     assert quota is None or min(quota.limit, quota.used, quota.requested) >= 0
 
 
 def rules(data: bytes) -> None:
     source = Source(data, local=True)
-    entries: list[Any] = [
-        {"name": "a", "class": "oom", "scope": "job", "retry": "no", "where": "describe",
-         "codes": ["X"], "statuses": ["Failed"], "pattern": "cuda .*", "error": "x", "quota_fits": True},
-        {"name": "b", "class": "unknown"},
-    ]  # fmt: skip
-    changed = source.changed(entries)
+    document: dict[str, Any] = {
+        "fragments": {"memory": ["out of memory", "oom"]},
+        "reading": {"wrappers": ["job failed because "], "codes": ["(?P<code>[a-z]+): "],
+                    "not_codes": ["error"], "own_words": ["traceback"], "preamble": ["line"],
+                    "quotas": ["(?P<limit>\\d+) (?P<used>\\d+) (?P<requested>\\d+)"]},
+        "rule": [
+            {"name": "a", "class": "oom", "scope": "job", "retry": "no", "where": "describe",
+             "codes": ["X"], "statuses": ["Failed"], "own": False, "pattern": "cuda {{memory}}",
+             "error": ["x", "y"], "quota_fits": True},
+            {"use": "training: failed"},
+            {"name": "b", "class": "unknown"},
+        ],
+    }  # fmt: skip
     try:
-        found = jobcore.failures.parse_rules(changed if isinstance(changed, list) else [changed])
+        found = jobcore.failures.parse_rules(source.changed(document), RULES)
     except ValueError:
         return
-    for rule in found:
-        jobcore.classify(Evidence(where="describe", text="CUDA out of memory"), (rule,))
+    for text in ("job failed because CUDA out of memory", "traceback X: 1 2 3"):
+        jobcore.classify(Evidence(where="describe", text=text), found)
 
 
 def failure_reason(data: bytes) -> None:
     """From a reason of any length and any characters into a stored item, and back."""
     evidence = _evidence(Source(data))
-    failure = jobcore.classify(evidence, jobcore.failures.DEFAULT_RULES)
+    failure = jobcore.classify(evidence, RULES)
     running = next(job for job in jobs() if job.status is Status.IN_PROGRESS)
     event = jobcore.TrainingEnded(attempt=1, outcome=Status.FAILED, failure=failure)
     job = jobcore.step(running, event, now=T0).job

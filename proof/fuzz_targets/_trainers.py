@@ -76,7 +76,7 @@ def describe(data: bytes) -> None:
     status = description.get("TrainingJobStatus") if isinstance(description, dict) else None
     assert found.state.is_terminal <= (status in _OVER), (found, status)
     if found.evidence is not None:
-        jobcore.classify(found.evidence, jobcore.failures.DEFAULT_RULES)
+        jobcore.classify(found.evidence, failure_rules())
 
 
 def describe_open(data: bytes) -> None:

@@ -22,6 +22,7 @@ import jobcore_memory
 import jobcore_sqlite
 from aws_fixtures import connect, table_name
 from jobcore import CorruptRecord, JobStore, Trainer
+from jobcore.failures import Rules
 from jobcore.messages import WordedNotifier
 from jobcore.ports import LaunchRequest, Training, TrainingState
 from jobcore_aws import DynamoStore, create_table
@@ -157,6 +158,9 @@ class TestDynamoStore(DynamoReports):
 
 
 class TestMemoryTrainer(TrainerContract):
+    def failure_rules(self) -> Rules:
+        return jobcore_aws.failure_rules()
+
     def make_trainer(self) -> Trainer:
         self.clock = ManualClock(NOW)
         return MemoryTrainer(clock=self.clock, slots={"cpu": 2})
@@ -193,6 +197,9 @@ class TestLocalTrainer(TrainerContract):
             for training in trainer.running():
                 trainer.stop(training.name)
             trainer.close()
+
+    def failure_rules(self) -> Rules:
+        return jobcore_local.failure_rules()
 
     def make_trainer(self) -> Trainer:
         self.trainers.append(LocalTrainer(self.home))

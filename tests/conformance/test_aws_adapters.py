@@ -11,12 +11,14 @@ import pytest
 
 from aws_fixtures import FAKE_ACCOUNT, connect, table_name
 from jobcore import Notifier, Placement, Trainer
+from jobcore.failures import Rules
 from jobcore.ports import LaunchRequest, Training
 from jobcore_aws import (
     SageMakerSettings,
     SageMakerTrainer,
     SnsNotifier,
     client,
+    failure_rules,
 )
 from jobcore_conformance import NotifierContract, TrainerContract
 from jobcore_simulation import PoolConfig, Script
@@ -54,6 +56,9 @@ class TestSageMakerTrainerOnTheSandbox(TrainerContract):
         config = SandboxConfig(pools={POOL: PoolConfig(quota=2)}, speed=600.0)
         with serve(config) as self.sandbox:
             yield
+
+    def failure_rules(self) -> Rules:
+        return failure_rules()
 
     def make_trainer(self) -> Trainer:
         sagemaker = client("sagemaker", endpoint_url=self.sandbox.url, mutating=True)

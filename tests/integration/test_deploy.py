@@ -17,6 +17,7 @@ from jobcore_cli import main
 from jobcore_cli._bundle import build_zip, content_key, find_template, runtime_here
 from jobcore_cli._deploy import _delete_bucket, _parameters, _region_of
 from jobcore_cli._errors import CliError
+from jobcore_cli._rules import RULES_FILE
 
 HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -47,6 +48,7 @@ def test_the_same_sources_give_the_same_bytes_in_every_process():
 def test_the_zip_file_holds_the_functions_and_nothing_of_this_machine(bundle):
     names = bundle.namelist()
     assert {f"jobcore_lambda/{n}.py" for n in ("submit", "launch", "stream")} <= set(names)
+    assert [name for name in names if name.endswith(".toml")] == ["jobcore_aws/failure_rules.toml"]
     tops = {name.split("/")[0] for name in names} - {"__pycache__"}
     assert tops == {
         "jobcore", "jobcore_aws", "jobcore_config", "jobcore_lambda",
@@ -62,6 +64,7 @@ def test_the_functions_run_from_the_zip_file_alone(bundle, tmp_path):
     bundle.extractall(tmp_path)
     code = (
         "import jobcore_lambda.submit as s, jobcore_lambda._http, jobcore_lambda.launch;"
+        "import jobcore_aws; assert len(jobcore_aws.failure_rules().rules) > 50;"
         "print(s.__file__); print(s.__cached__)"
     )
     import boto3
@@ -76,6 +79,13 @@ def test_the_functions_run_from_the_zip_file_alone(bundle, tmp_path):
     assert module.startswith(str(tmp_path))
     # What was compiled for the zip file is what was run: nothing was compiled anew beside it.
     assert bundle.read(os.path.relpath(cached, tmp_path)) == Path(cached).read_bytes()
+
+
+def test_the_users_rules_are_part_of_the_zip_file(bundle):
+    rules = b'[[rule]]\nname = "a"\nclass = "oom"\n'
+    with zipfile.ZipFile(io.BytesIO(build_zip(HERE, rules=rules))) as archive:
+        assert set(archive.namelist()) - set(bundle.namelist()) == {RULES_FILE}
+        assert archive.read(RULES_FILE) == rules
 
 
 def test_another_python_gets_sources_only():
@@ -101,7 +111,7 @@ def test_the_config_becomes_parameters(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     path = tmp_path / "aws.toml"
     path.write_text(
-        'output = "s3://models/x"\n[roles]\na = "arn:1"\nb = "arn:2"\n'
+        'output = "s3://models/x"\nrules = "x.toml"\n[roles]\na = "arn:1"\nb = "arn:2"\n'
         '[pools]\n"eu-west-1/ml.m5.large/spot" = 3\n"ml.m5.large" = 1\n'
     )
     found = _parameters(path, ["Paused=true"], None)
@@ -109,6 +119,7 @@ def test_the_config_becomes_parameters(tmp_path, monkeypatch):
         "eu-west-1/ml.m5.large/spot": 3,
         "ml.m5.large": 1,
     }
+    assert "rules" not in json.loads(found["Config"])  # they go into the zip file
     assert found["TrainingRoleArns"] == "arn:1,arn:2"
     assert found["TrainingRegions"] == "eu-west-1,us-east-1"
     assert found["Paused"] == "true"
@@ -205,6 +216,36 @@ def test_a_bucket_is_deleted_with_all_versions_of_its_objects(moto):
     _delete_bucket(s3, "specs")
     assert s3.list_buckets()["Buckets"] == []
     _delete_bucket(s3, "specs")  # that it is gone is no error
+
+
+def test_rules_are_checked_deployed_and_kept(jobcore, ministack, tmp_path):
+    name = ("--stack", "rules")
+    config, rules = tmp_path / "aws.toml", tmp_path / "rules.toml"
+    config.write_text('rules = "rules.toml"\n')
+    rules.write_text('[[rule]]\nname = "mine"\nclass = "nope"\n')
+    wrong = jobcore("deploy", *name, *ROLE, "--config", str(config))
+    assert (wrong.returncode, "rule 'mine': class" in wrong.stderr) == (2, True)
+    assert jobcore("status", *name).returncode == 3
+    rules.write_text('[[rule]]\nname = "mine"\nclass = "oom"\npattern = "x"\n')
+
+    def deployed() -> list[str]:
+        stack = connect("cloudformation", ministack).describe_stacks(StackName="rules")["Stacks"][0]
+        given = {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
+        code = connect("s3", ministack).get_object(Bucket=given["CodeBucket"], Key=given["CodeKey"])
+        with zipfile.ZipFile(io.BytesIO(code["Body"].read())) as archive:
+            return [name for name in archive.namelist() if name == RULES_FILE]
+
+    try:
+        made = jobcore("deploy", *name, *ROLE, "--config", str(config))
+        assert made.returncode == 0, made.stderr
+        assert deployed() == [RULES_FILE]
+        assert jobcore("deploy", *name, "--set", "Paused=true").returncode == 0
+        assert deployed() == [RULES_FILE]
+        config.write_text("")
+        assert jobcore("deploy", *name, "--config", str(config)).returncode == 0
+        assert deployed() == []
+    finally:
+        jobcore("destroy", *name, "--yes", "--delete-data")
 
 
 @pytest.mark.parametrize("command", ["status", "destroy"])

@@ -26,6 +26,7 @@ from jobcore_aws import (
     SageMakerTrainer,
     SnsNotifier,
     create_table,
+    failure_rules,
 )
 from jobcore_local import SystemClock
 from jobcore_simulation import PoolConfig, Script
@@ -40,6 +41,7 @@ SETTINGS = SageMakerSettings(
     create_rate=1000.0,
 )
 TICKS = jobcore.Settings(
+    rules=failure_rules(),
     launch_lease=timedelta(0),
     launches_together=4,
     limits=jobcore.Limits(

@@ -16,7 +16,7 @@ import pytest
 
 import jobcore
 from jobcore.ports import LaunchResult, TrainingState
-from jobcore_local import FileNotifier, LocalTrainer, _supervisor, write_pools
+from jobcore_local import FileNotifier, LocalTrainer, _supervisor, failure_rules, write_pools
 from jobcore_sqlite import SqliteStore, StoreUnusable
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -93,7 +93,7 @@ def test_a_killed_shim_is_an_interruption_and_leaves_nothing_running(trainer) ->
     os.kill(shim, signal.SIGKILL)
     training = ended(trainer, name)
     assert training.state is TrainingState.FAILED
-    failure = jobcore.classify(training.evidence, jobcore.failures.DEFAULT_RULES)
+    failure = jobcore.classify(training.evidence, failure_rules())
     assert failure.failure_class is jobcore.FailureClass.SPOT_INTERRUPTED
     assert not is_alive(script)
 

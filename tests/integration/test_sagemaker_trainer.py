@@ -12,9 +12,8 @@ import pytest
 
 import jobcore
 from jobcore import FailureClass, Placement, Status, StopRequested, Unavailable
-from jobcore.failures import DEFAULT_RULES
 from jobcore.ports import LaunchResult, TrainingState
-from jobcore_aws import Pool, SageMakerTrainer
+from jobcore_aws import Pool, SageMakerTrainer, failure_rules
 from jobcore_aws._sagemaker import _joined
 from jobcore_memory import ManualClock, MemoryStore, RecordingNotifier
 from jobcore_simulation import Script
@@ -49,7 +48,7 @@ def results(replies: Any) -> list[LaunchResult]:
 
 def failure_of(reply: Any) -> jobcore.Failure:
     assert reply.evidence is not None
-    return jobcore.classify(reply.evidence, DEFAULT_RULES)
+    return jobcore.classify(reply.evidence, failure_rules())
 
 
 # --- launching ----------------------------------------------------------------------------
@@ -413,7 +412,9 @@ class World:
         self.sandbox, self.trainer = sandbox, trainer
         self.store, self.notifier = MemoryStore(), RecordingNotifier()
         self.clock = ManualClock(datetime.fromtimestamp(sandbox.clock.now(), UTC))
-        self.settings = jobcore.Settings(launch_lease=LEASE, launches_together=8)
+        self.settings = jobcore.Settings(
+            rules=failure_rules(), launch_lease=LEASE, launches_together=8
+        )
         self.job_id = jobcore.job_id_from_token("tests", "matrix")
         spec = jobcore.Spec(
             name="job", owner="ada", group="g", placements=(Placement("cpu"),), args=ARGS

@@ -22,6 +22,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
 import jobcore
+from jobcore_aws import failure_rules
 from jobcore_simulation import PoolConfig, Refusal, Script
 from jobcore_simulation.sandbox import SandboxConfig, Server, parse_pool, serve
 from jobcore_simulation.sandbox._config import load_config
@@ -216,11 +217,12 @@ def test_a_full_quota_answers_with_a_sentence_that_jobcore_reads(
     client.create_training_job(**request("a"))
     code, text = told(lambda: client.create_training_job(**request("b")))
     assert code == "ResourceLimitExceeded"
-    quota = jobcore.failures.parse_quota(text)
+    quota = jobcore.failures.find_quota(text, failure_rules())
     assert quota == jobcore.lifecycle.Quota(
         name="ml.m5.large for training job usage", limit=1, used=1, requested=1
     )
-    quota = jobcore.failures.parse_quota(told(lambda: client.create_training_job(**spot("c")))[1])
+    text = told(lambda: client.create_training_job(**spot("c")))[1]
+    quota = jobcore.failures.find_quota(text, failure_rules())
     assert quota is not None
     assert (quota.name, quota.limit) == ("ml.g5.xlarge for spot training job usage", 0)
     server.advance(130)
@@ -325,7 +327,7 @@ def test_more_instances_than_a_training_may_have(client: Client) -> None:
     resources = {"InstanceType": "ml.m5.large", "InstanceCount": 21, "VolumeSizeInGB": 10}
     code, text = told(lambda: client.create_training_job(**request(ResourceConfig=resources)))
     assert code == "ResourceLimitExceeded"
-    assert jobcore.failures.parse_quota(text) is not None
+    assert jobcore.failures.find_quota(text, failure_rules()) is not None
 
 
 def _post(server: Server, body: bytes, **headers: str) -> tuple[int, dict[str, Any]]:

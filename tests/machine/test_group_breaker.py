@@ -12,6 +12,7 @@ import jobcore
 from jobcore import Status
 from jobcore.lifecycle import HoldCode
 from jobcore.ports import JobQuery, NextStep, TrainingState
+from jobcore_aws import failure_rules
 from jobcore_cli._wording import next_step_words
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
 
@@ -27,7 +28,7 @@ class World:
         self.clock = ManualClock(NOW)
         self.store, self.notifier = MemoryStore(), RecordingNotifier()
         self.trainer = MemoryTrainer(clock=self.clock, slots={"cpu": slots})
-        self.settings = jobcore.Settings(limits=jobcore.Limits(**limits))
+        self.settings = jobcore.Settings(limits=jobcore.Limits(**limits), rules=failure_rules())
         self.ids = self.submit(jobs, group, bad)
 
     def submit(self, jobs, group, bad, name="j"):
@@ -176,7 +177,7 @@ def test_a_cause_is_the_same_whatever_numbers_and_paths_it_names():
     def failure(text):
         return jobcore.classify(
             jobcore.ports.Evidence(where="describe", status="Failed", text=text),
-            jobcore.failures.DEFAULT_RULES,
+            failure_rules(),
         )
 
     one = failure("AlgorithmError: KeyError: 'a' in /opt/ml/x.py line 3 at 0x7f")

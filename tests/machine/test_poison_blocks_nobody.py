@@ -9,6 +9,7 @@ import pytest
 import jobcore
 from jobcore import CorruptRecord, Status
 from jobcore.ports import Evidence
+from jobcore_aws import failure_rules
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,7 +37,7 @@ class World:
         jobcore.submit(specs, self.ids, store=self.store, now=NOW)
 
     def minutes(self, count):
-        settings = jobcore.Settings()
+        settings = jobcore.Settings(rules=failure_rules())
         for _ in range(count):
             jobcore.launch_tick(self.store, self.trainer, self.clock, settings)
             self.clock.advance(timedelta(minutes=1))

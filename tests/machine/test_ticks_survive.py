@@ -12,10 +12,11 @@ import pytest
 import jobcore
 from jobcore import Status
 from jobcore.ports import Evidence, LaunchResult, TrainingState
+from jobcore_aws import failure_rules
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SETTINGS = jobcore.Settings(launch_lease=timedelta(0))
+SETTINGS = jobcore.Settings(launch_lease=timedelta(0), rules=failure_rules())
 
 
 class Killed(BaseException):

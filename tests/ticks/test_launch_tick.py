@@ -8,9 +8,9 @@ import pytest
 
 import jobcore
 from jobcore import Status
-from jobcore.failures.default_rules import DEFAULT_RULES
 from jobcore.lifecycle import FailureClass, Tick
 from jobcore.ports import Evidence, JobQuery, LaunchReply, LaunchResult
+from jobcore_aws import failure_rules
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,7 +44,7 @@ class World:
         self.clock = ManualClock(NOW)
         self.store = MemoryStore()
         self.trainer = Refusing(self.clock, refusals)
-        self.settings = jobcore.Settings(rules=DEFAULT_RULES, **settings)
+        self.settings = jobcore.Settings(rules=failure_rules(), **settings)
 
     def submit(self, name, pool, count=1, **spec):
         job_id = jobcore.job_id_from_token("ada", name)

@@ -33,7 +33,7 @@ from jobcore import (
     reap_tick,
     submit,
 )
-from jobcore.failures import Rule
+from jobcore.failures import Rule, Rules
 from jobcore.lifecycle import (
     GroupKey,
     GroupTally,
@@ -57,6 +57,7 @@ from jobcore.ports import (
 )
 from jobcore.scheduling import DEFAULT_SCHEDULER, FactKind
 from jobcore.ticks import Change, apply_request, snapshot_of
+from jobcore_aws import failure_rules
 from jobcore_memory import ManualClock, MemoryStore, RecordingNotifier
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -132,7 +133,7 @@ class World:
         self.settings = Settings(
             on_change=self.changes.append,
             on_trouble=lambda job_id, what: self.troubles.append((job_id, what)),
-            **settings,
+            **{"rules": failure_rules(), **settings},
         )
         self.jobs = [make_job(str(n)) for n in range(count)] if jobs is None else jobs
         self.store.add(self.jobs)
@@ -1085,7 +1086,7 @@ def test_a_message_that_is_owed_does_not_disturb_launch_and_look():
 
 def test_a_refusal_without_evidence_is_one_at_create():
     only = Rule(name="mine", failure_class=FailureClass.BAD_INPUT, where="create")
-    world = World(rules=(only,))
+    world = World(rules=Rules((only,)))
     world.trainer.replies[world.names[0]] = LaunchReply(LaunchResult.REFUSED)
     world.launch()
     assert world.get().state.failure.rule == "mine"
@@ -1102,7 +1103,7 @@ def test_an_end_without_evidence_is_judged_by_its_status(state):
             pattern="$",
         ),
     )
-    world = World(rules=rules)
+    world = World(rules=Rules(rules, failure_rules().reading))
     looked_at(world, world.training(state=state, ended_at=T0 + SECOND))
     (attempt,) = world.get().attempts
     assert (attempt.failure.rule, attempt.ended_at) == ("mine", T0 + SECOND)
@@ -1162,7 +1163,7 @@ def test_what_is_adopted_was_accepted():
 )
 def test_what_kind_of_end_is_a_loss(failure_class, kind):
     rules = (Rule(name="all", failure_class=FailureClass(failure_class), scope=Scope.POOL),)
-    world = World(scheduler=Planned(), rules=rules)
+    world = World(scheduler=Planned(), rules=Rules(rules, failure_rules().reading))
     looked_at(world, world.training(state=TrainingState.FAILED))
     ((_, facts, _),) = taught(world)
     assert [one[0] for one in facts] == [kind]
@@ -1171,7 +1172,7 @@ def test_what_kind_of_end_is_a_loss(failure_class, kind):
 def test_a_loss_makes_a_pool_known_and_an_end_does_not():
     for failure_class, known in ((FailureClass.CAPACITY, True), (FailureClass.ALGORITHM, False)):
         rules = (Rule(name="all", failure_class=failure_class, scope=Scope.POOL),)
-        world = World(scheduler=Planned(), rules=rules)
+        world = World(scheduler=Planned(), rules=Rules(rules, failure_rules().reading))
         world.put(0, decided(), accepted())
         world.trainer.trainings[world.names[0]] = world.training(state=TrainingState.FAILED)
         world.monitor()
@@ -1295,7 +1296,9 @@ def test_a_pause_that_takes_all_the_time_ends_the_tick():
 
 def ended_world(outcome=TrainingState.FAILED, losses=0, first=1, group="g"):
     rules = (Rule(name="bug", failure_class=FailureClass.ALGORITHM),)
-    world = World(jobs=[make_job(group=group)], rules=rules, limits=Limits(group_breaker=first))
+    world = World(
+        jobs=[make_job(group=group)], rules=Rules(rules), limits=Limits(group_breaker=first)
+    )
     world.put(0, decided(), accepted())
     world.trainer.trainings[world.names[0]] = world.training(state=outcome)
     calls = counted(world)

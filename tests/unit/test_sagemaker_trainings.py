@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobcore import FailureClass, classify
-from jobcore.failures import DEFAULT_RULES
 from jobcore.lifecycle import Retryable
 from jobcore.ports import Evidence, TrainingState
+from jobcore_aws import failure_rules
 from jobcore_aws._errors import evidence_of, is_refusal, is_throttle
 from jobcore_aws._trainings import training_of
 
@@ -258,7 +258,7 @@ def test_endings_are_classified(
     training = training_of(description)
     assert training is not None
     assert training.evidence is not None
-    failure = classify(training.evidence, DEFAULT_RULES)
+    failure = classify(training.evidence, failure_rules())
     assert (failure.failure_class, failure.retryable) == (expected, retryable), failure.rule
 
 
@@ -327,14 +327,14 @@ def test_refusals_are_certain_and_classified(
     error: ClientError, expected: FailureClass, retryable: Retryable
 ) -> None:
     assert is_refusal(error)
-    failure = classify(evidence_of(error, "create"), DEFAULT_RULES)
+    failure = classify(evidence_of(error, "create"), failure_rules())
     assert (failure.failure_class, failure.retryable) == (expected, retryable), failure.rule
 
 
 def test_botocores_own_refusal_is_one() -> None:
     error = ParamValidationError(report="Unknown parameter in input: X")
     assert is_refusal(error)
-    failure = classify(evidence_of(error, "create"), DEFAULT_RULES)
+    failure = classify(evidence_of(error, "create"), failure_rules())
     assert failure.failure_class is FailureClass.BAD_INPUT
 
 

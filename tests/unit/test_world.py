@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jobcore
+from jobcore_aws import failure_rules
 from jobcore_simulation import (
     PoolConfig,
     Refusal,
@@ -82,7 +83,7 @@ def test_a_full_quota_refuses_with_the_numbers_filled_in():
     with pytest.raises(Refused) as told:
         w.create(1, request("b", count=2))
     assert told.value.code == "ResourceLimitExceeded"
-    quota = jobcore.failures.parse_quota(told.value.text)
+    quota = jobcore.failures.find_quota(told.value.text, failure_rules())
     assert quota is not None
     assert (quota.name, quota.limit, quota.used, quota.requested) == (
         "ml.m5.large for training job usage",

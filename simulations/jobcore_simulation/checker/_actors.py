@@ -28,6 +28,7 @@ from jobcore.ports import (
     Usage,
     Waiting,
 )
+from jobcore_aws import failure_rules
 
 from ._values import JUST_NOW, LATER, PAST, POOL, UNAVAILABLE, Call, Reply
 from ._world import Worlds
@@ -301,7 +302,7 @@ _LAUNCH, _MONITOR, _NOTIFY, _REAP, _SUBMIT = (
     import_module(f"jobcore.ticks.{name}")
     for name in ("launch", "monitor", "notify", "reap", "submit")
 )
-SETTINGS = jobcore.Settings(page=1000)
+SETTINGS = jobcore.Settings(page=1000, rules=failure_rules())
 
 _ASKS: Mapping[str, jobcore.lifecycle.Event] = {
     "stop": jobcore.StopRequested(by="ada"),

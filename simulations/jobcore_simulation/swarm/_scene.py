@@ -10,9 +10,9 @@ from typing import Any
 
 import jobcore
 from jobcore import JobStore, Settings, Trainer
-from jobcore.failures import DEFAULT_RULES
 from jobcore.ports import LaunchRequest, Message, Training
 from jobcore.scheduling import DEFAULT_SCHEDULER, Scheduler
+from jobcore_aws import failure_rules
 from jobcore_memory import MemoryStore, MemoryTrainer, Script
 from jobcore_simulation.oracles import Oracle
 from jobcore_simulation.simulator._store import ObjectStore
@@ -157,7 +157,7 @@ class Scene:
         settings = Settings(
             limits=config.limits,
             scheduler=self.oracle.scheduler(scheduler),
-            rules=RULES if self.tiny is not None else DEFAULT_RULES,
+            rules=RULES if self.tiny is not None else failure_rules(),
             launch_lease=config.lease,
             page=config.page,
             launches_together=config.launches_together,

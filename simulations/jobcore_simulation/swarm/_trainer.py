@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from jobcore import classify
-from jobcore.failures import DEFAULT_RULES, Rule
+from jobcore.failures import Rules
 from jobcore.ports import (
     Evidence,
     LaunchReply,
@@ -15,6 +15,7 @@ from jobcore.ports import (
     Training,
     TrainingState,
 )
+from jobcore_aws import failure_rules
 from jobcore_simulation._texts import CAPACITY_ERROR, MESSAGES, over_limit
 
 __all__ = ["FATES", "RULES", "SHORT", "THROTTLED", "Pool", "TinyTrainer", "over_quota"]
@@ -63,7 +64,7 @@ def over_quota(pool: str, limit: int, used: int, count: int) -> Evidence:
     return Evidence(where="create", error_code=refusal.code, text=refusal.text)
 
 
-def _rules() -> tuple[Rule, ...]:
+def _rules() -> Rules:
     """
     Take those of the default rules that match any evidence of this module, in their order.
 
@@ -71,9 +72,10 @@ def _rules() -> tuple[Rule, ...]:
     """
     said = [evidence for _, evidence in FATES.values() if evidence is not None]
     said += [THROTTLED, SHORT, BAD, over_quota("a", 2, 2, 1), over_quota("a", 1, 0, 2)]
-    names = {classify(evidence, DEFAULT_RULES).rule for evidence in said}
-    rules = tuple(rule for rule in DEFAULT_RULES if rule.name in names)
-    assert all(classify(e, rules) == classify(e, DEFAULT_RULES) for e in said)
+    shipped = failure_rules()
+    names = {classify(evidence, shipped).rule for evidence in said}
+    rules = Rules(tuple(rule for rule in shipped.rules if rule.name in names), shipped.reading)
+    assert all(classify(e, rules) == classify(e, shipped) for e in said)
     return rules
 
 

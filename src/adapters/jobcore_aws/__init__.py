@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._clients import client
     from ._dynamodb import DynamoStore, create_table, table_definition
+    from ._failures import failure_rules
     from ._pools import Market, Pool
     from ._request import BadRequest, build_request
     from ._sagemaker import SageMakerTrainer
@@ -31,6 +32,7 @@ _HOMES = {
     "check_request": "_validate",
     "create_shape": "_validate",
     "create_table": "_dynamodb",
+    "failure_rules": "_failures",
     "settings_from": "_settings",
     "table_definition": "_dynamodb",
     "validate_request": "_validate",
@@ -50,6 +52,7 @@ __all__ = [
     "client",
     "create_shape",
     "create_table",
+    "failure_rules",
     "settings_from",
     "table_definition",
     "validate_request",

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import jobcore
 from jobcore import Placement, Trainer
+from jobcore.failures import GENERIC_RULES, Rules
 from jobcore.ports import LaunchReply, LaunchRequest, LaunchResult, Training, TrainingState
 
 
@@ -34,6 +35,10 @@ class TrainerContract:
     def settle(self, trainer: Trainer, name: str) -> Training:
         """Wait until the training is over, and give it."""
         raise NotImplementedError
+
+    def failure_rules(self) -> Rules:
+        """Give the rules that know what the trainer says of failures."""
+        return GENERIC_RULES
 
     def _request(self, trainer: Trainer, token: str, act: str) -> LaunchRequest:
         job_id = jobcore.job_id_from_token("conformance", token)
@@ -115,7 +120,7 @@ class TrainerContract:
         training = self.settle(trainer, self._launched(trainer, "a", "fail").name)
         assert training.state is TrainingState.FAILED
         assert training.evidence is not None
-        failure = jobcore.classify(training.evidence, jobcore.failures.DEFAULT_RULES)
+        failure = jobcore.classify(training.evidence, self.failure_rules())
         assert failure.failure_class is jobcore.FailureClass.ALGORITHM
 
     def test_a_stop_ends_in_stopped(self) -> None:
@@ -140,7 +145,7 @@ class TrainerContract:
         reply = launch(trainer, third)
         assert reply.result is LaunchResult.REFUSED
         assert reply.evidence is not None
-        failure = jobcore.classify(reply.evidence, jobcore.failures.DEFAULT_RULES)
+        failure = jobcore.classify(reply.evidence, self.failure_rules())
         assert failure.failure_class in ("capacity", "quota")
         assert failure.retryable is jobcore.lifecycle.Retryable.YES
         assert trainer.describe([third.name])[third.name] is None

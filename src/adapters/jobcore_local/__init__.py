@@ -1,6 +1,7 @@
 """Jobs on one machine: local processes as trainings, console and desktop messages, the system clock."""
 
 from ._clock import SystemClock
+from ._failures import failure_rules
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
 from ._pools import read_pools, write_pools
 from ._trainer import LocalTrainer
@@ -14,6 +15,7 @@ __all__ = [
     "LocalTrainer",
     "SystemClock",
     "WakeSocket",
+    "failure_rules",
     "poke",
     "read_pools",
     "write_pools",

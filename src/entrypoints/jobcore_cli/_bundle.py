@@ -20,6 +20,7 @@ from pathlib import Path
 from types import CodeType
 
 from ._errors import CONFLICT, CliError
+from ._rules import RULES_FILE
 
 __all__ = ["RUNTIMES", "build_zip", "content_key", "find_template", "runtime_here"]
 
@@ -70,7 +71,7 @@ def find_template() -> str:
     raise CliError(msg, CONFLICT)
 
 
-def build_zip(runtime: str, *, pin_sdk: bool = False) -> bytes:
+def build_zip(runtime: str, *, pin_sdk: bool = False, rules: bytes | None = None) -> bytes:
     """
     Put the functions' zip file together: no times, no order of a directory, no user in it.
 
@@ -78,6 +79,7 @@ def build_zip(runtime: str, *, pin_sdk: bool = False) -> bytes:
         runtime: Lambda's Python. Where it is this one, compiled modules go in as well, which
             saves the functions compiling at each cold start (they cannot keep what they compile).
         pin_sdk: take this environment's boto3 along in the place of Lambda's.
+        rules: the user's own file of failure rules.
 
     Raises:
         CliError: a package is not installed, or the file is larger than Lambda takes.
@@ -90,6 +92,8 @@ def build_zip(runtime: str, *, pin_sdk: bool = False) -> bytes:
             if compiled and name.endswith(".py"):
                 with contextlib.suppress(ValueError):  # a constant that marshal's version 2 has not
                     _add(archive, _cached(name), _compile(name, content))
+        if rules is not None:
+            _add(archive, RULES_FILE, rules)
     data = out.getvalue()
     if len(data) > ZIP_BYTES_MAX:
         msg = (
@@ -132,7 +136,7 @@ def _files(packages: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
 def _wanted(package: str, path: Path) -> bool:
     if "__pycache__" in path.parts:
         return False
-    if path.suffix == ".py":
+    if path.suffix == ".py" or (package.startswith("jobcore") and path.suffix == ".toml"):
         return True
     if package == "botocore" and path.parts[0] == "data":
         return len(path.parts) == 2 or path.parts[1] in SDK_MODELS

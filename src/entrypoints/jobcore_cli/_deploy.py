@@ -79,7 +79,7 @@ def _explained(command: Callable[..., int]) -> Callable[..., int]:
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="Pools, roles and output path: a TOML, YAML or JSON file.",
+    help="Pools, roles, output path and failure rules: a TOML, YAML or JSON file.",
 )
 @click.option("--image", metavar="URI", help="Run a container image from ECR, not the zip file.")
 @click.option("--bucket", help="Where the code goes; made if not given.")
@@ -118,6 +118,7 @@ def deploy_command(
     Repeat it after each upgrade; settings that are not given keep their values.
     """
     from ._bundle import build_zip, content_key, find_template, runtime_here
+    from ._rules import refuse_rules, rules_to_deploy
 
     template = find_template()
     if config is not None:
@@ -127,18 +128,19 @@ def deploy_command(
     runtime = runtime or runtime_here()
     uploads = {f"jobcore/{name}/{content_key(template.encode())}.yaml": template.encode()}
     (template_key,) = uploads
+    stack = Stack(_client("cloudformation", region), name, poll_seconds=_poll_seconds())
+    s3 = _client("s3", region)
     if image:
+        refuse_rules(config)
         parameters |= {"ImageUri": image}
     else:
-        code = build_zip(runtime, pin_sdk=pin_boto3)
+        code = build_zip(runtime, pin_sdk=pin_boto3, rules=rules_to_deploy(config, stack, s3))
         key = f"jobcore/{name}/{content_key(code)}.zip"
         uploads[key] = code
         parameters |= {"CodeBucket": bucket, "CodeKey": key, "ImageUri": "", "Runtime": runtime}
         _say(session, f"code      {len(code):,} bytes for {runtime}  {content_key(code)[:12]}")
-    stack = Stack(_client("cloudformation", region), name, poll_seconds=_poll_seconds())
     if dry_run and stack.describe() is None:
         return _say_new(session, name, template, parameters)
-    s3 = _client("s3", region)
     _upload(session, s3, bucket, uploads, region)
     url = f"{s3.meta.endpoint_url.rstrip('/')}/{bucket}/{template_key}"
     label = f"jobcore-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
@@ -185,6 +187,7 @@ def _parameters(config: Path | None, settings: Sequence[str], region: str | None
         from ._jobfiles import read_document
 
         document = read_document(config)
+        document.pop("rules", None)  # goes into the functions' zip file
         parameters["Config"] = json.dumps(document, separators=(",", ":"), default=str)
         if len(parameters["Config"]) > 3000:
             msg = f"{config}: {len(parameters['Config']):,} characters as JSON; Lambda takes 3,000"

@@ -126,7 +126,7 @@ def _store(session: Session) -> str:
 
 
 def _settings(session: Session) -> str:
-    return f"owner {session.owner_name}, {len(session.rules())} rules, limits {session.limits.shares or 'none'}"
+    return f"owner {session.owner_name}, {len(session.rules().rules)} rules, limits {session.limits.shares or 'none'}"
 
 
 def _pools(session: Session) -> str:

@@ -172,28 +172,13 @@ class Session:
         """What the planner may use."""
         return self.aws.limits if self.is_aws else self.settings.limits
 
-    def rules(self, path: str | None = None) -> Sequence[jobcore.failures.Rule]:
-        """Give the user's own rules in front of the default ones."""
-        import jobcore
+    def rules(self, path: str | None = None) -> jobcore.failures.Rules:
+        """Give the failure rules: the user's own file, in front of those of the backend."""
+        from ._rules import default_rules, read_rules
 
+        rules = default_rules(is_aws=self.is_aws)
         chosen = path or self.config.get("rules")
-        if chosen is None:
-            return jobcore.failures.DEFAULT_RULES
-        from jobcore.errors import InvalidSetting
-        from jobcore_config.checks import parse_toml, problems_in
-
-        file = Path(chosen).expanduser()
-        try:
-            document = parse_toml(file.read_bytes(), where=str(file))
-            return (
-                *jobcore.failures.parse_rules(document.get("rule", [])),
-                *jobcore.failures.DEFAULT_RULES,
-            )
-        except OSError as error:
-            msg = f"{file}: {error.strerror}"
-            raise CliError(msg) from None
-        except ValueError as error:
-            raise InvalidSetting(problems_in(error), str(file)) from None
+        return rules if chosen is None else read_rules(Path(str(chosen)).expanduser(), rules)
 
     # --- finding jobs ---------------------------------------------------------------
 

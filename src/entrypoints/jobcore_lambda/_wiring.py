@@ -12,15 +12,20 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jobcore import Clock, JobStore, Limits, Notifier, Spec, Trainer
     from jobcore.errors import Problem
-    from jobcore.failures import Rule
+    from jobcore.failures import Rules
     from jobcore_aws import AwsSettings
 
-__all__ = ["Wiring", "prepare", "use", "wiring"]
+__all__ = ["RULES_FILE", "Wiring", "prepare", "use", "wiring"]
+
+#: The user's own failure rules, beside the packages: `jobcore deploy` puts the file into the
+#: functions' zip file; the build of an image copies it to ``${LAMBDA_TASK_ROOT}``.
+RULES_FILE = "jobcore_rules.toml"
 
 
 class SystemClock:
@@ -98,11 +103,28 @@ class Wiring:
         return self.settings.limits
 
     @cached_property
-    def rules(self) -> Sequence[Rule]:
-        """How failures are classified."""
-        from jobcore.failures import DEFAULT_RULES
+    def rules(self) -> Rules:
+        """
+        The failure rules: the user's own file, if one was deployed, in front of the adapter's.
 
-        return DEFAULT_RULES
+        Raises:
+            ValueError: the file is wrong; `jobcore deploy` checks it, an image's build does not.
+        """
+        from jobcore_aws import failure_rules
+
+        root = self.environ.get("LAMBDA_TASK_ROOT")
+        file = Path(root, RULES_FILE) if root else None
+        if file is None or not file.is_file():
+            return failure_rules()
+        import tomllib
+
+        from jobcore.failures import parse_rules
+
+        try:
+            return parse_rules(tomllib.loads(file.read_text("utf-8")), failure_rules())
+        except ValueError as error:
+            msg = f"{file}: {error}"
+            raise ValueError(msg) from None
 
     @cached_property
     def launches_together(self) -> int:

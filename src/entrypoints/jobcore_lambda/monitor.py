@@ -18,7 +18,7 @@ from jobcore.lifecycle import parse_training_name
 from ._run import HINTS_MAX, Context, run
 from ._wiring import prepare, wiring
 
-prepare("store", "trainer", "sagemaker")
+prepare("store", "trainer", "sagemaker", "rules")
 
 STATE_CHANGE = "SageMaker Training Job State Change"
 

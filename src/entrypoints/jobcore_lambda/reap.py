@@ -10,7 +10,7 @@ from jobcore import reap_tick
 from ._run import Context, run
 from ._wiring import prepare, wiring
 
-prepare("store", "trainer", "sagemaker")
+prepare("store", "trainer", "sagemaker", "rules")
 
 
 def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from .cause import cause_of
-from .classify import classify, normalise, parse_quota
-from .default_rules import DEFAULT_RULES
-from .rules import Rule, parse_rules
+from .classify import classify, find_quota, normalise
+from .generic import GENERIC_RULES
+from .rules import Reading, Rule, Rules, parse_rules
 
 __all__ = [
-    "DEFAULT_RULES",
+    "GENERIC_RULES",
+    "Reading",
     "Rule",
+    "Rules",
     "cause_of",
     "classify",
+    "find_quota",
     "normalise",
-    "parse_quota",
     "parse_rules",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jobcore.failures.classify import classify
-from jobcore.failures.rules import Rule
+from jobcore.failures.rules import Rules
 from jobcore.lifecycle.codec import spec_hash
 from jobcore.lifecycle.events import Event, LaunchAccepted, TrainingEnded, TrainingSeen
 from jobcore.lifecycle.failure import REASON_CHARS_MAX, Failure
@@ -30,14 +30,14 @@ def is_ours(training: Training, job: Job) -> bool:
     )
 
 
-def classified(evidence: Evidence, spec: Spec, rules: Sequence[Rule]) -> Failure:
+def classified(evidence: Evidence, spec: Spec, rules: Rules) -> Failure:
     """Classify *evidence*; the text that is kept has the job's secrets redacted."""
     failure = classify(evidence, rules)
     text = redact(evidence.text, secret_values(spec))[:REASON_CHARS_MAX]
     return failure if text == failure.text else replace(failure, text=text)
 
 
-def fact_from(training: Training, job: Job, rules: Sequence[Rule]) -> TrainingSeen | TrainingEnded:
+def fact_from(training: Training, job: Job, rules: Rules) -> TrainingSeen | TrainingEnded:
     """Turn the description of a training that is ours into a fact."""
     number = training.attempt
     assert number is not None  # the caller has checked the ownership
@@ -62,7 +62,7 @@ def fact_from(training: Training, job: Job, rules: Sequence[Rule]) -> TrainingSe
 
 
 def adoption_facts(
-    training: Training, job: Job, placement: Placement, rules: Sequence[Rule]
+    training: Training, job: Job, placement: Placement, rules: Rules
 ) -> Sequence[Event]:
     """Turn the description of a training that is ours into facts for a job that may not know of it."""
     fact = fact_from(training, job, rules)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from jobcore.failures.classify import parse_quota
+from jobcore.failures.classify import find_quota
 from jobcore.lifecycle.events import (
     Event,
     LaunchAccepted,
@@ -66,7 +66,9 @@ class PoolObservations:
         over: bool = False,
         failure: Failure | None = None,
     ) -> None:
-        is_quota = failure is not None and failure.failure_class is FailureClass.QUOTA
+        quota = None
+        if failure is not None and failure.failure_class is FailureClass.QUOTA:
+            quota = find_quota(failure.text, self._run.settings.rules)
         fact = PoolFact(
             job_id=job.job_id,
             attempt=job.attempt_number,
@@ -76,7 +78,7 @@ class PoolObservations:
             bet=bet,
             over=over,
             failure=failure,
-            quota=parse_quota(failure.text) if failure is not None and is_quota else None,
+            quota=quota,
         )
         self._facts.setdefault(placement.pool, []).append(fact)
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from jobcore.errors import CorruptRecord, Unavailable
-from jobcore.failures.default_rules import DEFAULT_RULES
-from jobcore.failures.rules import Rule
+from jobcore.failures.generic import GENERIC_RULES
+from jobcore.failures.rules import Rules
 from jobcore.lifecycle.events import Event, LaunchRefused
 from jobcore.lifecycle.model import Job, Status
 from jobcore.lifecycle.transitions import step
@@ -54,7 +54,8 @@ class Settings:
     Args:
         limits: what the operator allows the planner.
         scheduler: plans the launches and learns about pools.
-        rules: classify failures; the first match wins.
+        rules: classify failures; the first match wins. The default knows no
+            service: give the rules of the trainer's adapter.
         launch_lease: how long a launch tick leaves a launch alone that another tick has begun. It
             saves a call; nothing depends on it.
         page: how many jobs a tick reads at once; the monitor tick goes on with the next page.
@@ -67,7 +68,7 @@ class Settings:
 
     limits: Limits = Limits()
     scheduler: Scheduler = DEFAULT_SCHEDULER
-    rules: Sequence[Rule] = DEFAULT_RULES
+    rules: Rules = GENERIC_RULES
     launch_lease: timedelta = timedelta(seconds=60)
     page: int = 1000
     launches_together: int = 1

@@ -8,9 +8,10 @@ from __future__ import annotations
 import pytest
 
 from jobcore import classify
-from jobcore.failures import DEFAULT_RULES
 from jobcore.lifecycle import Scope
 from jobcore.ports import Evidence
+from jobcore_aws import failure_rules
+from jobcore_aws._errors import _CALLER
 
 CODES = [
     ('throttle', 'account', 'yes', 'create', 'Throttling ThrottlingException ThrottledException TooManyRequestsException TooManyRequests RequestThrottled RequestThrottledException RequestLimitExceeded SlowDown BandwidthLimitExceeded LimitExceededException ProvisionedThroughputExceededException ProvisionedThroughputExceeded EC2ThrottledException PriorRequestNotComplete TransactionInProgressException 429'),
@@ -18,9 +19,10 @@ CODES = [
     ('capacity', 'pool', 'yes', 'create', 'CapacityError InsufficientInstanceCapacity InsufficientCapacityException InsufficientCapacity InsufficientHostCapacity InsufficientReservedInstanceCapacity EC2InsufficientCapacityError InsufficientCapacityError SpotMaxPriceTooLow UnfulfillableCapacity'),
     ('bad_input', 'job', 'limited', 'create', 'ResourceInUse ResourceInUseException ResourceAlreadyExistsException'),
     ('permission', 'account', 'limited', 'create', 'ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired'),
-    ('permission', 'account', 'no', 'describe', 'AccessDenied AccessDeniedException'),
-    ('permission', 'account', 'no', 'create', 'AccessDenied AccessDeniedException UnauthorizedOperation NotAuthorized UnauthorizedException UnrecognizedClientException InvalidClientTokenId InvalidSignatureException SignatureDoesNotMatch MissingAuthenticationToken MissingAuthenticationTokenException AuthFailure OptInRequired AuthorizationError IncompleteSignature InvalidAccessKeyId KMSAccessDeniedException Forbidden Unauthorized NoCredentialsError 401 403'),
-    ('service_internal', 'account', 'yes', 'create', 'InternalFailure InternalServerError InternalServerException InternalError InternalServiceError InternalServiceException InternalServiceFault ServiceUnavailable ServiceUnavailableException ServiceException ServerException RequestTimeout RequestTimeoutException 500 502 503 504 ConnectTimeoutError ReadTimeoutError EndpointConnectionError ConnectionClosedError ConnectionError HTTPClientError ProxyConnectionError SSLError DependencyFailureException'),
+    ('permission', 'job', 'no', 'describe', 'AccessDenied AccessDeniedException'),
+    ('permission', 'account', 'no', 'create', 'UnrecognizedClientException InvalidClientTokenId InvalidSignatureException SignatureDoesNotMatch MissingAuthenticationToken MissingAuthenticationTokenException AuthFailure OptInRequired IncompleteSignature InvalidAccessKeyId NoCredentialsError 401'),
+    ('permission', 'job', 'no', 'create', 'AccessDenied AccessDeniedException UnauthorizedOperation NotAuthorized UnauthorizedException AuthorizationError KMSAccessDeniedException Forbidden Unauthorized 403'),
+    ('service_internal', 'job', 'yes', 'create', 'InternalFailure InternalServerError InternalServerException InternalError InternalServiceError InternalServiceException InternalServiceFault ServiceUnavailable ServiceUnavailableException ServiceException ServerException RequestTimeout RequestTimeoutException 500 502 503 504 ConnectTimeoutError ReadTimeoutError EndpointConnectionError ConnectionClosedError ConnectionError HTTPClientError ProxyConnectionError SSLError DependencyFailureException'),
     ('data_access', 'job', 'no', 'create', '404 NoSuchKey NoSuchBucket NotFound'),
     ('unknown', 'job', 'limited', 'describe', 'ResourceNotFound ResourceNotFoundException'),
     ('bad_input', 'job', 'no', 'create', 'ValidationException ValidationError ParamValidationError InvalidParameterValue InvalidParameterException InvalidParameterValueException InvalidParameterCombination InvalidParameter InvalidRequestException InvalidInputException InvalidInput SerializationException MalformedInput MalformedQueryString MissingParameter MissingAction InvalidAction ConflictException BadRequestException BadRequest ClientException UnknownOperationException UnsupportedOperation InvalidS3ObjectException 400 ResourceNotFound ResourceNotFoundException ClientError'),
@@ -30,7 +32,7 @@ CODES = [
 @pytest.mark.parametrize(("kind", "scope", "retry", "where", "codes"), CODES)
 def test_what_follows_from_a_code(kind, scope, retry, where, codes):
     for code in codes.split():
-        failure = classify(Evidence(where=where, error_code=code), DEFAULT_RULES)
+        failure = classify(Evidence(where=where, error_code=code), failure_rules())
         said = (failure.failure_class, failure.scope, failure.retryable)
         assert said == (kind, scope, retry), code
 
@@ -40,15 +42,7 @@ SCOPES = {
         "throttled",
         "throttled (text)",
         "credentials expired",
-        "not allowed to look",
-        "denied (code)",
-        "service fault (code)",
-        "refused: role cannot be assumed",
-        "refused: not allowed",
-        "internal error",
-        "no connection to the service",
-        "client: role cannot be assumed",
-        "bare: role or access denied",
+        "caller not accepted (code)",
     ],
     "pool": [
         "not offered in this region",
@@ -70,4 +64,11 @@ SCOPES = {
 
 def test_which_rules_speak_of_a_pool_or_the_account():
     for scope in (Scope.POOL, Scope.ACCOUNT):
-        assert [r.name for r in DEFAULT_RULES if r.scope is scope] == SCOPES[scope]
+        assert [r.name for r in failure_rules().rules if r.scope is scope] == SCOPES[scope]
+
+
+@pytest.mark.parametrize("code", sorted(_CALLER))
+def test_a_code_about_the_caller_concerns_the_account(code):
+    assert (
+        classify(Evidence(where="create", error_code=code), failure_rules()).scope is Scope.ACCOUNT
+    )

@@ -1,4 +1,4 @@
-"""The default rules against real failure texts, ours and (where it is at hand) the shared corpus.
+"""The rules of SageMaker against real failure texts, ours and (where it is at hand) the shared corpus.
 
 ``failure_texts.jsonl`` holds short excerpts of public failure reports, each with its source and
 the label we gave it by the definitions in docs/reference/failures.md.
@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobcore import Failure, FailureClass, classify
-from jobcore.failures import DEFAULT_RULES
+from jobcore.failures import GENERIC_RULES, parse_rules
+from jobcore.failures.rules import compiled
 from jobcore.lifecycle import Retryable
 from jobcore.ports import Evidence
+from jobcore_aws import failure_rules
 
 OURS = Path(__file__).parent / "failure_texts.jsonl"
-SHARED = Path(__file__).parents[2].parent / "shared" / "failures" / "corpus.jsonl"
+SHARED = Path(__file__).parents[3].parent / "shared" / "failures" / "corpus.jsonl"
+RULES = failure_rules()
 RETRY = {True: Retryable.YES, False: Retryable.NO, "depends": Retryable.LIMITED}
 
 
@@ -43,7 +50,7 @@ def _name(row: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("row", _rows(OURS), ids=_name)
 def test_our_texts(row: dict[str, Any]) -> None:
-    failure = classify(_evidence(row), DEFAULT_RULES)
+    failure = classify(_evidence(row), RULES)
     assert failure.failure_class == FailureClass(row["class"]), failure.rule
     assert failure.retryable is RETRY[row["transient"]], failure.rule
 
@@ -60,7 +67,7 @@ def test_the_shared_corpus() -> None:
     if not SHARED.exists():
         pytest.skip(f"{SHARED}: not on this machine")
     rows = _rows(SHARED)
-    failures = [classify(_evidence(row), DEFAULT_RULES) for row in rows]
+    failures = [classify(_evidence(row), RULES) for row in rows]
     wrong = [
         f"{row['class']} -> {failure.failure_class}: {row['text'][:80]}"
         for row, failure in zip(rows, failures, strict=True)
@@ -82,25 +89,55 @@ def _harmful(transient: bool | str, failure: Failure) -> bool:
 
 
 def test_no_rule_is_dead() -> None:
-    reached = {classify(_evidence(row), DEFAULT_RULES).rule for row in _rows(OURS)}
-    assert [rule.name for rule in DEFAULT_RULES if rule.name not in reached] == []
+    reached = {classify(_evidence(row), RULES).rule for row in _rows(OURS)}
+    assert [rule.name for rule in RULES.rules if rule.name not in reached] == []
 
 
 def test_every_rule_compiles_and_is_named_once() -> None:
-    names = [rule.name for rule in DEFAULT_RULES]
+    names = [rule.name for rule in RULES.rules]
     assert len(set(names)) == len(names)
-    for rule in DEFAULT_RULES:
+    for rule in RULES.rules:
         for pattern in (rule.pattern, rule.error):
             if pattern is not None:
-                compiled = re.compile(pattern)
-                assert compiled.pattern == compiled.pattern.casefold() or "\\S" in pattern, (
-                    f"{rule.name}: the text it is matched with is case-folded"
-                )
+                _check_case(pattern, rule.name)
+
+
+def test_the_document_is_read_whole_and_each_of_its_patterns_compiles() -> None:
+    text = files("jobcore_aws").joinpath("failure_rules.toml").read_text("utf-8")
+    rules = parse_rules(tomllib.loads(text), GENERIC_RULES)
+    assert (rules.rules, rules.reading) == (RULES.rules, RULES.reading)
+    for pattern in (*rules.reading.wrappers, *rules.reading.codes, *rules.reading.quotas):
+        _check_case(pattern, "reading")
+
+
+def _check_case(pattern: str, name: str) -> None:
+    plain = compiled(pattern).pattern.replace("\\S", "").replace("(?P<", "")
+    assert plain == plain.casefold(), f"{name}: the text it is matched with is case-folded"
+
+
+def test_the_generic_rules_are_all_put_in_order() -> None:
+    # What no document puts in order is tried last, after rules that take nearly anything.
+    text = files("jobcore_aws").joinpath("failure_rules.toml").read_text("utf-8")
+    used = [rule["use"] for rule in tomllib.loads(text)["rule"] if "use" in rule]
+    assert sorted(used) == sorted(rule.name for rule in GENERIC_RULES.rules)
+
+
+def test_reading_the_rules_loads_no_sdk() -> None:
+    code = "import sys, jobcore_aws; jobcore_aws.failure_rules(); print({'boto3', 'botocore'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_every_rule_says_something_checkable() -> None:
-    for rule in DEFAULT_RULES:
-        conditions = (rule.codes, rule.statuses, rule.pattern, rule.error, rule.quota_fits)
+    for rule in RULES.rules:
+        conditions = (
+            rule.codes,
+            rule.statuses,
+            rule.own,
+            rule.pattern,
+            rule.error,
+            rule.quota_fits,
+        )
         assert any(condition not in ((), None) for condition in conditions), rule.name
 
 
@@ -130,5 +167,5 @@ def test_no_text_of_the_longest_kind_makes_a_pattern_backtrack(prefix: str) -> N
     for piece in PIECES:
         text = (prefix + piece * 1024)[:1024]
         for where, code in (("describe", None), ("create", "ValidationException")):
-            failure = classify(Evidence(where=where, error_code=code, text=text), DEFAULT_RULES)
+            failure = classify(Evidence(where=where, error_code=code, text=text), RULES)
             assert isinstance(failure.failure_class, FailureClass)

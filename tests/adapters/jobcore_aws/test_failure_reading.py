@@ -1,27 +1,39 @@
-"""The classifier: normalising, quotas, order of rules, traps, and what a rule file may say."""
+"""How SageMaker's and the SDKs' texts are read: wrappers, codes, quotas, statuses, and quotations in user code."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobcore import Failure, FailureClass, classify
-from jobcore.failures import DEFAULT_RULES, Rule, normalise, parse_quota, parse_rules
+from jobcore import Failure, FailureClass, classify, failures
+from jobcore.failures import Rule, Rules
 from jobcore.failures.classify import reported_errors
 from jobcore.lifecycle import Quota, Retryable, Scope
 from jobcore.ports import Evidence
+from jobcore_aws import failure_rules
+
+RULES = failure_rules()
+
+
+def normalise(text: str) -> str:
+    return failures.normalise(text, RULES)
+
+
+def find_quota(text: str) -> Quota | None:
+    return failures.find_quota(text, RULES)
 
 
 def _failed(text: str, **fields: Any) -> Failure:
     values: dict[str, Any] = {"where": "describe", "status": "Failed", "secondary_status": "Failed"}
-    return classify(Evidence(**{**values, **fields, "text": text}), DEFAULT_RULES)
+    return classify(Evidence(**{**values, **fields, "text": text}), RULES)
 
 
 def _refused(text: str, code: str | None = None) -> Failure:
-    return classify(Evidence(where="create", error_code=code, text=text), DEFAULT_RULES)
+    return classify(Evidence(where="create", error_code=code, text=text), RULES)
 
 
 def _verdict(failure: Failure) -> tuple[str, str, str]:
@@ -74,12 +86,12 @@ def test_reported_errors_are_names_at_the_start_of_a_word() -> None:
         'AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage "KeyError: 1\n'
         'during handling: torch.cuda.OutOfMemoryError: CUDA out of memory", exit code: 1'
     )
-    found = reported_errors(text)
+    found = reported_errors(text, RULES)
     assert [entry.split(":")[0] for entry in found] == ["keyerror", "torch.cuda.outofmemoryerror"]
 
 
 def test_reported_errors_of_nothing() -> None:
-    assert reported_errors("") == ("",)
+    assert reported_errors("", RULES) == ("",)
 
 
 # --- quotas -----------------------------------------------------------------------------
@@ -91,22 +103,22 @@ QUOTA = (
 )
 
 
-def test_parse_quota() -> None:
-    quota = parse_quota("ResourceLimitExceeded: " + QUOTA.format(delta=1))
+def test_find_quota() -> None:
+    quota = find_quota("ResourceLimitExceeded: " + QUOTA.format(delta=1))
     assert quota == Quota(
         name="ml.g5.2xlarge for spot training job usage", limit=1, used=3, requested=1
     )
     assert quota.can_ever_fit
-    assert parse_quota("The account-level service limit 'x' is 1 Instances.") is None
+    assert find_quota("The account-level service limit 'x' is 1 Instances.") is None
 
 
-def test_parse_quota_in_other_units_and_words() -> None:
-    old = parse_quota(
+def test_find_quota_in_other_units_and_words() -> None:
+    old = find_quota(
         "The account-level service limit for training-job/ml.p2.xlarge is 0 Instances, with current "
         "utilization of 0 Instances and a request delta of 2 Instances."
     )
     assert old == Quota(name="training-job/ml.p2.xlarge", limit=0, used=0, requested=2)
-    components = parse_quota(
+    components = find_quota(
         "The account-level service limit 'Total, of a trial' is 50 Trial Components, with current "
         "utilization of 0 Trial Components and a request delta of 51 Trial Components."
     )
@@ -259,8 +271,8 @@ def test_classify_never_raises(
     evidence = Evidence(
         where=where, error_code=code, status=status, secondary_status=secondary, text=text
     )
-    failure = classify(evidence, DEFAULT_RULES)
-    names = {rule.name for rule in DEFAULT_RULES} | {"no rule matched"}
+    failure = classify(evidence, RULES)
+    names = {rule.name for rule in RULES.rules} | {"no rule matched"}
     assert failure.rule in names
     assert len(failure.text) <= 1024
 
@@ -288,80 +300,184 @@ def test_the_sdk_prefix_says_what_a_code_says(text: str, code: str, tries: str, 
     assert _verdict(_refused(prefix + text, code)) == expected
 
 
-# --- rules ------------------------------------------------------------------------------
+# --- parts of a text, one by one ------------------------------------------------------------
+
+CODED = Rule(name="coded", failure_class=FailureClass.THROTTLE, codes=("MyCode",))
+JAVA = "Slow down (Service: SageMaker; Status Code: 400; Error Code: {}; Request ID: 1)"
+GO = (
+    "operation error SageMaker: CreateTrainingJob, https response error StatusCode: 400, "
+    "RequestID: 1, api error {}: slow down"
+)
+BOTO = "An error occurred ({}) when calling the CreateTrainingJob operation: slow down"
 
 
-def test_the_first_match_wins_so_a_users_rule_goes_in_front() -> None:
-    mine = parse_rules(
-        [{"name": "ours", "class": "capacity", "scope": "pool", "retry": "yes", "pattern": "rate"}]
+def with_reading(*rules: Rule) -> Rules:
+    return Rules(rules, RULES.reading)
+
+
+def codes(text: str = "", code: str | None = None) -> bool:
+    """Whether the code is found."""
+    evidence = Evidence(where="create", error_code=code, text=text)
+    return classify(evidence, with_reading(CODED)).rule == "coded"
+
+
+@pytest.mark.parametrize("frame", [JAVA, GO, BOTO, "{}: slow down", "a.b.{}: slow down", "{}:"])
+def test_a_code_is_found_where_sdks_write_it(frame):
+    assert codes(frame.format("MyCode"))
+    assert codes(frame.format("mycode"))
+    assert not codes(frame.format("Other"))
+    assert codes(frame.format("Other"), "MyCode"), "the one that is given comes first"
+    assert not codes(frame.format("MyCode"), "Other")
+
+
+@pytest.mark.parametrize(
+    "vague", ["", " ", "ClientError", "Exception", "error", "Unknown", "BotoCoreError"]
+)
+def test_a_code_that_says_nothing_gives_way(vague):
+    assert codes(BOTO.format("MyCode"), vague)
+    assert codes("MyCode: slow down", vague)
+    assert codes(JAVA.format("MyCode"), vague)
+    assert not codes("slow down", vague)
+    rule = replace(CODED, codes=(vague.strip() or "x",))
+    assert (
+        classify(Evidence(where="create", error_code=vague, text="x"), with_reading(rule)).rule
+        == "coded"
+    ) == bool(vague.strip())
+
+
+def test_a_word_that_says_nothing_is_no_code_of_a_text():
+    rule = replace(CODED, codes=("ClientError", "Error"))
+    for text in ("ClientError: x", "Error: x"):
+        assert classify(Evidence(where="create", text=text), with_reading(rule)).rule != "coded"
+    assert Evidence(where="x") == Evidence(
+        where="x", error_code=None, status=None, secondary_status=None, text=""
     )
-    failure = classify(Evidence(where="create", text="Rate exceeded"), (*mine, *DEFAULT_RULES))
-    assert _verdict(failure) == ("capacity", "yes", "ours")
 
 
-def test_without_rules_nothing_is_known_and_nothing_is_lost() -> None:
-    failure = classify(Evidence(where="create", text="x"), ())
-    assert _verdict(failure) == ("unknown", "limited", "no rule matched")
+@pytest.mark.parametrize(
+    "own",
+    [
+        "AlgorithmError: ",
+        "ExecuteUserScriptError: ",
+        "Framework Error: ",
+        "Traceback (most recent call last): ",
+    ],
+)
+def test_what_a_training_writes_is_no_code_of_the_service(own):
+    assert not codes(own + JAVA.format("MyCode"))
+    assert not codes(own + BOTO.format("MyCode"))
+    assert normalise(own + "Error: Failed. Reason: x").endswith("reason: x")
 
 
-def test_every_condition_of_a_rule_must_hold() -> None:
-    rule = Rule(
-        name="r",
-        failure_class=FailureClass.DATA_ACCESS,
-        where="describe",
-        codes=("A",),
-        statuses=("Failed",),
-        pattern="x",
-        error="valueerror: y",
+def test_a_wrapper_may_tell_the_code_and_what_it_wraps_may_tell_a_better_one():
+    inner = "ClientError: Failed to invoke sagemaker:CreateTrainingJob. Error Details: "
+    assert normalise(inner + "slow down") == "slow down"
+    assert codes(inner + BOTO.format("MyCode"))
+    assert codes(BOTO.format("MyCode") + ", Failed. Reason: x")
+    assert codes("Failed. Reason: " + BOTO.format("MyCode"))
+    assert codes(inner + JAVA.format("MyCode"))
+    assert codes(inner + "MyCode: slow down")
+    none = replace(CODED, codes=("",))
+    assert (
+        classify(Evidence(where="create", text="x"), with_reading(none)).rule == "no rule matched"
     )
-    whole: dict[str, Any] = {
-        "where": "describe", "error_code": "a", "status": "FAILED", "text": "X ValueError: y",
-    }  # fmt: skip
-    assert classify(Evidence(**whole), (rule,)).rule == "r"
-    for field, other in (
-        ("where", "create"), ("error_code", "b"), ("status", None), ("text", "X ValueError: z"),
-        ("text", "ValueError: y"),
-    ):  # fmt: skip
-        failure = classify(Evidence(**{**whole, field: other}), (rule,))
-        assert failure.rule == "no rule matched", field
+    vague = replace(CODED, codes=("ClientError",))
+    assert classify(Evidence(where="create", text=inner + "x"), with_reading(vague)).rule == "coded"
 
 
-def test_an_error_pattern_looks_at_every_reported_error() -> None:
-    rules = parse_rules(
-        [{"name": "mine", "class": "bad_input", "error": r"mypackage\.configerror: "}]
-    )
-    text = 'AlgorithmError: ExecuteUserScriptError: ErrorMessage "mypackage.ConfigError: lr"'
-    assert classify(Evidence(where="describe", text=text), rules).rule == "mine"
+WRAPPED = [
+    "Error for Training job abc: Failed. Reason: {}",
+    "UnexpectedStatusException: Error for Training job abc: Failed. Reason: {}",
+    "Error hosting endpoint abc: Failed. Reason: {}",
+    "my-job.1: failed reason: {}",
+    "Encountered unexpected failed state for job abc: Failed. Failure reason: {}",
+    "AirflowException: SageMaker job failed because {}",
+    "Received status from SageMaker: {}",
+    "Failed. Reason: {}",
+    "Failed for reason: '{}",
+    "FailureReason: {}",
+    "Failure reason {}",
+    BOTO.replace("slow down", "{}").replace("({})", "(X)", 1),
+    GO.replace("{}", "X").replace("slow down", "{}"),
+]
 
 
-@pytest.mark.parametrize(("entry", "words"), [
-    ("text", "rule 1: expected a table"),
-    ({}, "rule 1: name:"),
-    ({"name": "a"}, "rule 'a': class:"),
-    ({"name": "a", "class": "nope"}, "rule 'a': class: 'nope' is not one of"),
-    ({"name": "a", "class": "oom", "retry": "often"}, "rule 'a': retry: 'often'"),
-    ({"name": "a", "class": "oom", "scope": "moon"}, "rule 'a': scope: 'moon'"),
-    ({"name": "a", "class": "oom", "where": "there"}, "rule 'a': where: 'there'"),
-    ({"name": "a", "class": "oom", "codes": "X"}, "rule 'a': codes: expected a list"),
-    ({"name": "a", "class": "oom", "codes": [1]}, "rule 'a': codes: expected a list"),
-    ({"name": "a", "class": "oom", "pattern": 1}, "rule 'a': pattern: expected a string"),
-    ({"name": "a", "class": "oom", "pattern": "("}, "rule 'a': pattern: not a regular expression"),
-    ({"name": "a", "class": "oom", "error": "["}, "rule 'a': error: not a regular expression"),
-    ({"name": "a", "class": "oom", "quota_fits": 1}, "rule 'a': quota_fits:"),
-    ({"name": "a", "class": "oom", "patern": "x"}, "rule 'a': patern: unknown field"),
-])  # fmt: skip
-def test_a_bad_rule_is_refused_by_name_and_field(entry: Any, words: str) -> None:
-    with pytest.raises(ValueError, match=words.replace("(", r"\(")):
-        parse_rules([entry])
+@pytest.mark.parametrize("frame", WRAPPED)
+def test_what_others_put_in_front_is_taken_off(frame):
+    assert normalise(frame.format("CapacityError: no room")) == "capacityerror: no room"
 
 
-def test_a_name_used_twice_is_refused() -> None:
-    entry = {"name": "a", "class": "oom"}
-    with pytest.raises(ValueError, match="used twice"):
-        parse_rules([entry, entry])
+@pytest.mark.parametrize("times", [1, 8, 9])
+def test_up_to_eight_wrappers_are_taken_off(times):
+    assert normalise("Failed. Reason: " * times + "x") == "failed. reason: " * (times - 8) + "x"
 
 
-def test_headline_is_one_short_line() -> None:
-    failure = _refused("a\nb " + "c" * 500)
-    assert "\n" not in failure.headline
-    assert len(failure.headline) == 200
+def test_a_text_is_cut_after_2048_characters_of_what_is_left():
+    assert normalise("x" * 2047 + "yz") == "x" * 2047 + "y"
+    wrapper = "Failed. Reason: "
+    assert normalise(wrapper * 3 + "x" * 5000) == "x" * 2048
+    assert len(normalise(wrapper * 8 + "x" * 9000)) == 2048
+    long = "Error for training job " + "n" * 190 + ": Failed. Reason: "
+    assert len(normalise(long * 8 + "x" * 9000)) == 2048
+    assert normalise("x y " * 2000).endswith(" y ")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("algorithmerror: valueerror: x", ["valueerror: x"]),
+        ('exitcode 1 errormessage "keyerror: 1"', ['keyerror: 1"']),
+        ("it said torch.cuda.outofmemoryerror: x", ["it said", "torch.cuda.outofmemoryerror: x"]),
+        ("std::bad_alloc", ["std::bad_alloc"]),
+        ("x systemexit: 1", ["x", "systemexit: 1"]),
+        ("keyboardinterrupt", ["keyboardinterrupt"]),
+        ("a stopiteration", ["a", "stopiteration"]),
+        ("my_valueerror_handler: x", ["my_valueerror_handler"]),
+    ],
+)
+def test_names_of_errors(text, names):
+    found = reported_errors(text, RULES)
+    assert len(found) == len(names)
+    assert all(one.startswith(name) for one, name in zip(found, names, strict=True))
+
+
+# --- quotas ---------------------------------------------------------------------------------------
+
+SENTENCE = (
+    "The {kind}-level service limit {name} is {limit} Instances, with current utilization of {used} "
+    "Instances and a request delta of {delta} Instances. Please contact support."
+)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), st.booleans())
+def test_a_quota_sentence_is_read_to_the_number(limit, used, delta, old):
+    name = "for training-job/ml.p2.xlarge" if old else "'ml.p2.xlarge for training'"
+    text = SENTENCE.format(kind="account", name=name, limit=limit, used=used, delta=delta)
+    quota = find_quota(text)
+    label = "training-job/ml.p2.xlarge" if old else "ml.p2.xlarge for training"
+    assert quota == Quota(name=label, limit=limit, used=used, requested=delta)
+    assert quota.can_ever_fit == (delta <= limit)
+    for code in ("ResourceLimitExceeded", "ResourceLimitExceededException"):
+        assert find_quota(f"{code}: {text}") == quota
+    assert find_quota(f"SomethingElse: {text}") is None
+    assert find_quota(BOTO.format("ResourceLimitExceeded").replace("slow down", text)) == quota
+    assert find_quota(text.replace("account-level", "resource-level")) == quota
+
+
+def test_a_quota_may_have_no_name():
+    text = SENTENCE.format(kind="account", name="''", limit=1, used=0, delta=1)
+    assert find_quota(text).name == ""
+
+
+def test_a_rule_may_ask_whether_the_request_could_ever_fit():
+    fits = replace(CODED, codes=(), quota_fits=True)
+    never = replace(CODED, codes=(), quota_fits=False)
+    small = SENTENCE.format(kind="account", name="'x'", limit=1, used=0, delta=1)
+    large = SENTENCE.format(kind="account", name="'x'", limit=1, used=0, delta=2)
+
+    def matched(text, rule):
+        return classify(Evidence(where="create", text=text), with_reading(rule)).rule == "coded"
+
+    assert [matched(text, fits) for text in (small, large, "x")] == [True, False, False]
+    assert [matched(text, never) for text in (small, large, "x")] == [False, True, False]
+    assert matched("ResourceLimitExceeded: " + small, fits)

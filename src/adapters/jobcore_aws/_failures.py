@@ -1,0 +1,18 @@
+"""The failure rules of SageMaker and AWS's SDKs; loading them needs no boto3."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+from jobcore.failures import GENERIC_RULES, Rules, parse_rules
+
+__all__ = ["failure_rules"]
+
+
+@cache
+def failure_rules(base: Rules = GENERIC_RULES) -> Rules:
+    """Give the failure rules of SageMaker and AWS's SDKs, in front of *base*."""
+    text = files("jobcore_aws").joinpath("failure_rules.toml").read_text("utf-8")
+    return parse_rules(tomllib.loads(text), base, compile_patterns=False)
