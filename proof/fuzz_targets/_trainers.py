@@ -9,7 +9,13 @@ from typing import Any
 
 import jobcore
 from jobcore import Spec
-from jobcore_aws import Pool, SageMakerSettings, SageMakerTrainer, validate_request
+from jobcore_aws import (
+    Pool,
+    SageMakerSettings,
+    SageMakerTrainer,
+    failure_rules,
+    validate_request,
+)
 from jobcore_aws._request import BadRequest, build_request
 from jobcore_aws._trainings import training_of
 from jobcore_local._contract import BadInput, prepare

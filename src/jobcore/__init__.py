@@ -8,6 +8,18 @@ the rooms: `jobcore.lifecycle`, `jobcore.ports`, `jobcore.scheduling`, `jobcore.
 
 from __future__ import annotations
 
+# The rooms, as attributes: `jobcore.lifecycle` is there after `import jobcore`.
+from jobcore import (  # noqa: F401
+    errors,
+    failures,
+    jobfile,
+    lifecycle,
+    messages,
+    ports,
+    redact,
+    scheduling,
+    ticks,
+)  # fmt: skip
 from jobcore.errors import CorruptRecord, InvalidJob, InvalidSetting, Unavailable
 from jobcore.failures import classify
 from jobcore.jobfile import parse_job
