@@ -19,7 +19,7 @@ from jobcore import (  # noqa: F401
     redact,
     scheduling,
     ticks,
-)  # fmt: skip
+)
 from jobcore.errors import CorruptRecord, InvalidJob, InvalidSetting, Unavailable
 from jobcore.failures import classify
 from jobcore.jobfile import parse_job
