@@ -54,9 +54,7 @@ TESTS = (
     "tests/unit/test_classify.py",
     "tests/unit/test_codec.py",
     "tests/unit/test_invariants.py",
-    "tests/unit/test_jobfile.py",
     "tests/unit/test_messages.py",
-    "tests/unit/test_model.py",
     "tests/unit/test_names.py",
     "tests/unit/test_planner.py",
     "tests/unit/test_public_api.py",
@@ -66,6 +64,11 @@ TESTS = (
     "tests/unit/test_evolve.py",
     "tests/unit/test_transitions.py",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/unit").glob("test_properties_*.py")),
+    *sorted(
+        str(p.relative_to(ROOT))
+        for room in ("jobfile", "lifecycle", "scheduling")
+        for p in (ROOT / "tests" / room).glob("test_*.py")
+    ),
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/machine").glob("test_*.py")),
 )
 #: Too slow to be asked about each mutant; what they would notice, others do.
@@ -77,7 +80,7 @@ ELSEWHERE = {
     "_rules": ("test_rules_corpus.", "test_classify."),
 }
 #: Words and defaults of all modules are told here.
-SHARED = ("tests/unit/test_properties_model.py", "tests/unit/test_properties_codec.py")
+SHARED = ("tests/lifecycle/test_properties_model.py", "tests/unit/test_properties_codec.py")
 CASES_MAX = 20  # of one slow test with many parameters, evenly spread
 CPU_LEAST = 3.0  # seconds that a test may take with a mutant, at least; or this many times longer:
 CPU_TIMES = 6

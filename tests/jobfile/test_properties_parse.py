@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobcore import Clocks, FailureClass, InvalidJob, Placement, RetryPolicy, Spec, parse_job
 from jobcore.errors import Problem
-from jobcore.jobfile import expand_sweep, parse_duration, validate
+from jobcore.jobfile import validate
 from jobcore.lifecycle import encode_spec
 
 BASE = {"script": "a.py"}
@@ -157,24 +157,6 @@ def test_a_longest_back_off_follows_a_longer_first_one():
 def test_a_time_may_come_decoded():
     at = datetime(2026, 12, 1, tzinfo=UTC)
     assert read(clocks={"finish_by": at}).clocks == Clocks(finish_by=at)
-
-
-@pytest.mark.parametrize(
-    ("given", "seconds"),
-    [("1s", 1), ("1m", 60), ("1h", 3600), ("1d", 86400), ("1w", 604800), (" 1h1m1s ", 3661),
-     ("0.5h", 1800), ("10s10s", 20), (0, 0), (1.5, 1.5), (-1, -1)],
-)  # fmt: skip
-def test_a_duration(given, seconds):
-    assert parse_duration(given) == timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize(
-    "given", ["1.s", ".5h", "1 h", "h1", "1hs", False, {}, 1e300, "9" * 400 + "w"]
-)
-def test_what_is_no_duration_is_shown(given):
-    with pytest.raises(ValueError, match="expected a duration such as") as caught:
-        parse_duration(given)
-    assert str(caught.value).endswith(f"got {given!r}")
 
 
 # --- limits -------------------------------------------------------------------------------
@@ -362,47 +344,3 @@ def test_what_holds_anything_else_is_none(value, wrong):
     for shape in (wrong, [value, wrong], {"a": value, "b": wrong}, [{"a": [wrong]}]):
         ((field, _),) = told(hyperparameters={"x": shape})
         assert field == "hyperparameters.x"
-
-
-# --- sweeps -----------------------------------------------------------------------------------
-
-
-@given(
-    st.dictionaries(
-        st.text(max_size=2), st.lists(st.integers(), min_size=1, max_size=3), max_size=3
-    ),
-    st.lists(st.dictionaries(st.text(max_size=2), st.integers(), max_size=2), max_size=2),
-)
-def test_a_sweep_has_every_combination_once_and_each_point(grid, points):
-    if not grid and not points:
-        return
-    jobs = expand_sweep(grid, points)
-    total = 1 if grid else 0
-    for values in grid.values():
-        total *= len(values)
-    assert len(jobs) == total + len(points)
-    assert jobs[total:] == points
-    assert all(job.keys() == grid.keys() for job in jobs[:total])
-    assert all(job[name] in grid[name] for job in jobs[:total] for name in grid)
-
-
-def test_a_sweep_of_10_000_jobs_is_the_largest():
-    assert len(expand_sweep({"a": list(range(100)), "b": (*range(100),)})) == 10_000
-    assert len(expand_sweep({"a": list(range(9_999))}, [{"b": 1}])) == 10_000
-    assert len(expand_sweep({}, [{"b": 1}] * 10_000)) == 10_000
-    with pytest.raises(InvalidJob, match=r"^sweep: 10,001 jobs"):
-        expand_sweep({}, [{"b": 1}] * 10_001)
-    with pytest.raises(InvalidJob, match=r"^sweep: 10,001 jobs; at most 10,000 in one sweep$"):
-        expand_sweep({"a": list(range(10_000))}, [{"b": 1}])
-
-
-def test_every_mistake_of_a_sweep_is_told():
-    with pytest.raises(InvalidJob) as caught:
-        expand_sweep({"a": [], "b": "xy", "c": [1]}, [{"d": 1}, 3])
-    assert [problem.field for problem in caught.value.problems] == [
-        "sweep.grid.a",
-        "sweep.grid.b",
-        "sweep.list[1]",
-    ]
-    with pytest.raises(InvalidJob, match=r"^sweep: nothing to sweep"):
-        expand_sweep({})
