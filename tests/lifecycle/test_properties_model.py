@@ -28,7 +28,6 @@ from jobcore import (
     CorruptRecord,
     FailureClass,
     HoldRequested,
-    Limits,
     Placement,
     RetryPolicy,
     Settings,
@@ -134,17 +133,6 @@ def test_a_spec_that_was_hashed_is_the_same_spec():
     assert hashed == fresh
     assert repr(hashed) == repr(fresh)
     assert spec_hash(replace(fresh, name="é")) != spec_hash(fresh)
-
-
-def test_the_limits_that_an_operator_has_without_setting_any():
-    limits = Limits()
-    assert (limits.pools, limits.shares, limits.share_weights) == ({}, {}, {})
-    assert (limits.share_default, limits.aging) == (None, timedelta(hours=6))
-    assert (limits.group_breaker, limits.launches_max) == (5, 100)
-    assert (limits.pool_backoff.seconds, limits.pool_backoff_max.seconds) == (15, 300)
-    assert limits.share_limit("x") is None
-    some = Limits(shares={"x": 0}, share_default=3)
-    assert (some.share_limit("x"), some.share_limit("y")) == (0, 3)
 
 
 def test_the_settings_of_a_tick_that_has_none():
