@@ -9,6 +9,7 @@ A `wrong_...` function looks at one value and returns what is wrong with it, as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import UnionType
@@ -25,6 +26,7 @@ __all__ = [
     "wrong_duration",
     "wrong_flag",
     "wrong_in",
+    "wrong_json",
     "wrong_kind",
     "wrong_number",
     "wrong_text",
@@ -34,6 +36,10 @@ __all__ = [
 
 Check = Callable[[Any], str | None]
 
+#: JSON data nested more deeply is refused: Python's own encoder and decoder recurse.
+JSON_DEPTH_MAX = 200
+
+_NUL = "contains a NUL character; remove it"
 _SHOWN_CHARS_MAX = 40
 _KINDS: Mapping[type, str] = {
     dict: "a table",
@@ -123,7 +129,7 @@ def wrong_text(
     if not value:
         return None if empty else f"expected {expected}, got nothing"
     if "\x00" in value:
-        return "contains a NUL character; remove it"
+        return _NUL
     return None if value.isascii() or _is_utf8(value) else "contains half a character; remove it"
 
 
@@ -152,6 +158,35 @@ def wrong_duration(
     if value > most:
         return f"expected at most {_in_units(most)}, got {_in_units(value)}"
     return f"expected {f'at least {_in_units(least)}' if least else '0 or more'}, got {_in_units(value)}"
+
+
+def wrong_json(value: object) -> str | None:
+    """
+    Check that *value* is JSON data without a NUL character. The message does not quote it.
+
+    A lone surrogate is allowed: Python writes a path that is not UTF-8 with them.
+    """
+    level: list[Any] = [value]
+    for _ in range(JSON_DEPTH_MAX + 1):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                if "\x00" in item:
+                    return _NUL
+            elif isinstance(item, dict):
+                if not all(isinstance(name, str) for name in item):
+                    return "not JSON data: a name is not a text; put it in quotation marks"
+                if any("\x00" in name for name in item):
+                    return _NUL
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+            elif not (item is None or isinstance(item, int) or _is_finite(item)):
+                return "not JSON data: only texts, numbers, lists and tables are"
+        if not inner:
+            return None
+        level = inner
+    return f"nested more than {JSON_DEPTH_MAX} levels deep"
 
 
 def wrong_in(
@@ -200,6 +235,10 @@ def described(value: object) -> str:
 
 def _wrong_name(value: object) -> str | None:
     return wrong_text(value, "a name")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _is_utf8(text: str) -> bool:

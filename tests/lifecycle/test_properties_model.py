@@ -28,6 +28,7 @@ from jobcore import (
     CorruptRecord,
     FailureClass,
     HoldRequested,
+    Limits,
     Placement,
     RetryPolicy,
     Settings,
@@ -74,7 +75,7 @@ def test_bounds_are_inclusive():
     assert RetryPolicy(backoff=timedelta(0)).backoff == timedelta(0)
     assert RetryPolicy(backoff=DAY, backoff_max=DAY).backoff_max == DAY
     assert RetryPolicy(backoff_max=3650 * DAY).backoff_max == 3650 * DAY
-    assert Clocks(wait_at_most=timedelta.resolution, run_at_most=3650 * DAY).finish_by is None
+    assert Clocks(wait_at_most=timedelta(seconds=1), run_at_most=3650 * DAY).finish_by is None
     assert Clocks(finish_by=T0).finish_by == T0
 
 
@@ -88,8 +89,8 @@ def test_bounds_are_inclusive():
             lambda: RetryPolicy(backoff=DAY, backoff_max=DAY - timedelta.resolution),
             "retry.backoff_max: expected at least retry.backoff",
         ),
-        (lambda: Clocks(wait_at_most=timedelta(0)), "wait_at_most: expected more than 0"),
-        (lambda: Clocks(run_at_most=timedelta(0)), "run_at_most: expected more than 0"),
+        (lambda: Clocks(wait_at_most=timedelta(0)), "wait_at_most: expected at least 1 second"),
+        (lambda: Clocks(run_at_most=timedelta(0)), "run_at_most: expected at least 1 second"),
         (lambda: Clocks(finish_by=NAIVE), "finish_by: expected an aware"),
         (lambda: Clocks(run_at_most=3650 * DAY + timedelta.resolution), "run_at_most: expected"),
     ],

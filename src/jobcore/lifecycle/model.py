@@ -9,15 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
+
+from jobcore.checks import (
+    described,
+    if_given,
+    refuse,
+    wrong_duration,
+    wrong_in,
+    wrong_json,
+    wrong_kind,
+    wrong_text,
+    wrong_time,
+    wrong_whole,
+)
 
 from .failure import Failure, FailureClass
 from .names import is_job_id, training_name
 
 __all__ = [
     "ATTEMPTS_KEPT_MAX",
+    "CLOCK_MIN",
+    "PRIORITY_MAX",
     "TIMELINE_KEPT_MAX",
     "WAIT_MAX",
     "Active",
@@ -56,8 +71,13 @@ ATTEMPTS_KEPT_MAX = 20  # older ended attempts are dropped; their number stays c
 TIMELINE_KEPT_MAX = 60
 
 
-#: Longer waits are refused: a deadline has to be a date, or the job could not be looked at any more.
+#: Longer waits are refused: a deadline has to be a date, or no tick could look at the job.
 WAIT_MAX = timedelta(days=3650)
+
+#: Shorter clocks are refused: no training starts and ends within them, so the job could only time out.
+CLOCK_MIN = timedelta(seconds=1)
+
+PRIORITY_MAX = 1_000_000
 
 
 class Status(StrEnum):
@@ -116,18 +136,6 @@ class HoldCode(StrEnum):
     GROUP = "group"  # the first jobs of its group failed alike
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _require_aware(name: str, at: datetime | None) -> None:
-    _require(
-        at is None or at.tzinfo is not None,
-        f"{name}: expected an aware datetime (UTC), got a naive one",
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Placement:
     """One entry of a job's fallback list: *count* instances (or slots) of *pool*."""
@@ -136,9 +144,11 @@ class Placement:
     count: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse an empty pool and a count below one."""
-        _require(bool(self.pool), "pool: expected the name of a pool, got nothing")
-        _require(self.count >= 1, f"count: expected at least 1, got {self.count}")
+        """Refuse a pool without a name and a count below 1."""
+        refuse(
+            pool=wrong_text(self.pool, "the name of a pool"),
+            count=wrong_whole(self.count, 1),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,17 +168,24 @@ class RetryPolicy:
     backoff_max: timedelta = timedelta(hours=1)
 
     def __post_init__(self) -> None:
-        """Refuse negative numbers."""
-        for name, budget in self.budgets.items():
-            _require(budget >= 0, f"retry.{name}: expected 0 or more, got {budget}")
-        _require(self.backoff >= timedelta(0), "retry.backoff: expected 0 or more")
-        _require(
-            self.backoff_max >= self.backoff, "retry.backoff_max: expected at least retry.backoff"
+        """Refuse budgets and waits below 0, and waits that are too long."""
+        refuse(
+            **wrong_in("retry", self.budgets, _wrong_budget, name=_wrong_class),
+            **{
+                "retry.backoff": wrong_duration(self.backoff),
+                "retry.backoff_max": wrong_duration(self.backoff_max, most=WAIT_MAX),
+            },
         )
-        _require(
-            self.backoff_max <= WAIT_MAX,
-            f"retry.backoff_max: expected at most {WAIT_MAX.days} days",
-        )
+        if self.backoff_max < self.backoff:
+            refuse(**{"retry.backoff_max": f"expected at least retry.backoff ({self.backoff})"})
+
+
+def _wrong_budget(value: object) -> str | None:
+    return wrong_whole(value, 0)
+
+
+def _wrong_class(value: object) -> str | None:
+    return wrong_kind(value, FailureClass, "a class of failures")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,9 +194,13 @@ class Clocks:
     The three clocks of a job; None means no bound.
 
     Args:
-        wait_at_most: from submission (or release) until a training runs.
-        run_at_most: of one attempt, from its start. The trainer enforces it; the core is the backstop.
-        finish_by: the moment after which the result is worth nothing.
+        wait_at_most: from submission (or release) until a training runs; 1 second to 3650 days.
+        run_at_most: of one attempt, from its start; 1 second to 3650 days. The trainer enforces it.
+            If it does not, the core stops the training (`RUN_AT_MOST_GRACE`).
+        finish_by: the time after which the result is of no use; in UTC, in the years 1970 to 2999.
+
+    Raises:
+        ValueError: a clock is outside these bounds, or is no duration or time.
     """
 
     wait_at_most: timedelta | None = None
@@ -187,29 +208,36 @@ class Clocks:
     finish_by: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuse durations that are not positive and naive times."""
-        for name in ("wait_at_most", "run_at_most"):
-            value = getattr(self, name)
-            _require(value is None or value > timedelta(0), f"{name}: expected more than 0")
-            _require(
-                value is None or value <= WAIT_MAX, f"{name}: expected at most {WAIT_MAX.days} days"
-            )
-        _require_aware("finish_by", self.finish_by)
+        """Refuse durations out of bounds and times that are not in UTC."""
+        refuse(
+            wait_at_most=if_given(wrong_duration, self.wait_at_most, CLOCK_MIN, WAIT_MAX),
+            run_at_most=if_given(wrong_duration, self.run_at_most, CLOCK_MIN, WAIT_MAX),
+            finish_by=if_given(wrong_time, self.finish_by),
+        )
+        if self.finish_by is not None and not 1970 <= self.finish_by.year < 3000:
+            # Later times plus a duration have no date; the codec does not read them.
+            refuse(finish_by=f"expected a time between 1970 and 3000, got {self.finish_by}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """
-    What a scientist asks for, once; never changed afterwards.
+    The request of a job; it never changes after the submission.
+
+    No text in it holds a NUL character: a process cannot be given one.
 
     Args:
         name: a label for people; need not be unique.
-        owner: who is told when it is over.
-        placements: where it may run, best first.
-        args: what the trainer is asked to do (stored as JobArgs); JSON data.
-        share: who fair share is reckoned by; the owner unless given.
-        group: the jobs submitted together (a sweep).
-        priority: larger goes first.
+        owner: the person who gets the messages about the job.
+        placements: where it may run, best first; at least one.
+        args: the work, in the trainer's words (stored as JobArgs); JSON data.
+        share: the share that fair share charges; the owner unless given.
+        group: names the jobs that were submitted together (a sweep).
+        priority: larger goes first; -1,000,000 to 1,000,000.
+        tags: labels for reports, names and values.
+
+    Raises:
+        ValueError: a field is not as described; the message names it.
     """
 
     name: str
@@ -225,12 +253,41 @@ class Spec:
     digest: str | None = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse a request that names nobody or no place; the share defaults to the owner."""
-        _require(bool(self.name), "name: expected a label for the job, got nothing")
-        _require(bool(self.owner), "owner: expected who the job belongs to, got nothing")
-        _require(bool(self.placements), "pools: expected at least one pool")
+        """Refuse a request that cannot be carried out; the share defaults to the owner."""
+        refuse(
+            name=wrong_text(self.name, "a label for the job"),
+            owner=wrong_text(self.owner, "who the job belongs to"),
+            pools=_wrong_placements(self.placements),
+            **wrong_in("args", self.args, wrong_json, secret=True),
+            share=wrong_text(self.share, empty=True),
+            group=if_given(_wrong_word, self.group),
+            priority=wrong_whole(self.priority, -PRIORITY_MAX, PRIORITY_MAX),
+            retry=wrong_kind(self.retry, RetryPolicy, "a RetryPolicy"),
+            clocks=wrong_kind(self.clocks, Clocks, "Clocks"),
+            **wrong_in("tags", self.tags, _wrong_secret, secret=True),
+        )
         if not self.share:
             object.__setattr__(self, "share", self.owner)
+
+
+def _wrong_placements(value: object) -> str | None:
+    # Jobs are grouped by their placements, so they have to be hashable.
+    if not isinstance(value, tuple):
+        return f"expected a tuple of placements, got {described(value)}"
+    if not value:
+        return "expected at least one pool"
+    for number, item in enumerate(value):
+        if not isinstance(item, Placement):
+            return f"expected placements, got {described(item)} as number {number}"
+    return None
+
+
+def _wrong_word(value: object) -> str | None:
+    return wrong_text(value, empty=True)
+
+
+def _wrong_secret(value: object) -> str | None:
+    return wrong_text(value, empty=True, secret=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -423,13 +480,15 @@ class Job:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse an id that could not be a path or a training name."""
-        # Checked at every step, so the messages are only made when they are needed.
+        """Refuse an id that could not be a path or a training name, and times that are not in UTC."""
+        # Made at every step: the messages are only made when they are needed.
         if not is_job_id(self.job_id):
-            msg = f"job_id: {self.job_id!r} is not a job id"
-            raise ValueError(msg)
-        if self.submitted_at.tzinfo is None:
-            _require_aware("submitted_at", self.submitted_at)
+            refuse(job_id=f"{self.job_id!r} is not a job id")
+        if self.submitted_at.tzinfo is not UTC or self.waiting_since.tzinfo is not UTC:
+            refuse(
+                submitted_at=wrong_time(self.submitted_at),
+                waiting_since=wrong_time(self.waiting_since),
+            )
 
     @property
     def status(self) -> Status:
