@@ -174,10 +174,11 @@ def wrong_json(value: object) -> str | None:
                 if "\x00" in item:
                     return _NUL
             elif isinstance(item, dict):
-                if not all(isinstance(name, str) for name in item):
-                    return "not JSON data: a name is not a text; put it in quotation marks"
-                if any("\x00" in name for name in item):
-                    return _NUL
+                for name in item:
+                    if not isinstance(name, str):
+                        return "not JSON data: a name is not a text; put it in quotation marks"
+                    if "\x00" in name:
+                        return _NUL
                 inner += item.values()
             elif isinstance(item, list):
                 inner += item
@@ -204,7 +205,7 @@ def wrong_in(
     Returns:
         What is wrong, by field: "pools", or "pools.cpu" for an entry. For `refuse`.
     """
-    if not isinstance(table, Mapping):
+    if type(table) is not dict and not isinstance(table, Mapping):
         return {field: f"expected a table, got {kind_of(table) if secret else described(table)}"}
     check_name = name or _wrong_name
     wrong: dict[str, str | None] = {}

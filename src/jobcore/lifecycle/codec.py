@@ -224,20 +224,18 @@ def decode_spec(document: Mapping[str, Any]) -> Spec:
     """
     retry = document.get("retry")
     clocks = document.get("clocks")
-    return Spec(
-        name=_text(document["name"]),
-        owner=_text(document["owner"]),
-        placements=tuple(
-            Placement(_text(pool), _whole(count)) for pool, count in document["placements"]
-        ),
-        args=_table(document["JobArgs"]),
-        share=_text(document.get("share", "")),
-        group=None if document.get("group") is None else _text(document["group"]),
-        priority=_whole(document.get("priority", 0)),
+    return Spec(  # it checks its fields itself
+        name=document["name"],
+        owner=document["owner"],
+        placements=tuple(Placement(pool, count) for pool, count in document["placements"]),
+        args=document["JobArgs"],
+        share=document.get("share", ""),
+        group=document.get("group"),
+        priority=document.get("priority", 0),
         retry=_DEFAULT_RETRY
         if retry is None
         else RetryPolicy(
-            budgets={FailureClass(name): _whole(count) for name, count in retry["budgets"].items()},
+            budgets={FailureClass(name): count for name, count in retry["budgets"].items()},
             backoff=_duration(retry["backoff"]),
             backoff_max=_duration(retry["backoff_max"]),
         ),
@@ -248,7 +246,7 @@ def decode_spec(document: Mapping[str, Any]) -> Spec:
             run_at_most=_delta(clocks["run_at_most"]),
             finish_by=_time(clocks["finish_by"]),
         ),
-        tags={name: _text(value) for name, value in document.get("tags", {}).items()},
+        tags=document.get("tags", {}),
     )
 
 
@@ -391,7 +389,7 @@ def _decode_attempt(record: Mapping[str, Any]) -> Attempt:
     outcome = record.get("outcome")
     return Attempt(
         number=_number(record["n"]),
-        placement=Placement(_text(record["pool"]), _whole(record["count"])),
+        placement=Placement(record["pool"], record["count"]),
         launching_at=_moment(record["launching_at"]),
         launched_at=_time(record.get("launched_at")),
         started_at=_time(record.get("started_at")),

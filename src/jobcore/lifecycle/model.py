@@ -258,14 +258,16 @@ class Spec:
             name=wrong_text(self.name, "a label for the job"),
             owner=wrong_text(self.owner, "who the job belongs to"),
             pools=_wrong_placements(self.placements),
-            **wrong_in("args", self.args, wrong_json, secret=True),
             share=wrong_text(self.share, empty=True),
             group=if_given(_wrong_word, self.group),
             priority=wrong_whole(self.priority, -PRIORITY_MAX, PRIORITY_MAX),
             retry=wrong_kind(self.retry, RetryPolicy, "a RetryPolicy"),
             clocks=wrong_kind(self.clocks, Clocks, "Clocks"),
-            **wrong_in("tags", self.tags, _wrong_secret, secret=True),
         )
+        if type(self.args) is not dict or wrong_json(self.args) is not None:
+            refuse(**wrong_in("args", self.args, wrong_json, name=_wrong_word, secret=True))
+        if self.tags != {}:
+            refuse(**wrong_in("tags", self.tags, _wrong_secret, name=_wrong_word, secret=True))
         if not self.share:
             object.__setattr__(self, "share", self.owner)
 
