@@ -174,11 +174,8 @@ def wrong_json(value: object) -> str | None:
                 if "\x00" in item:
                     return _NUL
             elif isinstance(item, dict):
-                for name in item:
-                    if not isinstance(name, str):
-                        return "not JSON data: a name is not a text; put it in quotation marks"
-                    if "\x00" in name:
-                        return _NUL
+                if (message := _wrong_names(item)) is not None:
+                    return message
                 inner += item.values()
             elif isinstance(item, list):
                 inner += item
@@ -236,6 +233,15 @@ def described(value: object) -> str:
 
 def _wrong_name(value: object) -> str | None:
     return wrong_text(value, "a name")
+
+
+def _wrong_names(table: Mapping[Any, Any]) -> str | None:
+    for name in table:
+        if not isinstance(name, str):
+            return "not JSON data: a name is not a text; put it in quotation marks"
+        if "\x00" in name:
+            return _NUL
+    return None
 
 
 def _is_finite(value: object) -> bool:

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from jobcore import FailureClass, InvalidJob, Placement, parse_job
 from jobcore.errors import Problem
 
-LONG = "x" * 3000
-
 WRONG = [
     ([], "job file"),
     ("text", "job file"),
@@ -38,16 +36,10 @@ WRONG = [
     ({"script": "a.py", "clocks": {"run_at_most": 1e300}}, "clocks.run_at_most"),
     ({"script": "a.py", "retry": {"backoff": "9" * 400 + "s"}}, "retry.backoff"),
     ({"script": "a.py", "clocks": {"finish_by": "9999-12-31T23:59:59-23:00"}}, "clocks.finish_by"),
-    ({"script": "a.py", "hyperparameters": {"x": LONG}}, "hyperparameters.x"),
-    ({"script": "a.py", "hyperparameters": {"n" * 300: 1}}, "hyperparameters." + "n" * 40),
-    ({"script": "a.py", "hyperparameters": {f"h{i}": i for i in range(101)}}, "hyperparameters"),
     ({"script": "a.py", "environment": {"A": 1}}, "environment.A"),
     ({"script": "a.py", "environment": {"SM_HPS": "x"}}, "environment.SM_HPS"),
     ({"script": "a.py", "environment": {"a-b": "x"}}, "environment.a-b"),
-    ({"script": "a.py", "environment": {"A": LONG}}, "environment.A"),
     ({"script": "a.py", "channels": {"a/b": "x"}}, "channels.a/b"),
-    ({"script": "a.py", "channels": {f"c{i}": "x" for i in range(21)}}, "channels"),
-    ({"script": "a.py", "tags": {"t": "v" * 257}}, "tags.t"),
     ({"script": "a.py", "arguments": "x"}, "arguments"),
     ({"script": "a.py", "arguments": [1]}, "arguments"),
     ({"script": "a.py", "stop_grace": "soon"}, "stop_grace"),
@@ -62,7 +54,6 @@ WRONG = [
     ({"script": "a.py", "pools": ["/etc"]}, "pools[0].pool"),
     ({"script": "a.py", "pools": ["a/b/c/d"]}, "pools[0].pool"),
     ({"script": "a.py", "pools": ["p" * 129]}, "pools[0].pool"),
-    ({"script": "a.py", "pools": [f"p{i}" for i in range(6)]}, "pools"),
     ({"script": "a.py", "retry": {"capacty": 3}}, "retry.capacty"),
     ({"script": "a.py", "retry": {"algorithm": -1}}, "retry.algorithm"),
     ({"script": "a.py", "retry": {"algorithm": "many"}}, "retry.algorithm"),
