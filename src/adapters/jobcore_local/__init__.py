@@ -1,5 +1,6 @@
 """Jobs on one machine: local processes as trainings, console and desktop messages, the system clock."""
 
+from ._check import check
 from ._clock import SystemClock
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
 from ._pools import read_pools, write_pools
@@ -14,6 +15,7 @@ __all__ = [
     "LocalTrainer",
     "SystemClock",
     "WakeSocket",
+    "check",
     "poke",
     "read_pools",
     "write_pools",
