@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from types import UnionType
 from typing import Any
 
 from jobcore.errors import InvalidSetting, Problem
@@ -29,6 +28,10 @@ __all__ = [
     "wrong_json",
     "wrong_kind",
     "wrong_number",
+    "wrong_optional_string",
+    "wrong_secret",
+    "wrong_string",
+    "wrong_table",
     "wrong_text",
     "wrong_time",
     "wrong_whole",
@@ -81,7 +84,7 @@ def if_given(check: Callable[..., str | None], value: object, *bounds: Any) -> s
     return None if value is None else check(value, *bounds)
 
 
-def wrong_kind(value: object, kind: type | UnionType, expected: str) -> str | None:
+def wrong_kind(value: object, kind: type, expected: str) -> str | None:
     """Check that *value* is of *kind*, which the message calls *expected*."""
     return None if isinstance(value, kind) else f"expected {expected}, got {described(value)}"
 
@@ -131,6 +134,28 @@ def wrong_text(
     if "\x00" in value:
         return _NUL
     return None if value.isascii() or _is_utf8(value) else "contains half a character; remove it"
+
+
+def wrong_string(value: object) -> str | None:
+    """Check that *value* is text of any characters, such as a service's own words."""
+    return None if isinstance(value, str) else f"expected text, got {described(value)}"
+
+
+def wrong_optional_string(value: object) -> str | None:
+    """Check that *value* is None, or text of any characters."""
+    return None if value is None or isinstance(value, str) else wrong_string(value)
+
+
+def wrong_table(value: object, *, secret: bool = False) -> str | None:
+    """Check that *value* is a mapping; a *secret* one is not quoted."""
+    if type(value) is dict or isinstance(value, Mapping):  # the first is much faster
+        return None
+    return f"expected a table, got {kind_of(value) if secret else described(value)}"
+
+
+def wrong_secret(value: object) -> str | None:
+    """Check that *value* is text, and do not quote it."""
+    return wrong_text(value, empty=True, secret=True)
 
 
 def wrong_time(value: object) -> str | None:
@@ -188,7 +213,7 @@ def wrong_json(value: object) -> str | None:
 
 
 def wrong_in(
-    field: str, table: object, check: Check, *, name: Check | None = None, secret: bool = False
+    field: str, table: Any, check: Check, *, name: Check | None = None, secret: bool = False
 ) -> dict[str, str | None]:
     """
     Check the names and the values of a mapping.
@@ -202,8 +227,8 @@ def wrong_in(
     Returns:
         What is wrong, by field: "pools", or "pools.cpu" for an entry. For `refuse`.
     """
-    if type(table) is not dict and not isinstance(table, Mapping):
-        return {field: f"expected a table, got {kind_of(table) if secret else described(table)}"}
+    if (message := wrong_table(table, secret=secret)) is not None:
+        return {field: message}
     check_name = name or _wrong_name
     wrong: dict[str, str | None] = {}
     for key, value in table.items():

@@ -21,7 +21,7 @@ SCRIPT_JOB = {**IMAGE_JOB, "script": "train.py", "source_dir": "s3://code/app.ta
 
 # Each was a limit of every job file; each is one more than SageMaker takes.
 BEYOND: list[tuple[dict[str, Any], str]] = [
-    ({"pools": [f"p{i}" for i in range(6)]}, "pools"),
+    ({"pools": ["cpu"] * 6}, "pools"),
     ({"hyperparameters": {f"h{i}": 1 for i in range(101)}}, "hyperparameters"),
     ({"hyperparameters": {"h" * 257: 1}}, "hyperparameters." + "h" * 40),
     ({"hyperparameters": {"h": "v" * 2501}}, "hyperparameters.h"),

@@ -3,6 +3,10 @@
 A state is a type that holds only what is true in that state; everything that
 outlives a change of state (charges, timeline, outbox) belongs to the `Job`.
 All times are aware datetimes in UTC, durations are timedeltas.
+
+A value that is made once per job (`Spec` and its parts) checks all of its fields. A job, its state and
+its attempts are made at every step: they check little, since `step` checks the time that it is given
+and events check their fields.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from jobcore.checks import (
     wrong_in,
     wrong_json,
     wrong_kind,
+    wrong_secret,
     wrong_text,
     wrong_time,
     wrong_whole,
@@ -60,6 +65,7 @@ __all__ = [
     "Stopped",
     "Stopping",
     "new_job",
+    "wrong_placements",
 ]
 
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -257,7 +263,7 @@ class Spec:
         refuse(
             name=wrong_text(self.name, "a label for the job"),
             owner=wrong_text(self.owner, "who the job belongs to"),
-            pools=_wrong_placements(self.placements),
+            pools=wrong_placements(self.placements),
             share=wrong_text(self.share, empty=True),
             group=if_given(_wrong_word, self.group),
             priority=wrong_whole(self.priority, -PRIORITY_MAX, PRIORITY_MAX),
@@ -267,13 +273,13 @@ class Spec:
         if type(self.args) is not dict or wrong_json(self.args) is not None:
             refuse(**wrong_in("args", self.args, wrong_json, name=_wrong_word, secret=True))
         if self.tags != {}:
-            refuse(**wrong_in("tags", self.tags, _wrong_secret, name=_wrong_word, secret=True))
+            refuse(**wrong_in("tags", self.tags, wrong_secret, name=_wrong_word, secret=True))
         if not self.share:
             object.__setattr__(self, "share", self.owner)
 
 
-def _wrong_placements(value: object) -> str | None:
-    # Jobs are grouped by their placements, so they have to be hashable.
+def wrong_placements(value: object) -> str | None:
+    """Check a job's placements: a tuple, since jobs are grouped by it, of one or more."""
     if not isinstance(value, tuple):
         return f"expected a tuple of placements, got {described(value)}"
     if not value:
@@ -286,10 +292,6 @@ def _wrong_placements(value: object) -> str | None:
 
 def _wrong_word(value: object) -> str | None:
     return wrong_text(value, empty=True)
-
-
-def _wrong_secret(value: object) -> str | None:
-    return wrong_text(value, empty=True, secret=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -486,10 +488,13 @@ class Job:
         # Made at every step: the messages are only made when they are needed.
         if not is_job_id(self.job_id):
             refuse(job_id=f"{self.job_id!r} is not a job id")
-        if self.submitted_at.tzinfo is not UTC or self.waiting_since.tzinfo is not UTC:
+        if not (
+            self.submitted_at.tzinfo is self.waiting_since.tzinfo is self.state.since.tzinfo is UTC
+        ):
             refuse(
                 submitted_at=wrong_time(self.submitted_at),
                 waiting_since=wrong_time(self.waiting_since),
+                since=wrong_time(self.state.since),
             )
 
     @property
