@@ -84,6 +84,9 @@ def ended(
 
 
 texts = st.text(max_size=30)
+#: What a spec may hold: no NUL, which no process can be given.
+clean = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+words = st.text(clean, max_size=30)
 placements = st.builds(Placement, st.sampled_from(POOLS), st.integers(1, 4))
 spans = st.integers(1, 10**7).map(lambda s: timedelta(seconds=s))
 times = st.integers(-(10**6), 10**6).map(lambda s: T0 + timedelta(seconds=s))
@@ -99,9 +102,9 @@ json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**53), 2**53)
-    | texts
+    | words
     | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
     max_leaves=6,
 )
 retry_policies = st.builds(
@@ -118,16 +121,16 @@ clocks = st.builds(
 )
 specs = st.builds(
     Spec,
-    name=st.text(min_size=1, max_size=10),
-    owner=st.text(min_size=1, max_size=10),
+    name=st.text(clean, min_size=1, max_size=10),
+    owner=st.text(clean, min_size=1, max_size=10),
     placements=st.lists(placements, min_size=1, max_size=3).map(tuple),
-    args=st.dictionaries(texts, json_values, max_size=3),
-    share=texts,
-    group=st.none() | texts,
+    args=st.dictionaries(words, json_values, max_size=3),
+    share=words,
+    group=st.none() | words,
     priority=st.integers(-3, 3),
     retry=retry_policies,
     clocks=clocks,
-    tags=st.dictionaries(texts, texts, max_size=3),
+    tags=st.dictionaries(words, words, max_size=3),
 )
 
 

@@ -1,5 +1,5 @@
 """
-The four ports, and the values that cross them.
+The four ports, and the values that cross them (`jobcore.port_values`).
 
 A port is what the ticks need of the world, in the core's words. Each has a conformance suite
 (`jobcore_conformance`) that every adapter passes, the shipped fakes included.
@@ -11,195 +11,39 @@ Two errors cross a port, both for reads and writes that did not take place:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from typing import Protocol
 
-from jobcore.errors import InvalidSetting, Problem
 from jobcore.lifecycle.effects import Tick
-from jobcore.lifecycle.model import Job, Json, Placement, Status
+from jobcore.lifecycle.model import Job, Status
 from jobcore.lifecycle.records import GroupKey, GroupTally, PoolState, ShareUsage
+
+from .port_values import (
+    Added,
+    Due,
+    Evidence,
+    JobQuery,
+    LaunchReply,
+    LaunchRequest,
+    LaunchResult,
+    Message,
+    NextStep,
+    Page,
+    Training,
+    TrainingState,
+    Usage,
+    Waiting,
+    order_key,
+    usage_of,
+    waiting_of,
+)
 
 __all__ = [
     "Added", "Clock", "Due", "Evidence", "JobQuery", "JobStore", "LaunchReply", "LaunchRequest",
     "LaunchResult", "Message", "NextStep", "Notifier", "Page", "Trainer", "Training",
     "TrainingState", "Usage", "Waiting", "order_key", "usage_of", "waiting_of",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """
-    What a trainer said, as it said it.
-
-    Args:
-        where: ``"create"`` (the answer to a launch) or ``"describe"`` (a status read later).
-        error_code: the service's error code, such as ``"ResourceLimitExceeded"``.
-        status: the training's status, such as ``"Failed"``.
-        secondary_status: the service's more detailed status, an open set of strings.
-        text: the message or failure reason.
-    """
-
-    where: str
-    error_code: str | None = None
-    status: str | None = None
-    secondary_status: str | None = None
-    text: str = ""
-
-
-class NextStep(StrEnum):
-    """The step that is left to the owner of a job; each entry point words it for its own users."""
-
-    SHOW = "show"  # the job completed: see what it did
-    READ_LOGS_AND_RETRY = "read_logs_and_retry"
-    RETRY = "retry"  # no attempt was made, or a person stopped the job: a log would not help
-    RELEASE = "release"  # find out why the job is held, then release it
-    RELEASE_GROUP = "release_group"  # the same for all jobs of the group
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """
-    A message to the owner of a job.
-
-    Args:
-        event_id: deterministic; the same event always has the same id.
-        subject: one line of printable text. An adapter shortens it where its service wants that.
-        body: for people: the status, its reason, attempts and retries; several lines of any text.
-            It does not name the next step (`jobcore.messages.WordedNotifier` adds it).
-        next_step: the step that is left to the owner.
-        attributes: for filters: status, owner, job, and where there is one, group and class.
-        data: the facts, for machines: ids, name, group, status, time, attempts, reason, failure
-            class, hold code, retries used by class, next step.
-    """
-
-    event_id: str
-    job_id: str
-    owner: str
-    status: Status
-    subject: str
-    body: str
-    next_step: NextStep
-    attributes: Mapping[str, str]
-    data: Mapping[str, Json]
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A job that waits, as little of it as a plan needs."""
-
-    job_id: str
-    priority: int
-    share: str
-    placements: tuple[Placement, ...]
-    submitted_at: datetime
-    attempt: int = 1
-
-    @property
-    def lane(self) -> tuple[str, int, tuple[Placement, ...]]:
-        """What the job asks for; jobs of one lane are interchangeable to the planner."""
-        return (self.share, self.priority, self.placements)
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """The slots that active jobs of *share* hold in *pool*, and how many of them run."""
-
-    pool: str
-    share: str
-    slots: int
-    running: int = 0
-
-
-def order_key(job: Waiting) -> tuple[int, datetime, str]:
-    """Sort by this for launch order: priority, then age, then id (to be total)."""
-    return (-job.priority, job.submitted_at, job.job_id)
-
-
-def waiting_of(job: Job) -> Waiting:
-    """Reduce a job to what a plan needs of it."""
-    spec = job.spec
-    return Waiting(
-        job_id=job.job_id,
-        priority=spec.priority,
-        share=spec.share,
-        placements=spec.placements,
-        submitted_at=job.submitted_at,
-        attempt=job.attempt_number,
-    )
-
-
-def usage_of(jobs: Iterable[Job]) -> tuple[Usage, ...]:
-    """Count the slots that active *jobs* hold, by pool and share."""
-    slots: Counter[tuple[str, str]] = Counter()
-    running: Counter[tuple[str, str]] = Counter()
-    for job in jobs:
-        if job.current is not None:
-            placement = job.current.placement
-            slots[placement.pool, job.spec.share] += placement.count
-            if job.status.runs:
-                running[placement.pool, job.spec.share] += placement.count
-    return tuple(Usage(*key, count, running[key]) for key, count in slots.items())
-
-
-class Added(StrEnum):
-    """What became of one job of a submission."""
-
-    CREATED = "created"
-    DUPLICATE = "duplicate"  # the same job was there already: an earlier call, repeated
-    CLASH = "clash"  # another spec under this id; nothing was written
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A job that a tick has to look at, as the index says; read the job before acting."""
-
-    job_id: str
-    at: datetime
-    status: Status
-    attempt: int
-
-
-PAGE_MAX = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobQuery:
-    """
-    Which jobs to list; every condition given must hold.
-
-    Args:
-        statuses: any of these; empty for all.
-        id_prefix: the beginning of the job id.
-        name: the exact name.
-        cursor: where the page before this one ended.
-        limit: the page size, 1 to 1,000.
-    """
-
-    statuses: frozenset[Status] = frozenset()
-    owner: str | None = None
-    group: str | None = None
-    name: str | None = None
-    id_prefix: str | None = None
-    cursor: str | None = None
-    limit: int = 100
-
-    def __post_init__(self) -> None:
-        """Refuse a page size that a store does not serve."""
-        if type(self.limit) is not int or not 1 <= self.limit <= PAGE_MAX:
-            wants = f"expected a whole number from 1 to {PAGE_MAX:,}, got {self.limit!r}"
-            raise InvalidSetting([Problem("limit", wants)])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """A page of jobs, newest first; *cursor* is None on the last one."""
-
-    jobs: tuple[Job, ...]
-    cursor: str | None = None
 
 
 class JobStore(Protocol):
@@ -325,93 +169,6 @@ class JobStore(Protocol):
     def save_tally(self, tally: GroupTally) -> bool:
         """Write a group's tally over the version it was read at; False if another writer was faster."""
         ...
-
-
-class TrainingState(StrEnum):
-    """Where a training stands in the trainer."""
-
-    PENDING = "Pending"  # accepted, not running yet (waiting for capacity, starting, downloading)
-    RUNNING = "Running"  # trains, or is known to have been given its instances
-    STOPPING = "Stopping"
-    COMPLETED = "Completed"
-    FAILED = "Failed"
-    STOPPED = "Stopped"
-
-    @property
-    def is_terminal(self) -> bool:
-        """True once the training is over for good."""
-        return self in _TRAINING_OVER
-
-
-_TRAINING_OVER = frozenset({TrainingState.COMPLETED, TrainingState.FAILED, TrainingState.STOPPED})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchRequest:
-    """
-    What a trainer is asked to start: a pure function of a job and its attempt.
-
-    Args:
-        name: the training's name, unique for ever.
-        job_id, attempt, spec_hash: recorded with the training, to tell ours from a stranger's.
-        run_at_most: the trainer stops the training after this long.
-        owner, group, tags: the job's, for a trainer that can mark its trainings with them
-            (cost reports, access); they never tell ours from a stranger's.
-        to_stop: the name is only to be used up, because a stop was asked for while it was not
-            certain whether the training exists. A trainer that can records it as stopped
-            without running it; another starts it, and is told to stop it next.
-    """
-
-    name: str
-    job_id: str
-    attempt: int
-    spec_hash: str
-    placement: Placement
-    args: Mapping[str, Json] = field(repr=False)  # holds secrets
-    run_at_most: timedelta | None = None
-    owner: str = ""
-    group: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
-    to_stop: bool = False
-
-
-class LaunchResult(StrEnum):
-    """The four answers to a launch."""
-
-    ACCEPTED = "accepted"  # the training exists, made by this call
-    EXISTS = "exists"  # a training of this name exists already: look whose it is
-    REFUSED = "refused"  # definitely not created; the evidence says why
-    UNCLEAR = "unclear"  # timeout, reset, 5xx: it may exist, now or later
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchReply:
-    """The answer to a launch; *evidence* goes with REFUSED and UNCLEAR."""
-
-    result: LaunchResult
-    evidence: Evidence | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """
-    A training as the trainer describes it.
-
-    Args:
-        job_id, attempt, spec_hash: what was recorded at launch; None on a stranger's.
-        detail: the trainer's own word for the phase, for display only.
-        evidence: for FAILED and STOPPED, what the classifier reads.
-    """
-
-    name: str
-    state: TrainingState
-    job_id: str | None = None
-    attempt: int | None = None
-    spec_hash: str | None = None
-    detail: str = ""
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    evidence: Evidence | None = None
 
 
 class Trainer(Protocol):

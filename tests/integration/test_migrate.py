@@ -8,6 +8,7 @@ import click
 import pytest
 
 import jobcore
+import jobcore_aws
 from aws_fixtures import connect
 from core_strategies import T0, accepted, after, decided, ended, make_job
 from jobcore import Placement, Status
@@ -22,7 +23,7 @@ LOCAL, THERE = "a", "us-east-1/ml.m5.large/on-demand"
 
 @pytest.fixture
 def session(moto, tmp_path, monkeypatch):
-    monkeypatch.setattr(_aws, "check_spec", lambda spec, settings: None)
+    monkeypatch.setattr(jobcore_aws, "check", lambda spec, settings: [])
     monkeypatch.setattr(_aws, "upload_source", lambda args, settings: args)
     client = connect("dynamodb", "")
     create_table(client, "jobcore")

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jobcore_aws
+from core_strategies import clean
 from jobcore import Clocks, Placement, Spec
 from jobcore_aws import (
     BadRequest,
@@ -420,7 +421,7 @@ def test_every_pattern_of_the_model_can_be_used() -> None:
     assert not _compiled(r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)").fullmatch("a\tb")
 
 
-TEXT = st.text(max_size=12)
+TEXT = st.text(clean, max_size=12)  # a spec refuses the rest
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXT | st.sampled_from(["arn:aws:iam::1:role/x", "s3://x/y"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),

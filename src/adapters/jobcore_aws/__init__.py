@@ -8,8 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._check import check
     from ._clients import client
-    from ._dynamodb import DynamoStore, create_table, table_definition
+    from ._dynamodb import DynamoStore, check_item_size, create_table, table_definition
     from ._failures import failure_rules
     from ._pools import Market, Pool
     from ._request import BadRequest, build_request
@@ -29,6 +30,8 @@ _HOMES = {
     "build_request": "_request",
     "client": "_clients",
     "SnsNotifier": "_sns",
+    "check": "_check",
+    "check_item_size": "_dynamodb",
     "check_request": "_validate",
     "create_shape": "_validate",
     "create_table": "_dynamodb",
@@ -48,6 +51,8 @@ __all__ = [
     "SageMakerTrainer",
     "SnsNotifier",
     "build_request",
+    "check",
+    "check_item_size",
     "check_request",
     "client",
     "create_shape",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["check_request", "create_shape", "validate_request"]
 
 _RUN_SECONDS_MAX = 28 * 86400
+_POOLS_MAX = 5  # of one job; each is tried by every launch tick. No service sets this limit.
 _SIZES = {"string": "characters", "map": "entries", "list": "entries", "structure": "members"}
 # Where a member of the request comes from in a job file (or in the deployment's settings).
 _FIELDS = (
@@ -60,9 +61,7 @@ _JAVA_CLASSES = {
 
 def validate_request(settings: SageMakerSettings, spec: Spec, *, shape: Any = None) -> list[str]:
     """
-    Say what SageMaker, or the deployment, would have against a job, in any of its pools.
-
-    What is found here would otherwise be told hours later, when the scientist has gone.
+    Check a job against SageMaker's limits and the deployment's settings, in each of its pools.
 
     Args:
         shape: botocore's input shape of CreateTrainingJob; loaded if not given.
@@ -73,6 +72,8 @@ def validate_request(settings: SageMakerSettings, spec: Spec, *, shape: Any = No
     """
     job_id = job_id_from_bytes(b"\xff" * 16)
     problems: dict[str, None] = {}
+    if len(spec.placements) > _POOLS_MAX:
+        problems[f"pools: expected at most {_POOLS_MAX} pools, got {len(spec.placements)}"] = None
     for placement in spec.placements:
         request = LaunchRequest(
             name=training_name(job_id, 999_999_999),  # as long as one can be

@@ -1,5 +1,6 @@
 """Jobs on one machine: local processes as trainings, console and desktop messages, the system clock."""
 
+from ._check import check
 from ._clock import SystemClock
 from ._failures import failure_rules
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
@@ -15,6 +16,7 @@ __all__ = [
     "LocalTrainer",
     "SystemClock",
     "WakeSocket",
+    "check",
     "failure_rules",
     "poke",
     "read_pools",

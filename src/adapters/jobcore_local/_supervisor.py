@@ -280,6 +280,10 @@ class Shim:
                 text = f"InternalError: {what}: {error.strerror}; free some space"
             self._record_exit(started_at, text)
             return
+        except ValueError as error:  # a NUL, or a text that cannot be encoded
+            text = f"LocalBadInput: script: its values cannot be given to a process: {error}"
+            self._record_exit(started_at, text)
+            return
         poke(self.request["wake"])
         self._wait()
         self._clear_away()

@@ -106,27 +106,6 @@ def _not_installed() -> CliError:
 # --- submitting -------------------------------------------------------------------------
 
 
-def check_spec(spec: jobcore.Spec, settings: AwsSettings) -> None:
-    """
-    See that SageMaker and the deployment would take a job.
-
-    Raises:
-        CliError: with everything found.
-    """
-    from jobcore_aws import validate_request
-
-    problems = validate_request(settings.sagemaker, spec, shape=_shape())
-    if problems:
-        raise CliError("; ".join(problems))
-
-
-@lru_cache(maxsize=1)
-def _shape() -> Any:
-    from jobcore_aws import create_shape
-
-    return create_shape()
-
-
 def upload_source(document: Mapping[str, Any], settings: AwsSettings) -> dict[str, Any]:
     """
     Put a local source folder into the bucket, as SageMaker's training toolkit wants it.

@@ -118,7 +118,9 @@ def _for_there(
     Raises:
         CliError: SageMaker or the deployment would not take it.
     """
-    from ._aws import check_spec, upload_source
+    from jobcore_aws import check
+
+    from ._aws import upload_source
 
     state = job.state
     if isinstance(state, jobcore.lifecycle.Held) and _WHY in state.reason:
@@ -128,9 +130,7 @@ def _for_there(
     )
     args = upload_source(job.spec.args, session.aws)
     spec = replace(job.spec, placements=placements, args=args)
-    try:
-        check_spec(spec, session.aws)
-    except CliError as error:
-        msg = f"job {job.job_id[:8]} {plain(job.spec.name)}: {error}"
-        raise CliError(msg) from None
+    if problems := check(spec, session.aws):
+        msg = f"job {job.job_id[:8]} {plain(job.spec.name)}: {'; '.join(map(str, problems))}"
+        raise CliError(msg)
     return replace(job, spec=spec)

@@ -15,6 +15,7 @@ import click
 import jobcore
 
 from ._app import common
+from ._checks import backend_problems
 from ._errors import CONFLICT, CliError
 from ._jobfiles import localise, read_document
 from ._render import print_json
@@ -252,14 +253,12 @@ def _with_hyperparameters(document: _Document, values: _Document) -> _Document:
 def _spec(session: Session, file: Path, document: _Document, group: str | None) -> jobcore.Spec:
     try:
         spec = jobcore.parse_job(document, owner=session.owner_name, group=group)
-        if session.is_aws:
-            from ._aws import check_spec
-
-            check_spec(spec, session.aws)
-        return spec
+        if problems := backend_problems(session, spec):
+            raise jobcore.InvalidJob(problems)
     except jobcore.InvalidJob as error:
         msg = f"{file}: {error}"
         raise CliError(msg) from None
+    return spec
 
 
 def _random_id() -> str:

@@ -154,13 +154,10 @@ class Wiring:
         return seconds
 
     def check(self, spec: Spec) -> Sequence[Problem]:
-        """Say what SageMaker, or the deployment's allow-lists, would have against *spec*."""
-        from jobcore.errors import Problem
-        from jobcore_aws import validate_request
+        """Check a job against the limits of AWS and the deployment's allow-lists."""
+        from jobcore_aws import check
 
-        found = validate_request(self.settings.sagemaker, spec, shape=self._shape)
-        parts = (text.partition(": ") for text in found)
-        return [Problem(field, message) for field, _, message in parts]
+        return check(spec, self.settings, shape=self._shape)
 
     @cached_property
     def _shape(self) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from .durations import parse_duration
-from .limits import SPEC_BYTES_MAX, validate
-from .parse import parse_job
+from .parse import SPEC_BYTES_MAX, parse_job, validate
 from .sweep import expand_sweep
 
 __all__ = [

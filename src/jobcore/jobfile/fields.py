@@ -6,21 +6,32 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from jobcore.checks import described, kind_of, wrong_duration, wrong_whole
 from jobcore.errors import Problem
 
 from .durations import parse_duration
 
 __all__ = [
+    "SECRET_FIELDS",
     "FieldReader",
-    "described",
-    "kind_of",
-    "listed",
+    "entry_of",
     "nearest",
+    "problem_of",
 ]
+
+#: The fields whose values may be secrets, so that messages do not quote them.
+SECRET_FIELDS = frozenset({"hyperparameters", "environment", "arguments", "tags", "sagemaker"})
 
 
 class FieldReader:
-    """Reads typed fields out of a mapping and collects what is wrong."""
+    """
+    Reads typed fields out of a mapping and collects what is wrong.
+
+    Args:
+        data: the decoded data.
+        problems: what is wrong is appended here.
+        prefix: goes before the names of fields in problems, such as "retry.".
+    """
 
     def __init__(self, data: Mapping[str, Any], problems: list[Problem], prefix: str = "") -> None:
         self.data = data
@@ -29,76 +40,87 @@ class FieldReader:
         self.known: set[str] = set()
 
     def wrong(self, field: str, message: str) -> None:
+        """Add a problem of *field*."""
         self.problems.append(Problem(self.prefix + field, message))
 
     def get(self, field: str, kind: type, expected: str, default: Any = None) -> Any:
+        """
+        Read a field of *kind*, which a message calls *expected*; null counts as absent.
+
+        A problem is added for a value of another kind, a bool where *kind* is int included.
+
+        Returns:
+            The value; *default* if it is absent or of another kind.
+        """
         self.known.add(field)
         value = self.data.get(field)
         if value is None:
             return default
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            got = kind_of(value) if field in _UNQUOTED else described(value)
+            got = kind_of(value) if field in SECRET_FIELDS else described(value)
             self.wrong(field, f"expected {expected}, got {got}")
             return default
         return value
 
     def text(self, field: str, default: str | None = None) -> str | None:
+        """Read a text; one with a NUL character is a problem."""
         value = self.get(field, str, "a string", default)
         if isinstance(value, str) and "\x00" in value:
             self.wrong(field, "contains a NUL character; remove it")
             return default
         return value  # type: ignore[no-any-return]
 
-    def integer(self, field: str, default: int) -> int:
-        return self.get(field, int, "a whole number", default)  # type: ignore[no-any-return]
+    def integer(
+        self, field: str, default: int, least: int | None = None, most: int | None = None
+    ) -> int:
+        """Read a whole number from *least* to *most*; None for no bound."""
+        value: int = self.get(field, int, "a whole number", default)
+        if message := wrong_whole(value, least, most):
+            self.wrong(field, message)
+            return default
+        return value
 
     def table(self, field: str) -> Mapping[str, Any]:
+        """Read a table; an empty one if it is absent."""
         return self.get(field, Mapping, "a table", {})  # type: ignore[no-any-return]
 
-    def duration(self, field: str) -> timedelta | None:
+    def duration(
+        self, field: str, least: timedelta = timedelta(0), most: timedelta = timedelta.max
+    ) -> timedelta | None:
+        """Read a duration (see `parse_duration`) from *least* to *most*."""
         self.known.add(field)
         if self.data.get(field) is None:
             return None
         try:
-            return parse_duration(self.data[field])
+            value = parse_duration(self.data[field])
         except ValueError as error:
             self.wrong(field, str(error))
             return None
+        if message := wrong_duration(value, least, most):
+            self.wrong(field, message)
+            return None
+        return value
 
     def unknown_fields(self) -> None:
+        """Add a problem for each field that was not read; one that is nearly known is suggested."""
         for field in self.data:
             if field not in self.known:
                 near = nearest(str(field), set(map(str, self.known)))
-                hint = f"; did you mean {near!r}?" if near else f"; known: {listed(self.known)}"
+                known = ", ".join(sorted(self.known))
+                hint = f"; did you mean {near!r}?" if near else f"; known: {known}"
                 self.wrong(str(field), f"unknown field{hint}")
 
 
-# What may be a secret is not quoted in a message.
-_UNQUOTED = frozenset({"hyperparameters", "environment", "arguments", "tags", "sagemaker"})
+def entry_of(field: str, key: object) -> str:
+    """Name an entry of a table for a message: printable, and cut at 40 characters."""
+    name = str(key)
+    return f"{field}.{(name if name.isprintable() else repr(name)[1:-1])[:40]}"
 
 
-def kind_of(value: object) -> str:
-    kinds: dict[type, str] = _KINDS | {int: "a number", float: "a number"}
-    return kinds.get(type(value), type(value).__name__)
-
-
-_KINDS: dict[type, str] = {
-    dict: "a table",
-    list: "a list",
-    str: "a string",
-    bool: "true or false",
-}
-
-
-def described(value: object) -> str:
-    kind = _KINDS.get(type(value))
-    shown = repr(value)
-    shown = shown if len(shown) <= 40 else shown[:39] + "…"
-    return f"{kind} ({shown})" if kind else shown
-
-
-def listed(names: set[str]) -> str:
-    return ", ".join(sorted(names))
+def problem_of(error: ValueError, prefix: str = "") -> Problem:
+    """Make a problem out of the error of a value, "field: message"."""
+    field, _, message = str(error).partition(": ")
+    return Problem(prefix + field.removeprefix("args."), message)
 
 
 def nearest(word: str, known: set[str]) -> str | None:

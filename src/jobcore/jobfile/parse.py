@@ -1,36 +1,57 @@
 """From a job file's data to a `Spec`, with every problem named.
 
-The file is the same on a laptop and on SageMaker: a script, its
-hyperparameters and channels, pools to run in, and policies. Decoding TOML,
-YAML or JSON is the caller's; here is what the decoded data means.
+The file is the same wherever the job runs: a script, its hyperparameters and channels, pools to run
+in, and policies. Decoding TOML, YAML or JSON is the caller's; this module reads the decoded data.
 
-Limits are SageMaker's own (botocore checks neither maxima nor patterns), so that a
-mistake is found at submit and not hours later, when the scientist has gone.
+The rules here hold on every backend. The limits of a service are its adapter's, which entry points
+ask before they submit a job (`jobcore_aws.check`, `jobcore_local.check`).
 """
 
 from __future__ import annotations
 
 import itertools
-import math
+import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+from jobcore.checks import described, kind_of, wrong_json
 from jobcore.errors import InvalidJob, Problem
+from jobcore.lifecycle.codec import encode_spec
 from jobcore.lifecycle.failure import FailureClass
-from jobcore.lifecycle.model import Clocks, Json, Placement, RetryPolicy, Spec
+from jobcore.lifecycle.model import (
+    CLOCK_MIN,
+    PRIORITY_MAX,
+    WAIT_MAX,
+    Clocks,
+    Json,
+    Placement,
+    RetryPolicy,
+    Spec,
+)
 
-from .fields import _UNQUOTED, FieldReader, described, kind_of
-from .limits import SPEC_BYTES_MAX, validate
+from .fields import SECRET_FIELDS, FieldReader, entry_of, problem_of
 
 __all__ = [
     "DEPTH_MAX",
+    "SPEC_BYTES_MAX",
     "parse_job",
+    "validate",
 ]
 
 DEPTH_MAX = 50  # of tables and lists in a job file; what reads it later recurses
+
+#: A tick reads up to 1,000 jobs at once (`jobcore.Settings.page`); specs of this size take 350 MB.
+SPEC_BYTES_MAX = 350_000
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+@-]{0,127}")
 _POOL = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,2}")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# A channel is a folder for the script, and part of the name of an environment variable.
+_CHANNEL = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}")
+# What every trainer sets for the script itself: the training contract, and the ownership marks.
+_RESERVED_ENVIRONMENT = ("SM_", "JOBCORE_")
 
 
 def parse_job(document: object, *, owner: str, group: str | None = None) -> Spec:
@@ -40,7 +61,7 @@ def parse_job(document: object, *, owner: str, group: str | None = None) -> Spec
     Args:
         document: the decoded file.
         owner: the owner if the file names none.
-        group: the group of the submission, if it is one of many.
+        group: the group of the submission, if it is one of many; goes before the file's own.
 
     Raises:
         InvalidJob: with every problem found.
@@ -53,34 +74,74 @@ def parse_job(document: object, *, owner: str, group: str | None = None) -> Spec
     problems: list[Problem] = []
     read = FieldReader(document, problems)
     args = _read_args(read)
-    name = read.text("name") or _default_name(args)
-    retry = _read_retry(read)
-    clocks = _read_clocks(read)
-    placements = _read_pools(read)
-    file_owner = read.text("owner")
-    share = read.text("share")
     file_group = read.text("group")
-    priority = read.integer("priority", 0)
-    tags = _texts(read, "tags")
+    fields: dict[str, Any] = {
+        "name": read.text("name") or _default_name(args),
+        "owner": read.text("owner") or owner,
+        "placements": _read_pools(read),
+        "args": args,
+        "share": read.text("share") or "",
+        "group": group or file_group,
+        "priority": read.integer("priority", 0, -PRIORITY_MAX, PRIORITY_MAX),
+        "retry": _read_retry(read),
+        "clocks": _read_clocks(read),
+        "tags": _texts(read, "tags"),
+    }
     read.known.add("sweep")  # read by expand_sweep
     read.unknown_fields()
     if problems:
         raise InvalidJob(problems)
-    spec = Spec(
-        name=name,
-        owner=file_owner or owner,
-        placements=placements,
-        args=args,
-        share=share or "",
-        group=group or file_group,
-        priority=priority,
-        retry=retry,
-        clocks=clocks,
-        tags=tags,
-    )
+    try:
+        spec = Spec(**fields)
+    except ValueError as error:
+        raise InvalidJob([problem_of(error)]) from None
     if found := validate(spec):
         raise InvalidJob(found)
     return spec
+
+
+def validate(spec: Spec) -> list[Problem]:
+    """
+    Check a spec against the rules of job files that hold on every backend.
+
+    `Spec` refuses what no store and no process can take. Beyond that, names are short and safe to
+    print, environment variables and channels have names that a script can use, and the whole spec
+    has at most `SPEC_BYTES_MAX` bytes as JSON.
+    """
+    problems: list[Problem] = []
+
+    def check(ok: bool, field: str, message: str) -> None:
+        if not ok:
+            problems.append(Problem(field, message))
+
+    for field in ("name", "share", "group"):
+        value = getattr(spec, field)
+        ok = value is None or _NAME.fullmatch(value) is not None
+        wants = "expected 1-128 letters, digits or . _ = , + @ -, starting with a letter or digit"
+        check(ok, field, f"{wants}, got {value!r}")
+    ok = len(spec.owner) <= 256 and spec.owner.isprintable()
+    check(ok, "owner", "expected printable text of at most 256 characters")
+    tables = {name: value for name, value in spec.args.items() if isinstance(value, dict)}
+    for field, table in (
+        ("hyperparameters", tables.get("hyperparameters", {})),
+        ("tags", spec.tags),
+    ):
+        check("" not in table, f"{field}.", "the name is empty")
+    for key in tables.get("environment", {}):
+        ok = _ENV_NAME.fullmatch(key) is not None and not key.startswith(_RESERVED_ENVIRONMENT)
+        wants = "not a name that you can set (letters, digits, _; not SM_* or JOBCORE_*)"
+        check(ok, entry_of("environment", key), wants)
+    for key in tables.get("channels", {}):
+        wants = "not a channel name (1-128 letters, digits or . _ -; not . or ..)"
+        check(_CHANNEL.fullmatch(key) is not None, entry_of("channels", key), wants)
+    if not problems:
+        size = len(json.dumps(encode_spec(spec)))
+        check(
+            size <= SPEC_BYTES_MAX,
+            "job file",
+            f"{size:,} bytes as JSON; at most {SPEC_BYTES_MAX:,} (put large data into a channel)",
+        )
+    return problems
 
 
 def _unreadable(document: Mapping[str, Any]) -> Problem | None:
@@ -120,6 +181,7 @@ def _default_name(args: Mapping[str, Json]) -> str:
 
 
 def _read_args(read: FieldReader) -> dict[str, Json]:
+    """Read what the trainer is given; fields that are absent or empty are left out."""
     args: dict[str, Json] = {}
     for field in ("script", "source_dir", "python", "image", "role", "output"):
         value = read.text(field)
@@ -127,66 +189,53 @@ def _read_args(read: FieldReader) -> dict[str, Json]:
             args[field] = value
     if "script" not in args and "image" not in args and "script" not in read.data:
         read.wrong("script", 'missing; name the training script, such as script = "train.py"')
-    hyperparameters = read.table("hyperparameters")
-    _check_json(read, "hyperparameters", hyperparameters)
-    if hyperparameters:
-        args["hyperparameters"] = dict(hyperparameters)
-    for field in ("channels", "environment"):
-        texts = _texts(read, field)
-        if texts:
-            args[field] = dict(texts)
-    arguments = read.get("arguments", list, "a list of strings", [])
-    if not all(isinstance(item, str) for item in arguments):
-        read.wrong("arguments", "expected a list of strings")
-    elif arguments:
-        args["arguments"] = arguments
+    more: dict[str, Json] = {
+        "hyperparameters": _json_table(read, "hyperparameters"),
+        "channels": dict(_texts(read, "channels")),
+        "environment": dict(_texts(read, "environment")),
+        "arguments": _arguments(read),
+        "volume_gb": read.integer("volume_gb", 0, 0),
+        "sagemaker": _json_table(read, "sagemaker"),
+    }
+    args |= {field: value for field, value in more.items() if value}
     grace = read.duration("stop_grace")
     if grace is not None:
         args["stop_grace_seconds"] = grace.total_seconds()
-    volume = read.integer("volume_gb", 0)
-    if volume:
-        args["volume_gb"] = volume
-    sagemaker = read.table("sagemaker")
-    _check_json(read, "sagemaker", sagemaker)
-    if sagemaker:
-        args["sagemaker"] = dict(sagemaker)
     return args
 
 
-def _check_json(read: FieldReader, field: str, table: Mapping[str, Any]) -> None:
-    """Refuse what TOML and YAML know and JSON does not: dates, sets, infinity, keys that are no text."""
+def _json_table(read: FieldReader, field: str) -> dict[str, Json]:
+    """Read a table of JSON data: no dates, sets or infinity, which TOML and YAML know and JSON does not."""
+    table = read.table(field)
     for key, value in table.items():
         if not isinstance(key, str):
-            read.wrong(f"{field}.{key}", "the name is not a text; put it in quotation marks")
-        elif not _is_json(value):
-            read.wrong(f"{field}.{key}", "not JSON data: only texts, numbers, lists and tables are")
-
-
-def _is_json(value: object) -> bool:
-    match value:
-        case None | bool() | str() | int():
-            return True
-        case float():
-            return math.isfinite(value)
-        case list():
-            return all(map(_is_json, value))
-        case dict():
-            return all(isinstance(k, str) and _is_json(v) for k, v in value.items())
-        case _:
-            return False
+            read.wrong(entry_of(field, key), "the name is not a text; put it in quotation marks")
+        elif message := wrong_json({key: value}):
+            read.wrong(entry_of(field, key), message)
+    return dict(table)
 
 
 def _texts(read: FieldReader, field: str) -> dict[str, str]:
+    """Read a table whose values are texts."""
     result: dict[str, str] = {}
     for key, value in read.table(field).items():
-        if isinstance(value, str) and "\x00" not in value:
+        if isinstance(value, str) and "\x00" not in value and "\x00" not in str(key):
             result[str(key)] = value
         else:
-            got = kind_of(value) if field in _UNQUOTED else described(value)
+            got = kind_of(value) if field in SECRET_FIELDS else described(value)
             if isinstance(value, str):
                 got = "one with a NUL character"
-            read.wrong(f"{field}.{key}", f"expected a string, got {got}")
+            read.wrong(entry_of(field, key), f"expected a string, got {got}")
     return result
+
+
+def _arguments(read: FieldReader) -> list[Json]:
+    arguments: list[Json] = read.get("arguments", list, "a list of strings", [])
+    if not all(isinstance(item, str) for item in arguments):
+        read.wrong("arguments", "expected a list of strings")
+    elif message := wrong_json(arguments):
+        read.wrong("arguments", message)
+    return arguments
 
 
 def _read_pools(read: FieldReader) -> tuple[Placement, ...]:
@@ -197,26 +246,27 @@ def _read_pools(read: FieldReader) -> tuple[Placement, ...]:
     entries = value if isinstance(value, list) else [value]
     if not entries:
         read.wrong("pools", "expected at least one pool")
-    placements: list[Placement] = []
-    for number, entry in enumerate(entries):
-        field = f"pools[{number}]" if isinstance(value, list) else "pools"
-        table = {"pool": entry} if isinstance(entry, str) else entry
-        if not isinstance(table, Mapping):
-            read.wrong(field, f"expected a pool's name or a table, got {described(entry)}")
-            continue
-        inner = FieldReader(table, read.problems, f"{field}.")
-        pool, count = inner.text("pool"), inner.integer("count", 1)
-        inner.unknown_fields()
-        if not pool or not _POOL.fullmatch(pool):
-            wants = (
-                "expected a pool's name (letters, digits, . _ -), or region/instance type/market"
-            )
-            inner.wrong("pool", f"{wants}, got {pool!r}")
-        elif count < 1:
-            inner.wrong("count", f"expected at least 1, got {count}")
-        else:
-            placements.append(Placement(pool, count))
-    return tuple(placements)
+    placements = [
+        _read_pool(read, f"pools[{number}]" if isinstance(value, list) else "pools", entry)
+        for number, entry in enumerate(entries)
+    ]
+    return tuple(placement for placement in placements if placement is not None)
+
+
+def _read_pool(read: FieldReader, field: str, entry: object) -> Placement | None:
+    table = {"pool": entry} if isinstance(entry, str) else entry
+    if not isinstance(table, Mapping):
+        read.wrong(field, f"expected a pool's name or a table, got {described(entry)}")
+        return None
+    inner = FieldReader(table, read.problems, f"{field}.")
+    before = len(read.problems)
+    pool = inner.text("pool") or ""
+    if len(read.problems) == before and not _POOL.fullmatch(pool):
+        wants = "expected a pool's name: letters, digits, . _ -, in up to three parts between /"
+        inner.wrong("pool", f"{wants}, got {pool!r}")
+    count = inner.integer("count", 1, 1)
+    inner.unknown_fields()
+    return Placement(pool, count) if len(read.problems) == before else None
 
 
 def _read_retry(read: FieldReader) -> RetryPolicy:
@@ -232,7 +282,7 @@ def _read_retry(read: FieldReader) -> RetryPolicy:
                 budgets[kind] = count
     default = RetryPolicy()
     backoff = inner.duration("backoff")
-    backoff_max = inner.duration("backoff_max")
+    backoff_max = inner.duration("backoff_max", most=WAIT_MAX)
     inner.known |= set(FailureClass)
     inner.unknown_fields()
     backoff = default.backoff if backoff is None else backoff
@@ -241,35 +291,41 @@ def _read_retry(read: FieldReader) -> RetryPolicy:
     try:
         return RetryPolicy(budgets=budgets, backoff=backoff, backoff_max=backoff_max)
     except ValueError as error:
-        field, _, message = str(error).partition(": ")
-        read.wrong(field, message)
+        read.problems.append(problem_of(error))
         return default
 
 
 def _read_clocks(read: FieldReader) -> Clocks:
     inner = FieldReader(read.table("clocks"), read.problems, "clocks.")
-    wait, run = inner.duration("wait_at_most"), inner.duration("run_at_most")
-    finish_by = inner.data.get("finish_by")
-    inner.known.add("finish_by")
-    if isinstance(finish_by, str):
-        try:
-            finish_by = datetime.fromisoformat(finish_by)
-        except ValueError:
-            inner.wrong("finish_by", f"expected a date and time, got {finish_by!r}")
-            finish_by = None
-    if finish_by is not None and not isinstance(finish_by, datetime):
-        inner.wrong("finish_by", f"expected a date and time, got {described(finish_by)}")
-        finish_by = None
-    if finish_by is not None and finish_by.tzinfo is None:
-        inner.wrong("finish_by", "give the time zone too, such as 2026-12-01T08:00:00+01:00")
-        finish_by = None
-    if finish_by is not None and not 1970 <= finish_by.year < 3000:
-        inner.wrong("finish_by", f"expected a time between 1970 and 3000, got {finish_by}")
-        finish_by = None
+    wait = inner.duration("wait_at_most", CLOCK_MIN, WAIT_MAX)
+    run = inner.duration("run_at_most", CLOCK_MIN, WAIT_MAX)
+    finish_by = _read_time(inner, "finish_by")
     inner.unknown_fields()
     try:
         return Clocks(wait_at_most=wait, run_at_most=run, finish_by=finish_by)
     except ValueError as error:
-        field, _, message = str(error).partition(": ")
-        inner.wrong(field, message)
+        read.problems.append(problem_of(error, "clocks."))
         return Clocks()
+
+
+def _read_time(read: FieldReader, field: str) -> datetime | None:
+    """Read a date and time with its time zone, and convert it to UTC."""
+    read.known.add(field)
+    value = read.data.get(field)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            read.wrong(field, f"expected a date and time, got {value!r}")
+            return None
+    if not isinstance(value, datetime):
+        read.wrong(field, f"expected a date and time, got {described(value)}")
+    elif value.tzinfo is None:
+        read.wrong(field, "give the time zone too, such as 2026-12-01T08:00:00+01:00")
+    elif not 1970 <= value.year < 3000:  # before the conversion: year 9999 cannot be converted
+        read.wrong(field, f"expected a time between 1970 and 3000, got {value}")
+    else:
+        return value.astimezone(UTC)
+    return None

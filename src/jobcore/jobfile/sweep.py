@@ -24,12 +24,12 @@ def expand_sweep(
     List the hyperparameters of each job of a sweep: all combinations of the grid, then each point.
 
     Args:
-        grid: values by hyperparameter.
-        points: further combinations, given one by one.
+        grid: a list of values by hyperparameter.
+        points: further combinations, each a table of hyperparameters.
 
     Raises:
-        InvalidJob: an empty list of values, something that is no table, no job at all, or
-            more than 10,000.
+        InvalidJob: with every problem: an empty list of values, a point that is no table, no job
+            at all, or more than 10,000 jobs.
     """
     problems: list[Problem] = []
     axes: dict[str, Sequence[Json]] = {}

@@ -99,23 +99,18 @@ def decode_spec(document: Mapping[str, Any]) -> Spec:
     """
     retry = document.get("retry")
     clocks = document.get("clocks")
-    return Spec(
-        name=doc.read_text(document["name"]),
-        owner=doc.read_text(document["owner"]),
-        placements=tuple(
-            Placement(doc.read_text(pool), doc.read_int(count))
-            for pool, count in document["placements"]
-        ),
-        args=doc.read_table(document["JobArgs"]),
-        share=doc.read_text(document.get("share", "")),
-        group=None if document.get("group") is None else doc.read_text(document["group"]),
-        priority=doc.read_int(document.get("priority", 0)),
+    return Spec(  # it checks its fields itself
+        name=document["name"],
+        owner=document["owner"],
+        placements=tuple(Placement(pool, count) for pool, count in document["placements"]),
+        args=document["JobArgs"],
+        share=document.get("share", ""),
+        group=document.get("group"),
+        priority=document.get("priority", 0),
         retry=_DEFAULT_RETRY
         if retry is None
         else RetryPolicy(
-            budgets={
-                FailureClass(name): doc.read_int(count) for name, count in retry["budgets"].items()
-            },
+            budgets={FailureClass(name): count for name, count in retry["budgets"].items()},
             backoff=doc.read_duration(retry["backoff"]),
             backoff_max=doc.read_duration(retry["backoff_max"]),
         ),
@@ -126,7 +121,7 @@ def decode_spec(document: Mapping[str, Any]) -> Spec:
             run_at_most=doc.read_duration_or_none(clocks["run_at_most"]),
             finish_by=doc.read_time_or_none(clocks["finish_by"]),
         ),
-        tags={name: doc.read_text(value) for name, value in document.get("tags", {}).items()},
+        tags=document.get("tags", {}),
     )
 
 
@@ -277,7 +272,7 @@ def _decode_attempt(record: Mapping[str, Any]) -> Attempt:
     outcome = record.get("outcome")
     return Attempt(
         number=doc.read_attempt(record["n"]),
-        placement=Placement(doc.read_text(record["pool"]), doc.read_int(record["count"])),
+        placement=Placement(record["pool"], record["count"]),
         launching_at=doc.read_time(record["launching_at"]),
         launched_at=doc.read_time_or_none(record.get("launched_at")),
         started_at=doc.read_time_or_none(record.get("started_at")),

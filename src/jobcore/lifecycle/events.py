@@ -2,6 +2,8 @@
 
 Every fact about a training names its attempt. That number is the fencing
 token: a fact about another attempt than the current one is stale and ignored.
+
+An event refuses fields of another kind on construction, with a ValueError that names the field.
 """
 
 from __future__ import annotations
@@ -10,8 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
 
+from jobcore.checks import (
+    if_given,
+    refuse,
+    wrong_flag,
+    wrong_kind,
+    wrong_string,
+    wrong_time,
+    wrong_whole,
+)
+
 from .failure import Failure
 from .model import HoldCode, Placement, Status
+from .names import ATTEMPTS_MAX
 
 __all__ = [
     "EVENT_TYPES", "Event", "HoldRequested", "LaunchAccepted", "LaunchDecided", "LaunchRefused",
@@ -27,6 +40,13 @@ class LaunchDecided:
     attempt: int
     placement: Placement
 
+    def __post_init__(self) -> None:
+        """Refuse fields of another kind."""
+        refuse(
+            attempt=wrong_attempt(self.attempt),
+            placement=wrong_kind(self.placement, Placement, "a Placement"),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchAccepted:
@@ -34,6 +54,13 @@ class LaunchAccepted:
 
     attempt: int
     placement: Placement
+
+    def __post_init__(self) -> None:
+        """Refuse fields of another kind."""
+        refuse(
+            attempt=wrong_attempt(self.attempt),
+            placement=wrong_kind(self.placement, Placement, "a Placement"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +70,13 @@ class LaunchRefused:
     attempt: int
     failure: Failure
 
+    def __post_init__(self) -> None:
+        """Refuse fields of another kind."""
+        refuse(
+            attempt=wrong_attempt(self.attempt),
+            failure=wrong_kind(self.failure, Failure, "a Failure"),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameTaken:
@@ -50,6 +84,10 @@ class NameTaken:
 
     attempt: int
     reason: str
+
+    def __post_init__(self) -> None:
+        """Refuse fields of another kind."""
+        refuse(attempt=wrong_attempt(self.attempt), reason=wrong_string(self.reason))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +98,15 @@ class TrainingSeen:
     running: bool
     detail: str = ""
     started_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse fields of another kind, and a time that is not in UTC."""
+        refuse(
+            attempt=wrong_attempt(self.attempt),
+            running=wrong_flag(self.running),
+            detail=wrong_string(self.detail),
+            started_at=if_given(wrong_time, self.started_at),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +126,14 @@ class TrainingEnded:
     ended_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an outcome that is not an end, and an end without its reason."""
+        """Refuse an outcome that is not an end, an end without its reason, and times that are not in UTC."""
+        refuse(
+            attempt=wrong_attempt(self.attempt),
+            outcome=wrong_kind(self.outcome, Status, "a status"),
+            failure=if_given(wrong_kind, self.failure, Failure, "a Failure"),
+            started_at=if_given(wrong_time, self.started_at),
+            ended_at=if_given(wrong_time, self.ended_at),
+        )
         if not self.outcome.is_terminal:
             msg = f"outcome: {self.outcome} is not the end of a training"
             raise ValueError(msg)
@@ -94,22 +148,30 @@ class TrainingMissing:
 
     attempt: int
 
+    def __post_init__(self) -> None:
+        """Refuse what is no attempt's number."""
+        refuse(attempt=wrong_attempt(self.attempt))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopRequested:
-    """Somebody wants the job to end."""
+    """The person *by* wants the job to end."""
 
     by: str
+
+    def __post_init__(self) -> None:
+        """Refuse a name of another kind."""
+        refuse(by=wrong_string(self.by))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldRequested:
     """
-    Somebody wants no further attempt for now.
+    The person *by*, or the group breaker, wants no further attempt for now.
 
     Args:
-        code: USER, or GROUP where the group breaker asks for it.
-        tell: whether the owner is told; of a group that is paused, one job tells.
+        code: USER, or GROUP if it is the group breaker.
+        tell: whether the owner gets a message; of a paused group, one job sends it.
     """
 
     by: str
@@ -117,12 +179,25 @@ class HoldRequested:
     code: HoldCode = HoldCode.USER
     tell: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse fields of another kind."""
+        refuse(
+            by=wrong_string(self.by),
+            reason=wrong_string(self.reason),
+            code=wrong_kind(self.code, HoldCode, "a HoldCode"),
+            tell=wrong_flag(self.tell),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseRequested:
-    """Somebody wants the job to go on: out of a hold, or out of a back-off."""
+    """The person *by* wants the job to go on: out of a hold, or out of a back-off."""
 
     by: str
+
+    def __post_init__(self) -> None:
+        """Refuse a name of another kind."""
+        refuse(by=wrong_string(self.by))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +210,10 @@ class MessagePublished:
     """The notifier has taken the message *event_id*."""
 
     event_id: str
+
+    def __post_init__(self) -> None:
+        """Refuse an id of another kind."""
+        refuse(event_id=wrong_string(self.event_id))
 
 
 #: Everything that can happen to a job.
@@ -154,3 +233,8 @@ Event = (
 )
 #: The types of `Event`: the columns of the transition table.
 EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)
+
+
+def wrong_attempt(value: object) -> str | None:
+    """Check the number of an attempt: one that can be part of a training's name."""
+    return wrong_whole(value, 1, ATTEMPTS_MAX)

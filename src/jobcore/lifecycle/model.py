@@ -3,24 +3,42 @@
 A state is a type that holds only what is true in that state; everything that
 outlives a change of state (charges, timeline, outbox) belongs to the `Job`.
 All times are aware datetimes in UTC, durations are timedeltas.
+
+A value that is made once per job (`Spec` and its parts) checks all of its fields. A job, its state and
+its attempts are made at every step: they check little, since `step` checks the time that it is given
+and events check their fields.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
+
+from jobcore.checks import (
+    described,
+    if_given,
+    refuse,
+    wrong_duration,
+    wrong_in,
+    wrong_json,
+    wrong_kind,
+    wrong_secret,
+    wrong_text,
+    wrong_time,
+    wrong_whole,
+)
 
 from .failure import Failure, FailureClass
 from .names import is_job_id, training_name
 
 __all__ = [
-    "ATTEMPTS_KEPT_MAX", "TIMELINE_KEPT_MAX", "WAIT_MAX", "Active", "Attempt", "Clocks",
+    "ATTEMPTS_KEPT_MAX", "CLOCK_MIN", "PRIORITY_MAX", "TIMELINE_KEPT_MAX", "WAIT_MAX", "Active", "Attempt", "Clocks",
     "Completed", "Failed", "Held", "HoldCode", "InProgress", "Job", "Json", "Launched",
     "Launching", "Mark", "New", "OutboxEntry", "Placement", "RetryPolicy", "Spec", "State",
-    "Status", "StopCause", "StopRequest", "Stopped", "Stopping", "new_job",
+    "Status", "StopCause", "StopRequest", "Stopped", "Stopping", "new_job", "wrong_placements",
 ]  # fmt: skip
 
 #: JSON data.
@@ -29,8 +47,13 @@ Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Js
 ATTEMPTS_KEPT_MAX = 20
 #: Lines kept in a job's timeline; the middle of a longer one is dropped.
 TIMELINE_KEPT_MAX = 60
-#: Longer waits are refused: a deadline has to be a date, or the job could not be looked at any more.
+#: Longer waits are refused: a deadline has to be a date, or no tick could look at the job.
 WAIT_MAX = timedelta(days=3650)
+
+#: Shorter clocks are refused: no training starts and ends within them, so the job could only time out.
+CLOCK_MIN = timedelta(seconds=1)
+
+PRIORITY_MAX = 1_000_000
 
 
 class Status(StrEnum):
@@ -85,18 +108,6 @@ class HoldCode(StrEnum):
     GROUP = "group"  # the first jobs of its group failed alike
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _require_aware(name: str, at: datetime | None) -> None:
-    _require(
-        at is None or at.tzinfo is not None,
-        f"{name}: expected an aware datetime (UTC), got a naive one",
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Placement:
     """One entry of a job's fallback list: *count* instances (or slots) of *pool*."""
@@ -105,9 +116,11 @@ class Placement:
     count: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse an empty pool and a count below one."""
-        _require(bool(self.pool), "pool: expected the name of a pool, got nothing")
-        _require(self.count >= 1, f"count: expected at least 1, got {self.count}")
+        """Refuse a pool without a name and a count below 1."""
+        refuse(
+            pool=wrong_text(self.pool, "the name of a pool"),
+            count=wrong_whole(self.count, 1),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,17 +140,24 @@ class RetryPolicy:
     backoff_max: timedelta = timedelta(hours=1)
 
     def __post_init__(self) -> None:
-        """Refuse negative numbers."""
-        for name, budget in self.budgets.items():
-            _require(budget >= 0, f"retry.{name}: expected 0 or more, got {budget}")
-        _require(self.backoff >= timedelta(0), "retry.backoff: expected 0 or more")
-        _require(
-            self.backoff_max >= self.backoff, "retry.backoff_max: expected at least retry.backoff"
+        """Refuse budgets and waits below 0, and waits that are too long."""
+        refuse(
+            **wrong_in("retry", self.budgets, _wrong_budget, name=_wrong_class),
+            **{
+                "retry.backoff": wrong_duration(self.backoff),
+                "retry.backoff_max": wrong_duration(self.backoff_max, most=WAIT_MAX),
+            },
         )
-        _require(
-            self.backoff_max <= WAIT_MAX,
-            f"retry.backoff_max: expected at most {WAIT_MAX.days} days",
-        )
+        if self.backoff_max < self.backoff:
+            refuse(**{"retry.backoff_max": f"expected at least retry.backoff ({self.backoff})"})
+
+
+def _wrong_budget(value: object) -> str | None:
+    return wrong_whole(value, 0)
+
+
+def _wrong_class(value: object) -> str | None:
+    return wrong_kind(value, FailureClass, "a class of failures")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +166,13 @@ class Clocks:
     The three clocks of a job; None means no bound.
 
     Args:
-        wait_at_most: from submission (or release) until a training runs.
-        run_at_most: of one attempt, from its start. The trainer enforces it; the core is the backstop.
-        finish_by: the moment after which the result is worth nothing.
+        wait_at_most: from submission (or release) until a training runs; 1 second to 3650 days.
+        run_at_most: of one attempt, from its start; 1 second to 3650 days. The trainer enforces it.
+            If it does not, the core stops the training (`RUN_AT_MOST_GRACE`).
+        finish_by: the time after which the result is of no use; in UTC, in the years 1970 to 2999.
+
+    Raises:
+        ValueError: a clock is outside these bounds, or is no duration or time.
     """
 
     wait_at_most: timedelta | None = None
@@ -156,29 +180,36 @@ class Clocks:
     finish_by: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuse durations that are not positive and naive times."""
-        for name in ("wait_at_most", "run_at_most"):
-            value = getattr(self, name)
-            _require(value is None or value > timedelta(0), f"{name}: expected more than 0")
-            _require(
-                value is None or value <= WAIT_MAX, f"{name}: expected at most {WAIT_MAX.days} days"
-            )
-        _require_aware("finish_by", self.finish_by)
+        """Refuse durations out of bounds and times that are not in UTC."""
+        refuse(
+            wait_at_most=if_given(wrong_duration, self.wait_at_most, CLOCK_MIN, WAIT_MAX),
+            run_at_most=if_given(wrong_duration, self.run_at_most, CLOCK_MIN, WAIT_MAX),
+            finish_by=if_given(wrong_time, self.finish_by),
+        )
+        if self.finish_by is not None and not 1970 <= self.finish_by.year < 3000:
+            # Later times plus a duration have no date; the codec does not read them.
+            refuse(finish_by=f"expected a time between 1970 and 3000, got {self.finish_by}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """
-    What a scientist asks for, once; never changed afterwards.
+    The request of a job; it never changes after the submission.
+
+    No text in it holds a NUL character: a process cannot be given one.
 
     Args:
         name: a label for people; need not be unique.
-        owner: who is told when it is over.
-        placements: where it may run, best first.
-        args: what the trainer is asked to do (stored as JobArgs); JSON data.
-        share: who fair share is reckoned by; the owner unless given.
-        group: the jobs submitted together (a sweep).
-        priority: larger goes first.
+        owner: the person who gets the messages about the job.
+        placements: where it may run, best first; at least one.
+        args: the work, in the trainer's words (stored as JobArgs); JSON data.
+        share: the share that fair share charges; the owner unless given.
+        group: names the jobs that were submitted together (a sweep).
+        priority: larger goes first; -1,000,000 to 1,000,000.
+        tags: labels for reports, names and values.
+
+    Raises:
+        ValueError: a field is not as described; the message names it.
     """
 
     name: str
@@ -194,12 +225,39 @@ class Spec:
     digest: str | None = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse a request that names nobody or no place; the share defaults to the owner."""
-        _require(bool(self.name), "name: expected a label for the job, got nothing")
-        _require(bool(self.owner), "owner: expected who the job belongs to, got nothing")
-        _require(bool(self.placements), "pools: expected at least one pool")
+        """Refuse a request that cannot be carried out; the share defaults to the owner."""
+        refuse(
+            name=wrong_text(self.name, "a label for the job"),
+            owner=wrong_text(self.owner, "who the job belongs to"),
+            pools=wrong_placements(self.placements),
+            share=wrong_text(self.share, empty=True),
+            group=if_given(_wrong_word, self.group),
+            priority=wrong_whole(self.priority, -PRIORITY_MAX, PRIORITY_MAX),
+            retry=wrong_kind(self.retry, RetryPolicy, "a RetryPolicy"),
+            clocks=wrong_kind(self.clocks, Clocks, "Clocks"),
+        )
+        if type(self.args) is not dict or wrong_json(self.args) is not None:
+            refuse(**wrong_in("args", self.args, wrong_json, name=_wrong_word, secret=True))
+        if self.tags != {}:
+            refuse(**wrong_in("tags", self.tags, wrong_secret, name=_wrong_word, secret=True))
         if not self.share:
             object.__setattr__(self, "share", self.owner)
+
+
+def wrong_placements(value: object) -> str | None:
+    """Check a job's placements: a tuple, since jobs are grouped by it, of one or more."""
+    if not isinstance(value, tuple):
+        return f"expected a tuple of placements, got {described(value)}"
+    if not value:
+        return "expected at least one pool"
+    for number, item in enumerate(value):
+        if not isinstance(item, Placement):
+            return f"expected placements, got {described(item)} as number {number}"
+    return None
+
+
+def _wrong_word(value: object) -> str | None:
+    return wrong_text(value, empty=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,13 +450,18 @@ class Job:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse an id that could not be a path or a training name."""
-        # Checked at every step, so the messages are only made when they are needed.
+        """Refuse an id that could not be a path or a training name, and times that are not in UTC."""
+        # Made at every step: the messages are only made when they are needed.
         if not is_job_id(self.job_id):
-            msg = f"job_id: {self.job_id!r} is not a job id"
-            raise ValueError(msg)
-        if self.submitted_at.tzinfo is None:
-            _require_aware("submitted_at", self.submitted_at)
+            refuse(job_id=f"{self.job_id!r} is not a job id")
+        if not (
+            self.submitted_at.tzinfo is self.waiting_since.tzinfo is self.state.since.tzinfo is UTC
+        ):
+            refuse(
+                submitted_at=wrong_time(self.submitted_at),
+                waiting_since=wrong_time(self.waiting_since),
+                since=wrong_time(self.state.since),
+            )
 
     @property
     def status(self) -> Status:

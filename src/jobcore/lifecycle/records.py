@@ -1,7 +1,8 @@
 """
 The records that a store keeps beside jobs: learned pools, usage of shares, tallies of groups.
 
-Each record has a version for compare-and-set. None of them holds facts about a job: a store that
+They refuse on construction what cannot be, with a ValueError that names the field. Each record has
+a version for compare-and-set. None of them holds facts about a job: a store that
 loses one loses experience, which is learned again, and never a job.
 """
 
@@ -11,7 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, NamedTuple
 
+from jobcore.checks import (
+    if_given,
+    refuse,
+    wrong_flag,
+    wrong_number,
+    wrong_string,
+    wrong_time,
+    wrong_whole,
+)
+
 __all__ = ["GroupKey", "GroupTally", "PoolState", "ShareUsage"]
+
+#: Of one share: a million slots for a hundred years. Larger sums are a fault of their writer.
+HOURS_MAX = 1e12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +61,9 @@ class PoolState:
     """
 
     TIMES: ClassVar = ("level_at", "bet_at", "refused_at", "peak_at", "closed_until", "limit_at")
+    COUNTS: ClassVar = (
+        "version", "level", "before", "bets", "rounds", "refusals", "overdue", "peak", "external",
+    )  # fmt: skip
 
     name: str
     version: int = 0
@@ -71,6 +88,20 @@ class PoolState:
     limit_at: datetime | None = None
     because: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse numbers below 0, and times that are not in UTC."""
+        refuse(
+            name=wrong_string(self.name),
+            **{field: wrong_whole(getattr(self, field), 0) for field in self.COUNTS},
+            **{field: if_given(wrong_time, getattr(self, field)) for field in self.TIMES},
+            fade=wrong_number(self.fade, 0, 1),
+            growth=if_given(wrong_whole, self.growth, 0),
+            limit=if_given(wrong_whole, self.limit, 0),
+            shrunk=wrong_flag(self.shrunk),
+            heard=wrong_flag(self.heard),
+            because=wrong_string(self.because),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareUsage:
@@ -88,6 +119,15 @@ class ShareUsage:
     hours: float
     at: datetime
     version: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse hours that are no number from 0, and a time that is not in UTC."""
+        refuse(
+            share=wrong_string(self.share),
+            hours=wrong_number(self.hours, 0, HOURS_MAX),
+            at=wrong_time(self.at),
+            version=wrong_whole(self.version, 0),
+        )
 
 
 class GroupKey(NamedTuple):
@@ -122,6 +162,20 @@ class GroupTally:
     reason: str = ""
     sound: bool = False
     pausing: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers below 0, fields of another kind, and a time that is not in UTC."""
+        refuse(
+            group=wrong_string(self.group),
+            owner=wrong_string(self.owner),
+            at=wrong_time(self.at),
+            version=wrong_whole(self.version, 0),
+            failed=wrong_whole(self.failed, 0),
+            cause=wrong_string(self.cause),
+            reason=wrong_string(self.reason),
+            sound=wrong_flag(self.sound),
+            pausing=wrong_flag(self.pausing),
+        )
 
     @property
     def key(self) -> GroupKey:

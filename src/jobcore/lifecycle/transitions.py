@@ -43,8 +43,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
+
+from jobcore.checks import refuse, wrong_time
 
 from . import handlers
 from .events import (
@@ -243,7 +245,7 @@ def step(job: Job, event: Event, *, now: datetime) -> Step:
     Apply one event to a job.
 
     Args:
-        now: the time, aware. It may run backwards between calls; nothing is decided
+        now: the time, aware and in UTC. It may run backwards between calls; nothing is decided
             by it but waiting times and deadlines.
 
     Returns:
@@ -252,11 +254,10 @@ def step(job: Job, event: Event, *, now: datetime) -> Step:
 
     Raises:
         KeyError: *event* is not one of `jobcore.Event`.
-        ValueError: *now* is naive.
+        ValueError: *now* is naive, or not in UTC.
     """
-    if now.tzinfo is None:
-        msg = "now: expected an aware datetime (UTC), got a naive one"
-        raise ValueError(msg)
+    if now.tzinfo is not UTC:
+        refuse(now=wrong_time(now))
     state = job.state
     cell = TRANSITIONS[state.status][type(event)]
     number = getattr(event, "attempt", None)

@@ -6,9 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from jobcore.checks import (
+    if_given,
+    refuse_setting,
+    wrong_duration,
+    wrong_in,
+    wrong_number,
+    wrong_whole,
+)
+
 __all__ = [
     "Limits",
 ]
+
+_AGING_MIN = timedelta(seconds=1)
+#: Back-offs are doubled up to 22 times, so that a longer one would end after the last date there is.
+_BACKOFF_MAX = timedelta(days=7)
+_WEIGHT_MIN, _WEIGHT_MAX = 1e-6, 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,18 +31,22 @@ class Limits:
     What the operator allows.
 
     Args:
-        pools: most slots in use per pool.
-        shares: most slots in use per share, over all pools.
-        share_default: for shares not named; None for no limit.
-        share_weights: how much a share is entitled to, against 1 for those not named.
-        aging: a job goes up by one priority for each such time that it has waited, so that
-            nobody starves; None for strict priorities.
-        group_breaker: so many failures of one cause, and no completed job, pause a group
-            (see `jobcore.count_ends`); 0 for never.
-        launches_max: launches of one plan, so that a tick ends in time.
-        pool_backoff, pool_backoff_max: how long a pool is not asked for more after a refusal:
-            at least the first; rounds of probes are four times that apart, twice as much after
-            each refused one, and at most the second.
+        pools: most slots in use per pool, 0 or more; a pool that is not named has no limit.
+        shares: most slots in use per share, 0 or more, over all pools.
+        share_default: for shares that are not named; None for no limit.
+        share_weights: what a share is entitled to, 0.000001 to 1,000,000; a share that is not
+            named has weight 1.
+        aging: a job goes up by one priority for each such time that it has waited, so that no job
+            starves; 1 s or more; None for strict priorities.
+        group_breaker: so many consecutive failures of one cause, and no completed job, pause a group
+            (see `jobcore.scheduling.evaluate_group`); 0 for never.
+        launches_max: launches of one plan, so that a tick ends in time; 0 launches nothing.
+        pool_backoff, pool_backoff_max: how long a pool gets no speculative launch after a refusal:
+            at least the first. Rounds of probes are four times that apart, twice as much after
+            each refused one, and at most the second. Each is at most 7 days.
+
+    Raises:
+        InvalidSetting: a limit cannot work; all that cannot are named.
     """
 
     pools: Mapping[str, int] = field(default_factory=dict)
@@ -41,6 +59,29 @@ class Limits:
     pool_backoff: timedelta = timedelta(seconds=15)
     pool_backoff_max: timedelta = timedelta(minutes=5)
 
+    def __post_init__(self) -> None:
+        """Refuse limits that cannot work."""
+        no_time = timedelta(0)
+        refuse_setting(
+            **wrong_in("pools", self.pools, _wrong_slots),
+            **wrong_in("shares", self.shares, _wrong_slots),
+            share_default=if_given(_wrong_slots, self.share_default),
+            **wrong_in("share_weights", self.share_weights, _wrong_weight),
+            aging=if_given(wrong_duration, self.aging, _AGING_MIN),
+            group_breaker=wrong_whole(self.group_breaker, 0),
+            launches_max=wrong_whole(self.launches_max, 0),
+            pool_backoff=wrong_duration(self.pool_backoff, no_time, _BACKOFF_MAX),
+            pool_backoff_max=wrong_duration(self.pool_backoff_max, no_time, _BACKOFF_MAX),
+        )
+
     def share_limit(self, share: str) -> int | None:
         """Give the limit of *share*; None for none."""
         return self.shares.get(share, self.share_default)
+
+
+def _wrong_slots(value: object) -> str | None:
+    return wrong_whole(value, 0)
+
+
+def _wrong_weight(value: object) -> str | None:
+    return wrong_number(value, _WEIGHT_MIN, _WEIGHT_MAX)

@@ -16,6 +16,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from jobcore.checks import (
+    described,
+    if_given,
+    refuse,
+    refuse_setting,
+    wrong_duration,
+    wrong_kind,
+    wrong_time,
+    wrong_whole,
+)
 from jobcore.errors import CorruptRecord, Unavailable
 from jobcore.failures.generic import GENERIC_RULES
 from jobcore.failures.rules import Rules
@@ -64,6 +74,9 @@ class Settings:
         on_change: called after each change was saved, never before.
         on_trouble: called with a job id (or "") and a text that says what went wrong; no job is lost.
         go_on: called before each piece of work; False ends the tick early.
+
+    Raises:
+        InvalidSetting: a setting cannot work; all that cannot are named.
     """
 
     limits: Limits = Limits()
@@ -76,6 +89,28 @@ class Settings:
     on_trouble: Callable[[str, str], None] = field(default=lambda job_id, what: None)
     go_on: Callable[[], bool] = field(default=lambda: True)
 
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot work."""
+        calls = ("on_change", "on_trouble", "go_on")
+        refuse_setting(
+            limits=wrong_kind(self.limits, Limits, "Limits"),
+            scheduler=_wrong_scheduler(self.scheduler),
+            launch_lease=wrong_duration(self.launch_lease),
+            page=wrong_whole(self.page, 1),
+            launches_together=wrong_whole(self.launches_together, 1),
+            **{name: _wrong_call(getattr(self, name)) for name in calls},
+        )
+
+
+def _wrong_call(value: object) -> str | None:
+    return None if callable(value) else f"expected a function, got {described(value)}"
+
+
+def _wrong_scheduler(value: object) -> str | None:
+    if all(callable(getattr(value, method, None)) for method in ("plan", "learn")):
+        return None
+    return f"expected a Scheduler with plan and learn, got {described(value)}"
+
 
 @dataclass(slots=True, kw_only=True)
 class TickReport:
@@ -86,6 +121,9 @@ class TickReport:
         wake_at: the earliest time at which time alone gives a tick work: the end of a back-off,
             a deadline, a pool that may be tried again. None if there is none, or the store cannot
             tell (see `jobcore.ports.JobStore.next_wake`).
+
+    Raises:
+        ValueError: a number is below 0, or *wake_at* is not in UTC.
     """
 
     looked_at: int = 0
@@ -96,6 +134,16 @@ class TickReport:
     stopped: int = 0
     troubles: int = 0
     wake_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers below 0, and a time that is not in UTC."""
+        counts = (
+            "looked_at", "changed", "launched", "refused", "published", "stopped", "troubles",
+        )  # fmt: skip
+        refuse(
+            **{name: wrong_whole(getattr(self, name), 0) for name in counts},
+            wake_at=if_given(wrong_time, self.wake_at),
+        )
 
     def wake_by(self, at: datetime | None) -> None:
         """Bring *wake_at* forward to *at*, if that is earlier."""

@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any
 
 from jobcore import CorruptRecord, Job, Spec, Unavailable
+from jobcore.errors import Problem
 from jobcore.lifecycle import SCHEMA, decode_spec, encode_spec, spec_hash
 
 from ._calls import TRIES, answered, error_code, is_passing, make_client, retried
 from ._items import UNREADABLE, Item, item_size, spec_key
 
-__all__ = ["SPEC_BYTES_MAX", "Specs"]
+__all__ = ["SPEC_BYTES_MAX", "Specs", "check_item_size"]
 
 SPEC_BYTES_MAX = 300 * 1024  # larger ones go to S3; DynamoDB's own limit is 400 KB an item
 
@@ -25,6 +26,37 @@ class SpecUnavailable(CorruptRecord, Unavailable):
     It is a `CorruptRecord`, so that readers of several jobs go on with the others, and an
     `Unavailable`, so that the caller who asked for this job is told to try again.
     """
+
+
+def check_item_size(spec: Spec, *, bucket: str | None) -> list[Problem]:
+    """
+    Check that the table can hold a spec; entry points ask before they submit the job.
+
+    Args:
+        bucket: where large specs are kept; None if there is no such bucket.
+    """
+    _, problem = _inline_item("0" * 26, spec)  # job ids are of one length
+    return [] if bucket is not None or problem is None else [problem]
+
+
+def _inline_item(job_id: str, spec: Spec) -> tuple[Item, Problem | None]:
+    """Make the item that holds a whole spec, and say what is wrong if it is too large."""
+    document = encode_spec(spec)
+    args = _text(document.pop("JobArgs"))
+    rest = _text(document)
+    item = _head(job_id) | {"JobArgs": {"S": args}, "spec": {"S": rest}}
+    size = item_size(item)
+    if size <= SPEC_BYTES_MAX:
+        return item, None
+    message = (
+        f"the job takes {size:,} bytes, and the table holds at most {SPEC_BYTES_MAX:,}; put large "
+        "values in S3 and name them here, or configure a bucket for large jobs"
+    )
+    return item, Problem("args" if len(args) >= len(rest) else "tags", message)
+
+
+def _head(job_id: str) -> Item:
+    return spec_key(job_id) | {"JobId": {"S": job_id}, "schema": {"N": str(SCHEMA)}}
 
 
 class Specs:
@@ -43,27 +75,15 @@ class Specs:
         Raises:
             ValueError: it is too large and there is no bucket.
         """
-        key = spec_key(job.job_id)
-        key |= {"JobId": {"S": job.job_id}, "schema": {"N": str(SCHEMA)}}
-        document = encode_spec(job.spec)
-        args = _text(document.pop("JobArgs"))
-        rest = _text(document)
-        item = key | {"JobArgs": {"S": args}, "spec": {"S": rest}}
-        size = item_size(item)
-        if size <= SPEC_BYTES_MAX:
+        item, problem = _inline_item(job.job_id, job.spec)
+        if problem is None:
             return item
         if self._bucket is None:
-            field = "args" if len(args) >= len(rest) else "tags"
-            msg = (
-                f"{field}: the job takes {size:,} bytes, and the table holds at most "
-                f"{SPEC_BYTES_MAX:,}; put large values in S3 and name them here, or configure a "
-                "bucket for large jobs"
-            )
-            raise ValueError(msg)
+            raise ValueError(str(problem))
         # The hash in the name: a clash cannot write over the spec of the job that is there.
         digest = spec_hash(job.spec)
         at = f"specs/{job.job_id}/{digest}.json"
-        return key | {"JobArgsAt": {"S": at}, "_hash": {"S": digest}}
+        return _head(job.job_id) | {"JobArgsAt": {"S": at}, "_hash": {"S": digest}}
 
     def upload(self, job: Job, item: Item) -> None:
         """Put the spec where its item says, if that is S3."""

@@ -10,9 +10,6 @@ from hypothesis import strategies as st
 
 from jobcore import FailureClass, InvalidJob, Placement, parse_job
 from jobcore.errors import Problem
-from jobcore.jobfile import expand_sweep, parse_duration
-
-LONG = "x" * 3000
 
 WRONG = [
     ([], "job file"),
@@ -39,16 +36,10 @@ WRONG = [
     ({"script": "a.py", "clocks": {"run_at_most": 1e300}}, "clocks.run_at_most"),
     ({"script": "a.py", "retry": {"backoff": "9" * 400 + "s"}}, "retry.backoff"),
     ({"script": "a.py", "clocks": {"finish_by": "9999-12-31T23:59:59-23:00"}}, "clocks.finish_by"),
-    ({"script": "a.py", "hyperparameters": {"x": LONG}}, "hyperparameters.x"),
-    ({"script": "a.py", "hyperparameters": {"n" * 300: 1}}, "hyperparameters." + "n" * 40),
-    ({"script": "a.py", "hyperparameters": {f"h{i}": i for i in range(101)}}, "hyperparameters"),
     ({"script": "a.py", "environment": {"A": 1}}, "environment.A"),
     ({"script": "a.py", "environment": {"SM_HPS": "x"}}, "environment.SM_HPS"),
     ({"script": "a.py", "environment": {"a-b": "x"}}, "environment.a-b"),
-    ({"script": "a.py", "environment": {"A": LONG}}, "environment.A"),
     ({"script": "a.py", "channels": {"a/b": "x"}}, "channels.a/b"),
-    ({"script": "a.py", "channels": {f"c{i}": "x" for i in range(21)}}, "channels"),
-    ({"script": "a.py", "tags": {"t": "v" * 257}}, "tags.t"),
     ({"script": "a.py", "arguments": "x"}, "arguments"),
     ({"script": "a.py", "arguments": [1]}, "arguments"),
     ({"script": "a.py", "stop_grace": "soon"}, "stop_grace"),
@@ -63,7 +54,6 @@ WRONG = [
     ({"script": "a.py", "pools": ["/etc"]}, "pools[0].pool"),
     ({"script": "a.py", "pools": ["a/b/c/d"]}, "pools[0].pool"),
     ({"script": "a.py", "pools": ["p" * 129]}, "pools[0].pool"),
-    ({"script": "a.py", "pools": [f"p{i}" for i in range(6)]}, "pools"),
     ({"script": "a.py", "retry": {"capacty": 3}}, "retry.capacty"),
     ({"script": "a.py", "retry": {"algorithm": -1}}, "retry.algorithm"),
     ({"script": "a.py", "retry": {"algorithm": "many"}}, "retry.algorithm"),
@@ -147,19 +137,6 @@ def test_a_job_is_named_after_its_script_by_default() -> None:
     assert parse_job({"image": "img"}, owner="ada").name == "job"
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("1h30m", 5400), ("2d", 172800), (7, 7), ("1.5m", 90)]
-)
-def test_durations(text: object, seconds: float) -> None:
-    assert parse_duration(text) == timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize("text", ["", "1", "h", "1y", None, True, "-1s", [], 10**30, float("nan")])
-def test_what_is_no_duration_is_refused(text: object) -> None:
-    with pytest.raises(ValueError, match="expected a duration"):
-        parse_duration(text)
-
-
 json_like = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -181,36 +158,6 @@ def test_any_document_is_read_or_refused_in_words(document: dict) -> None:
     else:
         said = [spec.name]
     assert all(said)
-
-
-# --- sweeps -------------------------------------------------------------------------------
-
-
-def test_a_sweep_is_the_product_and_then_the_list() -> None:
-    points = expand_sweep({"a": [1, 2], "b": ["x", "y"]}, [{"a": 9}])
-    assert points == [
-        {"a": 1, "b": "x"},
-        {"a": 1, "b": "y"},
-        {"a": 2, "b": "x"},
-        {"a": 2, "b": "y"},
-        {"a": 9},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("grid", "points", "field"),
-    [
-        ({}, [], "sweep"),
-        ({"a": []}, [], "sweep.grid.a"),
-        ({"a": 3}, [], "sweep.grid.a"),
-        ({}, [3], "sweep.list[0]"),
-        ({"a": list(range(101)), "b": list(range(100))}, [], "sweep"),
-    ],
-)
-def test_a_bad_sweep_is_named(grid: dict, points: list, field: str) -> None:
-    with pytest.raises(InvalidJob) as caught:
-        expand_sweep(grid, points)
-    assert field in {problem.field for problem in caught.value.problems}
 
 
 def problems_of(document: object) -> list[Problem]:
