@@ -17,25 +17,10 @@ from typing import Any
 from jobcore.errors import InvalidSetting, Problem
 
 __all__ = [
-    "described",
-    "if_given",
-    "kind_of",
-    "refuse",
-    "refuse_setting",
-    "wrong_duration",
-    "wrong_flag",
-    "wrong_in",
-    "wrong_json",
-    "wrong_kind",
-    "wrong_number",
-    "wrong_optional_string",
-    "wrong_secret",
-    "wrong_string",
-    "wrong_table",
-    "wrong_text",
-    "wrong_time",
-    "wrong_whole",
-]
+    "described", "if_given", "kind_of", "refuse", "refuse_setting", "wrong_duration",
+    "wrong_flag", "wrong_in", "wrong_json", "wrong_kind", "wrong_number", "wrong_optional_string",
+    "wrong_secret", "wrong_string", "wrong_table", "wrong_text", "wrong_time", "wrong_whole",
+]  # fmt: skip
 
 Check = Callable[[Any], str | None]
 

@@ -33,24 +33,10 @@ from jobcore.lifecycle.model import CLOCK_MIN, Job, Json, Placement, Status, wro
 from jobcore.lifecycle.names import ATTEMPTS_MAX
 
 __all__ = [
-    "Added",
-    "Due",
-    "Evidence",
-    "JobQuery",
-    "LaunchReply",
-    "LaunchRequest",
-    "LaunchResult",
-    "Message",
-    "NextStep",
-    "Page",
-    "Training",
-    "TrainingState",
-    "Usage",
-    "Waiting",
-    "order_key",
-    "usage_of",
-    "waiting_of",
-]
+    "Added", "Due", "Evidence", "JobQuery", "LaunchReply", "LaunchRequest", "LaunchResult",
+    "Message", "NextStep", "Page", "Training", "TrainingState", "Usage", "Waiting", "order_key",
+    "usage_of", "waiting_of",
+]  # fmt: skip
 
 
 #: The most jobs of one page of a listing.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from jobcore.documents import Json, from_micros, to_micros
+
 from .clocks import *
 from .codec import *
-from .documents import from_micros, to_micros
 from .effects import *
 from .events import *
 from .failure import *

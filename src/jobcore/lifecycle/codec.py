@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args
 
+from jobcore import documents as doc
+from jobcore.documents import optional, to_micros
 from jobcore.errors import CorruptRecord
 
-from . import documents as doc
-from .documents import optional, to_micros
 from .failure import Failure, FailureClass, Retryable, Scope
 from .model import (
     Attempt,
@@ -33,6 +33,7 @@ from .model import (
     StopCause,
     StopRequest,
 )
+from .names import ATTEMPTS_MAX
 from .records import GroupTally, PoolState, ShareUsage
 
 __all__ = [
@@ -268,10 +269,19 @@ def _encode_attempt(attempt: Attempt) -> dict[str, Json]:
     return record
 
 
+def _read_attempt(value: Any) -> int:
+    """Read an attempt's number: one that can be part of a training's name."""
+    number = doc.read_int(value)
+    if not 1 <= number <= ATTEMPTS_MAX:
+        msg = f"attempt {number} is outside 1..{ATTEMPTS_MAX}"
+        raise ValueError(msg)
+    return number
+
+
 def _decode_attempt(record: Mapping[str, Any]) -> Attempt:
     outcome = record.get("outcome")
     return Attempt(
-        number=doc.read_attempt(record["n"]),
+        number=_read_attempt(record["n"]),
         placement=Placement(record["pool"], record["count"]),
         launching_at=doc.read_time(record["launching_at"]),
         launched_at=doc.read_time_or_none(record.get("launched_at")),
@@ -321,16 +331,19 @@ _KINDS: Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]] = {
     "datetime": (to_micros, doc.read_time),
     "datetime | None": (to_micros, doc.read_time_or_none),
     "Attempt": (_encode_attempt, _decode_attempt),
+    "AttemptNumber": (doc.same, _read_attempt),
     "Failure": (_encode_failure, _decode_failure),
     "Failure | None": (_encode_failure, optional(_decode_failure)),
     "StopCause": (str, StopCause),
     "HoldCode": (str, HoldCode),
 }
 _STATES: Mapping[Status, Callable[..., State]] = {cls.status: cls for cls in get_args(State)}
-_STATE_FIELDS = {status: doc.fields_of(cls, _KINDS) for status, cls in _STATES.items()}
-_POOL_FIELDS = doc.fields_of(PoolState, _KINDS, "name", "version")
-_SHARE_FIELDS = doc.fields_of(ShareUsage, _KINDS, "share", "version")
-_TALLY_FIELDS = doc.fields_of(GroupTally, _KINDS, "group", "owner", "version")
+_STATE_FIELDS = {
+    status: doc.fields_of(cls, _KINDS, always=("attempt",)) for status, cls in _STATES.items()
+}
+_POOL_FIELDS = doc.fields_of(PoolState, _KINDS, columns=("name", "version"))
+_SHARE_FIELDS = doc.fields_of(ShareUsage, _KINDS, columns=("share", "version"))
+_TALLY_FIELDS = doc.fields_of(GroupTally, _KINDS, columns=("group", "owner", "version"))
 
 # --- records beside jobs ----------------------------------------------------------------
 

@@ -12,15 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
 
-from jobcore.checks import (
-    if_given,
-    refuse,
-    wrong_flag,
-    wrong_kind,
-    wrong_string,
-    wrong_time,
-    wrong_whole,
-)
+from jobcore import checks
 
 from .failure import Failure
 from .model import HoldCode, Placement, Status
@@ -42,9 +34,9 @@ class LaunchDecided:
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind."""
-        refuse(
+        checks.refuse(
             attempt=wrong_attempt(self.attempt),
-            placement=wrong_kind(self.placement, Placement, "a Placement"),
+            placement=checks.wrong_kind(self.placement, Placement, "a Placement"),
         )
 
 
@@ -57,9 +49,9 @@ class LaunchAccepted:
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind."""
-        refuse(
+        checks.refuse(
             attempt=wrong_attempt(self.attempt),
-            placement=wrong_kind(self.placement, Placement, "a Placement"),
+            placement=checks.wrong_kind(self.placement, Placement, "a Placement"),
         )
 
 
@@ -72,9 +64,9 @@ class LaunchRefused:
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind."""
-        refuse(
+        checks.refuse(
             attempt=wrong_attempt(self.attempt),
-            failure=wrong_kind(self.failure, Failure, "a Failure"),
+            failure=checks.wrong_kind(self.failure, Failure, "a Failure"),
         )
 
 
@@ -87,7 +79,7 @@ class NameTaken:
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind."""
-        refuse(attempt=wrong_attempt(self.attempt), reason=wrong_string(self.reason))
+        checks.refuse(attempt=wrong_attempt(self.attempt), reason=checks.wrong_string(self.reason))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +93,11 @@ class TrainingSeen:
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind, and a time that is not in UTC."""
-        refuse(
+        checks.refuse(
             attempt=wrong_attempt(self.attempt),
-            running=wrong_flag(self.running),
-            detail=wrong_string(self.detail),
-            started_at=if_given(wrong_time, self.started_at),
+            running=checks.wrong_flag(self.running),
+            detail=checks.wrong_string(self.detail),
+            started_at=checks.if_given(checks.wrong_time, self.started_at),
         )
 
 
@@ -127,12 +119,12 @@ class TrainingEnded:
 
     def __post_init__(self) -> None:
         """Refuse an outcome that is not an end, an end without its reason, and times that are not in UTC."""
-        refuse(
+        checks.refuse(
             attempt=wrong_attempt(self.attempt),
-            outcome=wrong_kind(self.outcome, Status, "a status"),
-            failure=if_given(wrong_kind, self.failure, Failure, "a Failure"),
-            started_at=if_given(wrong_time, self.started_at),
-            ended_at=if_given(wrong_time, self.ended_at),
+            outcome=checks.wrong_kind(self.outcome, Status, "a status"),
+            failure=checks.if_given(checks.wrong_kind, self.failure, Failure, "a Failure"),
+            started_at=checks.if_given(checks.wrong_time, self.started_at),
+            ended_at=checks.if_given(checks.wrong_time, self.ended_at),
         )
         if not self.outcome.is_terminal:
             msg = f"outcome: {self.outcome} is not the end of a training"
@@ -150,7 +142,7 @@ class TrainingMissing:
 
     def __post_init__(self) -> None:
         """Refuse what is no attempt's number."""
-        refuse(attempt=wrong_attempt(self.attempt))
+        checks.refuse(attempt=wrong_attempt(self.attempt))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +153,7 @@ class StopRequested:
 
     def __post_init__(self) -> None:
         """Refuse a name of another kind."""
-        refuse(by=wrong_string(self.by))
+        checks.refuse(by=checks.wrong_string(self.by))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,11 +173,11 @@ class HoldRequested:
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind."""
-        refuse(
-            by=wrong_string(self.by),
-            reason=wrong_string(self.reason),
-            code=wrong_kind(self.code, HoldCode, "a HoldCode"),
-            tell=wrong_flag(self.tell),
+        checks.refuse(
+            by=checks.wrong_string(self.by),
+            reason=checks.wrong_string(self.reason),
+            code=checks.wrong_kind(self.code, HoldCode, "a HoldCode"),
+            tell=checks.wrong_flag(self.tell),
         )
 
 
@@ -197,7 +189,7 @@ class ReleaseRequested:
 
     def __post_init__(self) -> None:
         """Refuse a name of another kind."""
-        refuse(by=wrong_string(self.by))
+        checks.refuse(by=checks.wrong_string(self.by))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +205,7 @@ class MessagePublished:
 
     def __post_init__(self) -> None:
         """Refuse an id of another kind."""
-        refuse(event_id=wrong_string(self.event_id))
+        checks.refuse(event_id=checks.wrong_string(self.event_id))
 
 
 #: Everything that can happen to a job.
@@ -237,4 +229,4 @@ EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)
 
 def wrong_attempt(value: object) -> str | None:
     """Check the number of an attempt: one that can be part of a training's name."""
-    return wrong_whole(value, 1, ATTEMPTS_MAX)
+    return checks.wrong_whole(value, 1, ATTEMPTS_MAX)

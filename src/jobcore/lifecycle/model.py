@@ -11,38 +11,29 @@ and events check their fields.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from functools import partial
+from typing import Any, ClassVar, TypeAlias
 
-from jobcore.checks import (
-    described,
-    if_given,
-    refuse,
-    wrong_duration,
-    wrong_in,
-    wrong_json,
-    wrong_kind,
-    wrong_secret,
-    wrong_text,
-    wrong_time,
-    wrong_whole,
-)
+from jobcore import checks
+from jobcore.documents import Json
 
 from .failure import Failure, FailureClass
 from .names import is_job_id, training_name
 
 __all__ = [
-    "ATTEMPTS_KEPT_MAX", "CLOCK_MIN", "PRIORITY_MAX", "TIMELINE_KEPT_MAX", "WAIT_MAX", "Active", "Attempt", "Clocks",
-    "Completed", "Failed", "Held", "HoldCode", "InProgress", "Job", "Json", "Launched",
-    "Launching", "Mark", "New", "OutboxEntry", "Placement", "RetryPolicy", "Spec", "State",
-    "Status", "StopCause", "StopRequest", "Stopped", "Stopping", "new_job", "wrong_placements",
+    "ATTEMPTS_KEPT_MAX", "CLOCK_MIN", "PRIORITY_MAX", "TIMELINE_KEPT_MAX", "WAIT_MAX", "Active",
+    "Attempt", "AttemptNumber", "Clocks", "Completed", "Failed", "Held", "HoldCode", "InProgress",
+    "Job", "Json", "Launched", "Launching", "Mark", "New", "OutboxEntry", "Placement",
+    "RetryPolicy", "Spec", "State", "Status", "StopCause", "StopRequest", "Stopped", "Stopping",
+    "new_job", "wrong_placements",
 ]  # fmt: skip
 
-#: JSON data.
-Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+#: The number of an attempt, from 1 to `jobcore.lifecycle.names.ATTEMPTS_MAX`.
+AttemptNumber: TypeAlias = int
 #: Ended attempts kept in a job's record; older ones are dropped.
 ATTEMPTS_KEPT_MAX = 20
 #: Lines kept in a job's timeline; the middle of a longer one is dropped.
@@ -108,6 +99,12 @@ class HoldCode(StrEnum):
     GROUP = "group"  # the first jobs of its group failed alike
 
 
+_wrong_budget = partial(checks.wrong_whole, least=0)
+_wrong_class = partial(checks.wrong_kind, kind=FailureClass, expected="a class of failures")
+_wrong_word = partial(checks.wrong_text, empty=True)
+_wrong_clock = partial(checks.wrong_duration, least=CLOCK_MIN, most=WAIT_MAX)
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """One entry of a job's fallback list: *count* instances (or slots) of *pool*."""
@@ -117,9 +114,9 @@ class Placement:
 
     def __post_init__(self) -> None:
         """Refuse a pool without a name and a count below 1."""
-        refuse(
-            pool=wrong_text(self.pool, "the name of a pool"),
-            count=wrong_whole(self.count, 1),
+        checks.refuse(
+            pool=checks.wrong_text(self.pool, "the name of a pool"),
+            count=checks.wrong_whole(self.count, 1),
         )
 
 
@@ -141,23 +138,16 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Refuse budgets and waits below 0, and waits that are too long."""
-        refuse(
-            **wrong_in("retry", self.budgets, _wrong_budget, name=_wrong_class),
-            **{
-                "retry.backoff": wrong_duration(self.backoff),
-                "retry.backoff_max": wrong_duration(self.backoff_max, most=WAIT_MAX),
-            },
+        checks.refuse(**checks.wrong_in("retry", self.budgets, _wrong_budget, name=_wrong_class))
+        backoff, most = checks.wrong_duration(self.backoff), self.backoff_max
+        checks.refuse(**{"retry.backoff": backoff})
+        too_long = checks.wrong_duration(most, most=WAIT_MAX)
+        too_short = (
+            None
+            if too_long or most >= self.backoff
+            else f"expected at least retry.backoff ({self.backoff})"
         )
-        if self.backoff_max < self.backoff:
-            refuse(**{"retry.backoff_max": f"expected at least retry.backoff ({self.backoff})"})
-
-
-def _wrong_budget(value: object) -> str | None:
-    return wrong_whole(value, 0)
-
-
-def _wrong_class(value: object) -> str | None:
-    return wrong_kind(value, FailureClass, "a class of failures")
+        checks.refuse(**{"retry.backoff_max": too_long or too_short})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,14 +171,14 @@ class Clocks:
 
     def __post_init__(self) -> None:
         """Refuse durations out of bounds and times that are not in UTC."""
-        refuse(
-            wait_at_most=if_given(wrong_duration, self.wait_at_most, CLOCK_MIN, WAIT_MAX),
-            run_at_most=if_given(wrong_duration, self.run_at_most, CLOCK_MIN, WAIT_MAX),
-            finish_by=if_given(wrong_time, self.finish_by),
+        checks.refuse(
+            wait_at_most=checks.if_given(_wrong_clock, self.wait_at_most),
+            run_at_most=checks.if_given(_wrong_clock, self.run_at_most),
+            finish_by=checks.if_given(checks.wrong_time, self.finish_by),
         )
         if self.finish_by is not None and not 1970 <= self.finish_by.year < 3000:
             # Later times plus a duration have no date; the codec does not read them.
-            refuse(finish_by=f"expected a time between 1970 and 3000, got {self.finish_by}")
+            checks.refuse(finish_by=f"expected a time between 1970 and 3000, got {self.finish_by}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,38 +216,37 @@ class Spec:
 
     def __post_init__(self) -> None:
         """Refuse a request that cannot be carried out; the share defaults to the owner."""
-        refuse(
-            name=wrong_text(self.name, "a label for the job"),
-            owner=wrong_text(self.owner, "who the job belongs to"),
+        checks.refuse(
+            name=checks.wrong_text(self.name, "a label for the job"),
+            owner=checks.wrong_text(self.owner, "who the job belongs to"),
             pools=wrong_placements(self.placements),
-            share=wrong_text(self.share, empty=True),
-            group=if_given(_wrong_word, self.group),
-            priority=wrong_whole(self.priority, -PRIORITY_MAX, PRIORITY_MAX),
-            retry=wrong_kind(self.retry, RetryPolicy, "a RetryPolicy"),
-            clocks=wrong_kind(self.clocks, Clocks, "Clocks"),
+            share=checks.wrong_text(self.share, empty=True),
+            group=checks.if_given(_wrong_word, self.group),
+            priority=checks.wrong_whole(self.priority, -PRIORITY_MAX, PRIORITY_MAX),
+            retry=checks.wrong_kind(self.retry, RetryPolicy, "a RetryPolicy"),
+            clocks=checks.wrong_kind(self.clocks, Clocks, "Clocks"),
         )
-        if type(self.args) is not dict or wrong_json(self.args) is not None:
-            refuse(**wrong_in("args", self.args, wrong_json, name=_wrong_word, secret=True))
+        if type(self.args) is not dict or checks.wrong_json(self.args) is not None:
+            self._refuse_in("args", self.args, checks.wrong_json)
         if self.tags != {}:
-            refuse(**wrong_in("tags", self.tags, wrong_secret, name=_wrong_word, secret=True))
+            self._refuse_in("tags", self.tags, checks.wrong_secret)
         if not self.share:
             object.__setattr__(self, "share", self.owner)
+
+    def _refuse_in(self, field: str, table: Any, check: Callable[[Any], str | None]) -> None:
+        checks.refuse(**checks.wrong_in(field, table, check, name=_wrong_word, secret=True))
 
 
 def wrong_placements(value: object) -> str | None:
     """Check a job's placements: a tuple, since jobs are grouped by it, of one or more."""
     if not isinstance(value, tuple):
-        return f"expected a tuple of placements, got {described(value)}"
+        return f"expected a tuple of placements, got {checks.described(value)}"
     if not value:
         return "expected at least one pool"
     for number, item in enumerate(value):
         if not isinstance(item, Placement):
-            return f"expected placements, got {described(item)} as number {number}"
+            return f"expected placements, got {checks.described(item)} as number {number}"
     return None
-
-
-def _wrong_word(value: object) -> str | None:
-    return wrong_text(value, empty=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,7 +280,7 @@ class New:
 
     status: ClassVar[Status] = Status.NEW
     since: datetime
-    attempt: int = 1
+    attempt: AttemptNumber = 1
     not_before: datetime | None = None
     after: Failure | None = None
 
@@ -357,7 +346,7 @@ class Held:
 
     status: ClassVar[Status] = Status.HELD
     since: datetime
-    attempt: int
+    attempt: AttemptNumber
     code: HoldCode
     reason: str
 
@@ -453,14 +442,14 @@ class Job:
         """Refuse an id that could not be a path or a training name, and times that are not in UTC."""
         # Made at every step: the messages are only made when they are needed.
         if not is_job_id(self.job_id):
-            refuse(job_id=f"{self.job_id!r} is not a job id")
+            checks.refuse(job_id=f"{self.job_id!r} is not a job id")
         if not (
             self.submitted_at.tzinfo is self.waiting_since.tzinfo is self.state.since.tzinfo is UTC
         ):
-            refuse(
-                submitted_at=wrong_time(self.submitted_at),
-                waiting_since=wrong_time(self.waiting_since),
-                since=wrong_time(self.state.since),
+            checks.refuse(
+                submitted_at=checks.wrong_time(self.submitted_at),
+                waiting_since=checks.wrong_time(self.waiting_since),
+                since=checks.wrong_time(self.state.since),
             )
 
     @property

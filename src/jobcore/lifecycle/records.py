@@ -12,15 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, NamedTuple
 
-from jobcore.checks import (
-    if_given,
-    refuse,
-    wrong_flag,
-    wrong_number,
-    wrong_string,
-    wrong_time,
-    wrong_whole,
-)
+from jobcore import checks
 
 __all__ = ["GroupKey", "GroupTally", "PoolState", "ShareUsage"]
 
@@ -90,16 +82,19 @@ class PoolState:
 
     def __post_init__(self) -> None:
         """Refuse numbers below 0, and times that are not in UTC."""
-        refuse(
-            name=wrong_string(self.name),
-            **{field: wrong_whole(getattr(self, field), 0) for field in self.COUNTS},
-            **{field: if_given(wrong_time, getattr(self, field)) for field in self.TIMES},
-            fade=wrong_number(self.fade, 0, 1),
-            growth=if_given(wrong_whole, self.growth, 0),
-            limit=if_given(wrong_whole, self.limit, 0),
-            shrunk=wrong_flag(self.shrunk),
-            heard=wrong_flag(self.heard),
-            because=wrong_string(self.because),
+        checks.refuse(
+            name=checks.wrong_string(self.name),
+            **{field: checks.wrong_whole(getattr(self, field), 0) for field in self.COUNTS},
+            **{
+                field: checks.if_given(checks.wrong_time, getattr(self, field))
+                for field in self.TIMES
+            },
+            fade=checks.wrong_number(self.fade, 0, 1),
+            growth=checks.if_given(checks.wrong_whole, self.growth, 0),
+            limit=checks.if_given(checks.wrong_whole, self.limit, 0),
+            shrunk=checks.wrong_flag(self.shrunk),
+            heard=checks.wrong_flag(self.heard),
+            because=checks.wrong_string(self.because),
         )
 
 
@@ -122,11 +117,11 @@ class ShareUsage:
 
     def __post_init__(self) -> None:
         """Refuse hours that are no number from 0, and a time that is not in UTC."""
-        refuse(
-            share=wrong_string(self.share),
-            hours=wrong_number(self.hours, 0, HOURS_MAX),
-            at=wrong_time(self.at),
-            version=wrong_whole(self.version, 0),
+        checks.refuse(
+            share=checks.wrong_string(self.share),
+            hours=checks.wrong_number(self.hours, 0, HOURS_MAX),
+            at=checks.wrong_time(self.at),
+            version=checks.wrong_whole(self.version, 0),
         )
 
 
@@ -165,16 +160,16 @@ class GroupTally:
 
     def __post_init__(self) -> None:
         """Refuse numbers below 0, fields of another kind, and a time that is not in UTC."""
-        refuse(
-            group=wrong_string(self.group),
-            owner=wrong_string(self.owner),
-            at=wrong_time(self.at),
-            version=wrong_whole(self.version, 0),
-            failed=wrong_whole(self.failed, 0),
-            cause=wrong_string(self.cause),
-            reason=wrong_string(self.reason),
-            sound=wrong_flag(self.sound),
-            pausing=wrong_flag(self.pausing),
+        checks.refuse(
+            group=checks.wrong_string(self.group),
+            owner=checks.wrong_string(self.owner),
+            at=checks.wrong_time(self.at),
+            version=checks.wrong_whole(self.version, 0),
+            failed=checks.wrong_whole(self.failed, 0),
+            cause=checks.wrong_string(self.cause),
+            reason=checks.wrong_string(self.reason),
+            sound=checks.wrong_flag(self.sound),
+            pausing=checks.wrong_flag(self.pausing),
         )
 
     @property

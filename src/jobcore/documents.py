@@ -10,40 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from .model import Json
-from .names import ATTEMPTS_MAX
-
 __all__ = [
-    "DocumentField",
-    "Kinds",
-    "decode_fields",
-    "digest",
-    "encode_fields",
-    "fields_of",
-    "from_micros",
-    "optional",
-    "read_attempt",
-    "read_bool",
-    "read_duration",
-    "read_duration_or_none",
-    "read_float",
-    "read_int",
-    "read_table",
-    "read_text",
-    "read_time",
-    "read_time_or_none",
-    "same",
-    "to_micros",
-    "write_duration_or_none",
-    "write_time_or_none",
+    "DocumentField", "Json", "Kinds", "decode_fields", "digest", "encode_fields", "fields_of",
+    "from_micros", "optional", "read_bool", "read_duration", "read_duration_or_none",
+    "read_float", "read_int", "read_table", "read_text", "read_time", "read_time_or_none", "same",
+    "to_micros", "write_duration_or_none", "write_time_or_none",
 ]  # fmt: skip
 
 T = TypeVar("T")
+
+#: JSON data.
+Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 #: How a field is written and read, by its annotation.
 Kinds: TypeAlias = Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]
 
@@ -144,14 +126,6 @@ def read_table(value: Any) -> Mapping[str, Any]:
     return found
 
 
-def read_attempt(value: Any) -> int:
-    """Read an attempt's number: one that can be part of a training's name."""
-    if not 1 <= read_int(value) <= ATTEMPTS_MAX:
-        msg = f"attempt {value} is outside 1..{ATTEMPTS_MAX}"
-        raise ValueError(msg)
-    return int(value)
-
-
 class DocumentField(NamedTuple):
     """One field of a dataclass in a document."""
 
@@ -171,19 +145,23 @@ def optional(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else decode(value)
 
 
-def fields_of(cls: Any, kinds: Kinds, *columns: str) -> tuple[DocumentField, ...]:
-    """List the fields of *cls* that a document holds; *columns* are kept elsewhere by the store."""
-    found = []
-    for field in fields(cls):
-        if field.name in columns:
-            continue
-        encode, decode = kinds[str(field.type)]
-        default = field.default
-        if field.name == "attempt" and field.type == "int":
-            # Version 0.1 expects the number always.
-            decode, default = read_attempt, MISSING
-        found.append(DocumentField(field.name, default, encode, decode))
-    return tuple(found)
+def fields_of(
+    cls: Any, kinds: Kinds, *, columns: Collection[str] = (), always: Collection[str] = ()
+) -> tuple[DocumentField, ...]:
+    """
+    List the fields of a dataclass that a document holds.
+
+    Args:
+        columns: fields that are kept elsewhere by the store.
+        always: fields that are written and expected even if they have their default.
+    """
+    return tuple(
+        DocumentField(
+            field.name, MISSING if field.name in always else field.default, *kinds[str(field.type)]
+        )
+        for field in fields(cls)
+        if field.name not in columns
+    )
 
 
 def encode_fields(known: Sequence[DocumentField], record: object) -> dict[str, Json]:
