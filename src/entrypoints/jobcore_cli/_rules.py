@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._stack import Stack
 
 #: Where the functions look for the user's rules (`jobcore_lambda` reads it beside its packages).
-RULES_FILE = "jobcore_rules.toml"
+RULES_FILE = "user_rules.toml"
 
 
 def default_rules(*, is_aws: bool) -> Rules:

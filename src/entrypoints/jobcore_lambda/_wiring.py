@@ -25,7 +25,7 @@ __all__ = ["RULES_FILE", "Wiring", "prepare", "use", "wiring"]
 
 #: The user's own failure rules, beside the packages: `jobcore deploy` puts the file into the
 #: functions' zip file; the build of an image copies it to ``${LAMBDA_TASK_ROOT}``.
-RULES_FILE = "jobcore_rules.toml"
+RULES_FILE = "user_rules.toml"
 
 
 class SystemClock:

@@ -74,10 +74,12 @@ class Reading:
             ``requested`` are numbers, ``name`` is optional.
         own_words: patterns of the words that open a text written by the training itself. Such a
             text is not unwrapped and gives no code: user code may quote a service's errors.
-        preamble: more patterns of words between a text's opening words and the first error that
+        preamble: more patterns of words between a text's own words and the first error that
             it reports.
-        opening: derived: the own words at the start of a text, repeated; None without own words.
-        before_errors: derived: everything in front of the first reported error.
+
+    Attributes:
+        opening: derived: a pattern of the own words that open a text; None without own words.
+        before_errors: derived: a pattern of all that precedes the first reported error.
     """
 
     wrappers: tuple[str, ...] = ()

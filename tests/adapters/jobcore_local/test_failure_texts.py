@@ -39,13 +39,18 @@ def test_our_texts(row: dict[str, Any], rules: Rules) -> None:
 def test_no_rule_of_this_machine_is_dead(rules: Rules) -> None:
     reached = {classify(_evidence(row), rules).rule for row in ROWS}
     ours = [rule.name for rule in rules.rules if rule.name.startswith("local: ")]
-    assert len(ours) == 5
+    assert len(ours) == 6
     assert [name for name in ours if name not in reached] == []
 
 
 def test_a_full_disk_of_the_machine_blames_no_job() -> None:
     (row,) = (row for row in ROWS if "free some space" in row["text"])
     assert classify(_evidence(row), RULES["alone"]).scope is Scope.ACCOUNT
+
+
+def test_a_damaged_record_concerns_its_job() -> None:
+    (row,) = (row for row in ROWS if "cannot be read" in row["text"])
+    assert classify(_evidence(row), RULES["alone"]).scope is Scope.JOB
 
 
 def test_a_script_that_quotes_an_error_of_boto3() -> None:
