@@ -183,7 +183,7 @@ def test_an_older_message_is_not_given_a_newer_failure():
     assert [entry.status for entry in rest.outbox] == [Status.STOPPED]
 
 
-@given(st.text(min_size=1, max_size=300))
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=300))
 def test_a_subject_is_one_line_of_printable_text(name):
     subject = the_message(after(make_job(name=name), StopRequested(by="ada"))).subject
     line = " ".join(f"[jobcore] Stopped: {name}".split())

@@ -19,8 +19,8 @@ from jobcore import (
     TrainingEnded,
     new_job,
 )
+from jobcore.documents import digest
 from jobcore.lifecycle import Retryable, Scope
-from jobcore.lifecycle.codec import digest
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from core_strategies import (
@@ -150,7 +149,6 @@ def test_nothing_is_known_of_a_pool_at_first():
     none = ("level_at", "growth", "bet_at", "refused_at", "closed_until", "limit", "limit_at")
     assert [getattr(state, name) for name in none] == [None] * len(none)
     assert (state.fade, state.shrunk, state.heard, state.because) == (1.0, False, False, "")
-    assert (state.served, state.groups, state.served_at) == ({}, {}, None)
     times = {f.name for f in dataclasses.fields(PoolState) if "datetime" in str(f.type)}
     assert set(PoolState.TIMES) == times, "a store turns these, and only these, into numbers"
 
@@ -249,61 +247,6 @@ values = st.one_of(
     st.builds(Launched, since=times, attempt=attempts, detail=st.text(max_size=3)),
     st.builds(TrainingSeen, attempt=st.integers(1, 3), running=st.booleans()),
 )
-
-
-@given(values, values)
-def test_evolve_does_what_replace_does(value, other):
-    """Any of its fields may be taken from another value of the type."""
-    assert replace(value) == value
-    assert replace(value) is not value
-    if type(other) is not type(value):
-        return
-    for field in dataclasses.fields(value):
-        if field.init:
-            change = {field.name: getattr(other, field.name)}
-            told = ""
-            try:
-                expected = replace(value, **change)
-            except ValueError as error:
-                told = str(error)
-            if told:
-                with pytest.raises(ValueError, match="expected") as caught:
-                    replace(value, **change)
-                assert str(caught.value) == told
-                continue
-            made = replace(value, **change)
-            assert made == expected
-            assert type(made) is type(value)
-            assert hash(type(made)) == hash(type(expected))
-
-
-def test_evolve_leaves_the_old_value_alone():
-    job = make_job()
-    replace(job, version=9, hold_next=True)
-    assert (job.version, job.hold_next) == (0, False)
-
-
-def test_evolve_knows_its_fields():
-    with pytest.raises(TypeError, match="Job has no field 'colour'"):
-        replace(make_job(), colour="red")
-    with pytest.raises(TypeError):
-        replace(3, real=4)
-    with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
-        replace(Placement("a"), count=0)
-
-    @dataclasses.dataclass(frozen=True, slots=True)
-    class Wide(Placement):
-        width: int = 1
-
-    with pytest.raises(TypeError, match="Wide is no dataclass with slots"):
-        replace(Wide("a"), width=2)
-
-    @dataclasses.dataclass
-    class Loose:
-        x: int = 0
-
-    with pytest.raises(TypeError, match="Loose is no dataclass with slots"):
-        replace(Loose(), x=1)
 
 
 def test_a_copy_of_a_spec_has_a_hash_of_its_own():
