@@ -115,27 +115,23 @@ def simulate_command(
             known(name)
         worlds = [load(name) for name in scenarios]
         if capacity:
-            worlds.append(
-                scenario_from(
-                    capacity,
-                    workload,
-                    pattern=trace,
-                    pools_max=pools,
-                    jobs_max=jobs,
-                    scale=scale,
-                    gpus_per_instance=gpus_per_instance,
-                )
+            made = scenario_from(
+                capacity,
+                workload,
+                pattern=trace,
+                pools_max=pools,
+                jobs_max=jobs,
+                scale=scale,
+                gpus_per_instance=gpus_per_instance,
             )
-            _tell_capacity(worlds[-1])
+            _tell_capacity(made)
+            worlds.append(made)
         elif workload is not None:
             msg = "--workload needs --capacity"
             raise CliError(msg)
     worlds = worlds or _builtin_worlds(comparing=comparing)
     if max_pending is not None:
-        worlds = [
-            attrs.evolve(w, provider=attrs.evolve(w.provider, max_pending=max_pending))
-            for w in worlds
-        ]
+        worlds = [_with_max_pending(world, max_pending) for world in worlds]
     chosen = policies or (tuple(TITLES) if comparing else ("jobcore",))
     results = _run(worlds, chosen, seeds or ("1",), charts=charts)
     _print(session, results)
@@ -160,6 +156,10 @@ def _tell_capacity(world: Scenario) -> None:
     number = len(world.pools)
     pools = f"{number} pools" if number > 1 else "1 pool"
     click.echo(f"capacity: {pools}: {world.title}", err=True)
+
+
+def _with_max_pending(world: Scenario, seconds: float) -> Scenario:
+    return attrs.evolve(world, provider=attrs.evolve(world.provider, max_pending=seconds))
 
 
 def _builtin_worlds(*, comparing: bool) -> list[Scenario]:
