@@ -16,7 +16,7 @@ import jobcore
 from jobcore import Status
 from jobcore.ports import LaunchResult, TrainingState
 from jobcore_cli._app import main
-from jobcore_local import LocalTrainer, _supervisor, write_pools
+from jobcore_local import LocalTrainer, _supervisor, failure_rules, write_pools
 from jobcore_memory import ManualClock
 from jobcore_sqlite import SqliteStore
 
@@ -78,6 +78,7 @@ class World:
         self.troubles: list[tuple[str, str]] = []
         self.settings = jobcore.Settings(
             launch_lease=timedelta(0),
+            rules=failure_rules(),
             on_trouble=lambda job_id, what: self.troubles.append((job_id, what)),
         )
 

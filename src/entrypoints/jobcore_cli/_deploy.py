@@ -175,7 +175,9 @@ def _check(config: Path) -> None:
     from ._jobfiles import read_document
 
     try:
-        settings_from({}, config=read_document(config))
+        document = read_document(config)
+        document.pop("rules", None)  # read when the zip file is made
+        settings_from({}, config=document)
     except InvalidSetting as error:
         raise InvalidSetting(error.problems, str(config)) from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tomllib
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,8 @@ def read_rules(file: Path, base: Rules) -> Rules:
     Read a user's file of rules and put them in front of *base*.
 
     Raises:
-        CliError: it cannot be read, or a rule in it is wrong.
+        CliError: it cannot be read.
+        InvalidSetting: a rule in it is wrong.
     """
     return _parsed(_content(file), base, str(file))
 
@@ -52,7 +52,8 @@ def rules_to_deploy(config: Path | None, stack: Stack, s3: Any) -> bytes | None:
     without a configuration, the file of the present deployment: settings that are not given stay.
 
     Raises:
-        CliError: a rule is wrong, or the present deployment cannot be read.
+        CliError: a file or the present deployment cannot be read.
+        InvalidSetting: a rule is wrong.
     """
     if config is None:
         content, where = _deployed(stack, s3), f"the rules of stack {stack.name}"
@@ -118,10 +119,13 @@ def _content(file: Path) -> bytes:
 
 
 def _parsed(content: bytes, base: Rules, where: str) -> Rules:
+    from jobcore.errors import InvalidSetting
     from jobcore.failures import parse_rules
+    from jobcore_config.checks import parse_toml, problems_in
 
     try:
-        return parse_rules(tomllib.loads(content.decode("utf-8")), base)
+        return parse_rules(parse_toml(content, where=where), base)
+    except InvalidSetting:
+        raise
     except ValueError as error:
-        msg = f"{where}: {error}"
-        raise CliError(msg) from None
+        raise InvalidSetting(problems_in(error), where) from None

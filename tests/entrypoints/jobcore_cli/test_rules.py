@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 import jobcore_aws
 import jobcore_local
 from jobcore import classify
+from jobcore.errors import InvalidSetting
 from jobcore.ports import Evidence
 from jobcore_cli import main
 from jobcore_cli._errors import CliError
@@ -89,7 +90,7 @@ def test_the_users_rules_are_tried_first(backend, tmp_path, monkeypatch):
     assert classify(evidence, session.rules()).rule == "mine"
     assert classify(evidence, default_rules(is_aws=session.is_aws)).rule == "bare: disk full"
     file.write_text(BAD)
-    with pytest.raises(CliError, match=r"rules\.toml: rule 'mine': class: 'nope'"):
+    with pytest.raises(InvalidSetting, match=r"rules\.toml: rule 'mine': class: 'nope'"):
         session.rules()
     with pytest.raises(CliError, match=r"absent\.toml: No such file"):
         session.rules(str(tmp_path / "absent.toml"))
@@ -135,7 +136,7 @@ def test_without_a_configuration_the_deployed_rules_are_kept():
 )
 def test_wrong_rules_are_refused_before_anything_is_deployed(config, text, words):
     (config.parent / "my" / "rules.toml").write_text(text)
-    with pytest.raises(CliError, match=words):
+    with pytest.raises(InvalidSetting, match=words):
         rules_to_deploy(config, FakeStack(), FakeS3())
 
 
@@ -152,7 +153,7 @@ def test_other_mistakes_of_a_deployment_are_named(config):
         CliError, match=r"s3://code/a\.zip, the present code, cannot be read .* --config"
     ):
         rules_to_deploy(None, DEPLOYED, FakeS3(denied=""))
-    with pytest.raises(CliError, match=r"the rules of stack jc: rule 'mine': class: 'nope'"):
+    with pytest.raises(InvalidSetting, match=r"the rules of stack jc: rule 'mine': class: 'nope'"):
         rules_to_deploy(None, DEPLOYED, FakeS3(**{RULES_FILE: BAD}))
 
 
