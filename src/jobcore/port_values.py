@@ -66,7 +66,7 @@ class Evidence:
     text: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what is no text."""
+        """Refuse fields that are no text."""
         refuse(
             where=wrong_string(self.where),
             error_code=wrong_optional_string(self.error_code),
@@ -164,7 +164,7 @@ class Waiting:
 
     @property
     def lane(self) -> tuple[str, int, tuple[Placement, ...]]:
-        """What the job asks for; jobs of one lane are interchangeable to the planner."""
+        """The request as the planner sees it; jobs of one lane are interchangeable."""
         return (self.share, self.priority, self.placements)
 
 

@@ -51,7 +51,7 @@ class JobStore(Protocol):
     Where jobs live. Every write is durable when the call returns.
 
     Reads of one job are consistent: they see every write that returned before.
-    `due`, `waiting`, `usage`, `find` and `counts` may lag behind; no job is judged by them alone.
+    `due`, `waiting`, `usage`, `find` and `counts` may lag behind; no decision about a job rests on them alone.
     """
 
     def add(self, jobs: Sequence[Job]) -> Sequence[Added]:
@@ -84,7 +84,7 @@ class JobStore(Protocol):
 
         Returns:
             For each job the saved job, its version one higher, or None where
-            somebody else has saved it meanwhile (read again and decide again).
+            another writer has saved it meanwhile (read again and decide again).
 
         Raises:
             Unavailable: it is not certain which were saved; nothing may be concluded.
@@ -92,14 +92,14 @@ class JobStore(Protocol):
         ...
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
-        """List up to *limit* jobs whose `jobcore.due_at` for *tick* is at or before *before*, oldest first."""
+        """List up to *limit* jobs whose `jobcore.lifecycle.due_at` for *tick* is at or before *before*, oldest first."""
         ...
 
     def waiting(self, *, now: datetime, depth: int) -> Sequence[Waiting]:
         """
         List the first *depth* waiting jobs of every lane, in launch order within a lane.
 
-        A lane is the jobs that ask for the same (share, priority, placements): if its
+        A lane is the jobs with the same share, priority and placements: if its
         head cannot start, none can. Jobs with a not-before time after *now* are left out.
         """
         ...
@@ -217,13 +217,13 @@ class Trainer(Protocol):
         Name the pools and their size in slots; None where the size is not known.
 
         Raises:
-            Unavailable: it cannot be told now.
+            Unavailable: the sizes cannot be read now.
         """
         ...
 
     def running(self) -> Iterable[Training]:
         """
-        Walk the trainings of ours that are not over; only the reaper asks this.
+        Walk the trainings of ours that are not over; only the reap tick calls this.
 
         Raises:
             Unavailable: the list could not be read to its end.
@@ -236,7 +236,7 @@ class Notifier(Protocol):
 
     def publish(self, message: Message) -> None:
         """
-        Hand a message over; it is delivered, or safe with somebody who will deliver it, on return.
+        Hand a message over; on return it is delivered, or stored durably for delivery.
 
         Raises:
             Unavailable: it is not certain that the message was taken; it will be sent again.

@@ -1,4 +1,4 @@
-"""Facts that move a job: what users asked, what the trainer said, that time passed.
+"""Facts that move a job: requests of people, reports of the trainer, the passing of time.
 
 Every fact about a training names its attempt. That number is the fencing
 token: a fact about another attempt than the current one is stale and ignored.
@@ -141,7 +141,7 @@ class TrainingMissing:
     attempt: int
 
     def __post_init__(self) -> None:
-        """Refuse what is no attempt's number."""
+        """Refuse a number that no attempt can have."""
         checks.refuse(attempt=wrong_attempt(self.attempt))
 
 

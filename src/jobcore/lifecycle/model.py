@@ -1,6 +1,6 @@
 """Jobs, specs, attempts and the nine states: frozen values that are valid or do not exist.
 
-A state is a type that holds only what is true in that state; everything that
+A state is a type with only the fields that are true in that state; everything that
 outlives a change of state (charges, timeline, outbox) belongs to the `Job`.
 All times are aware datetimes in UTC, durations are timedeltas.
 
@@ -82,7 +82,7 @@ _ACTIVE = frozenset({Status.LAUNCHING, Status.LAUNCHED, Status.IN_PROGRESS, Stat
 
 
 class StopCause(StrEnum):
-    """Why a training is being stopped: a person asked, or one of the three clocks ran out."""
+    """Why a training is being stopped: a person's request, or one of the three clocks."""
 
     USER = "user"
     WAIT_AT_MOST = "wait_at_most"
@@ -126,7 +126,7 @@ class RetryPolicy:
     How often and how soon to try again.
 
     Args:
-        budgets: retries allowed per failure class, over the defaults of `jobcore.DEFAULT_BUDGETS`.
+        budgets: retries allowed per failure class, over the defaults of `jobcore.lifecycle.DEFAULT_BUDGETS`.
             A budget given here also allows retries of failures that the rules call final.
         backoff: the wait before the first retry; it doubles with each further one.
         backoff_max: the longest wait.
@@ -257,7 +257,7 @@ class Attempt:
     Args:
         number: from 1. It names the training together with the job id.
         placement: where it was launched.
-        launching_at: when the intent was recorded, before the trainer was asked.
+        launching_at: when the intent was recorded, before the trainer was called.
         started_at: when the training began to run, as the trainer tells it.
         ended_at: when it was over, as the trainer tells it.
         outcome: the trainer's terminal word: Completed, Failed or Stopped.
@@ -370,7 +370,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """Stopped because somebody asked for it."""
+    """Stopped at a person's request."""
 
     status: ClassVar[Status] = Status.STOPPED
     since: datetime
@@ -404,7 +404,7 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopRequest:
-    """Somebody asked for the job to stop; never taken back."""
+    """A person's request to stop the job; never withdrawn."""
 
     at: datetime
     by: str
@@ -420,7 +420,7 @@ class Job:
         charges: retries used per failure class.
         attempts: the ended attempts, the oldest dropped beyond 20.
         waiting_since: since when it has waited for a training to run; the wait clock counts from here.
-        hold_next: hold instead of waiting for another attempt (asked while a training ran).
+        hold_next: hold instead of waiting for another attempt (requested while a training ran).
         extra: attributes of a newer writer, kept as they are.
     """
 

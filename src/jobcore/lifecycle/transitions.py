@@ -95,7 +95,7 @@ class Ignore:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """What was asked for cannot be, because of *why*."""
+    """The request is impossible, because of *why*."""
 
     why: str
 
@@ -112,7 +112,7 @@ class Step:
     Args:
         job: the job after it; the very same object if nothing changed.
         ignored: why nothing changed: late, repeated, stale.
-        refused: why what was asked for cannot be.
+        refused: why the request is impossible.
     """
 
     job: Job
@@ -143,7 +143,7 @@ _OVER_ROW: Mapping[type[Event], Cell] = {
     TrainingMissing: _IS_OVER,
     StopRequested: _IS_OVER,
     HoldRequested: Refuse("the job is over"),
-    ReleaseRequested: Refuse("the job is over; retry submits it again"),
+    ReleaseRequested: Refuse("the job is over; submit it again"),
     TimePassed: _IS_OVER,
 }
 #: The table: for every status and every type of event, what follows.

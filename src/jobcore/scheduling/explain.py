@@ -29,8 +29,8 @@ class Explanation:
     """
     Why a job is where it is.
 
-    It says what is so, and not what a user can do about it: an entry point words that from the code
-    and the facts, since a user of a command has other means than a user of a page.
+    It states the facts. An entry point words the next step from them, since a user of a command has
+    other means than a user of a page.
 
     Args:
         code: the reason.

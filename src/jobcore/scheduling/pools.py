@@ -1,5 +1,5 @@
 """
-How far a pool may be asked now, from what has been learned about it.
+How many more launches a pool may be sent now, from what has been learned about it.
 
 No service tells how many instances it has left. A launch is the only test, and its answer comes
 minutes later. So a pool's state (`jobcore.lifecycle.PoolState`) remembers a *level* (the slots seen

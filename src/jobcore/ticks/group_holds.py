@@ -93,7 +93,7 @@ def count_ends(run: TickRun, before: Mapping[str, Job], after: Sequence[Job]) ->
 
 
 def _end_of(key: GroupKey, job: Job) -> JobEnd | None:
-    """Reduce a job that has ended to what is counted; None for an end that says nothing of the group."""
+    """Reduce a job that has ended to a countable end; None if the end says nothing about the group."""
     match job.state:
         case Completed():
             return JobEnd(key)

@@ -59,9 +59,9 @@ def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setti
     """
     Finish launches that were begun, then plan and begin new ones.
 
-    The intent of a launch is saved before the trainer is asked, and the answer is saved after.
+    The intent of a launch is saved before the trainer is called, and the answer is saved after.
     A launch that was not requested leaves its job as it is: once a pool has refused a count, the
-    rest of the plan that asks for as much of it, or for more, is left for the next tick.
+    rest of the plan that requests as much of it, or more, is left for the next tick.
 
     Raises:
         Unavailable: the store could not be read; nothing was done.
@@ -191,7 +191,7 @@ def _launch_all(
 
 
 class _Refusals:
-    """What was refused in this tick, so that the same is not asked again in vain: calls are scarce."""
+    """Refusals of this tick, so that launches that would be refused as well cost no call."""
 
     def __init__(self) -> None:
         self.of_account = False
@@ -345,7 +345,7 @@ def _adopt(run: TickRun, trainer: Trainer, job: Job, effect: LaunchTraining) -> 
     """Find out whose training has the name: ours, from a call that was applied, or a stranger's."""
     training = trainer.describe([effect.name]).get(effect.name)
     if training is None:
-        return []  # it could not be read, or is not visible yet: the next tick asks again
+        return []  # it could not be read, or is not visible yet: the next tick tries again
     if not is_ours(training, job):
         owner = f"job {training.job_id}" if training.job_id else "a training that is not jobcore's"
         reason = f"the training name {effect.name} is in use by {owner}"
@@ -358,7 +358,7 @@ def _adopt(run: TickRun, trainer: Trainer, job: Job, effect: LaunchTraining) -> 
 
 
 def _charge_shares(run: TickRun, snapshot: Snapshot, launching: Sequence[Job]) -> None:
-    """Charge shares for what was launched and what runs; with only one share nothing is written."""
+    """Charge shares for launched and running slots; with only one share nothing is written."""
     launched: Counter[str] = Counter()
     for job in launching:
         if job.current is not None:

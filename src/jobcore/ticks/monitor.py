@@ -1,5 +1,5 @@
 """
-The monitor tick: observe the trainings of active jobs, apply deadlines, stop what is to be stopped.
+The monitor tick: observe the trainings of active jobs, apply deadlines, send stops.
 
 For each page of jobs that are due: gather (read the jobs, describe their trainings), decide (turn
 descriptions and clocks into events), commit (save the changed jobs, the learned pools and the
@@ -28,7 +28,7 @@ _PAGES_MAX = 100  # of the index, in one tick
 
 def monitor_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Settings) -> TickReport:
     """
-    Look at the trainings of active jobs and at clocks that have run out; stop what is to be stopped.
+    Observe the trainings of active jobs, apply deadlines, and send the stops that jobs owe.
 
     A training that could not be read leaves its job as it is.
 

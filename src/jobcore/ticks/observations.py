@@ -40,7 +40,7 @@ class PoolObservations:
             self._note(FactKind.REFUSED, job, placement, failure=event.failure)
 
     def note_look(self, job: Job, placement: Placement, event: Event) -> None:
-        """Note what was observed of the training of *job*, which is given as it was before."""
+        """Note an observation of the training of *job*, which is given as it was before."""
         was_running = isinstance(job.state, InProgress)
         if isinstance(event, TrainingSeen):
             if event.running and not was_running:

@@ -67,7 +67,7 @@ class Settings:
             saves a call; nothing depends on it.
         page: how many jobs a tick reads at once; the monitor tick goes on with the next page.
         launches_together: how many launches are committed and requested at once. A value above 1
-            is faster; a pool that turns out to be full is then asked up to that many times.
+            is faster; a pool that turns out to be full then gets up to that many requests.
         on_change: called after each change was saved, never before.
         on_trouble: called with a job id (or "") and a text that says what went wrong; no job is lost.
         go_on: called before each piece of work; False ends the tick early.
