@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,31 @@ def test_a_job_file_that_cannot_be_one_gets_one_line(
     told = capsys.readouterr()
     assert "Traceback" not in told.err
     assert told.err.strip()
+
+
+def test_doctor_names_a_damaged_pool_and_the_ticks_go_on(capsys, tmp_path) -> None:
+    from jobcore.lifecycle import PoolState
+    from jobcore_sqlite import SqliteStore
+
+    assert main(["pools", "set", "cpu=1"]) == 0
+    with SqliteStore(tmp_path / "home" / "jobcore.db") as store:
+        assert store.save_pool(PoolState(name="gpu"))
+    db = sqlite3.connect(tmp_path / "home" / "jobcore.db")
+    db.execute("UPDATE pool SET body = '{' WHERE name = 'gpu'")
+    db.commit()
+    db.close()
+    (tmp_path / "train.sh").write_text("exit 0")
+    (tmp_path / "job.toml").write_text('name = "x"\nscript = "train.sh"\n')
+    assert main(["submit", str(tmp_path / "job.toml")]) == 0
+    capsys.readouterr()
+    assert main(["doctor", "--json"]) == 1
+    checks = {c["check"]: c for c in json.loads(capsys.readouterr().out)["checks"]}
+    assert [name for name, check in checks.items() if not check["ok"]] == ["store"]
+    assert "pool gpu: stored record cannot be read" in checks["store"]["said"]
+    assert "pools, shares and groups are learned anew" in checks["store"]["said"]
+    with pytest.warns(RuntimeWarning, match="pool gpu"):
+        assert main(["tick"]) == 0
+    capsys.readouterr()
+    assert main(["list", "--json"]) == 0
+    (job,) = json.loads(capsys.readouterr().out)["jobs"]
+    assert job["status"] != "New"

@@ -120,7 +120,8 @@ def _space(session: Session) -> str:
 def _store(session: Session) -> str:
     wrong = session.local_store.check()
     if wrong:
-        msg = f"{wrong[0]} ({len(wrong)} in all); restore the store from a backup"
+        what_to_do = "restore the store from a backup if it is a job; pools, shares and groups are learned anew"
+        msg = f"{wrong[0]} ({len(wrong)} in all); {what_to_do}"
         raise CliError(msg)
     return f"{sum(session.store.counts().values())} jobs, intact"
 
