@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws_fixtures import connect
-from core_strategies import T0, make_job
-from integration.test_stores_agree import (
+from adapters.jobcore_sqlite.test_store_agrees import (
     actions,
     jobs,
     moments,
@@ -22,6 +20,8 @@ from integration.test_stores_agree import (
     queries,
     waiting_by_lane,
 )
+from aws_fixtures import connect
+from core_strategies import T0, make_job
 from jobcore import Placement, Status, job_id_from_token
 from jobcore.lifecycle import Tick
 from jobcore.ports import JobQuery, order_key
