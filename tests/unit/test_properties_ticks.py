@@ -35,7 +35,8 @@ from jobcore import (
 )
 from jobcore.failures import Rule
 from jobcore.lifecycle import (
-    ALL_POOLS,
+    GroupKey,
+    GroupTally,
     HoldCode,
     PoolState,
     Retryable,
@@ -54,7 +55,7 @@ from jobcore.ports import (
     Training,
     TrainingState,
 )
-from jobcore.scheduling import DEFAULT_SCHEDULER, FactKind, group_key
+from jobcore.scheduling import DEFAULT_SCHEDULER, FactKind
 from jobcore.ticks import Change, apply_request, snapshot_of
 from jobcore_memory import ManualClock, MemoryStore, RecordingNotifier
 
@@ -164,6 +165,13 @@ class World:
     def pool(self, name="a", **state):
         known = self.store.pools().get(name, PoolState(name=name))
         assert self.store.save_pool(replace(known, **state))
+
+    def tally(self, key, **counted):
+        group, owner = key
+        assert self.store.save_tally(GroupTally(group=group, owner=owner, at=T0, **counted))
+
+    def used(self, *shares):
+        return {name: usage.hours for name, usage in self.store.shares(shares).items()}
 
 
 # --- submit and ask -----------------------------------------------------------------------
@@ -363,7 +371,7 @@ def test_a_name_that_exists_and_cannot_be_read_is_asked_again(known):
     ("stranger", "whose"),
     [
         ({"job_id": "other"}, "job other"),
-        ({"job_id": None}, "somebody else"),
+        ({"job_id": None}, "a training that is not jobcore's"),
         ({"attempt": 2}, None),
         ({"spec_hash": "x"}, None),
     ],
@@ -376,7 +384,7 @@ def test_a_training_of_a_strangers_is_left_alone_and_named(stranger, whose):
     held = world.get().state
     assert held.code is HoldCode.NAME_TAKEN
     whose = whose or f"job {world.ids[0]}"
-    assert held.reason == f"the training name {world.names[0]} is taken by {whose}"
+    assert held.reason == f"the training name {world.names[0]} is in use by {whose}"
     assert (report.launched, world.trainer.stopped) == (0, [])
 
 
@@ -395,9 +403,11 @@ def test_a_pool_that_has_refused_is_not_asked_again_in_this_pass_and_others_are(
     assert world.trainer.asked == [[world.names[0]], [world.names[2]]]
     assert world.states() == ["New", "New", "Launched"]
     assert (report.refused, report.launched) == (1, 1)
-    jobs = [world.get(0), world.get(1)]
-    assert jobs[0].state.after == jobs[1].state.after
-    assert [job.charges for job in jobs] == [{FailureClass.QUOTA: 1}] * 2
+    asked, not_asked = world.get(0), world.get(1)
+    assert asked.charges == {FailureClass.QUOTA: 1}
+    assert asked.state.after is not None
+    assert (not_asked.charges, not_asked.state.after) == ({}, None)
+    assert not_asked.version == 0, "of a launch that was not requested nothing is saved"
 
 
 def test_what_asks_for_less_than_was_refused_is_asked():
@@ -454,11 +464,11 @@ def test_one_launch_that_raises_does_not_keep_the_others_from_theirs():
 
 
 def test_where_there_is_no_time_nothing_more_is_asked():
-    times = iter([True, True, False])  # and it is not asked again
+    times = iter([True, True, True, False])  # and it is not asked again
     world = World(5, go_on=lambda: next(times))
     world.launch()
     assert len(world.trainer.asked) == 2
-    assert sorted(world.states()) == ["Launched"] * 2 + ["Launching"] * 3
+    assert sorted(world.states()) == ["Launched"] * 2 + ["New"] * 3
 
 
 def test_without_the_trainers_pools_nothing_is_planned():
@@ -622,16 +632,15 @@ def served_after(*shares, running=()):
     for number in range(len(shares), len(jobs)):
         world.put(number, decided(), accepted())
     world.launch()
-    state = world.store.pools().get(ALL_POOLS)
-    return None if state is None else dict(state.served)
+    return world.used("x", "y")
 
 
 def test_who_was_given_slots_is_noted_where_there_are_several_shares():
-    assert served_after("x") is None
-    assert served_after("x", "x", running=["x"]) is None
+    assert served_after("x") == {}
+    assert served_after("x", "x", running=["x"]) == {}
     assert served_after("x", "y", "x") == {"x": 2.0, "y": 1.0}
-    assert served_after("x", running=["y"]) == {"x": 1.0}
-    assert served_after(running=["x", "y"]) is None
+    assert served_after("x", running=["y"]) == {"x": 1.0, "y": 0.0}
+    assert served_after(running=["x", "y"]) == {}
 
 
 # --- monitor ----------------------------------------------------------------------------------
@@ -927,7 +936,7 @@ class Counting(MemoryStore):
 
     def __init__(self):
         super().__init__()
-        self.calls, self.old, self.lost_pools = [], None, 0
+        self.calls, self.old, self.lost_tallies = [], None, 0
 
     def get(self, job_ids):
         self.calls.append("get")
@@ -958,15 +967,39 @@ class Counting(MemoryStore):
 
     def save_pool(self, state):
         self.calls.append("save_pool")
-        if self.lost_pools:
-            self.lost_pools -= 1
-            return False
         return super().save_pool(state)
+
+    def next_wake(self, tick, *, after):
+        self.calls.append("next_wake")
+        return super().next_wake(tick, after=after)
+
+    def shares(self, names):
+        self.calls.append("shares")
+        return super().shares(names)
+
+    def save_shares(self, usages):
+        self.calls.append("save_shares")
+        return super().save_shares(usages)
+
+    def tallies(self, keys):
+        self.calls.append("tallies")
+        return super().tallies(keys)
+
+    def tallies_to_pause(self):
+        self.calls.append("tallies_to_pause")
+        return super().tallies_to_pause()
+
+    def save_tally(self, tally):
+        self.calls.append("save_tally")
+        if self.lost_tallies:
+            self.lost_tallies -= 1
+            return False
+        return super().save_tally(tally)
 
 
 def counted(world):
     world.store.__class__ = Counting
-    world.store.old, world.store.lost_pools, world.store.calls = None, 0, []
+    world.store.old, world.store.lost_tallies, world.store.calls = None, 0, []
     return world.store.calls
 
 
@@ -976,7 +1009,8 @@ def test_a_tick_with_nothing_to_do_reads_no_job_and_writes_nothing():
     world.launch()
     world.monitor()
     notify(world, RecordingNotifier())
-    assert calls == ["due 1000", "usage", "pools", "due 100000", "due 1000"]
+    launch = ["due 1000", "tallies_to_pause", "usage", "pools", "next_wake"]
+    assert calls == [*launch, "due 100000", "next_wake", "due 1000"]
 
 
 def test_a_look_at_what_has_not_changed_reads_the_job_and_writes_nothing():
@@ -985,14 +1019,15 @@ def test_a_look_at_what_has_not_changed_reads_the_job_and_writes_nothing():
     world.trainer.trainings[world.names[0]] = world.training(detail="x")
     calls = counted(world)
     world.monitor()
-    assert calls == ["due 100000", "get"]
+    assert calls == ["due 100000", "next_wake", "get"]
 
 
 def test_a_launch_that_teaches_nothing_reads_the_pools_and_no_usage_again():
     world = World(capacity={"a": 4})
     calls = counted(world)
     world.launch()
-    assert calls == ["due 1000", "usage", "pools", "get", "save", "save", "pools"]
+    gathered = ["due 1000", "tallies_to_pause", "usage", "pools"]
+    assert calls == [*gathered, "get", "next_wake", "save", "save", "pools"]
 
 
 def test_a_plan_of_an_old_list_begins_nothing_that_another_tick_has_begun():
@@ -1004,7 +1039,7 @@ def test_a_plan_of_an_old_list_begins_nothing_that_another_tick_has_begun():
     report = world.launch()
     assert (report.launched, world.trainer.asked, report.changed) == (0, [], 0)
     assert world.states() == ["Launching", "Stopped"]
-    assert ALL_POOLS not in world.store.pools()
+    assert "save_shares" not in world.store.calls
 
 
 def test_a_job_that_is_gone_meanwhile_is_left_as_it_was_known():
@@ -1199,28 +1234,21 @@ def test_what_a_share_was_given_adds_up():
     world = World(jobs=jobs, limits=Limits(launches_max=1))
     for _ in range(3):
         world.launch()
-    assert sum(world.store.pools()[ALL_POOLS].served.values()) == 3
+    assert world.used("x", "y") == {"x": 1.0, "y": 2.0}
 
 
 # --- groups ------------------------------------------------------------------------------------------
 
 
-G = group_key("g", "ada")
+G = GroupKey("g", "ada")
+FAILED = {"failed": 3, "cause": "x", "reason": "KeyError"}
 
 
 def pausing_world(*groups, owner="ada", **settings):
     jobs = [make_job(str(n), group=group) for n, group in enumerate(groups)]
     world = World(jobs=jobs, **settings)
-    tally = {
-        "cause": "x",
-        "failed": 5,
-        "why": "KeyError",
-        "at": int(T0.timestamp()),
-        "pausing": True,
-    }
-    paused = [group for group in groups if group not in (None, "ok")]
-    keys = [group_key(group, owner) if owner else group for group in paused]
-    world.pool(ALL_POOLS, groups=dict.fromkeys(keys, tally))
+    for group in {group for group in groups if group not in (None, "ok")}:
+        world.tally((group, owner), **FAILED | {"failed": 5, "pausing": True})
     return world
 
 
@@ -1236,12 +1264,12 @@ def test_of_each_paused_group_one_job_tells_and_the_others_are_launched():
     assert told(world)[1] == 1
     assert report.launched == 2
     assert {world.get(n).state.code for n in (0, 1, 4)} == {HoldCode.GROUP}
-    assert not any(t.get("pausing") for t in world.store.pools()[ALL_POOLS].groups.values())
+    assert world.store.tallies_to_pause() == []
 
 
-@pytest.mark.parametrize(("owner", "held"), [("ada", True), ("bob", False), (None, True)])
+@pytest.mark.parametrize(("owner", "held"), [("ada", True), ("bob", False)])
 def test_a_pause_is_for_its_owners_jobs_alone(owner, held):
-    """Two people may call their groups the same; an older release noted no owner."""
+    """Two people may call their groups the same."""
     world = pausing_world("g", owner=owner)
     assert world.launch().launched == (not held)
     assert world.states() == ["Held" if held else "Launched"]
@@ -1255,11 +1283,11 @@ def test_a_pause_asks_for_pages_that_a_store_can_give():
     small = pausing_world("g", page=7)
     calls = counted(small)
     small.launch()
-    assert [one for one in calls if one.startswith("find")] == ["find 1000", "find 7", "find 7"]
+    assert [one for one in calls if one.startswith("find")] == ["find 7"] * 3
 
 
 def test_a_pause_that_takes_all_the_time_ends_the_tick():
-    times = iter([True, True, False])
+    times = iter([True, True, False, False])
     world = pausing_world("g", "ok", go_on=lambda: next(times))
     report = world.launch()
     assert (report.launched, report.changed, world.states()) == (0, 1, ["Held", "New"])
@@ -1271,48 +1299,47 @@ def ended_world(outcome=TrainingState.FAILED, losses=0, first=1, group="g"):
     world.put(0, decided(), accepted())
     world.trainer.trainings[world.names[0]] = world.training(state=outcome)
     calls = counted(world)
-    world.store.lost_pools = losses
+    world.store.lost_tallies = losses
     world.monitor()
-    saved = world.store.pools().get(ALL_POOLS)
-    return saved and saved.groups, calls.count("save_pool")
+    return world.store.tallies([G]).get(G), calls.count("save_tally")
 
 
 def test_an_end_is_counted_again_when_another_tick_was_faster_up_to_three_times():
     for losses, noted, saves in ((0, True, 1), (2, True, 3), (3, False, 3)):
-        groups, calls = ended_world(losses=losses)
-        assert (bool(groups), calls) == (noted, saves)
+        tally, calls = ended_world(losses=losses)
+        assert (tally is not None, calls) == (noted, saves)
 
 
 def test_a_job_that_goes_on_says_nothing_of_its_group():
     world = World(jobs=[make_job(group="g")])
-    tally = {"cause": "x", "failed": 3, "why": "KeyError", "at": int(T0.timestamp())}
-    world.pool(ALL_POOLS, groups={G: tally})
+    world.tally(G, **FAILED)
+    before = world.store.tallies([G])
     looked_at(world, world.training())
-    assert world.store.pools()[ALL_POOLS].groups == {G: tally}
+    assert world.store.tallies([G]) == before
 
 
 def test_a_completion_makes_its_group_sound_and_an_old_end_is_not_counted_again():
     world = World(jobs=[make_job(group="g")])
-    tally = {"cause": "x", "failed": 3, "why": "KeyError", "at": int(T0.timestamp())}
-    bobs = group_key("g", "bob")
-    world.pool(ALL_POOLS, groups={G: tally, bobs: tally})
+    bobs = GroupKey("g", "bob")
+    for key in (G, bobs):
+        world.tally(key, **FAILED)
+    before = world.store.tallies([bobs])
     looked_at(world, world.training(state=TrainingState.COMPLETED))
-    groups = world.store.pools()[ALL_POOLS].groups
-    assert groups[G]["sound"]
-    assert groups[bobs] == tally, "another owner's group of the same name"
+    assert world.store.tallies([G])[G].sound
+    assert world.store.tallies([bobs]) == before, "another owner's group of the same name"
     world = World(jobs=[make_job(group="g")])
     world.put(0, decided(), accepted(), ended(failure=make_failure(retryable=Retryable.NO)))
     stale = Due(world.ids[0], T0, Status.LAUNCHED, 1)
     world.store.due = lambda tick, *, before, limit: [stale]
     world.settings = replace(world.settings, limits=Limits(group_breaker=1))
     assert world.monitor().looked_at == 1
-    assert world.store.pools() == {}
+    assert (world.store.pools(), world.store.tallies([G])) == ({}, {})
 
 
 def test_ends_that_say_nothing_of_a_group_cost_no_write():
     assert ended_world(TrainingState.COMPLETED) == (None, 0)
     assert ended_world(first=0) == (None, 0)
     assert ended_world(group=None) == (None, 0)
-    groups, _ = ended_world()
-    assert groups.keys() == {G}
-    assert groups[G]["pausing"], "the first of its group, and it was to be one"
+    tally, _ = ended_world()
+    assert tally.failed == 1
+    assert tally.pausing, "the first of its group, and it was to be one"
