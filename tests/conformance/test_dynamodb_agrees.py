@@ -10,8 +10,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from adapters.jobcore_sqlite.test_store_agrees import (
+from test_stores_agree import (
     actions,
     jobs,
     moments,
@@ -20,6 +19,7 @@ from adapters.jobcore_sqlite.test_store_agrees import (
     queries,
     waiting_by_lane,
 )
+
 from aws_fixtures import connect
 from core_strategies import T0, make_job
 from jobcore import Placement, Status, job_id_from_token
