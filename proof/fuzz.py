@@ -28,7 +28,7 @@ INSTRUMENTED = ("jobcore", "jobcore_aws", "jobcore_cli", "jobcore_config", "jobc
 MISSING = """\
 atheris is not installed here, and nothing was fuzzed: it has wheels for CPython on
 Linux (x86-64). Install it with: python -m pip install atheris
-The same targets run without it, on a fixed set of inputs: python -m pytest tests/unit/test_fuzz.py"""
+The same targets run without it, on a fixed set of inputs: python -m pytest tests/proof/test_fuzz.py"""
 
 
 def main() -> int:

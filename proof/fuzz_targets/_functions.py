@@ -211,6 +211,7 @@ def _file_store() -> sqlite_store.SqliteStore:
     folder = mkdtemp(prefix="jobcore-fuzz-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     store = sqlite_store.SqliteStore(Path(folder) / "jobs.db")
+    atexit.register(store.close)
     store.add([jobcore.new_job(JOB_ID, SPEC, now=T0)])
     return store
 

@@ -119,6 +119,8 @@ def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) ->
         jobs = session.store.find(jobcore.ports.JobQuery(limit=1000)).jobs
     except Exception:  # a completion that fails says nothing
         return []
+    finally:
+        session.close()
     return [
         CompletionItem(job.job_id, help=f"{job.spec.name} {job.status}")
         for job in jobs
@@ -180,13 +182,15 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version)
 @common
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context, /) -> None:
     """
     Fire and forget training jobs.
 
     Submit a job and walk away: it is launched when there is capacity, retried when that is worth
     it, and you are told once, when it is over.
     """
+    ctx.call_on_close(ctx.ensure_object(Session).close)
 
 
 def main(arguments: list[str] | None = None) -> int:

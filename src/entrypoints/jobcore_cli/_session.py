@@ -140,6 +140,13 @@ class Session:
             raise CliError(msg, CONFLICT) from None
         return SqliteStore(home / "jobcore.db", reserve_bytes=_RESERVE_BYTES)
 
+    def close(self) -> None:
+        """Close the store, if it was opened; when it is needed again, it is opened again."""
+        self.__dict__.pop("store", None)
+        opened: SqliteStore | None = self.__dict__.pop("local_store", None)
+        if opened is not None:
+            opened.close()
+
     @cached_property
     def local_trainer(self) -> LocalTrainer:
         """The trainer of this machine."""

@@ -143,7 +143,7 @@ _OVER_ROW: Mapping[type[Event], Cell] = {
     TrainingMissing: _IS_OVER,
     StopRequested: _IS_OVER,
     HoldRequested: Refuse("the job is over"),
-    ReleaseRequested: Refuse("the job is over; submit it again"),
+    ReleaseRequested: Refuse("the job is over; to retry, submit it again"),
     TimePassed: _IS_OVER,
 }
 #: The table: for every status and every type of event, what follows.

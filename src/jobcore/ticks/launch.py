@@ -173,7 +173,7 @@ def _launch_all(
     refusals = _Refusals()
     requested: list[Job] = []
     left = deque(planned)
-    size = max(1, run.settings.launches_together)
+    size = run.settings.launches_together
     while left and not refusals.of_account and run.settings.go_on():
         batch: list[tuple[Launch, Job]] = []
         while left and len(batch) < size:
@@ -239,7 +239,7 @@ def _finish(
     applied, and only its own answer tells.
     """
     owing = _launches_owed(jobs)
-    size = max(1, run.settings.launches_together)
+    size = run.settings.launches_together
     for start in range(0, len(owing), size):
         if not run.settings.go_on():
             return

@@ -943,7 +943,7 @@ def test_the_command_starts_a_sandbox_and_tells_how_to_use_it(tmp_path: Path) ->
     assert not file.exists()
 
 
-MINISTACK = Path(__file__).parents[2] / ".venv-ministack" / "bin" / "ministack"
+MINISTACK = Path(__file__).parents[3] / ".venv-ministack" / "bin" / "ministack"
 
 
 @pytest.mark.skipif(not MINISTACK.exists(), reason="MiniStack is not installed (make test does)")

@@ -10,7 +10,7 @@ import pytest
 from lambda_fixtures import http
 from runtime_api import Environment
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 
 # The module that stands for a deployed function: the handler proper, over ports in memory.
 FUNCTION = """

@@ -21,7 +21,7 @@ from jobcore_memory import ManualClock, MemoryTrainer, RecordingNotifier
 from jobcore_sqlite import SqliteStore, StoreUnusable, _files, _migration
 
 # Written by jobcore at commit 805f172; the clock stood at NOW.
-OLD = Path(__file__).parents[1] / "data" / "store-805f172.sql"
+OLD = Path(__file__).parents[2] / "data" / "store-805f172.sql"
 NOW = datetime(2026, 1, 1, 0, 12, tzinfo=UTC)
 PATHS = os.pathsep.join(p for p in sys.path if p)
 

@@ -24,17 +24,14 @@ from jobcore import (
     TimePassed,
     TrainingMissing,
     TrainingSeen,
-    owed,
     step,
-    wake_at,
 )
-from jobcore.lifecycle import EVENT_TYPES, TRANSITIONS, Go, Mark, Refuse, Retryable, Tick, due_at
+from jobcore.lifecycle import EVENT_TYPES, TRANSITIONS, Go, Mark, Refuse, Retryable
 
-MICRO, MINUTE, HOUR = timedelta.resolution, timedelta(minutes=1), timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 RUNS = TrainingSeen(attempt=1, running=True)
 STOP, RELEASE, LATE = StopRequested(by="ada"), ReleaseRequested(by="ada"), TimePassed()
 FINAL = make_failure(FailureClass.BAD_INPUT, Retryable.NO)
-TOO_BIG = make_failure(FailureClass.QUOTA, Retryable.NO)
 LONG = "x" * 201
 
 
@@ -148,29 +145,6 @@ def test_why_it_moved_is_told():
     assert "launched again under the same name" in note(gone)
 
 
-@pytest.mark.parametrize(
-    ("clocks", "said"),
-    [
-        ({"wait_at_most": HOUR}, "waited longer than wait_at_most (1:00:00)"),
-        ({"finish_by": T0}, "not finished by finish_by (2026-01-01 00:00:00+00:00)"),
-    ],
-)
-def test_a_clock_that_ends_a_job_is_told(clocks, said):
-    job = after(timed(**clocks), LATE, now=T0 + HOUR)
-    failure = job.state.failure
-    (clock,) = clocks
-    assert (failure.text, failure.rule) == (said, f"clock {clock}")
-    assert (failure.failure_class, failure.retryable) == (FailureClass.TIMEOUT, Retryable.NO)
-    assert (job.outbox[0].reason, note(job), failure.scope) == (said, said, "job")
-
-
-def test_a_clock_that_stops_a_training_is_told():
-    job = after(timed(run_at_most=HOUR), decided(), accepted(), RUNS)
-    job = after(job, LATE, now=T0 + HOUR + 5 * MINUTE)
-    assert note(job) == "clock run_at_most ran out"
-    assert note(after(job, ended())) == "ran longer than run_at_most (1:00:00)"
-
-
 def test_why_nothing_changed_is_told():
     def why(job, event, now=T0):
         return step(job, event, now=now).ignored
@@ -205,69 +179,3 @@ def test_each_hold_has_its_own_message_and_each_end_one():
         f"{prefix}/Stopped",
     ]
     assert [entry.status for entry in job.outbox] == [Status.HELD, Status.HELD, Status.STOPPED]
-
-
-def test_the_notifier_is_due_for_the_oldest_message():
-    held = after(make_job(), decided(), LaunchRefused(attempt=1, failure=TOO_BIG))
-    job = after(held, STOP, now=T0 + HOUR)
-    assert due_at(job, Tick.NOTIFY) == T0
-    assert [effect.entry.at for effect in owed(job)] == [T0, T0 + HOUR]
-    sent = after(job, MessagePublished(event_id=job.outbox[0].event_id))
-    assert due_at(sent, Tick.NOTIFY) == T0 + HOUR
-
-
-def test_a_message_is_owed_whatever_else_is():
-    held = after(make_job(), decided(), LaunchRefused(attempt=1, failure=TOO_BIG), RELEASE)
-    launching = after(held, decided())
-    launched = after(launching, accepted())
-    for job in (held, launching, launched, after(launched, STOP), after(launching, STOP)):
-        assert owed(job)[-1].entry is job.outbox[0]
-
-
-@pytest.mark.parametrize("running", [True, False])
-def test_the_run_clock_counts_from_what_the_trainer_says(running):
-    job = after(timed(run_at_most=HOUR), decided(), accepted())
-    if not running:
-        assert wake_at(job) is None
-        return
-    job = after(job, replace(RUNS, started_at=T0 - 10 * MINUTE))
-    at = T0 + HOUR - 5 * MINUTE
-    assert wake_at(job) == at
-    assert not step(job, LATE, now=at - MICRO).changed
-    assert step(job, LATE, now=at).changed
-    blind = replace(job, state=replace(job.state, attempt=replace(job.current, started_at=None)))
-    assert wake_at(blind) == T0 + HOUR + 5 * MINUTE, "or since it was seen to run"
-
-
-def test_the_first_of_the_clocks_counts():
-    both = timed(wait_at_most=HOUR, finish_by=T0 + MINUTE)
-    assert wake_at(both) == due_at(both, Tick.MONITOR) == T0 + MINUTE
-    later = timed(wait_at_most=MINUTE, finish_by=T0 + HOUR)
-    assert after(later, LATE, now=T0 + HOUR).state.failure.rule == "clock wait_at_most"
-    held = after(later, HoldRequested(by="ada"))
-    assert wake_at(held) == due_at(held, Tick.MONITOR) == T0 + HOUR, "a hold does not wait"
-    launched = after(later, decided(), accepted())
-    assert wake_at(launched) == T0 + MINUTE
-    running = after(launched, RUNS)
-    assert wake_at(running) == T0 + HOUR
-    for over in (after(running, STOP), after(running, ended(outcome=Status.COMPLETED))):
-        assert wake_at(over) is None
-    for over in (after(running, ended(failure=FINAL)), after(later, STOP)):
-        assert wake_at(over) is None
-
-
-def test_a_back_off_ends_to_the_instant():
-    job = after(make_job(), decided(), accepted(), RUNS, ended())
-    at = job.state.not_before
-    assert not step(job, decided(2), now=at - MICRO).changed
-    assert step(job, decided(2), now=at).changed
-    assert step(job, RELEASE, now=at - MICRO).changed
-    assert not step(job, RELEASE, now=at).changed
-    assert not step(make_job(), RELEASE, now=T0).changed
-    released = after(job, RELEASE, now=T0 + MICRO)
-    assert (released.state.since, released.state.not_before) == (T0 + MICRO, None)
-    assert released.state.after == job.state.after
-    soon = replace(job, spec=replace(job.spec, clocks=Clocks(finish_by=at + HOUR)))
-    assert wake_at(soon) == at
-    early = replace(job, spec=replace(job.spec, clocks=Clocks(finish_by=at - MICRO)))
-    assert wake_at(early) == at - MICRO

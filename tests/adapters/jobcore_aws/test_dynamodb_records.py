@@ -20,7 +20,7 @@ from jobcore_aws._dynamodb import _legacy
 from jobcore_memory import ManualClock, MemoryTrainer, RecordingNotifier
 
 # A table as jobcore at commit 805f172 left it; the clock stood at NOW.
-OLD = Path(__file__).parents[1] / "data" / "items-805f172.jsonl"
+OLD = Path(__file__).parents[2] / "data" / "items-805f172.jsonl"
 NOW = datetime(2026, 1, 1, 0, 12, tzinfo=UTC)
 SHARES = ["ada", "bob", "vision"]
 PAUSING, SOUND, COUNTED = (

@@ -15,23 +15,19 @@ from jobcore import (
     HoldRequested,
     Job,
     LaunchRefused,
-    LaunchTraining,
     MessagePublished,
     NameTaken,
-    ObserveTraining,
     ReleaseRequested,
     RetryPolicy,
     Status,
     StopRequested,
-    StopTraining,
     TimePassed,
     TrainingMissing,
     TrainingSeen,
-    owed,
     step,
     wake_at,
 )
-from jobcore.lifecycle import EVENT_TYPES, TRANSITIONS, Go, Ignore, Refuse, Retryable, Tick, due_at
+from jobcore.lifecycle import EVENT_TYPES, TRANSITIONS, Go, Ignore, Refuse, Retryable
 
 PRODUCT = set(product(Status, EVENT_TYPES))
 STOP, HOLD, RELEASE = StopRequested(by="ada"), HoldRequested(by="ada"), ReleaseRequested(by="ada")
@@ -182,18 +178,6 @@ def test_a_stranger_event_is_a_programmer_error():
         step(make_job(), object(), now=T0)
 
 
-def test_what_the_states_owe():
-    launching = after(make_job(), decided())
-    name = launching.training_name
-    launch = LaunchTraining(name, 1, launching.spec.placements[0])
-    observe = ObserveTraining(name, 1)
-    assert owed(make_job()) == ()
-    assert owed(launching) == (launch,)
-    assert owed(after(launching, accepted())) == (observe,)
-    assert owed(after(launching, accepted(), STOP)) == (StopTraining(name, 1), observe)
-    assert owed(after(launching, STOP)) == (replace(launch, to_stop=True),)
-
-
 def test_a_stop_of_a_doubtful_launch_uses_the_name_up_first():
     job = after(make_job(), decided(), STOP)
     assert (job.status, job.state.known) == (Status.STOPPING, False)
@@ -203,26 +187,6 @@ def test_a_stop_of_a_doubtful_launch_uses_the_name_up_first():
     assert stopped.status is Status.STOPPED
     refused = after(job, LaunchRefused(attempt=1, failure=FULL))
     assert refused.status is Status.STOPPED
-
-
-def test_a_clock_that_runs_out_makes_the_job_failed_and_not_stopped():
-    job = after(timed(run_at_most=timedelta(hours=1)), decided(), accepted(), RUNS)
-    assert step(job, TimePassed(), now=T0 + timedelta(hours=1)).ignored
-    job = after(job, TimePassed(), now=T0 + timedelta(hours=1, minutes=5))
-    assert job.status is Status.STOPPING
-    over = after(job, ended())
-    assert (over.status, over.state.failure.failure_class) == (Status.FAILED, FailureClass.TIMEOUT)
-    asked = after(job, STOP, ended())
-    assert asked.status is Status.STOPPED
-
-
-def test_the_wait_clock_counts_anew_after_a_run_that_got_lost():
-    job = after(timed(wait_at_most=timedelta(hours=1)), decided(), accepted(), RUNS, MISSING)
-    later = T0 + timedelta(days=1)
-    job = after(job, MISSING, now=later)
-    assert job.status is Status.LAUNCHING
-    assert step(job, TimePassed(), now=later + timedelta(minutes=59)).ignored
-    assert step(job, TimePassed(), now=later + timedelta(minutes=60)).changed
 
 
 def test_a_missing_training_is_launched_again_under_its_name_but_not_at_once():
@@ -259,23 +223,6 @@ def test_release_ends_a_back_off():
     assert wake_at(job) == job.state.not_before
     assert step(job, decided(2), now=T0).ignored
     assert after(job, RELEASE, decided(2)).status is Status.LAUNCHING
-
-
-def test_each_tick_is_due_when_the_state_owes_it_something():
-    new = make_job()
-    launching = after(new, decided())
-    launched = after(launching, accepted())
-    over = after(new, STOP)
-    assert [due_at(new, t) for t in Tick] == [None, None, None]
-    assert [due_at(launching, t) for t in Tick] == [T0, None, None]
-    assert [due_at(launched, t) for t in Tick] == [None, T0, None]
-    assert [due_at(after(launching, STOP), t) for t in Tick] == [T0, None, None]
-    assert [due_at(over, t) for t in Tick] == [None, None, T0]
-    sent = after(over, MessagePublished(event_id=over.outbox[0].event_id))
-    assert [due_at(sent, t) for t in Tick] == [None, None, None]
-    bounded = timed(finish_by=LATER)
-    assert due_at(bounded, Tick.MONITOR) == wake_at(bounded) == LATER
-    assert wake_at(new) is None
 
 
 def test_a_job_that_is_over_says_how_to_go_on():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jobcore_simulation.simulator import clairvoyant, simulate
 from jobcore_simulation.simulator._traces import capacity_from, scenario_from, work_from
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "traces"
+SHARED = Path(__file__).parents[3].parent / "shared" / "traces"
 
 
 def write(path, text):

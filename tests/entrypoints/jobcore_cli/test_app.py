@@ -123,7 +123,7 @@ def test_every_command_has_help_and_is_documented(
 ) -> None:
     assert call(command, "--help") == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
-    page = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+    page = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
     assert f"`{command}" in page.read_text()
 
 

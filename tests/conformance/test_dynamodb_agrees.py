@@ -10,11 +10,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import jobcore
-from aws_fixtures import connect
-from core_strategies import T0, make_job
-from integration.test_stores_agree import (
+from test_stores_agree import (
     actions,
     apply,
     compare_records,
@@ -24,6 +20,10 @@ from integration.test_stores_agree import (
     queries,
     waiting_by_lane,
 )
+
+import jobcore
+from aws_fixtures import connect
+from core_strategies import T0, make_job
 from jobcore import Placement, Status, job_id_from_token
 from jobcore.lifecycle import Tick
 from jobcore.ports import JobQuery, order_key

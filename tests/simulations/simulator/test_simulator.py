@@ -323,7 +323,7 @@ def test_a_bad_scenario_is_refused_by_the_name_of_the_field(text, field):
 
 
 def test_real_traces_run():
-    traces = Path(__file__).parents[2].parent / "shared" / "traces"
+    traces = Path(__file__).parents[3].parent / "shared" / "traces"
     if not traces.is_dir():
         pytest.skip(f"{traces}: not on this machine")
     scenario = scenario_from(
