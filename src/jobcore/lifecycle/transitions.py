@@ -253,7 +253,7 @@ def step(job: Job, event: Event, *, now: datetime) -> Step:
         fact is a value, never an error.
 
     Raises:
-        KeyError: *event* is not one of `jobcore.Event`.
+        KeyError: *event* is not one of `jobcore.lifecycle.Event`.
         ValueError: *now* is naive, or not in UTC.
     """
     if now.tzinfo is not UTC:
