@@ -15,10 +15,12 @@ from jobcore.ports import (
     Training,
     TrainingState,
 )
-from jobcore_aws import failure_rules
+from jobcore_simulation._rules import RULES
 from jobcore_simulation._texts import CAPACITY_ERROR, MESSAGES, over_limit
 
-__all__ = ["FATES", "RULES", "SHORT", "THROTTLED", "Pool", "TinyTrainer", "over_quota"]
+__all__ = [
+    "FATES", "RULES_MATCHED", "SHORT", "THROTTLED", "Pool", "TinyTrainer", "over_quota",
+]  # fmt: skip
 
 PENDING, RUNNING, STOPPING = TrainingState.PENDING, TrainingState.RUNNING, TrainingState.STOPPING
 COMPLETED, FAILED, STOPPED = TrainingState.COMPLETED, TrainingState.FAILED, TrainingState.STOPPED
@@ -66,20 +68,19 @@ def over_quota(pool: str, limit: int, used: int, count: int) -> Evidence:
 
 def _rules() -> Rules:
     """
-    Take those of the default rules that match any evidence of this module, in their order.
+    Take those of the failure rules that match any evidence of this module, in their order.
 
     All but eight of a hundred rules never match here, and trying them would take most of a run.
     """
     said = [evidence for _, evidence in FATES.values() if evidence is not None]
     said += [THROTTLED, SHORT, BAD, over_quota("a", 2, 2, 1), over_quota("a", 1, 0, 2)]
-    shipped = failure_rules()
-    names = {classify(evidence, shipped).rule for evidence in said}
-    rules = Rules(tuple(rule for rule in shipped.rules if rule.name in names), shipped.reading)
-    assert all(classify(e, rules) == classify(e, shipped) for e in said)
+    names = {classify(evidence, RULES).rule for evidence in said}
+    rules = Rules(tuple(rule for rule in RULES.rules if rule.name in names), RULES.reading)
+    assert all(classify(e, rules) == classify(e, RULES) for e in said)
     return rules
 
 
-RULES = _rules()
+RULES_MATCHED = _rules()
 
 
 class Pool:
