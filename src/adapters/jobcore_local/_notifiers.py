@@ -14,7 +14,7 @@ from typing import TextIO
 from jobcore import Notifier, Unavailable
 from jobcore.ports import Message
 
-from ._supervisor import sync_directory
+from ._supervisor.files import sync_directory
 
 
 class FileNotifier:

@@ -10,7 +10,7 @@ from pathlib import Path
 from jobcore.errors import InvalidSetting
 from jobcore_config.checks import Wrong, collect, parse_toml
 
-from ._supervisor import sync_directory
+from ._supervisor.files import sync_directory
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SLOTS_MAX = 4096

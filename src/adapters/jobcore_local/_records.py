@@ -15,7 +15,7 @@ from typing import Any
 import jobcore
 from jobcore.ports import TrainingState
 
-from . import _supervisor
+from ._supervisor.files import replace_durably, try_lock
 
 __all__ = ["OUTCOMES", "DamagedError", "problems", "read_end", "read_start", "settle"]
 
@@ -111,7 +111,7 @@ def settle(folder: Path, identity: Mapping[str, Any], *, to_stop: bool) -> bool:
     """
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if not _supervisor.try_lock(lock):
+        if not try_lock(lock):
             return False
         try:
             if read_start(folder) is not None:
@@ -131,9 +131,9 @@ def settle(folder: Path, identity: Mapping[str, Any], *, to_stop: bool) -> bool:
                 "started_at": None,
                 "ended_at": None,
             }
-            _supervisor.replace_durably(os.fspath(folder / "exit.json"), end)
+            replace_durably(os.fspath(folder / "exit.json"), end)
         start = {**identity, "pid": None, "start_ticks": None, "started_at": None, "grace": 0}
-        _supervisor.replace_durably(os.fspath(folder / "started.json"), start)
+        replace_durably(os.fspath(folder / "started.json"), start)
         return True
     finally:
         os.close(lock)

@@ -36,6 +36,8 @@ from . import _supervisor
 from ._contract import BadInput, passed_on, prepare
 from ._pools import is_gpu_pool, read_pools
 from ._records import OUTCOMES, DamagedError, problems, read_end, read_start, settle
+from ._supervisor.files import sync_directory, try_lock
+from ._supervisor.processes import start_ticks
 
 STOP_GRACE = timedelta(seconds=120)  # SageMaker: SIGTERM, and SIGKILL 120 s later
 ANSWER_SECONDS_MAX = 30.0
@@ -74,7 +76,7 @@ class LocalTrainer:
             for folder in ("trainings", "checkpoints", "pools"):
                 (self.home / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
             if is_new:
-                _supervisor.sync_directory(os.fspath(self.home))
+                sync_directory(os.fspath(self.home))
         except OSError as error:
             msg = f"{self.home}: {error.strerror}; choose another home (--home, JOBCORE_HOME)"
             raise Unavailable(msg) from None
@@ -311,7 +313,7 @@ class LocalTrainer:
         except FileNotFoundError:  # a shim makes it before all else
             return False
         try:
-            return not _supervisor.try_lock(fd)
+            return not try_lock(fd)
         finally:
             os.close(fd)
 
@@ -388,7 +390,7 @@ class LocalTrainer:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", _supervisor.__file__, str(theirs.fileno())],
+                [sys.executable, "-I", "-S", _supervisor.START_SCRIPT, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -445,7 +447,7 @@ def _is_process(pid: int | None, ticks: int | None) -> bool:
             os.kill(pid, 0)
             return True
         return False
-    return _supervisor.start_ticks(pid) == ticks
+    return start_ticks(pid) == ticks
 
 
 def _signal_if(pid: int, ticks: int | None, number: signal.Signals) -> bool:
@@ -460,7 +462,7 @@ def _signal_if(pid: int, ticks: int | None, number: signal.Signals) -> bool:
     except OSError:
         return False
     try:
-        if _supervisor.start_ticks(pid) != ticks:
+        if start_ticks(pid) != ticks:
             return False
         signal.pidfd_send_signal(handle, number)
         return True

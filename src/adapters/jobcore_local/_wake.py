@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ._supervisor import poke as _poke
+from ._supervisor.wake import poke as _poke
 
 
 def poke(path: Path | str) -> None:
@@ -37,7 +37,7 @@ class WakeSocket:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        self._socket.setblocking(False)  # noqa: FBT003  (the standard library's signature)
         self._socket.bind(self.path)
 
     def fileno(self) -> int:

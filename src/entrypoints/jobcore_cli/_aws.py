@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
@@ -108,31 +108,63 @@ def _not_installed() -> CliError:
 
 def upload_source(document: Mapping[str, Any], settings: AwsSettings) -> dict[str, Any]:
     """
-    Put a local source folder into the bucket, as SageMaker's training toolkit wants it.
+    Put a local source folder into the bucket, and name its place in the document.
 
-    The name is the hash of the content, so the same folder is uploaded once.
+    The place is named by the hash of the content, so the same folder is uploaded once.
 
     Raises:
-        CliError: there is no bucket, the folder is too large, or S3 did not take it.
+        CliError: there is no bucket, or the folder is too large.
+        Unavailable: S3 did not take it.
     """
+    archive = _source_archive(document, settings)
+    if archive is None:
+        return dict(document)
+    from jobcore_aws import client
+
+    s3 = client("s3")
+    try:
+        if not _is_there(s3, archive.bucket, archive.key):
+            s3.put_object(Bucket=archive.bucket, Key=archive.key, Body=archive.data)
+    except Exception as error:
+        msg = f"source_dir: {archive.uri}: {error}"
+        raise jobcore.Unavailable(msg) from None
+    return {**document, "source_dir": archive.uri}
+
+
+def locate_source(document: Mapping[str, Any], settings: AwsSettings) -> dict[str, Any]:
+    """
+    Name the place that `upload_source` would use, and upload nothing: for a dry run.
+
+    Raises:
+        CliError: there is no bucket, or the folder is too large.
+    """
+    archive = _source_archive(document, settings)
+    return dict(document) if archive is None else {**document, "source_dir": archive.uri}
+
+
+class _Archive(NamedTuple):
+    """A source folder as SageMaker's training toolkit wants it (a tar.gz), and its place in S3."""
+
+    bucket: str
+    key: str
+    data: bytes
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def _source_archive(document: Mapping[str, Any], settings: AwsSettings) -> _Archive | None:
+    """Pack the local source folder of a job with a script; None if there is none."""
     source = document.get("source_dir")
     if not isinstance(source, str) or "://" in source or "script" not in document:
-        return dict(document)
+        return None
     if settings.bucket is None:
         msg = "source_dir: a local folder has to go to S3; set JOBCORE_BUCKET, or name an s3:// URI"
         raise CliError(msg)
     data = _packed(Path(source))
     key = f"source/{hashlib.sha256(data).hexdigest()[:32]}/sourcedir.tar.gz"
-    from jobcore_aws import client
-
-    s3 = client("s3")
-    try:
-        if not _is_there(s3, settings.bucket, key):
-            s3.put_object(Bucket=settings.bucket, Key=key, Body=data)
-    except Exception as error:
-        msg = f"source_dir: s3://{settings.bucket}/{key}: {error}"
-        raise jobcore.Unavailable(msg) from None
-    return {**document, "source_dir": f"s3://{settings.bucket}/{key}"}
+    return _Archive(settings.bucket, key, data)
 
 
 def _is_there(s3: Any, bucket: str, key: str) -> bool:

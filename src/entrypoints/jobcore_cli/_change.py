@@ -17,7 +17,7 @@ import jobcore
 
 from ._app import common_but_owner, complete_job
 from ._errors import CONFLICT, FAILED, TIMED_OUT, CliError
-from ._render import counts_line, job_document, plain, print_json, reason
+from ._render import counts_line, job_document, owner_note, plain, print_json, reason
 from ._session import Session
 
 _FULL_BYTES = 1 << 20  # free on the disk
@@ -26,7 +26,7 @@ _END_SECONDS_MAX = 2.0  # for what is asked to stop to be gone; the record is tr
 
 def _selection(command: Any) -> Any:
     command = click.option(
-        "--owner", metavar="NAME", help="Whose jobs of the group; yours if not given."
+        "--owner", metavar="NAME", help="The owner of the group or the names; you if not given."
     )(command)
     command = click.option("--group", help="All your jobs of a group.")(command)
     return click.argument("jobs", nargs=-1, metavar="[JOB...]", shell_complete=complete_job)(
@@ -137,12 +137,15 @@ def retry_command(
     session.poke()
     if session.as_json:
         pairs = zip(over, ids, strict=True)
-        submitted = [{"id": new, "retry_of": old.job_id} for old, new in pairs]
+        submitted = [
+            {"id": new, "retry_of": old.job_id, "owner": old.spec.owner} for old, new in pairs
+        ]
         print_json({"submitted": submitted, "jobs": _documents(answers)})
     else:
         for old, new in zip(over, ids, strict=True):
-            print(f"{new}  {plain(old.spec.name)}  (again, after {old.job_id[:8]})")
-        _say(answers, "released")
+            note = owner_note(old, session.owner_name)
+            print(f"{new}  {plain(old.spec.name)}  (again, after {old.job_id[:8]}){note}")
+        _print_answers(session, answers, "released")
         if not over and not answers:
             print("nothing to do")
     return _code(answers)
@@ -162,7 +165,7 @@ def _ask_all(
     if session.as_json:
         print_json({"jobs": _documents(answers)})
         return _code(answers)
-    _say(answers, done)
+    _print_answers(session, answers, done)
     if not answers:
         print("nothing to do")
     return _code(answers)
@@ -182,6 +185,7 @@ def _documents(answers: Sequence[jobcore.lifecycle.Step]) -> list[dict[str, Any]
     return [
         {
             "id": step.job.job_id,
+            "owner": step.job.spec.owner,
             "status": str(step.job.status),
             "changed": step.changed,
             "refused": step.refused,
@@ -191,10 +195,11 @@ def _documents(answers: Sequence[jobcore.lifecycle.Step]) -> list[dict[str, Any]
     ]
 
 
-def _say(answers: Sequence[jobcore.lifecycle.Step], done: str) -> None:
+def _print_answers(session: Session, answers: Sequence[jobcore.lifecycle.Step], done: str) -> None:
     for step in answers:
         name = f"{step.job.job_id[:8]}  {plain(step.job.spec.name)}"
-        print(f"{name}  {step.refused or step.ignored or done}  ({step.job.status})")
+        note = owner_note(step.job, session.owner_name)
+        print(f"{name}  {step.refused or step.ignored or done}  ({step.job.status}){note}")
 
 
 def _code(answers: Sequence[jobcore.lifecycle.Step]) -> int:
@@ -259,11 +264,9 @@ def wait_until_over(session: Session, ids: Sequence[str], *, timeout: float | No
         print_json({"jobs": [job_document(job) for job in jobs]})
     else:
         for job in jobs if len(jobs) <= 10 else []:
-            print(
-                f"{job.job_id[:8]}  {plain(job.spec.name)}  {job.status}  {plain(reason(job))}"[
-                    :200
-                ]
-            )
+            note = owner_note(job, session.owner_name)
+            line = f"{job.job_id[:8]}  {plain(job.spec.name)}  {job.status}{note}  {plain(reason(job))}"
+            print(line[:200])
         counts: dict[jobcore.Status, int] = {}
         for job in jobs:
             counts[job.status] = counts.get(job.status, 0) + 1

@@ -13,6 +13,7 @@ import jobcore
 
 from ._app import common, complete_job
 from ._errors import NOT_FOUND, CliError
+from ._render import owner_note, print_json
 from ._session import Session
 
 _CHUNK = 1 << 16
@@ -31,15 +32,22 @@ def logs_command(
 ) -> int:
     """Print what a job's script wrote, standard output and error together."""
     found = session.find_job(job)
+    if note := owner_note(found, session.owner_name):
+        print(f"jobcore: {found.job_id}{note}", file=sys.stderr)
     number = attempt or _last_attempt(found)
     if session.is_aws:
         return _cloud_logs(session, found, number, follow=follow, tail=tail)
     path = _path(session, found, number)
     if session.as_json:
-        from ._render import print_json
-
         text = path.read_bytes().decode("utf-8", "replace") if path.exists() else None
-        print_json({"id": found.job_id, "attempt": number, "path": str(path), "text": text})
+        document = {
+            "id": found.job_id,
+            "owner": found.spec.owner,
+            "attempt": number,
+            "path": str(path),
+            "text": text,
+        }
+        print_json(document)
         return 0
     if not path.exists() and not follow:
         msg = f"attempt {number} of {found.job_id[:8]} has written nothing (jobcore why {found.job_id[:8]})"
@@ -64,10 +72,9 @@ def _cloud_logs(
 
     name = jobcore.lifecycle.training_name(job.job_id, number)
     if session.as_json:
-        from ._render import print_json
-
         text = "\n".join(line for _, line in log_events(name))
-        print_json({"id": job.job_id, "attempt": number, "path": name, "text": text})
+        document = {"id": job.job_id, "owner": job.spec.owner, "attempt": number}
+        print_json({**document, "path": name, "text": text})
         return 0
     since, seen = 0, set[tuple[int, str]]()
     while True:

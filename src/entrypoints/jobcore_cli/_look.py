@@ -23,6 +23,7 @@ from ._render import (
     job_document,
     jobs_table,
     moment,
+    owner_note,
     plain,
     print_json,
     table,
@@ -242,6 +243,7 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
         documents = [
             {
                 "id": job.job_id,
+                "owner": job.spec.owner,
                 "status": str(job.status),
                 "code": str(why.code),
                 "facts": jobcore.redact.redact_args(why.facts),
@@ -254,7 +256,8 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
         print_json(documents[0] if len(documents) == 1 else documents)
         return 0
     for job, why in answers:
-        lines = [f"{job.job_id[:8]}  {job.spec.name}  {job.status}  ({why.code})"]
+        note = owner_note(job, session.owner_name)
+        lines = [f"{job.job_id[:8]}  {job.spec.name}  {job.status}  ({why.code}){note}"]
         lines.append(f"  {jobcore.redact.redact(why.sentence)}")
         if why.until is not None:
             lines.append(f"  until {moment(why.until)}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,9 @@ from ._app import common
 from ._errors import CONFLICT, CliError
 from ._render import plain, print_json
 from ._session import Session
+
+if TYPE_CHECKING:
+    from jobcore_aws import AwsSettings
 
 _WHY = "moving to AWS"
 _PAGE = 500
@@ -38,6 +42,8 @@ def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) ->
     ids stay the same, so nothing is there twice. A job is held here before it is there, and stopped
     here after that, so that it cannot run in both places.
     """
+    from ._aws import locate_source, upload_source
+
     session.backend = "aws"
     session.__dict__.pop("is_aws", None)
     names = dict(_renamed(word) for word in pools)
@@ -52,7 +58,10 @@ def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) ->
         raise CliError(msg, CONFLICT)
     # What an earlier move has stopped here lives on there, perhaps with its pools renamed.
     over = [job for job in jobs if job.status.is_terminal and not _has_moved(job)]
-    waiting = [_for_there(session, job, names, now) for job in jobs if not job.status.is_terminal]
+    place = locate_source if dry_run else upload_source
+    waiting = [
+        _for_there(session, job, names, place, now) for job in jobs if not job.status.is_terminal
+    ]
     if not dry_run:
         for job in waiting:
             hold = jobcore.HoldRequested(by=session.owner_name, reason=_WHY)
@@ -108,7 +117,11 @@ def _all(store: jobcore.JobStore) -> Iterator[jobcore.Job]:
 
 
 def _for_there(
-    session: Session, job: jobcore.Job, pools: Mapping[str, str], now: datetime
+    session: Session,
+    job: jobcore.Job,
+    pools: Mapping[str, str],
+    place_source: Callable[[Mapping[str, Any], AwsSettings], dict[str, Any]],
+    now: datetime,
 ) -> jobcore.Job:
     """
     Make a waiting job fit for AWS: pools by their names there, source folder in the bucket.
@@ -120,15 +133,13 @@ def _for_there(
     """
     from jobcore_aws import check
 
-    from ._aws import upload_source
-
     state = job.state
     if isinstance(state, jobcore.lifecycle.Held) and _WHY in state.reason:
         job = jobcore.step(job, jobcore.ReleaseRequested(by="migrate"), now=now).job
     placements = tuple(
         replace(place, pool=pools.get(place.pool, place.pool)) for place in job.spec.placements
     )
-    args = upload_source(job.spec.args, session.aws)
+    args = place_source(job.spec.args, session.aws)
     spec = replace(job.spec, placements=placements, args=args)
     if problems := check(spec, session.aws):
         msg = f"job {job.job_id[:8]} {plain(job.spec.name)}: {'; '.join(map(str, problems))}"

@@ -114,6 +114,11 @@ def headline(failure: jobcore.Failure) -> str:
     return text
 
 
+def owner_note(job: jobcore.Job, caller: str) -> str:
+    """Name the owner of a job that is not the caller's, for the end of a line; else give ""."""
+    return "" if job.spec.owner == caller else f"  (owner {plain(job.spec.owner)})"
+
+
 def jobs_table(jobs: Sequence[jobcore.Job], *, now: datetime, colour: bool) -> list[str]:
     """Draw the table of `jobcore list`."""
     ids = short_ids(jobs)

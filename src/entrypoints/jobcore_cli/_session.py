@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ._config import CliConfig
 
+_CANDIDATES_MAX = 5  # jobs that an ambiguous word's error lists
 _RESERVE_BYTES = 1 << 20  # a hundred stops and their ends, on a disk that is full
 # What makes a config.toml plain: any other is read with cattrs, which refuses it by its fields.
 _PLAIN: Mapping[str, type] = {"home": str, "owner": str, "backend": str, "rules": str}
@@ -191,58 +192,91 @@ class Session:
 
     def find_job(self, word: str) -> jobcore.Job:
         """
-        Find the one job that *word* means: an id, the beginning of one (4 or more), or a name.
+        Find the one job that *word* means, to show it: an id, 4 or more characters of one, or a name.
+
+        Of a name, the caller's own jobs come first; another owner's are found if the caller has none.
 
         Raises:
-            CliError: none, or more than one.
+            CliError: there is none, or more than one.
         """
-        import jobcore
-
-        if jobcore.lifecycle.is_job_id(word):
-            if job := self.store.get([word]).get(word):
-                return job
-            msg = f"there is no job {word}; jobcore list -a shows all"
-            raise CliError(msg, NOT_FOUND)
-        found: tuple[jobcore.Job, ...] = ()
-        if len(word) >= 4 and word.isascii() and word.isalnum():
-            query = jobcore.ports.JobQuery(id_prefix=word.lower(), limit=6)
-            found = self.store.find(query).jobs
+        found = self._find_by_id(word)
+        found = found or self._find_by_name(word, self.owner_name) or self._find_by_name(word, None)
         if not found:
-            found = self.store.find(jobcore.ports.JobQuery(name=word, limit=6)).jobs
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            msg = f"there is no job {word!r} (an id, 4 or more characters of one, or a name)"
-            raise CliError(msg, NOT_FOUND)
-        candidates = ", ".join(f"{job.job_id[:12]} {job.spec.name}" for job in found[:5])
-        msg = f"{word!r} could be any of: {candidates}; give more of the id"
-        raise CliError(msg, CONFLICT)
+            raise _no_job(word)
+        return _only(word, found)
 
     def find_jobs(
         self, words: Sequence[str], group: str | None, owner: str | None
     ) -> list[jobcore.Job]:
         """
-        Find the jobs that *words* mean, and those of *group*.
+        Find the jobs that *words* mean, and those of *group*, to change them or wait for them.
+
+        An id means its job, whoever owns it. Names and groups are those of one owner only.
 
         Args:
-            owner: whose jobs of the group; None for those of the caller.
+            owner: the owner of the names and of the group; None for the caller.
 
         Raises:
             CliError: a job or the group does not exist, or there is nothing to find.
         """
-        if owner is not None and group is None:
+        jobs = []
+        named = group is not None  # whether *owner* decides about anything
+        for word in words:
+            found = self._find_by_id(word)
+            if not found:
+                named = True
+                found = self._find_by_name(word, self.owner_name if owner is None else owner)
+            if not found:
+                raise self._not_owned(word, self.owner_name if owner is None else owner)
+            jobs.append(_only(word, found))
+        if owner is not None and not named:
             msg = (
-                "--owner: names whose --group is meant, and there is no --group; "
-                "before the command it says who you are"
+                "--owner: names whose --group is meant, or the owner of a job given by name; an id "
+                "needs no owner. Before the command it says who you are"
             )
             raise CliError(msg)
-        jobs = [self.find_job(word) for word in words]
         if group is not None:
             jobs += self._group(group, self.owner_name if owner is None else owner)
         if not jobs:
             msg = "name at least one job, or a --group"
             raise CliError(msg)
         return list({job.job_id: job for job in jobs}.values())
+
+    def _find_by_id(self, word: str) -> Sequence[jobcore.Job]:
+        """
+        Find jobs by an id or the beginning of one.
+
+        Raises:
+            CliError: *word* is a whole id, and there is no such job.
+        """
+        import jobcore
+
+        if jobcore.lifecycle.is_job_id(word):
+            if job := self.store.get([word]).get(word):
+                return [job]
+            msg = f"there is no job {word}; jobcore list -a shows all"
+            raise CliError(msg, NOT_FOUND)
+        if len(word) < 4 or not (word.isascii() and word.isalnum()):
+            return []
+        query = jobcore.ports.JobQuery(id_prefix=word.lower(), limit=_CANDIDATES_MAX + 1)
+        return self.store.find(query).jobs
+
+    def _find_by_name(self, name: str, owner: str | None) -> Sequence[jobcore.Job]:
+        import jobcore
+
+        query = jobcore.ports.JobQuery(name=name, owner=owner, limit=_CANDIDATES_MAX + 1)
+        return self.store.find(query).jobs
+
+    def _not_owned(self, name: str, owner: str) -> CliError:
+        """Make the error of a name that *owner* has no job of; it names owners who have one."""
+        others = sorted({job.spec.owner for job in self._find_by_name(name, None)})
+        if not others:
+            return _no_job(name)
+        msg = (
+            f"{owner} has no job named {name!r}; jobs of that name belong to {', '.join(others)}: "
+            f"give the job's id, or --owner {others[0]}"
+        )
+        return CliError(msg, NOT_FOUND)
 
     def _group(self, group: str, owner: str) -> Sequence[jobcore.Job]:
         """
@@ -265,7 +299,7 @@ class Session:
         named = ", ".join(owners[:5]) + (" and others" if len(owners) > 5 else "")
         msg = (
             f"group {group!r} has no jobs of {owner}, but some of {named}; "
-            f"name whose: --owner {owners[0]}"
+            f"name the owner: --owner {owners[0]}"
         )
         raise CliError(msg, NOT_FOUND)
 
@@ -280,6 +314,25 @@ class Session:
             if page.cursor is None:
                 return jobs
             query = replace(query, cursor=page.cursor)
+
+
+def _no_job(word: str) -> CliError:
+    msg = f"there is no job {word!r} (an id, 4 or more characters of one, or a name)"
+    return CliError(msg, NOT_FOUND)
+
+
+def _only(word: str, found: Sequence[jobcore.Job]) -> jobcore.Job:
+    """
+    Return the only job of *found*, which is not empty.
+
+    Raises:
+        CliError: there are several.
+    """
+    if len(found) == 1:
+        return found[0]
+    candidates = ", ".join(f"{job.job_id[:12]} {job.spec.name}" for job in found[:_CANDIDATES_MAX])
+    msg = f"{word!r} could be any of: {candidates}; give more of the id"
+    raise CliError(msg, CONFLICT)
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:

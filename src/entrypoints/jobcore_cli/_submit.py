@@ -71,7 +71,7 @@ def submit_command(
     """Submit a job and walk away. FILE is a job file: TOML, YAML or JSON."""
     specs = []
     for file in files:
-        document = _changed(_placed(session, file), options)
+        document = _changed(_placed(session, file, options), options)
         if "sweep" in document:
             msg = f"{file}: sweep: the file describes a sweep; use jobcore sweep {file}"
             raise CliError(msg)
@@ -115,7 +115,7 @@ def sweep_command(
 
     The combinations are those of the file's [sweep] table (grid, list), or of -p and --list.
     """
-    document = _changed(_placed(session, file), options)
+    document = _changed(_placed(session, file, options), options)
     table = document.pop("sweep", {})
     if not isinstance(table, dict) or set(table) - {"grid", "list"}:
         msg = f"{file}: sweep: expected a table with grid (name = [values]) and list ([tables])"
@@ -147,14 +147,15 @@ def sweep_command(
 # --- from words to specs ----------------------------------------------------------------
 
 
-def _placed(session: Session, file: Path) -> _Document:
-    """Read a job file, its folder where the trainer will find it."""
+def _placed(session: Session, file: Path, options: dict[str, Any]) -> _Document:
+    """Read a job file, and put its folder where the trainer finds it; a dry run only names the place."""
     document = localise(read_document(file), file)
     if not session.is_aws:
         return document
-    from ._aws import upload_source
+    from ._aws import locate_source, upload_source
 
-    return upload_source(document, session.aws)
+    place = locate_source if options["dry_run"] else upload_source
+    return place(document, session.aws)
 
 
 def _changed(document: _Document, options: dict[str, Any]) -> _Document:

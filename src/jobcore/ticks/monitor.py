@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from jobcore.errors import Unavailable
 from jobcore.lifecycle.clocks import has_clocks
 from jobcore.lifecycle.effects import ObserveTraining, StopTraining, Tick, owed, wake_at
 from jobcore.lifecycle.events import Event, TimePassed, TrainingMissing
@@ -30,7 +31,8 @@ def monitor_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Sett
     """
     Observe the trainings of active jobs, apply deadlines, and send the stops that jobs owe.
 
-    A training that could not be read leaves its job as it is.
+    A training that could not be read leaves its job as it is, and is reported. So is a training
+    under a job's name that was not made for the job.
 
     Raises:
         Unavailable: the store could not be read; nothing was done.
@@ -59,8 +61,8 @@ def _monitor(run: TickRun, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
     for job in jobs.values():
         events: list[Event] = []
         name = names.get(job.job_id)
-        if name is not None and name in trainings:
-            events += _observed(run, job, trainings[name], observations)
+        if name is not None and trainings is not None:
+            events += _observed(run, job, name, trainings, observations)
         if has_clocks(job):
             events.append(TimePassed())
         todo.append((job, events))
@@ -86,26 +88,38 @@ def _names_to_observe(jobs: Mapping[str, Job]) -> dict[str, str]:
 
 def _described(
     run: TickRun, trainer: Trainer, names: Mapping[str, str]
-) -> Mapping[str, Training | None]:
+) -> Mapping[str, Training | None] | None:
+    """Describe the trainings; None, reported once, if the whole call failed."""
     if not names:
         return {}
     try:
         return trainer.describe(list(names.values()))
     except Exception as error:  # noqa: BLE001  (a failed read changes no job; clocks still count)
         run.trouble("", error)
-        return {}
+        return None
 
 
 def _observed(
-    run: TickRun, job: Job, training: Training | None, observations: PoolObservations
+    run: TickRun,
+    job: Job,
+    name: str,
+    trainings: Mapping[str, Training | None],
+    observations: PoolObservations,
 ) -> Sequence[Event]:
-    """Turn the description of a job's training into events; a stranger's training is no fact about the job."""
+    """Turn the description of a job's training into events; none, and a report, if it says nothing about it."""
     attempt = job.current
     if attempt is None:
         return ()
+    if name not in trainings:
+        run.trouble(job.job_id, Unavailable(f"the trainer could not read training {name}"))
+        return ()
+    training = trainings[name]
     if training is None:
         return (TrainingMissing(attempt=attempt.number),)
     if not is_ours(training, job):
+        owner = f"job {training.job_id}" if training.job_id else "none of jobcore's jobs"
+        what = f"training {name} was not made for this job; its marks name {owner}"
+        run.trouble(job.job_id, LookupError(what))
         return ()
     fact = fact_from(training, job, run.settings.rules)
     observations.note_look(job, attempt.placement, fact)

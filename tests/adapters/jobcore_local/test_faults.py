@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import jobcore
+import jobcore_local
 from jobcore.ports import LaunchResult, TrainingState
 from jobcore_local import FileNotifier, LocalTrainer, _supervisor, failure_rules, write_pools
 from jobcore_sqlite import SqliteStore, StoreUnusable
@@ -129,24 +130,25 @@ def test_ten_megabytes_of_output_and_the_exit_code_are_kept(trainer) -> None:
 
 FULL_WHILE_A_FILE_IS_THERE = """
 import errno, os, socket, sys
-sys.path.insert(0, {folder!r})
-import _supervisor
-real = _supervisor.write_durably
+sys.path.append({folder!r})
+from _supervisor import files
+from _supervisor.server import serve
+real = files.write_durably
 def write_durably(path, document, *, flags):
     if path.endswith("exit.json.part") and os.path.exists({full!r}):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
     real(path, document, flags=flags)
-_supervisor.write_durably = write_durably
-_supervisor.serve(socket.socket(fileno=int(sys.argv[1])))
+files.write_durably = write_durably
+serve(socket.socket(fileno=int(sys.argv[1])))
 """
 
 
 def test_an_end_on_a_full_disk_is_recorded_when_there_is_room(trainer, monkeypatch) -> None:
     full, wrapper = trainer.home / "full", trainer.home / "wrapper.py"
-    folder = os.path.dirname(_supervisor.__file__)
+    folder = os.path.dirname(jobcore_local.__file__)
     wrapper.write_text(FULL_WHILE_A_FILE_IS_THERE.format(folder=folder, full=str(full)))
     full.touch()
-    monkeypatch.setattr(_supervisor, "__file__", str(wrapper))
+    monkeypatch.setattr(_supervisor, "START_SCRIPT", str(wrapper))
     pid_file = trainer.home / "pid"
     name = launch(trainer, f"echo $$ > {pid_file}; exit 7")
     script = pid_in(pid_file)

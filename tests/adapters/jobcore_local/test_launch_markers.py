@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 import jobcore
+import jobcore_local
 from jobcore import Status
 from jobcore.ports import LaunchResult, TrainingState
 from jobcore_cli._app import main
 from jobcore_local import LocalTrainer, _supervisor, failure_rules, write_pools
+from jobcore_local._supervisor.files import create_durably
 from jobcore_memory import ManualClock
 from jobcore_sqlite import SqliteStore
 
@@ -38,8 +40,8 @@ DAMAGE = {
 # The fork server of the trainer, on a disk that is full for one file while another file is there.
 FULL_DISK = """
 import errno, os, socket, sys
-sys.path.insert(0, {folder!r})
-import _supervisor
+sys.path.append({folder!r})
+from _supervisor.server import serve
 real = os.write
 def write(fd, data):
     try:
@@ -52,7 +54,7 @@ def write(fd, data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
     return real(fd, data)
 os.write = write
-_supervisor.serve(socket.socket(fileno=int(sys.argv[1])))
+serve(socket.socket(fileno=int(sys.argv[1])))
 """
 
 
@@ -152,9 +154,9 @@ def test_a_launch_on_a_full_disk_leaves_no_marker_and_runs_once_there_is_room(
 ):
     world = make()
     full, wrapper = world.home / "full", world.home / "wrapper.py"
-    folder = os.path.dirname(_supervisor.__file__)
+    folder = os.path.dirname(jobcore_local.__file__)
     wrapper.write_text(FULL_DISK.format(folder=folder, full=str(full), room=room))
-    monkeypatch.setattr(_supervisor, "__file__", str(wrapper))
+    monkeypatch.setattr(_supervisor, "START_SCRIPT", str(wrapper))
     full.touch()
     for _ in range(3):
         world.tick()
@@ -177,9 +179,9 @@ def test_a_launch_on_a_full_disk_leaves_no_marker_and_runs_once_there_is_room(
 def test_a_stop_on_a_full_disk_is_carried_out_once_there_is_room(make, monkeypatch):
     world = make()
     full, wrapper = world.home / "full", world.home / "wrapper.py"
-    folder = os.path.dirname(_supervisor.__file__)
+    folder = os.path.dirname(jobcore_local.__file__)
     wrapper.write_text(FULL_DISK.format(folder=folder, full=str(full), room=0))
-    monkeypatch.setattr(_supervisor, "__file__", str(wrapper))
+    monkeypatch.setattr(_supervisor, "START_SCRIPT", str(wrapper))
     full.touch()
     world.tick()
     world.stop()
@@ -199,7 +201,7 @@ def test_the_marker_is_not_there_before_its_content_is_on_the_disk(tmp_path, mon
         real(fd)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    _supervisor.create_durably(str(path), WHOLE)
+    create_durably(str(path), WHOLE)
     assert seen == [False]
     assert json.loads(path.read_text()) == WHOLE
     assert os.listdir(tmp_path) == ["started.json"]
@@ -214,9 +216,9 @@ def test_a_marker_never_takes_the_place_of_another(tmp_path, monkeypatch, links)
     if not links:  # as on FAT
         monkeypatch.setattr(os, "link", link)
     path = tmp_path / "started.json"
-    _supervisor.create_durably(str(path), {"n": 1})
+    create_durably(str(path), {"n": 1})
     with pytest.raises(FileExistsError):
-        _supervisor.create_durably(str(path), {"n": 2})
+        create_durably(str(path), {"n": 2})
     assert json.loads(path.read_text()) == {"n": 1}
     assert os.listdir(tmp_path) == ["started.json"]
 

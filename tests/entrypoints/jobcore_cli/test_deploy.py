@@ -15,7 +15,8 @@ import pytest
 from aws_fixtures import FAKE_ACCOUNT, connect
 from jobcore_cli import main
 from jobcore_cli._bundle import build_zip, content_key, find_template, runtime_here
-from jobcore_cli._deploy import _delete_bucket, _parameters, _region_of
+from jobcore_cli._deploy import _parameters, _region_of
+from jobcore_cli._destroy import delete_bucket
 from jobcore_cli._errors import CliError
 from jobcore_cli._rules import RULES_FILE
 
@@ -213,9 +214,9 @@ def test_a_bucket_is_deleted_with_all_versions_of_its_objects(moto):
     for key in ("specs/a", "specs/a", "specs/b"):
         s3.put_object(Bucket="specs", Key=key, Body=b"{}")
     s3.delete_object(Bucket="specs", Key="specs/b")  # leaves a marker over the version
-    _delete_bucket(s3, "specs")
+    delete_bucket(s3, "specs")
     assert s3.list_buckets()["Buckets"] == []
-    _delete_bucket(s3, "specs")  # that it is gone is no error
+    delete_bucket(s3, "specs")  # that it is gone is no error
 
 
 def test_rules_are_checked_deployed_and_kept(jobcore, ministack, tmp_path):

@@ -1,4 +1,4 @@
-"""Group verbs concern one's own jobs, unless another owner is named; on the laptop and on AWS."""
+"""Groups and names are the caller's own, unless another owner is given; on the laptop and on AWS."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import jobcore
 from aws_fixtures import connect, table_name
 from jobcore import Status
 from jobcore_aws import DynamoStore, create_table
-from jobcore_cli import main
+from jobcore_cli import _aws, _look, main
 from jobcore_cli._session import Session
+from jobcore_memory import ManualClock, MemoryTrainer
 from jobcore_sqlite import SqliteStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,11 +39,13 @@ class World:
         self.store = store
         self.words = ("--home", str(home), "--backend", backend)
 
-    def add(self, owner: str, *events: jobcore.lifecycle.Event, group: str = "g") -> str:
+    def add(
+        self, owner: str, *events: jobcore.lifecycle.Event, group: str = "g", name: str = ""
+    ) -> str:
         number = sum(self.store.counts().values())
         job_id = jobcore.job_id_from_token(owner, f"{group}/{number}")
         place = (jobcore.Placement("cpu"),)
-        spec = jobcore.Spec(name=f"j{number}", owner=owner, group=group, placements=place)
+        spec = jobcore.Spec(name=name or f"j{number}", owner=owner, group=group, placements=place)
         jobcore.submit([spec], [job_id], store=self.store, now=NOW)
         for event in events:
             assert jobcore.ticks.apply_request(job_id, event, store=self.store, now=NOW).changed
@@ -144,7 +147,7 @@ def test_a_group_of_others_only_is_named_as_such(world, capsys, verb):
     code, document = world.call(capsys, verb, "--group", "g", *VERBS[verb][1])
     assert code == 3
     said = document["error"]["message"]
-    assert said == "group 'g' has no jobs of ada, but some of bob, cid; name whose: --owner bob"
+    assert said == "group 'g' has no jobs of ada, but some of bob, cid; name the owner: --owner bob"
     assert world.store.get(ids) == before
     code, document = world.call(capsys, verb, "--group", "none", *VERBS[verb][1])
     assert code == 3
@@ -180,3 +183,117 @@ def test_a_list_of_a_group_shows_the_jobs_of_all_owners(world, capsys):
     ids = {world.add("ada"), world.add("bob")}
     code, document = world.call(capsys, "list", "--group", "g")
     assert (code, {job["id"] for job in document["jobs"]}) == (0, ids)
+
+
+# --- names ------------------------------------------------------------------------------
+
+NAME = "resnet"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_takes_the_callers_own_job_of_a_name(world, capsys, verb):
+    events, words, then = VERBS[verb]
+    other, own = world.add("bob", *events, name=NAME), world.add("ada", *events, name=NAME)
+    before = world.store.get([other])
+    code, document = world.call(capsys, verb, NAME, *words)
+    assert (code, concerned(verb, document)) == (0, {own})
+    assert world.status(own) is then
+    assert world.store.get([other]) == before
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_leaves_a_job_alone_whose_name_only_another_owner_uses(world, capsys, verb):
+    events, words, _ = VERBS[verb]
+    ids = [world.add(owner, *events, name=NAME) for owner in ("bob", "cid")]
+    before = world.store.get(ids)
+    code, document = world.call(capsys, verb, NAME, *words)
+    assert code == 3
+    assert document["error"]["message"] == (
+        "ada has no job named 'resnet'; jobs of that name belong to bob, cid: give the job's id, "
+        "or --owner bob"
+    )
+    assert world.store.get(ids) == before
+    code, document = world.call(capsys, verb, "unknown", *words)
+    assert code == 3
+    assert document["error"]["message"].startswith("there is no job 'unknown'")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_takes_the_job_of_the_owner_who_is_given(world, capsys, verb):
+    events, words, then = VERBS[verb]
+    own, other = world.add("ada", *events, name=NAME), world.add("bob", *events, name=NAME)
+    before = world.store.get([own])
+    code, document = world.call(capsys, verb, NAME, "--owner", "bob", *words)
+    assert (code, concerned(verb, document)) == (0, {other})
+    assert world.status(other) is then
+    assert world.store.get([own]) == before
+    code, document = world.call(capsys, verb, NAME, "--owner", "cid", *words)
+    assert code == 3
+    assert "cid has no job named 'resnet'" in document["error"]["message"]
+
+
+def owners_said(verb: str, document: dict) -> set[str]:
+    entries = document["submitted"] if verb == "retry" else document["jobs"]
+    return {entry["owner"] for entry in entries}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_job_of_another_owner_is_taken_by_its_id_and_its_owner_is_said(world, capsys, verb):
+    events, words, then = VERBS[verb]
+    world.add("ada", *events, name=NAME)
+    other = world.add("bob", *events, name=NAME)
+    code, document = world.call(capsys, verb, other[:12], *words)
+    assert (code, concerned(verb, document), owners_said(verb, document)) == (0, {other}, {"bob"})
+    assert world.status(other) is then
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_owner_is_said_to_people_if_it_is_not_the_caller(world, capsys, verb):
+    events, words, _ = VERBS[verb]
+    own, other = world.add("ada", *events), world.add("bob", *events)
+    for job_id, note in ((own, ""), (other, "(owner bob)")):
+        capsys.readouterr()
+        assert main([verb, job_id, *words, *world.words]) == 0
+        out = capsys.readouterr().out
+        assert ("owner" in out) == bool(note)
+        assert note in out
+
+
+LOOKS = ("show", "why", "logs")
+
+
+@pytest.fixture
+def looking(world, monkeypatch):
+    monkeypatch.setattr(_look, "_places", lambda session, job: {})
+    monkeypatch.setattr(_aws, "log_events", lambda name, since=0: iter(()))
+    monkeypatch.setattr(Session, "trainer", MemoryTrainer(clock=ManualClock(NOW)))
+    monkeypatch.setattr(Session, "limits", jobcore.Limits())
+    return world
+
+
+@pytest.mark.parametrize("verb", LOOKS)
+def test_a_look_at_a_name_finds_the_callers_own_job_first(looking, capsys, verb):
+    looking.add("bob", name=NAME)
+    own = looking.add("ada", name=NAME)
+    code, document = looking.call(capsys, verb, NAME)
+    assert (code, document["id"], document["owner"]) == (0, own, "ada")
+
+
+@pytest.mark.parametrize("verb", LOOKS)
+def test_a_look_at_a_name_finds_another_owners_job_and_says_so(looking, capsys, verb):
+    other = looking.add("bob", name=NAME)
+    code, document = looking.call(capsys, verb, NAME)
+    assert (code, document["id"], document["owner"]) == (0, other, "bob")
+    main([verb, NAME, *looking.words])
+    said = capsys.readouterr()
+    assert "bob" in said.err + said.out
+    assert verb != "logs" or "bob" not in said.out, "standard output is the script's"
+
+
+@pytest.mark.parametrize("verb", LOOKS)
+def test_a_name_that_several_other_owners_use_is_ambiguous(looking, capsys, verb):
+    for owner in ("bob", "cid"):
+        looking.add(owner, name=NAME)
+    code, document = looking.call(capsys, verb, NAME)
+    assert code == 4
+    assert "could be any of" in document["error"]["message"]

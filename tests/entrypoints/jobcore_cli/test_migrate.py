@@ -12,12 +12,14 @@ import jobcore_aws
 from aws_fixtures import connect
 from core_strategies import T0, accepted, after, decided, ended, make_job
 from jobcore import Placement, Status
-from jobcore_aws import DynamoStore, create_table
-from jobcore_cli import _aws
+from jobcore_aws import AwsSettings, DynamoStore, create_table
+from jobcore_cli import _aws, main
 from jobcore_cli._errors import CliError
 from jobcore_cli._migrate import migrate_command
+from jobcore_cli._session import Session
 from jobcore_sqlite import SqliteStore
 
+UPLOAD_SOURCE = _aws.upload_source
 LOCAL, THERE = "a", "us-east-1/ml.m5.large/on-demand"
 
 
@@ -131,3 +133,54 @@ def test_a_dry_run_changes_nothing(session, capsys):
     assert '"waiting": 2' in capsys.readouterr().out
     assert jobs_of(session.local_store) == before
     assert jobs_of(session.store) == {}
+
+
+@pytest.fixture
+def code(session, monkeypatch, tmp_path):
+    """A bucket, and a waiting job whose script is in a local folder."""
+    monkeypatch.setattr(_aws, "upload_source", UPLOAD_SOURCE)
+    checked = []
+    monkeypatch.setattr(_aws, "check_spec", lambda spec, settings: checked.append(spec.args))
+    s3 = connect("s3", "")
+    s3.create_bucket(Bucket="code")
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "train.py").write_text("print('hi')\n")
+    session.aws = AwsSettings(table="jobcore", bucket="code")
+    job = make_job("1", args={"script": "train.py", "source_dir": str(folder)})
+    session.local_store.add([job])
+    return SimpleNamespace(job=job, s3=s3, checked=checked)
+
+
+def keys(code):
+    return [entry["Key"] for entry in code.s3.list_objects_v2(Bucket="code").get("Contents", [])]
+
+
+def test_a_dry_run_uploads_nothing_and_checks_the_same(session, code):
+    migrate(session, "--dry-run")
+    assert keys(code) == []
+    assert jobs_of(session.store) == {}
+    migrate(session)
+    (key,) = keys(code)
+    dry, real = code.checked
+    assert dry == real
+    assert real["source_dir"] == f"s3://code/{key}"
+    assert jobs_of(session.store)[code.job.job_id].spec.args == real
+
+
+def test_a_dry_run_of_submit_uploads_nothing(session, code, monkeypatch, capsys):
+    monkeypatch.setattr(Session, "aws", session.aws)
+    monkeypatch.setattr(Session, "store", session.store)
+    folder = code.job.spec.args["source_dir"]
+    file = f"{folder}/job.toml"
+    with open(file, "w", encoding="utf-8") as out:
+        out.write('name = "x"\nscript = "train.py"\npool = "a"\n')
+    words = ["submit", file, "--backend", "aws"]
+    assert main([*words, "--dry-run"]) == 0
+    assert "nothing was submitted" in capsys.readouterr().out
+    assert keys(code) == []
+    assert main(words) == 0
+    (key,) = keys(code)
+    dry, real = code.checked
+    assert dry == real
+    assert real["source_dir"] == f"s3://code/{key}"

@@ -18,7 +18,16 @@ from jobcore import Unavailable
 
 from ._items import Item
 
-__all__ = ["TRIES", "Calls", "answered", "error_code", "is_passing", "make_client", "retried"]
+__all__ = [
+    "TRIES",
+    "Calls",
+    "answered",
+    "error_code",
+    "is_passing",
+    "is_refused",
+    "make_client",
+    "retried",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -124,6 +133,18 @@ def is_passing(error: BaseException | None) -> bool:
     """Tell whether an error of the SDK is a passing one: the same request may succeed later."""
     meaning = _meaning(error) if isinstance(error, Exception) else None
     return meaning is not None and meaning[1]
+
+
+def is_refused(error: BaseException) -> bool:
+    """Tell whether one request was refused for its content, so that it certainly took no effect."""
+    from botocore.exceptions import ClientError, ParamValidationError
+
+    if isinstance(error, ParamValidationError):
+        return True
+    if not isinstance(error, ClientError) or _meaning(error) is not None:
+        return False
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return bool(400 <= status < 500)
 
 
 def answered(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:

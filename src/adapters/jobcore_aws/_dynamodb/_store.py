@@ -13,7 +13,7 @@ from jobcore import CorruptRecord, Job, Status, Unavailable
 from jobcore.lifecycle import GroupKey, GroupTally, PoolState, ShareUsage, Tick
 from jobcore.ports import Added, Due, JobQuery, Page
 
-from ._calls import Calls, make_client
+from ._calls import Calls, is_refused, make_client
 from ._items import (
     ITEM_BYTES_MAX,
     SPARSE,
@@ -37,7 +37,18 @@ if TYPE_CHECKING:
 
 __all__ = ["DynamoStore"]
 
+_REFUSALS_MAX = 1000  # reported ones that a store remembers
 _SHARDS_KEY: Item = {"pk": {"S": "#table"}, "sk": {"S": "shards"}}
+_SHARDS_MAX = 256
+
+
+class UnwritableRecord(CorruptRecord):
+    """The next version of a job cannot be stored; the stored version is as it was."""
+
+    def __init__(self, job_id: str, why: str) -> None:
+        """Name the job, and say why."""
+        super().__init__(job_id, why)
+        self.args = (f"job {job_id}: its change cannot be stored: {why}",)
 
 
 class DynamoStore:
@@ -59,7 +70,8 @@ class DynamoStore:
             store of a table says is kept in the table, and holds for all later ones.
         threads: how many requests to make at a time.
         on_corrupt: called with each record that was left out of an answer because it, or its row in
-            an index, cannot be read; it warns unless given.
+            an index, cannot be read, and with each job whose change cannot be stored; it warns
+            unless given.
     """
 
     def __init__(
@@ -73,14 +85,15 @@ class DynamoStore:
         threads: int = 16,
         on_corrupt: Callable[[CorruptRecord], None] | None = None,
     ) -> None:
-        if not 1 <= shards <= 256:
-            msg = f"shards: expected 1 to 256, got {shards}"
+        if not 1 <= shards <= _SHARDS_MAX:
+            msg = f"shards: expected 1 to {_SHARDS_MAX}, got {shards}"
             raise ValueError(msg)
         self._calls = Calls(table, client or make_client("dynamodb", threads), threads=threads)
         self._writes = Writes(self._calls)
         self._specs = Specs(s3, bucket, threads)
         self._on_corrupt = on_corrupt or _warn
         self._records = Records(self._calls, self._on_corrupt)
+        self._refusals: set[tuple[str, int]] = set()  # (job, version), reported already
         self._shards_wanted = shards
         self._shards_known: int | None = None
 
@@ -95,6 +108,7 @@ class DynamoStore:
 
         Raises:
             ValueError: a job is too large, or a text of it cannot be stored; nothing was written.
+                If only DynamoDB finds that, the other jobs of the call are written.
             Unavailable: some may have been created; the same call, repeated, completes it.
         """
         shards = self._shards(sure=True)
@@ -102,7 +116,7 @@ class DynamoStore:
         for job in jobs:
             check_fields(job.spec)
             item = job_item(job, shards)
-            _check_size("pools", item)
+            _check_size("pools", job, item)
             items.append((job, item, self._specs.item(job)))
         same_id: dict[str, list[int]] = {}
         for number, job in enumerate(jobs):
@@ -113,20 +127,31 @@ class DynamoStore:
         result = [Added.CREATED] * len(jobs)
         for numbers, answers in zip(same_id.values(), added, strict=True):
             for number, answer in zip(numbers, answers, strict=True):
+                if isinstance(answer, ValueError):
+                    raise answer
                 result[number] = answer
         return result
 
-    def _add_one(self, job: Job, item: Item, spec: Item) -> Added:
+    def _add_one(self, job: Job, item: Item, spec: Item) -> Added | ValueError:
+        """Add one job; return the error of one that DynamoDB refuses, so that the others are added."""
         self._specs.upload(job, spec)
         there = self._writes.put_new(spec)
         if there is not None and not self._specs.is_same(job, there):
             return Added.CLASH
-        there = self._writes.put_new(item | {"_write": {"S": write_id()}})
+        try:
+            there = self._writes.put_new(item | {"_write": {"S": write_id()}})
+        except Exception as error:
+            if not is_refused(error):
+                raise
+            return ValueError(f"job {job.job_id}: DynamoDB refuses its record: {error}")
         return Added.CREATED if there is None else Added.DUPLICATE
 
     def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
         """
         Write each job over the version it was read at (see `jobcore.JobStore.save`).
+
+        A job whose change cannot be stored (DynamoDB holds 400 KB an item) is not saved, as after a
+        lost compare-and-set, and is reported to *on_corrupt*; the other jobs of the call are saved.
 
         Raises:
             Unavailable: some may have been saved; read again before deciding anything.
@@ -144,15 +169,33 @@ class DynamoStore:
         result: list[Job | None] = [None] * len(jobs)
         for numbers, answers in zip(same_id.values(), won, strict=True):
             for number, mine in zip(numbers, answers, strict=True):
-                if mine:
+                if isinstance(mine, UnwritableRecord):
+                    self._report_refusal(jobs[number], mine)
+                elif mine:
                     result[number] = replace(jobs[number], version=jobs[number].version + 1)
         return result
 
-    def _save_one(self, job: Job, shards: int) -> bool:
-        attributes = state_attributes(job, shards)
-        _check_size("timeline", attributes)
-        gone = [name for name in SPARSE if name not in attributes]
-        return self._writes.compare_and_set(job_key(job.job_id), job.version, attributes, gone)
+    def _save_one(self, job: Job, shards: int) -> bool | UnwritableRecord:
+        try:
+            attributes = state_attributes(job, shards)
+            _check_size("timeline", job, attributes)
+            gone = [name for name in SPARSE if name not in attributes]
+            return self._writes.compare_and_set(job_key(job.job_id), job.version, attributes, gone)
+        except ValueError as error:
+            return UnwritableRecord(job.job_id, str(error))
+        except Exception as error:
+            if not is_refused(error):
+                raise
+            return UnwritableRecord(job.job_id, f"DynamoDB refuses it: {error}")
+
+    def _report_refusal(self, job: Job, refusal: UnwritableRecord) -> None:
+        """Report a refusal once for each version: a caller that reads and decides again is refused again."""
+        if (job.job_id, job.version) in self._refusals:
+            return
+        if len(self._refusals) >= _REFUSALS_MAX:
+            self._refusals.clear()
+        self._refusals.add((job.job_id, job.version))
+        self._on_corrupt(refusal)
 
     # --- consistent reads ---------------------------------------------------------------
 
@@ -296,6 +339,9 @@ class DynamoStore:
 
         Args:
             sure: rather fail than go by what the constructor was told.
+
+        Raises:
+            Unavailable: the item that holds the number is damaged; without it no job is found.
         """
         if self._shards_known is not None:
             return self._shards_known
@@ -314,14 +360,30 @@ class DynamoStore:
             if sure:
                 raise
             return self._shards_wanted
-        self._shards_known = int(item["shards"]["N"])
+        self._shards_known = self._read_shards(item)
         return self._shards_known
 
+    def _read_shards(self, item: Item) -> int:
+        value = item.get("shards")
+        text = value.get("N", "") if isinstance(value, dict) else ""
+        if text.isdecimal() and 1 <= int(text) <= _SHARDS_MAX:
+            return int(text)
+        msg = (
+            f"DynamoDB table {self._calls.table}: the item pk=#table, sk=shards is damaged: expected "
+            f"shards to be a number (N) from 1 to {_SHARDS_MAX}, got {value}. Set it to the number "
+            "that the table began with: 8, unless its first store was made with another one; the "
+            "_shard of every job is below it"
+        )
+        raise Unavailable(msg)
 
-def _check_size(field: str, item: Item) -> None:
+
+def _check_size(field: str, job: Job, item: Item) -> None:
     size = item_size(item)
     if size > ITEM_BYTES_MAX - 2048:  # room for the key and what is written beside the record
-        msg = f"{field}: the job's record takes {size:,} bytes; DynamoDB holds {ITEM_BYTES_MAX:,}"
+        msg = (
+            f"{field}: the record of job {job.job_id} takes {size:,} bytes; "
+            f"DynamoDB holds {ITEM_BYTES_MAX:,}"
+        )
         raise ValueError(msg)
 
 

@@ -1,0 +1,30 @@
+"""
+The fork server and the shims: processes that keep a training alive and record how it ended.
+
+They use the standard library only, and little of it: a Python interpreter for each training would
+take 20 ms and more. The fork server is started as a script (`start`), which imports this package
+by itself and nothing else of jobcore.
+
+    manager ──socket──▶ fork server ──socket──▶ shim ──fork, exec──▶ the user's script
+
+Each manager has one fork server, which ends when the manager's socket closes. It keeps a few shims
+forked in advance, so that an order does not wait for a fork. Each attempt has one shim, in a
+session of its own. Once a shim has its order, the manager and the fork server may be killed at
+any time.
+
+The files of a training's folder, which its shim writes:
+
+* ``lock``: flock-ed by the shim for life, and inherited by the script. The kernel releases it when
+  both are dead, so it tells that the training is alive without process ids.
+* ``started.json``: synced under another name and then linked to this one, before the script runs,
+  so it is whole or absent. It is never removed: a name with this file is reserved for ever.
+* ``stop``: made by the process that requests a stop.
+* ``exit.json``: synced and renamed into place when no process of the training is left.
+"""
+
+from __future__ import annotations
+
+import os
+
+#: What the manager runs to start its fork server.
+START_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")

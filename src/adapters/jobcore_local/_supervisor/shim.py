@@ -1,0 +1,347 @@
+"""The shim: one process for each attempt, from the lock to the record of how the script ended."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import time
+from typing import Any
+
+from .files import create_durably, read_tail, replace_durably, sync_directory, try_lock
+from .processes import IS_LINUX, become_subreaper, descendants, kernel_oom_kills, start_ticks
+from .slots import allocate_slots
+from .wake import poke
+
+REASON_CHARS_MAX = 1024
+LOCK_SECONDS_MAX = 0.2
+RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 5.0  # between two writes to a full disk
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+_FROM_OUTSIDE = frozenset({signal.SIGKILL, *_STOP_SIGNALS})
+
+
+class Shim:
+    """One attempt. Signals are handled from the start, so none is lost before the order arrives."""
+
+    def __init__(self) -> None:
+        """Install the signal handlers; the order comes with `run`."""
+        self.request: dict[str, Any] = {}
+        self.directory = ""
+        self.script_pid = 0
+        self.status: int | None = None  # of the script, as waitpid gives it
+        self.end_cause = ""  # "stop", "timeout" or "interrupted" once the shim ends the script
+        self.kill_at: float | None = None
+        self._install_signals()
+
+    def path(self, name: str) -> str:
+        """Return the path of a file of the training."""
+        return os.path.join(self.directory, name)
+
+    def answer(self, result: str, text: str = "") -> None:
+        """Send the answer to the manager, once; it is no error if the manager is gone."""
+        try:
+            self.reply.send(json.dumps({"result": result, "text": text}).encode())
+        except OSError:
+            pass
+        self.reply.close()
+
+    def run(self, request: dict[str, Any], reply: socket.socket) -> None:
+        """Carry out an order from the lock to the exit record; report an error before the start."""
+        self.request = request
+        self.reply = reply
+        self.directory = request["directory"]
+        self._read_signals()  # drop those that arrived before this process was assigned a training
+        try:
+            self._run()
+        except OSError as error:
+            hint = "; free some space" if error.errno in _FULL else ""
+            self.answer("unclear", f"{error.strerror}: {error.filename or self.directory}{hint}")
+
+    def _run(self) -> None:
+        lock = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not self._lock_with_retries(lock) or os.path.lexists(self.path("started.json")):
+            self.answer("exists")
+            return
+        slots, numbers = self._allocate_slots()
+        if slots is None:
+            return
+        started_at = time.time_ns() // 1000
+        oom_before = kernel_oom_kills()
+        self._record_start(started_at)
+        self.answer("accepted")  # the name is reserved from here on, whatever happens
+        if self.request["to_stop"]:
+            self._record_exit(started_at, "stopped before it ran")
+            return
+        error = self._start([lock, *slots], numbers)
+        if error:
+            self._record_exit(started_at, error)
+            return
+        poke(self.request["wake"])
+        self._wait()
+        self._end_descendants()
+        self._record_exit(started_at, self._reason(oom_before))
+
+    def _lock_with_retries(self, lock: int) -> bool:
+        # A manager that tests whether the training is alive holds the lock for an instant.
+        deadline = time.monotonic() + LOCK_SECONDS_MAX
+        while not try_lock(lock):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def _allocate_slots(self) -> tuple[list[int] | None, list[int]]:
+        """Allocate the slots of the order; None, and a refusal was sent, if there are not enough."""
+        if self.request["to_stop"]:
+            return [], []
+        pool, size, count = self.request["pool"], self.request["size"], self.request["count"]
+        fds, numbers, used = allocate_slots(self.request["pool_directory"], size, count)
+        if len(fds) < count:
+            text = (
+                f"CapacityError: pool {pool!r} has {size} slots, {used} in use, {count} asked for"
+            )
+            self.answer("refused", text)
+            return None, []
+        return fds, numbers
+
+    def _record_start(self, started_at: int) -> None:
+        document = {
+            **self.request["identity"],
+            "pid": os.getpid(),
+            "start_ticks": start_ticks(os.getpid()),
+            "started_at": started_at,
+            "grace": self.request["grace"],
+        }
+        create_durably(self.path("started.json"), document)
+        sync_directory(self.directory)
+        sync_directory(os.path.dirname(self.directory))
+
+    def _start(self, inherited: list[int], numbers: list[int]) -> str:
+        """Start the script; return the reason if it cannot be started, else ""."""
+        try:
+            self._create_files()
+            self._spawn(inherited, numbers)
+        except OSError as error:
+            path = error.filename or self.request["argv"][0]
+            if error.errno in _FULL:
+                return f"InternalError: {path}: {error.strerror}; free some space"
+            return f"LocalBadInput: script: {path} cannot be run: {error.strerror}"
+        except ValueError as error:  # a NUL, or a text that cannot be encoded
+            return f"LocalBadInput: script: its values cannot be given to a process: {error}"
+        return ""
+
+    def _create_files(self) -> None:
+        """Create the folders, files and links that the script expects."""
+        for folder in self.request["folders"]:
+            try:
+                os.mkdir(folder, 0o700)
+            except FileExistsError:
+                pass
+        for path, text in self.request["files"].items():
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        for path, target in self.request["links"].items():
+            os.symlink(target, path)
+
+    def _install_signals(self) -> None:
+        self.wakeup, wakeup_in = os.pipe()
+        for fd in (self.wakeup, wakeup_in):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(wakeup_in, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, *_STOP_SIGNALS):
+            signal.signal(number, lambda *_: None)
+        become_subreaper()
+
+    def _spawn(self, inherited: list[int], numbers: list[int]) -> None:
+        """Start the script's process; raise the error of its exec."""
+        request = self.request
+        environment = dict(request["environment"])
+        if request["gpu"]:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, numbers))
+        log = os.open(
+            self.path("output.log"),
+            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW,
+            0o600,
+        )
+        # The script inherits the lock and the slots, so they stay held if only the shim is killed.
+        for fd in inherited:
+            os.set_inheritable(fd, True)  # noqa: FBT003  (the standard library's signature)
+        os.chdir(request["cwd"])  # posix_spawn has no argument for it
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        session: dict[str, Any] = {"setsid": True} if IS_LINUX else {"setpgroup": 0}
+        # posix_spawn is several times cheaper than Popen and than a fork of this interpreter.
+        self.script_pid = os.posix_spawnp(
+            request["argv"][0],
+            request["argv"],
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, nothing, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+            ],
+            # Python ignores these two; a script expects their default.
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+            **session,
+        )
+        os.close(nothing)
+        os.close(log)
+
+    # --- while the script runs ------------------------------------------------------
+
+    def _wait(self) -> None:
+        """Wait for the script's end; end it on a stop request or when its time is up."""
+        limit = self.request["run_at_most"]
+        run_until = time.monotonic() + limit if limit is not None else None
+        while self.status is None:
+            now = time.monotonic()
+            due = [
+                t for t in (self.kill_at, None if self.end_cause else run_until) if t is not None
+            ]
+            timeout = max(0.0, min(due) - now) if due else None
+            select.select([self.wakeup], [], [], timeout)
+            received = self._read_signals()
+            self._reap()
+            if self.status is not None:
+                break
+            if not self.end_cause:
+                if received & _STOP_SIGNALS:
+                    stop = os.path.lexists(self.path("stop"))
+                    self._terminate("stop" if stop else "interrupted")
+                elif run_until is not None and time.monotonic() >= run_until:
+                    self._terminate("timeout")
+            elif self.kill_at is not None and time.monotonic() >= self.kill_at:
+                self.kill_at = None
+                self._signal_all(signal.SIGKILL)
+
+    def _read_signals(self) -> set[int]:
+        try:
+            return set(os.read(self.wakeup, 4096))
+        except BlockingIOError:
+            return set()
+
+    def _reap(self) -> None:
+        try:
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                if pid == self.script_pid:
+                    self.status = status
+        except ChildProcessError:
+            return
+
+    def _terminate(self, cause: str) -> None:
+        self.end_cause = cause
+        self.kill_at = time.monotonic() + self.request["grace"]
+        self._signal_all(signal.SIGTERM)
+
+    def _signal_all(self, number: int) -> None:
+        for pid in {self.script_pid, *descendants(os.getpid())}:
+            try:
+                os.kill(pid, number)
+            except (ProcessLookupError, PermissionError):
+                pass
+        if not IS_LINUX:
+            try:
+                os.killpg(self.script_pid, number)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+    def _end_descendants(self) -> None:
+        """
+        End every process that the script left behind; as subreaper the shim inherits the orphans.
+
+        After a stop they have the rest of the grace time. Those forked after the first SIGTERM get
+        one of their own.
+        """
+        deadline = self.kill_at if self.end_cause else None
+        signalled: set[int] = set()
+        pause = 0.005
+        while True:
+            try:
+                if os.waitpid(-1, os.WNOHANG)[0]:
+                    continue
+            except ChildProcessError:
+                if not IS_LINUX:
+                    self._signal_all(signal.SIGKILL)
+                return
+            if deadline is None or time.monotonic() >= deadline:
+                self._signal_all(signal.SIGKILL)
+            else:
+                for pid in set(descendants(os.getpid())) - signalled:
+                    signalled.add(pid)
+                    try:
+                        os.kill(pid, signal.SIGTERM)
+                    except ProcessLookupError:
+                        pass
+            time.sleep(pause)
+            pause = min(0.1, pause * 1.5)
+
+    # --- the record -----------------------------------------------------------------
+
+    def _record_exit(self, started_at: int, reason: str) -> None:
+        outcome = self._outcome()
+        status = self.status
+        document = {
+            "outcome": outcome,
+            "exit_code": os.waitstatus_to_exitcode(status) if status is not None else None,
+            "reason": reason if outcome != "Completed" else "",
+            "started_at": started_at,
+            "ended_at": time.time_ns() // 1000,
+        }
+        pause = RETRY_SECONDS_MIN
+        while True:
+            try:
+                replace_durably(self.path("exit.json"), document)
+                break
+            except OSError as error:
+                # Only this process knows how the script ended. Wait for space, and keep the lock
+                # and the slots, so that the training counts as running.
+                if error.errno not in _FULL:
+                    raise
+                time.sleep(pause)
+                pause = min(RETRY_SECONDS_MAX, pause * 2)
+        poke(self.request["wake"])
+
+    def _outcome(self) -> str:
+        if self.request["to_stop"] or self.end_cause == "stop":
+            return "Stopped"
+        if self.end_cause == "timeout":
+            return "TimedOut"
+        # An interrupted script that exits with 0 had just succeeded.
+        return "Completed" if self.status == 0 else "Failed"
+
+    def _reason(self, oom_before: int) -> str:
+        """Word the reason of the end, in the form that SageMaker's training toolkit gives to failures."""
+        status = self.status
+        assert status is not None
+        if self.end_cause == "timeout":
+            return "The job stopped because it exceeded the maximum allowed runtime."
+        if self.end_cause == "stop":
+            return "The training job has stopped."
+        if self.end_cause == "interrupted":
+            return "Interrupted: the training's supervisor was told to end, not by jobcore"
+        code = os.waitstatus_to_exitcode(status)
+        if code == 0:
+            return ""
+        if code < 0 and -code in _FROM_OUTSIDE:
+            if -code == signal.SIGKILL and kernel_oom_kills() > oom_before:
+                return "OutOfMemory: the training was killed by the kernel's out-of-memory killer"
+            name = signal.Signals(-code).name
+            return f"Interrupted: the training was killed from outside by {name} (signal {-code})"
+        if code < 0:
+            code = 128 - code
+        text = read_tail(self.path("ml/output/failure"), head=True)
+        if not text.strip():
+            last = self._last_line()
+            text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{last}"'
+        end = f", exit code: {code}"
+        return f"AlgorithmError: {text[: REASON_CHARS_MAX - len(end) - 16].rstrip()}{end}"
+
+    def _last_line(self) -> str:
+        lines = [x for x in read_tail(self.path("output.log")).splitlines() if x.strip()]
+        return lines[-1].strip()[:500] if lines else ""

@@ -1,0 +1,19 @@
+"""
+Start the fork server: ``python -I -S start.py FD`` with the manager's socket as FD.
+
+The package of this file is imported under its own name. Imported as ``jobcore_local._supervisor``
+it would load all of jobcore first, which every shim would carry along.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import sys
+
+if __name__ == "__main__":
+    # After the standard library: no module beside this package may hide one of its modules.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    server = importlib.import_module("_supervisor.server")
+    server.serve(socket.socket(fileno=int(sys.argv[1])))
