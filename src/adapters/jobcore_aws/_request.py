@@ -66,7 +66,7 @@ _RAW: Mapping[str, frozenset[str] | None] = {
 _ONLY_TRUE = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption")
 
 
-class BadRequest(ValueError):
+class BadRequest(ValueError):  # noqa: N818  (reads well in `except`)
     """The job cannot be asked of SageMaker; *problems* name the job file's fields."""
 
     def __init__(self, problems: list[str]) -> None:

@@ -32,7 +32,7 @@ _FOLDERS = ("", "input", "input/config", "input/data", "model", "output", "outpu
 _PASSED_ON_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_")
 
 
-class BadInput(ValueError):
+class BadInput(ValueError):  # noqa: N818  (reads well in `except`)
     """The request cannot be run on this machine; the text says which field and why."""
 
 

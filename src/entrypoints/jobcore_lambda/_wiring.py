@@ -191,7 +191,7 @@ _current: Wiring | None = None
 
 def wiring() -> Wiring:
     """Give the container's wiring."""
-    global _current
+    global _current  # noqa: PLW0603  (one per container)
     if _current is None:
         _current = Wiring(os.environ)
     return _current
@@ -199,7 +199,7 @@ def wiring() -> Wiring:
 
 def use(replacement: Wiring | None) -> None:
     """Put another wiring in place; None forgets it. For tests."""
-    global _current
+    global _current  # noqa: PLW0603  (for tests)
     _current = replacement
 
 

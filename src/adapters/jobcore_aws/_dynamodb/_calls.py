@@ -70,7 +70,7 @@ _REFUSED = {
 }
 
 
-class _NoAnswer(Exception):
+class _NoAnswer(Exception):  # noqa: N818  (a condition, not a bug)
     """HTTP status 200 from somebody who is not the service: the SDK takes it for an empty answer."""
 
 
@@ -106,7 +106,7 @@ def _meaning(error: Exception) -> tuple[str, bool] | None:
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
-        ConnectionError,
+        ConnectionError,  # noqa: A004  (botocore's, not the builtin)
         HTTPClientError,
         ParamValidationError,
     )
@@ -158,7 +158,7 @@ def answered(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
 def _back_off(number: int) -> None:
     """Wait before try *number*: up to twice as long each time, evenly spread."""
     wait = min(_BACKOFF_SECONDS_MAX, _BACKOFF_SECONDS * 2.0**number)
-    time.sleep(random.uniform(0, wait))
+    time.sleep(random.uniform(0, wait))  # noqa: S311  (jitter, not a secret)
 
 
 def retried(what: str, call: Callable[[], R], *, tries: int = TRIES) -> R:
