@@ -108,10 +108,11 @@ def wrong_whole(value: object, least: int | None = None, most: int | None = None
 
 def wrong_number(value: object, least: float, most: float) -> str | None:
     """Check that *value* is an int or a float, no bool, from *least* to *most*. NaN never is."""
+    is_number = isinstance(value, int | float) and type(value) is not bool
+    if isinstance(value, int | float) and is_number and least <= value <= most:
+        return None
     bounds = _range(least, most, lambda bound: f"{bound:,f}".rstrip("0").rstrip("."))
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return f"expected a number from {bounds}, got {described(value)}"
-    return None if least <= value <= most else f"expected {bounds}, got {described(value)}"
+    return f"expected {'' if is_number else 'a number from '}{bounds}, got {described(value)}"
 
 
 def wrong_text(

@@ -136,11 +136,14 @@ class TickReport:
 
     def __post_init__(self) -> None:
         """Refuse numbers below 0, and a time that is not in UTC."""
-        counts = (
-            "looked_at", "changed", "launched", "refused", "published", "stopped", "troubles",
-        )  # fmt: skip
         refuse(
-            **{name: wrong_whole(getattr(self, name), 0) for name in counts},
+            looked_at=wrong_whole(self.looked_at, 0),
+            changed=wrong_whole(self.changed, 0),
+            launched=wrong_whole(self.launched, 0),
+            refused=wrong_whole(self.refused, 0),
+            published=wrong_whole(self.published, 0),
+            stopped=wrong_whole(self.stopped, 0),
+            troubles=wrong_whole(self.troubles, 0),
             wake_at=if_given(wrong_time, self.wake_at),
         )
 
