@@ -63,6 +63,8 @@ TESTS = (
     "tests/unit/test_secrets.py",
     "tests/unit/test_evolve.py",
     "tests/unit/test_transitions.py",
+    "tests/test_checks.py",
+    "tests/test_values.py",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/unit").glob("test_properties_*.py")),
     *sorted(
         str(p.relative_to(ROOT))

@@ -134,7 +134,11 @@ def wrong_text(
         return None if empty else f"expected {expected}, got nothing"
     if "\x00" in value:
         return _NUL
-    return None if value.isascii() or _is_utf8(value) else "contains half a character; remove it"
+    return (
+        None
+        if value.isascii() or _is_utf8(value)
+        else "contains a lone surrogate, which is half a character; remove it"
+    )
 
 
 def wrong_string(value: object) -> str | None:
@@ -251,7 +255,7 @@ def described(value: object) -> str:
     try:
         shown = repr(value)
     except ValueError:  # an int of more than 4,300 digits is not written out by Python
-        shown = f"a {type(value).__name__} too long to show"
+        shown = f"{kind_of(value)} too long to show"
     if len(shown) > _SHOWN_CHARS_MAX:
         shown = shown[: _SHOWN_CHARS_MAX - 1] + "…"
     return f"{kind} ({shown})" if kind else shown
