@@ -539,12 +539,7 @@ def _pool_value(field: str, value: Any) -> Any:
         return _flag(value)
     if field == "fade":
         return _fraction(value)
-    if value is None and field in _POOL_OPTIONAL:
-        return None
-    if _whole(value) < 0:
-        msg = f"{field}: expected 0 or more, got {value}"
-        raise ValueError(msg)
-    return value
+    return None if value is None and field in _POOL_OPTIONAL else _whole(value)
 
 
 def _fraction(value: Any) -> float:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import ClassVar, NamedTuple
 
 from jobcore.checks import (
+    if_given,
     refuse,
     wrong_flag,
     wrong_number,
@@ -60,6 +61,9 @@ class PoolState:
     """
 
     TIMES: ClassVar = ("level_at", "bet_at", "refused_at", "peak_at", "closed_until", "limit_at")
+    COUNTS: ClassVar = (
+        "version", "level", "before", "bets", "rounds", "refusals", "overdue", "peak", "external",
+    )  # fmt: skip
 
     name: str
     version: int = 0
@@ -85,11 +89,25 @@ class PoolState:
     because: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse times that are not in UTC; `decode_pool` checks the numbers of a stored state."""
+        """Refuse numbers below 0, fields of another kind, and times that are not in UTC."""
+        # Learning makes several states a tick: messages are only made when they are needed.
+        for field in self.COUNTS:
+            count = getattr(self, field)
+            if type(count) is not int or count < 0:
+                refuse(**{field: wrong_whole(count, 0)})
         for field in self.TIMES:
             at = getattr(self, field)
             if at is not None and getattr(at, "tzinfo", None) is not UTC:
                 refuse(**{field: wrong_time(at)})
+        refuse(
+            name=wrong_string(self.name),
+            fade=wrong_number(self.fade, 0, 1),
+            growth=if_given(wrong_whole, self.growth, 0),
+            limit=if_given(wrong_whole, self.limit, 0),
+            shrunk=wrong_flag(self.shrunk),
+            heard=wrong_flag(self.heard),
+            because=wrong_string(self.because),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

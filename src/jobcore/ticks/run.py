@@ -18,12 +18,9 @@ from datetime import datetime, timedelta
 
 from jobcore.checks import (
     described,
-    if_given,
-    refuse,
     refuse_setting,
     wrong_duration,
     wrong_kind,
-    wrong_time,
     wrong_whole,
 )
 from jobcore.errors import CorruptRecord, Unavailable
@@ -120,9 +117,6 @@ class TickReport:
         wake_at: the earliest time at which time alone gives a tick work: the end of a back-off,
             a deadline, a pool that may be tried again. None if there is none, or the store cannot
             tell (see `jobcore.ports.JobStore.next_wake`).
-
-    Raises:
-        ValueError: a number is below 0, or *wake_at* is not in UTC.
     """
 
     looked_at: int = 0
@@ -133,19 +127,6 @@ class TickReport:
     stopped: int = 0
     troubles: int = 0
     wake_at: datetime | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse numbers below 0, and a time that is not in UTC."""
-        refuse(
-            looked_at=wrong_whole(self.looked_at, 0),
-            changed=wrong_whole(self.changed, 0),
-            launched=wrong_whole(self.launched, 0),
-            refused=wrong_whole(self.refused, 0),
-            published=wrong_whole(self.published, 0),
-            stopped=wrong_whole(self.stopped, 0),
-            troubles=wrong_whole(self.troubles, 0),
-            wake_at=if_given(wrong_time, self.wake_at),
-        )
 
     def wake_by(self, at: datetime | None) -> None:
         """Bring *wake_at* forward to *at*, if that is earlier."""
