@@ -124,7 +124,7 @@ class Message:
             status=wrong_kind(self.status, Status, "a status"),
             subject=_wrong_subject(self.subject),
             body=wrong_string(self.body),
-            **wrong_in("attributes", self.attributes, wrong_string, secret=True),
+            **wrong_in("attributes", self.attributes, wrong_string, name=wrong_string, secret=True),
             data=wrong_table(self.data, secret=True),
         )
 
