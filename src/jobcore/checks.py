@@ -93,10 +93,11 @@ def wrong_whole(value: object, least: int | None = None, most: int | None = None
 
 def wrong_number(value: object, least: float, most: float) -> str | None:
     """Check that *value* is an int or a float, no bool, from *least* to *most*. NaN never is."""
+    is_number = isinstance(value, int | float) and type(value) is not bool
+    if isinstance(value, int | float) and is_number and least <= value <= most:
+        return None
     bounds = _range(least, most, lambda bound: f"{bound:,f}".rstrip("0").rstrip("."))
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return f"expected a number from {bounds}, got {described(value)}"
-    return None if least <= value <= most else f"expected {bounds}, got {described(value)}"
+    return f"expected {'' if is_number else 'a number from '}{bounds}, got {described(value)}"
 
 
 def wrong_text(
@@ -118,7 +119,11 @@ def wrong_text(
         return None if empty else f"expected {expected}, got nothing"
     if "\x00" in value:
         return _NUL
-    return None if value.isascii() or _is_utf8(value) else "contains half a character; remove it"
+    return (
+        None
+        if value.isascii() or _is_utf8(value)
+        else "contains a lone surrogate, which is half a character; remove it"
+    )
 
 
 def wrong_string(value: object) -> str | None:
@@ -235,7 +240,7 @@ def described(value: object) -> str:
     try:
         shown = repr(value)
     except ValueError:  # an int of more than 4,300 digits is not written out by Python
-        shown = f"a {type(value).__name__} too long to show"
+        shown = f"{kind_of(value)} too long to show"
     if len(shown) > _SHOWN_CHARS_MAX:
         shown = shown[: _SHOWN_CHARS_MAX - 1] + "…"
     return f"{kind} ({shown})" if kind else shown

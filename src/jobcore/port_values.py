@@ -15,6 +15,7 @@ from enum import StrEnum
 from jobcore.checks import (
     described,
     if_given,
+    kind_of,
     refuse,
     refuse_setting,
     wrong_duration,
@@ -125,7 +126,7 @@ class Message:
             subject=_wrong_subject(self.subject),
             body=wrong_string(self.body),
             next_step=wrong_kind(self.next_step, NextStep, "a next step"),
-            **wrong_in("attributes", self.attributes, wrong_string, secret=True),
+            **wrong_in("attributes", self.attributes, wrong_string, name=wrong_string, secret=True),
             data=wrong_table(self.data, secret=True),
         )
 
@@ -295,6 +296,12 @@ def _wrong_statuses(value: object) -> str | None:
     return f"expected a frozenset of statuses, got {described(value)}"
 
 
+def _wrong_jobs(value: object) -> str | None:
+    if isinstance(value, tuple) and all(isinstance(job, Job) for job in value):
+        return None
+    return f"expected a tuple of jobs, got {kind_of(value)}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """
@@ -310,7 +317,7 @@ class Page:
     def __post_init__(self) -> None:
         """Refuse fields of another kind."""
         refuse(
-            jobs=wrong_kind(self.jobs, tuple, "a tuple of jobs"),
+            jobs=_wrong_jobs(self.jobs),
             cursor=wrong_optional_string(self.cursor),
         )
 

@@ -96,7 +96,7 @@ def spec_with(**changes) -> Spec:
         (lambda: Clocks(finish_by="2026-01-01"), "finish_by: expected an aware datetime"),
         (lambda: Clocks(finish_by=T0.replace(year=9000)), "finish_by: expected a time between 1970 and 3000"),
         (lambda: spec_with(name="a\0"), "name: contains a NUL character"),
-        (lambda: spec_with(name="\ud800"), "name: contains half a character"),
+        (lambda: spec_with(name="\ud800"), "name: contains a lone surrogate"),
         (lambda: spec_with(owner="a\0"), "owner: contains a NUL character"),
         (lambda: spec_with(owner=None), "owner: expected who the job belongs to, got None"),
         (lambda: spec_with(share="a\0"), "share: contains a NUL character"),

@@ -470,7 +470,7 @@ class LifeAsTold(Twins, RuleBasedStateMachine):
         off=st.sampled_from([0, 0, 0, -1]),
     )
     def over(self, failure, outcome, at, to, off):
-        number = self.job.attempt_number + off
+        number = self.job.attempt_number + off or 2  # there is no attempt 0
         failure = None if outcome is Status.COMPLETED else failure
         self.happens(
             TrainingEnded(

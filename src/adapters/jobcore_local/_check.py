@@ -62,7 +62,7 @@ def _problems(spec: Spec, prepared: Prepared) -> Iterator[Problem]:
         try:
             size = len(os.fsencode(text))
         except UnicodeEncodeError:
-            yield Problem(field, "contains half a character; remove it")
+            yield Problem(field, "contains a lone surrogate, which is half a character; remove it")
             continue
         total += size + 1 + _POINTER_BYTES
         if size > STRING_BYTES_MAX:

@@ -55,7 +55,7 @@ from .model import (
 from .retry import GiveUp, Hold, TryAgain, retry
 
 __all__ = [
-    "MISSING_BELIEVED_AFTER", "REASON_KEPT_CHARS_MAX", "Handler", "accept_launch",
+    "FIRST_MARKS_KEPT", "MISSING_BELIEVED_AFTER", "REASON_KEPT_CHARS_MAX", "Handler", "accept_launch",
     "accept_to_stop", "adopt_training", "begin_launch", "clear_message", "end_training",
     "hold_next", "hold_waiting", "miss_training", "name_taken", "nothing_to_stop",
     "refuse_launch", "release_backoff", "release_held", "release_next", "see_stopping",
@@ -67,7 +67,7 @@ __all__ = [
 MISSING_BELIEVED_AFTER = timedelta(minutes=2)
 #: Longest text kept in the record beside the last failure's own: one line.
 REASON_KEPT_CHARS_MAX = 200
-_FIRST_MARKS_KEPT = 5  # of a timeline that is too long
+FIRST_MARKS_KEPT = 5  # of a timeline that is too long
 
 #: Returns the job after the event, or why the event changes nothing.
 Handler = Callable[[Job, Any, Any, datetime], "Job | str"]
@@ -80,7 +80,7 @@ def _moved(job: Job, state: State, now: datetime, note: str, **changes: Any) -> 
     timeline = (*job.timeline, mark)
     if len(timeline) > TIMELINE_KEPT_MAX:
         # Keep how the job began and its recent past; drop from the middle.
-        first = _FIRST_MARKS_KEPT
+        first = FIRST_MARKS_KEPT
         timeline = (*timeline[:first], *timeline[first - TIMELINE_KEPT_MAX :])
     return replace(job, state=state, timeline=timeline, **changes)
 
@@ -162,12 +162,8 @@ def begin_launch(job: Job, state: New, event: LaunchDecided, now: datetime) -> J
     if state.not_before is not None and now < state.not_before:
         return "the job is backing off; the plan was made of an older snapshot"
     attempt = Attempt(number=state.attempt, placement=event.placement, launching_at=now)
-    return _moved(
-        job,
-        Launching(since=now, attempt=attempt),
-        now,
-        f"pool {event.placement.pool}",
-    )
+    launching = Launching(since=now, attempt=attempt)
+    return _moved(job, launching, now, f"pool {event.placement.pool}")
 
 
 def accept_launch(job: Job, state: Launching, event: LaunchAccepted, now: datetime) -> Job:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from .handlers import FIRST_MARKS_KEPT
 from .model import (
     ATTEMPTS_KEPT_MAX,
     TIMELINE_KEPT_MAX,
@@ -87,7 +88,6 @@ def _edges() -> frozenset[tuple[Status, Status]]:
 
 
 _EDGES = _edges()
-_KEPT_FIRST = 5  # marks of a timeline that is too long to keep whole
 
 
 def _timeline(job: Job) -> Iterator[_Said]:
@@ -99,7 +99,7 @@ def _timeline(job: Job) -> Iterator[_Said]:
         if before.status.is_terminal:
             yield "S3", f"{after.status} follows {before.status}"
             continue
-        if len(marks) == TIMELINE_KEPT_MAX and index == _KEPT_FIRST - 1:
+        if len(marks) == TIMELINE_KEPT_MAX and index == FIRST_MARKS_KEPT - 1:
             continue  # the marks between are not kept
         if (before.status, after.status) not in _EDGES:
             yield "S4", f"{before.status} became {after.status}"

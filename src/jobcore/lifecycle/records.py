@@ -9,7 +9,7 @@ loses one loses experience, which is learned again, and never a job.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar, NamedTuple
 
 from jobcore import checks
@@ -81,14 +81,16 @@ class PoolState:
     because: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse numbers below 0, and times that are not in UTC."""
+        """Refuse numbers below 0, fields of another kind, and times that are not in UTC."""
+        # Learning makes several states a tick: messages are only made when they are needed.
+        for field in self.COUNTS:
+            if type(count := getattr(self, field)) is not int or count < 0:
+                checks.refuse(**{field: checks.wrong_whole(count, 0)})
+        for field in self.TIMES:
+            if (at := getattr(self, field)) is not None and getattr(at, "tzinfo", None) is not UTC:
+                checks.refuse(**{field: checks.wrong_time(at)})
         checks.refuse(
             name=checks.wrong_string(self.name),
-            **{field: checks.wrong_whole(getattr(self, field), 0) for field in self.COUNTS},
-            **{
-                field: checks.if_given(checks.wrong_time, getattr(self, field))
-                for field in self.TIMES
-            },
             fade=checks.wrong_number(self.fade, 0, 1),
             growth=checks.if_given(checks.wrong_whole, self.growth, 0),
             limit=checks.if_given(checks.wrong_whole, self.limit, 0),

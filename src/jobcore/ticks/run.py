@@ -92,6 +92,7 @@ class Settings:
         refuse_setting(
             limits=wrong_kind(self.limits, Limits, "Limits"),
             scheduler=_wrong_scheduler(self.scheduler),
+            rules=wrong_kind(self.rules, Rules, "Rules"),
             launch_lease=wrong_duration(self.launch_lease),
             page=wrong_whole(self.page, 1),
             launches_together=wrong_whole(self.launches_together, 1),

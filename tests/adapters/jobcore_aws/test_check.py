@@ -127,4 +127,7 @@ def test_the_command_asks_this_machine_too(deployment, capsys):
     (deployment / "here.json").write_text(json.dumps(job))
     assert main(["submit", "here.json", "--backend", "local", "--owner", "ada"]) == 2
     error = capsys.readouterr().err
-    assert error == "jobcore: here.json: hyperparameters: contains half a character; remove it\n"
+    assert (
+        error
+        == "jobcore: here.json: hyperparameters: contains a lone surrogate, which is half a character; remove it\n"
+    )

@@ -96,7 +96,9 @@ def test_the_sum_is_limited_too(tmp_path, monkeypatch):
 )
 def test_half_a_character_is_no_text_for_a_process(tmp_path, fields, field):
     found = check(job(tmp_path, **fields))
-    assert found == [Problem(field, "contains half a character; remove it")]
+    assert found == [
+        Problem(field, "contains a lone surrogate, which is half a character; remove it")
+    ]
 
 
 def test_what_does_not_exist_yet_is_no_problem(tmp_path):
