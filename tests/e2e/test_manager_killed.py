@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from proof import kills
 
 ROUNDS = int(os.environ.get("JOBCORE_KILL_ROUNDS", "200"))

@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from proof import diskfaults
 from proof.sqlite_vfs import WatchedDisk, is_available
 
 import jobcore
 from jobcore_sqlite import SqliteStore
+from proof import diskfaults
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 pytestmark = pytest.mark.skipif(

@@ -8,9 +8,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from proof import powercut
 from proof.disk_model import SECTOR, Disk
 from proof.sqlite_vfs import Op, is_available
+
+from proof import powercut
 
 needs_sqlite = pytest.mark.skipif(
     not is_available(), reason="this Python's SQLite library cannot be reached from outside"

@@ -17,6 +17,7 @@ from jobcore_cli import main
 from jobcore_cli._bundle import build_zip, content_key, find_template, runtime_here
 from jobcore_cli._deploy import _delete_bucket, _parameters, _region_of
 from jobcore_cli._errors import CliError
+from patience import SECONDS
 
 HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -153,7 +154,7 @@ def jobcore(ministack, tmp_path):
             env=environ,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=SECONDS,
             check=False,
         )
 
@@ -222,7 +223,7 @@ def test_without_an_answer_from_aws_the_error_is_one_line(jobcore, monkeypatch):
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS,
         check=False,
     )
     assert done.returncode == 5
