@@ -10,10 +10,10 @@ PYTHONS := python3 python3.11 python3.12 python3.13 python3.14 python
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test check docs proof swarm mutants mutation durability fuzz bench lock diagram reference clean
+.PHONY: help setup demo sandbox test test-pythons check docs proof swarm mutants mutation durability fuzz bench lock diagram reference clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(STAMP)  ## make .venv with everything that is locked
 
@@ -58,6 +58,11 @@ WORKERS = $(shell $(BIN)/python -c 'import os; print(min((os.cpu_count() or 1) +
 test: $(STAMP) $(MINISTACK_STAMP)  ## run every test
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --quiet --numprocesses=$(WORKERS) \
 	  --dist=worksteal --cov --cov-report=term:skip-covered
+
+# Python 3.12 and so on, from the PATH or pyenv. Not all tests: tests/pythons.py says which, and why.
+MINUTES ?= 60
+test-pythons: $(STAMP) $(MINISTACK_STAMP)  ## run the tests on other Pythons that are found
+	@$(BIN)/python tests/pythons.py --workers $(WORKERS) --minutes $(MINUTES)
 
 check: $(STAMP)  ## lint, format, types, import contracts, generated docs
 	@echo "lint" && $(BIN)/ruff check --quiet .
@@ -116,4 +121,4 @@ lock: $(STAMP)  ## resolve requirements.lock anew (uv is installed for that alon
 	  --output-file deploy/requirements.lock
 
 clean:  ## remove .venv and everything that was generated
-	@rm -rf $(VENV) $(MINISTACK) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build site
+	@rm -rf $(VENV) $(VENV)-3.* $(MINISTACK) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build site

@@ -302,7 +302,7 @@ def _exchange(port: int, raw: bytes) -> tuple[int, bytes]:
     """Send a request and read its answer; status 0 for a connection that ends without one."""
     import socket
 
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=600) as connection:
         connection.sendall(raw)
         connection.shutdown(socket.SHUT_WR)
         answer = b""

@@ -41,7 +41,7 @@ from jobcore_sqlite import SqliteStore
 SLOTS = 4
 QUEUE = 12  # jobs that wait, at least, when a manager begins
 CODE = 3  # of every fifth job
-LEFT_SECONDS_MAX = 300  # for an unharmed manager to do what is left
+LEFT_SECONDS_MAX = 1800  # for an unharmed manager to do what is left, on an overloaded machine too
 
 # O_APPEND writes of one short line are whole, so the file is a faithful witness. The lock is held by
 # every process of the attempt: if one of them outlived it, the next attempt would say so.

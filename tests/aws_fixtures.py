@@ -24,6 +24,8 @@ from uuid import uuid4
 
 import pytest
 
+from patience import SECONDS
+
 ENDPOINT = "JOBCORE_TEST_AWS_ENDPOINT"
 MINISTACK = Path(__file__).parents[1] / ".venv-ministack" / "bin" / "ministack"
 
@@ -89,7 +91,7 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         try:
-            server.wait(10)
+            server.wait(60)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
@@ -97,13 +99,13 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    end = time.monotonic() + SECONDS
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=2):
+            with urllib.request.urlopen(url, timeout=60):
                 return
         except OSError:
-            if server.poll() is not None or time.monotonic() > deadline:
+            if server.poll() is not None or time.monotonic() > end:
                 sys.stderr.write(log.read_text(errors="replace"))
                 raise
         time.sleep(0.05)
@@ -116,8 +118,8 @@ def connect(service: str, address: str, **config: Any) -> Any:
 
     settings = {
         "retries": {"mode": "standard", "total_max_attempts": 1},
-        "connect_timeout": 10,
-        "read_timeout": 60,  # the emulator is one process among many on a busy machine
+        "connect_timeout": SECONDS,
+        "read_timeout": SECONDS,
         "max_pool_connections": 32,
         "s3": {"addressing_style": "path"},
     } | config

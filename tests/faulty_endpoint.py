@@ -6,13 +6,13 @@ import http.client
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-LATE_SECONDS = 1.5
+from late_replies import LATE
+from patience import SECONDS
 
 
 @dataclass
@@ -23,7 +23,8 @@ class Rule:
     Args:
         operation: as in X-Amz-Target ("PutItem"), or method and first word of the path ("PUT s3").
         fault: one of
-            "late", "reset", "500": the request is applied, and the answer is late, lost, or an error;
+            "late", "reset", "500": the request is applied, and the answer is late (for clients that
+            are `late_replies.impatient`), lost, or an error;
             "reset before": it is not applied, and there is no answer;
             "garbage": it is not applied, and the answer is a page of some proxy;
             "half": half of the keys of a BatchGetItem are left unprocessed;
@@ -117,17 +118,15 @@ class FaultyEndpoint:
             self.answers[body] = content
         if rule and rule.meanwhile:
             rule.meanwhile()
-        if fault == "late":
-            time.sleep(LATE_SECONDS)
         if fault == "reset":
             return _hang_up(request)
         if fault == "500":
             status, content = 500, b'{"__type": "InternalServerError", "message": "so it is"}'
-        return _answer(request, status, content)
+        return _answer(request, status, content, late=fault == "late")
 
     def _forward(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
         there = urlsplit(self.upstream)
-        connection = http.client.HTTPConnection(there.hostname, there.port, timeout=30)
+        connection = http.client.HTTPConnection(there.hostname, there.port, timeout=SECONDS)
         try:
             headers = {k: v for k, v in request.headers.items() if k.lower() != "content-length"}
             connection.request(request.command, request.path, body, headers)
@@ -156,11 +155,18 @@ def _hang_up(request: BaseHTTPRequestHandler) -> None:
 
 
 def _answer(
-    request: BaseHTTPRequestHandler, status: int, content: bytes, *, ours: bool = True
+    request: BaseHTTPRequestHandler,
+    status: int,
+    content: bytes,
+    *,
+    ours: bool = True,
+    late: bool = False,
 ) -> None:
     request.send_response(status)
     if ours:
         request.send_header("x-amzn-RequestId", "1")
+    if late:
+        request.send_header(LATE, "1")
     request.send_header("Content-Type", "application/x-amz-json-1.0")
     request.send_header("Content-Length", str(len(content)))
     request.end_headers()

@@ -1,4 +1,8 @@
-"""A proxy before an AWS stand-in that loses replies, resets connections and throttles, as told."""
+"""
+A proxy before an AWS stand-in that loses replies, resets connections and throttles, as told.
+
+A late reply is for clients that are `late_replies.impatient`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ import http.client
 import socket
 import struct
 import threading
-import time
 import urllib.parse
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
+
+from late_replies import LATE
+from patience import SECONDS
 
 KINDS = ("late-reply", "reset-after", "fail-after", "throttle", "reset-before")
 
@@ -32,7 +38,6 @@ class FaultyProxy:
         self.upstream = urllib.parse.urlsplit(upstream)
         self.rules: list[Rule] = []
         self.calls: list[str] = []
-        self.late_seconds = 1.5
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -84,9 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "fail-after":
             self._send(500, b'{"__type":"InternalServerError","message":"it broke"}', {})
         else:
-            if kind == "late-reply":
-                time.sleep(self.proxy.late_seconds)
-            self._send(status, answer, headers)
+            late = {LATE: "1"} if kind == "late-reply" else {}
+            self._send(status, answer, headers | late)
 
     do_GET = do_PUT = do_DELETE = do_HEAD = do_POST
 
@@ -99,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         upstream = self.proxy.upstream
-        connection = http.client.HTTPConnection(upstream.hostname, upstream.port, timeout=30)
+        connection = http.client.HTTPConnection(upstream.hostname, upstream.port, timeout=SECONDS)
         try:
             headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
             connection.request(self.command, self.path, body, headers)

@@ -20,6 +20,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
+from patience import SECONDS
+
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
 
@@ -134,7 +136,7 @@ class Environment:
         self._server.shutdown()
         self._server.server_close()
 
-    def invoke(self, event: Any, *, timeout: float = 30.0) -> Outcome:
+    def invoke(self, event: Any, *, timeout: float = SECONDS) -> Outcome:
         """Invoke the function; a process that died, or was killed, is started anew."""
         if self._process is None or self._process.poll() is not None:
             self._start()

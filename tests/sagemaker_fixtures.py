@@ -11,6 +11,7 @@ import jobcore
 from jobcore import Placement
 from jobcore.ports import LaunchRequest
 from jobcore_aws import Pool, SageMakerSettings
+from patience import SECONDS
 
 REGION = "us-east-1"
 ROLE = "arn:aws:iam::123456789012:role/training"
@@ -48,7 +49,7 @@ def request(token: str = "a", attempt: int = 1, **changes: Any) -> LaunchRequest
     return LaunchRequest(**values | changes)
 
 
-def client(url: str, *, service: str = "sagemaker", read_timeout: float = 10) -> Any:
+def client(url: str, *, service: str = "sagemaker") -> Any:
     """A boto3 client that makes each call once."""
     return boto3.client(
         service,
@@ -58,8 +59,8 @@ def client(url: str, *, service: str = "sagemaker", read_timeout: float = 10) ->
         aws_secret_access_key="test",
         config=Config(
             retries={"mode": "standard", "total_max_attempts": 1},
-            read_timeout=read_timeout,
-            connect_timeout=3,
+            read_timeout=SECONDS,
+            connect_timeout=SECONDS,
             max_pool_connections=50,
         ),
     )

@@ -118,3 +118,30 @@ def test_no_file_and_no_function_is_long(path):
 
 def test_the_life_cycle_is_small():
     assert sum(map(code_lines, (CORE / "lifecycle").glob("*.py"))) < LIFE_CYCLE_CODE_MAX
+
+
+#: Modules whose tests are not at their own path, and where they are.
+TESTED_ELSEWHERE = {
+    "checks": "lifecycle/test_model.py: the values that use them, field by field",
+    "documents": "lifecycle/test_codec.py: the records that are written with them",
+    "jobfile.fields": "jobfile/test_parse.py: the job files that are read with them",
+    "lifecycle.events": "lifecycle/test_transitions.py: each event in each state",
+    "lifecycle.handlers": "lifecycle/test_transitions.py: they are the cells of the table",
+    "lifecycle.records": "lifecycle/test_codec_properties.py: plain values, written and read again",
+    "port_values": "lifecycle/test_properties_model.py: plain values, with those of jobs",
+    "ports": "conformance: protocols, and a suite for each",
+}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.stem != "__init__"], ids=module_of)
+def test_a_module_is_tested_at_its_own_path(path):
+    """tests/<room>/test_<module>*.py, or tests/test_<module>*.py for a room that is one module."""
+    module = path.relative_to(CORE).with_suffix("")
+    name = ".".join(module.parts)
+    folder = ROOT / "tests" / module.parent
+    own = [f for f in folder.glob(f"test_{module.stem}*.py") if "\ndef test_" in f.read_text()]
+    if name in TESTED_ELSEWHERE:
+        assert not own, "it has tests of its own now"
+        assert (ROOT / "tests" / TESTED_ELSEWHERE[name].partition(":")[0]).exists()
+    else:
+        assert own, f"no {folder.relative_to(ROOT)}/test_{module.stem}*.py"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -38,6 +37,7 @@ from jobcore_local import (
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
 from jobcore_simulation.simulator._store import ObjectStore
 from jobcore_sqlite import SqliteStore
+from patience import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -210,13 +210,11 @@ class TestLocalTrainer(TrainerContract):
         return replace(request, args=args)
 
     def settle(self, trainer: Trainer, name: str) -> Training:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
+        def over() -> Training | None:
             training = trainer.describe([name]).get(name)
-            if training is not None and training.state.is_terminal:
-                return training
-            time.sleep(0.005)
-        raise AssertionError(f"{name} is not over")
+            return training if training is not None and training.state.is_terminal else None
+
+        return until(over, pause=0.005)
 
 
 class TestRecordingNotifier(NotifierContract):

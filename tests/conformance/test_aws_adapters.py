@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -23,6 +22,7 @@ from jobcore_aws import (
 from jobcore_conformance import NotifierContract, TrainerContract
 from jobcore_simulation import PoolConfig, Script
 from jobcore_simulation.sandbox import SandboxConfig, serve
+from patience import until
 
 POOL = "us-east-1/ml.m5.large/on-demand"
 SETTINGS = SageMakerSettings(
@@ -79,14 +79,12 @@ class TestSageMakerTrainerOnTheSandbox(TrainerContract):
         return replace(request, args={"script": "train.py"})
 
     def settle(self, trainer: Trainer, name: str) -> Training:
-        deadline = time.monotonic() + 30
-        while True:
+        def over() -> Training | None:
             training = trainer.describe([name])[name]
             assert training is not None
-            if training.state.is_terminal:
-                return training
-            assert time.monotonic() < deadline, training
-            time.sleep(0.05)
+            return training if training.state.is_terminal else None
+
+        return until(over)
 
 
 class TestSnsNotifierOnMiniStack(NotifierContract):

@@ -27,6 +27,7 @@ from jobcore_simulation._pools import PoolConfig
 from jobcore_simulation._training import Script
 from jobcore_simulation.sandbox import SandboxConfig, Server, serve
 from lambda_fixtures import FakeContext, http, state_change
+from patience import SECONDS
 from template_tools import render
 
 POOL = "us-east-1/ml.m5.large/on-demand"
@@ -177,11 +178,11 @@ def _work(address: str, now: list[str], sandbox: Server) -> None:
     sandbox.advance(2000)  # the pool that was short has failed its training; the others go on
     of("Monitor", monitor.handler, {})
     of("Monitor", monitor.handler, state_change(jobcore.lifecycle.training_name(ids[1], 1)))
-    deadline = time.monotonic() + 60
+    end = time.monotonic() + SECONDS
     told = 0
     while told < 14:
         told += of("Notify", notify.handler, {})["published"]
-        assert time.monotonic() < deadline
+        assert time.monotonic() < end
         sandbox.advance(1000)
         of("Monitor", monitor.handler, {})
     image = {"JobId": {"S": ids[0]}, "JobStatus": {"S": "Completed"}, "_notify": {"S": "x"}}

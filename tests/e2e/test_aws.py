@@ -23,11 +23,11 @@ from aws_fixtures import FAKE_ACCOUNT, MINISTACK, _wait_for, connect, free_port
 from jobcore_simulation._pools import PoolConfig, Shortage
 from jobcore_simulation._training import Script
 from jobcore_simulation.sandbox import SandboxConfig, serve
+from patience import SECONDS
 
 ACCOUNT = "000000000000"
 POOL = "us-east-1/ml.m5.large/on-demand"
 JOBS, SLOTS = 200, 40
-SECONDS_MAX = 210.0
 SPEED = 100.0  # the sandbox's seconds in a second
 #: MiniStack refuses events from aws.*, as AWS does; the template lets an emulator name another.
 SOURCE = "sandbox.sagemaker"
@@ -64,7 +64,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def run(aws: str, sagemaker: Any, tmp_path_factory: pytest.TempPathFactory) -> R
             env=environ,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=SECONDS,
             check=False,
         )
 
@@ -191,7 +191,7 @@ def _job(number: int) -> dict[str, Any]:
 
 
 def _invoke(aws: str, function: str, event: object) -> Any:
-    answer = connect("lambda", aws, read_timeout=60).invoke(
+    answer = connect("lambda", aws).invoke(
         FunctionName=function, Payload=json.dumps(event).encode()
     )
     body = json.loads(answer["Payload"].read())
@@ -215,16 +215,15 @@ def test_200_jobs_through_a_shortage_and_failures_told_once_each_and_then_destro
 ) -> None:
     queue = _subscribed_queue(aws, deployed["TopicArn"])
     event = {"jobs": [_job(n) for n in range(JOBS)], "token": "e2e", "group": "e2e"}
-    began = time.monotonic()
+    end = time.monotonic() + 2 * SECONDS  # twenty times what it takes on an idle machine
     answer = _invoke(aws, deployed["SubmitFunctionName"], event)
     assert answer["created"] == JOBS
     assert _invoke(aws, deployed["SubmitFunctionName"], event)["known"] == JOBS
     messages: list[dict[str, Any]] = []
     while len({m["job_id"] for m in messages}) < JOBS:
         messages += _receive(aws, queue)
-        assert time.monotonic() - began < SECONDS_MAX, _state(aws, deployed, messages)
+        assert time.monotonic() < end, _state(aws, deployed, messages)
         time.sleep(0.5)
-    print(f"200 jobs in {time.monotonic() - began:.0f} s")
     # Every job, once, with the right end.
     assert {m["job_id"] for m in messages} == set(answer["ids"])
     ends = Counter(m["status"] for m in {m["event_id"]: m for m in messages}.values())

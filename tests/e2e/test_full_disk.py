@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from patience import SECONDS, until
+
 # A file system of 16 MB in a namespace of our own: no root needed, gone with the process.
 UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
 HOME = "/mnt"
@@ -22,7 +24,10 @@ while :; do cat /dev/zero >> "$SM_OUTPUT_DIR/data/fill"; sleep 0.01; done 2> /de
 def can_mount() -> bool:
     command = [*UNSHARE, "mount", "-t", "tmpfs", "none", HOME]
     try:
-        return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+        return (
+            subprocess.run(command, capture_output=True, timeout=SECONDS, check=False).returncode
+            == 0
+        )
     except OSError:
         return False
 
@@ -34,9 +39,10 @@ def test_a_stop_ends_the_training_that_fills_the_disk(tmp_path: Path, manager: s
     shell = f'mount -t tmpfs -o size=16m none {HOME} && exec "$@"'
     done = subprocess.run(
         [*UNSHARE, "sh", "-c", shell, "sh", *inside],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=2 * SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -49,17 +55,10 @@ def test_a_stop_ends_the_training_that_fills_the_disk(tmp_path: Path, manager: s
 
 def main(source: Path, fate: str) -> None:
     """Run inside the namespace: fill the disk, stop what fills it, and say what happened."""
-    import time
 
     def jobcore(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "jobcore_cli", *arguments, "--home", f"{HOME}/home"]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-
-    def until(what, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not what():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
 
     def free() -> int:
         place = os.statvfs(HOME)
@@ -92,7 +91,7 @@ def main(source: Path, fate: str) -> None:
         until(lambda: status() in ("Stopping", "Stopped"))
         (fill,) = Path(HOME).glob("home/trainings/*/ml/output/data/fill")
         fill.unlink()
-        manager.wait(timeout=60)
+        manager.wait(timeout=SECONDS)
         messages = Path(HOME, "home/messages.jsonl").read_text().splitlines()
         answer = {
             "other": other.returncode,

@@ -111,6 +111,13 @@ CALLS = 180  # beyond this the work is over; the test below holds the number aga
 
 
 def test_the_deaths_cover_the_whole_life() -> None:
+    """
+    A life makes 168 calls in nine rounds.
+
+    Eleven in each round with nothing to do (`tallies_to_pause` and two of `next_wake` among them,
+    which ticks did not make before groups had records and reports told when to wake), and 69 for
+    the four attempts.
+    """
     world = World()
     for _ in range(40):
         if all(job.status.is_terminal for job in world.store.get(world.ids).values()):

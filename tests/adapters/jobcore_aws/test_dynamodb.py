@@ -31,6 +31,7 @@ from jobcore.ports import Added, JobQuery
 from jobcore_aws import DynamoStore, create_table, table_definition
 from jobcore_aws._dynamodb import _calls
 from jobcore_memory import ManualClock, RecordingNotifier
+from late_replies import impatient
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def store(direct, table):
 @pytest.fixture
 def faulty(endpoint, table):
     """A store behind the faulty endpoint; it has asked for the shards."""
-    store = DynamoStore(table, client=connect("dynamodb", endpoint.url, read_timeout=1))
+    store = DynamoStore(table, client=impatient(connect("dynamodb", endpoint.url)))
     store.counts()
     endpoint.seen.clear()
     return store
@@ -571,7 +572,7 @@ def test_a_large_spec_goes_to_s3(direct, table, bucket, ministack):
 def test_an_upload_whose_reply_is_lost_is_made_again(
     direct, table, bucket, ministack, endpoint, fault
 ):
-    s3 = connect("s3", endpoint.url, read_timeout=1)
+    s3 = impatient(connect("s3", endpoint.url))
     store = DynamoStore(table, client=direct, s3=s3, bucket=bucket)
     job = make_job("1", args={"x": "y" * 400_000})
     endpoint.fail("PUT s3", fault)

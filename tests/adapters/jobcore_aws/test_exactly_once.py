@@ -31,6 +31,7 @@ from jobcore_aws import (
 from jobcore_local import SystemClock
 from jobcore_simulation import PoolConfig, Script
 from jobcore_simulation.sandbox import SandboxConfig, serve
+from late_replies import impatient
 
 POOL = "us-east-1/ml.m5.large/on-demand"
 SETTINGS = SageMakerSettings(
@@ -48,7 +49,6 @@ TICKS = jobcore.Settings(
         pool_backoff=timedelta(milliseconds=50), pool_backoff_max=timedelta(milliseconds=100)
     ),
 )
-QUICK = {"read_timeout": 0.7, "connect_timeout": 2}  # the proxy's late replies come after 1.5 s
 PASSES = 60
 
 
@@ -66,9 +66,9 @@ class World:
         self.sagemaker = FaultyProxy(self.sandbox.url)
         self.direct = connect("sagemaker", self.sandbox.url)
         # Two shards are as good as eight for two jobs, and a quarter of the queries.
-        client = connect("dynamodb", self.aws.url, **QUICK)
+        client = impatient(connect("dynamodb", self.aws.url))
         self.store = DynamoStore(name, client=client, shards=2)
-        client = connect("sagemaker", self.sagemaker.url, **QUICK)
+        client = impatient(connect("sagemaker", self.sagemaker.url))
         self.trainer = SageMakerTrainer(SETTINGS, client=client)
         sns, self.sqs = connect("sns", ministack), connect("sqs", ministack)
         topic = sns.create_topic(Name=name)["TopicArn"]
@@ -77,7 +77,7 @@ class World:
         arn = self.sqs.get_queue_attributes(**asked)["Attributes"]["QueueArn"]
         raw = {"RawMessageDelivery": "true"}
         sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=raw)
-        self.notifier = SnsNotifier(topic, client=connect("sns", self.aws.url, **QUICK))
+        self.notifier = SnsNotifier(topic, client=impatient(connect("sns", self.aws.url)))
         self.clock = SystemClock()
 
     def close(self) -> None:

@@ -30,6 +30,8 @@ from jobcore_aws import SnsNotifier
 from jobcore_aws._sns import MESSAGE_BYTES_MAX, publish_request
 from jobcore_conformance import NotifierContract
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer
+from late_replies import LATE, impatient
+from patience import SECONDS
 from sagemaker_fixtures import client
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:jobs"
@@ -203,14 +205,13 @@ class _Handler(BaseHTTPRequestHandler):
             elif fault == "reset-after":
                 self._reset()
             else:
-                time.sleep(2.5 if fault == "late-reply" else 0)
-                self._send(status, answer, kind)
+                self._send(status, answer, kind, late=fault == "late-reply")
 
     def _hand_on(self, body: bytes) -> tuple[int, bytes, str]:
         kept = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
         asked = urllib.request.Request(self.wire.upstream + self.path, data=body, headers=kept)
         try:
-            with urllib.request.urlopen(asked, timeout=10) as reply:
+            with urllib.request.urlopen(asked, timeout=SECONDS) as reply:
                 return reply.status, reply.read(), reply.headers["Content-Type"]
         except urllib.error.HTTPError as error:
             return error.code, error.read(), error.headers["Content-Type"]
@@ -222,9 +223,11 @@ class _Handler(BaseHTTPRequestHandler):
         )
         self._send(status, answer.encode(), "text/xml")
 
-    def _send(self, status: int, body: bytes, kind: str) -> None:
+    def _send(self, status: int, body: bytes, kind: str, *, late: bool = False) -> None:
         try:
             self.send_response(status)
+            if late:
+                self.send_header(LATE, "1")
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -274,7 +277,7 @@ class Post:
             Attributes=attributes,
         )
         self.notifier = SnsNotifier(
-            self.topic, client=client(self.wire.url, service="sns", read_timeout=2)
+            self.topic, client=impatient(client(self.wire.url, service="sns"))
         )
 
     def arrived(self) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ import jobcore_local
 from jobcore.ports import LaunchResult, TrainingState
 from jobcore_local import FileNotifier, LocalTrainer, _supervisor, failure_rules, write_pools
 from jobcore_sqlite import SqliteStore, StoreUnusable
+from patience import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -48,15 +49,6 @@ def launch(trainer: LocalTrainer, script: str, attempt: int = 1, **args) -> str:
     return request.name
 
 
-def until(condition, seconds: float = 20):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.01)
-    raise AssertionError("it did not come to pass")
-
-
 def ended(trainer: LocalTrainer, name: str) -> jobcore.ports.Training:
     def over():
         training = trainer.describe([name]).get(name)
@@ -78,7 +70,9 @@ def pid_in(path: Path) -> int:
 
 def test_a_setsid_grandchild_that_ignores_sigterm_does_not_outlive_a_stop(trainer) -> None:
     pid_file = trainer.home / "pid"
-    script = f"setsid sh -c 'trap \"\" TERM; echo $$ > {pid_file}; sleep 60; sleep 60' & sleep 60"
+    script = (
+        f"setsid sh -c 'trap \"\" TERM; echo $$ > {pid_file}; sleep 600; sleep 600' & sleep 600"
+    )
     name = launch(trainer, script)
     grandchild = pid_in(pid_file)
     trainer.stop(name)
@@ -88,7 +82,7 @@ def test_a_setsid_grandchild_that_ignores_sigterm_does_not_outlive_a_stop(traine
 
 def test_a_killed_shim_is_an_interruption_and_leaves_nothing_running(trainer) -> None:
     pid_file = trainer.home / "pid"
-    name = launch(trainer, f"echo $$ > {pid_file}; sleep 60")
+    name = launch(trainer, f"echo $$ > {pid_file}; sleep 600")
     script = pid_in(pid_file)
     shim = json.loads((trainer.directory(name) / "started.json").read_text())["pid"]
     os.kill(shim, signal.SIGKILL)
@@ -107,7 +101,7 @@ def test_a_training_of_the_same_name_in_another_home_is_left_alone(trainer, tmp_
     try:
         pids = []
         for one in (trainer, other):
-            name = launch(one, 'echo $$ > "$SM_MODEL_DIR/pid"; exec sleep 60')
+            name = launch(one, 'echo $$ > "$SM_MODEL_DIR/pid"; exec sleep 600')
             pids.append(pid_in(one.model_dir(name) / "pid"))
         shim = json.loads((trainer.directory(name) / "started.json").read_text())["pid"]
         os.kill(shim, signal.SIGKILL)

@@ -21,6 +21,7 @@ from jobcore_local import LocalTrainer, _supervisor, failure_rules, write_pools
 from jobcore_local._supervisor.files import create_durably
 from jobcore_memory import ManualClock
 from jobcore_sqlite import SqliteStore
+from patience import SECONDS, until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WHOLE = {"job_id": "x", "attempt": 1, "spec_hash": "h", "pid": 1, "start_ticks": 1}
@@ -115,14 +116,15 @@ class World:
         jobcore.launch_tick(self.store, self.trainer, self.clock, self.settings)
         time.sleep(0.02)
 
-    def until(self, condition, ticks: int = 150, **advance) -> None:
-        for _ in range(ticks):
-            if condition():
-                return
-            self.tick(**advance)
-        if condition():
-            return
-        raise AssertionError(f"it did not come to pass: {self.job.state} {self.troubles[-3:]}")
+    def until(self, condition, ticks: int | None = None) -> None:
+        """Tick until *condition* is true, at most *ticks* times, or (None) for as long as a test waits."""
+        end, left = time.monotonic() + SECONDS, ticks
+        while not condition():
+            if left == 0 or time.monotonic() > end:
+                said = f"it did not come to pass: {self.job.state} {self.troubles[-3:]}"
+                raise AssertionError(said)
+            self.tick()
+            left = None if left is None else left - 1
 
     def runs(self) -> int:
         return len(self.witness.read_text().splitlines()) if self.witness.exists() else 0
@@ -276,7 +278,7 @@ def test_a_stopping_job_with_a_damaged_marker_is_reported_and_stopped(make, dama
 
 def test_a_job_that_was_running_when_its_marker_was_lost_is_tried_again(make, tmp_path):
     """The machine lost its power, say, on a disk that lies about what it has written."""
-    world = make(f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    world = make(f"echo $$ > {tmp_path}/pid; exec sleep 600")
     world.until(lambda: world.job.status is Status.IN_PROGRESS and (tmp_path / "pid").exists())
     shim = json.loads((world.folder / "started.json").read_text())["pid"]
     os.kill(shim, signal.SIGKILL)
@@ -290,7 +292,7 @@ def test_a_job_that_was_running_when_its_marker_was_lost_is_tried_again(make, tm
 
 
 def test_a_job_that_is_being_stopped_when_its_marker_is_lost_is_stopped(make):
-    world = make("trap '' TERM; sleep 60; sleep 60")
+    world = make("trap '' TERM; sleep 600; sleep 600")
     world.until(lambda: world.runs() == 1 and world.job.status is Status.IN_PROGRESS)
     world.spoil(b"")
     world.stop()
@@ -302,7 +304,7 @@ def test_a_job_that_is_being_stopped_when_its_marker_is_lost_is_stopped(make):
 def test_a_training_whose_marker_is_damaged_while_it_runs_ends_as_it_ends(make):
     """It is not taken for dead, and not launched again, while a process of it lives."""
     world = make("while ! [ -e release ]; do sleep 0.05; done")
-    world.until(lambda: world.job.status is Status.IN_PROGRESS)
+    world.until(lambda: world.runs() == 1 and world.job.status is Status.IN_PROGRESS)
     world.spoil(b"")
     for _ in range(10):
         world.tick(advance=timedelta(minutes=5))
@@ -336,7 +338,7 @@ def test_a_launching_job_whose_training_lives_behind_a_damaged_marker_waits_for_
 
 
 def test_a_launching_job_that_is_stopped_takes_a_training_behind_a_damaged_marker_with_it(make):
-    world = make("trap '' TERM; sleep 60; sleep 60")
+    world = make("trap '' TERM; sleep 600; sleep 600")
     world.decide()
     request = jobcore.ports.LaunchRequest(
         name=world.name,
@@ -363,8 +365,7 @@ def test_a_training_whose_exit_record_is_damaged_is_over_and_the_job_tried_again
     world = make()
     world.decide()
     world.tick()
-    while not (world.folder / "exit.json").exists():
-        time.sleep(0.01)
+    until((world.folder / "exit.json").exists)
     world.spoil(content, "exit.json")
     world.until(lambda: world.job.attempts)
     (attempt,) = world.job.attempts

@@ -19,6 +19,7 @@ from jobcore.lifecycle import GroupKey, GroupTally, HoldCode, PoolState, ShareUs
 from jobcore.ports import JobQuery
 from jobcore_memory import ManualClock, MemoryTrainer, RecordingNotifier
 from jobcore_sqlite import SqliteStore, StoreUnusable, _files, _migration
+from patience import SECONDS
 
 # Written by jobcore at commit 805f172; the clock stood at NOW.
 OLD = Path(__file__).parents[2] / "data" / "store-805f172.sql"
@@ -177,7 +178,7 @@ def _held(store: SqliteStore) -> list[jobcore.Job]:
 OPEN = """
 import sys
 from jobcore_sqlite import SqliteStore
-with SqliteStore(sys.argv[1], busy_seconds=60) as store:
+with SqliteStore(sys.argv[1], busy_seconds=600) as store:
     print(sorted(store.shares(["ada", "bob", "vision"])), len(store.tallies_to_pause()))
 """
 
@@ -192,7 +193,7 @@ def test_many_processes_open_it_at_once(path: Path) -> None:
         )
         for _ in range(4)
     ]
-    said = [process.communicate(timeout=120)[0] for process in processes]
+    said = [process.communicate(timeout=SECONDS)[0] for process in processes]
     assert said == ["['ada', 'bob', 'vision'] 1\n"] * 4
     with SqliteStore(path) as store:
         assert is_whole(store)

@@ -19,6 +19,7 @@ from jobcore_cli._deploy import _parameters, _region_of
 from jobcore_cli._destroy import delete_bucket
 from jobcore_cli._errors import CliError
 from jobcore_cli._rules import RULES_FILE
+from patience import SECONDS
 
 HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -165,7 +166,7 @@ def jobcore(ministack, tmp_path):
             env=environ,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=SECONDS,
             check=False,
         )
 
@@ -264,7 +265,7 @@ def test_without_an_answer_from_aws_the_error_is_one_line(jobcore, monkeypatch):
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS,
         check=False,
     )
     assert done.returncode == 5

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lambda_fixtures import http
+from patience import SECONDS
 from runtime_api import Environment
 
 TESTS = Path(__file__).parents[2]
@@ -47,11 +48,14 @@ def unavailable(event, context):
     return monitor.handler(event, context)
 
 def slow(event, context):
+    # Only launches move this clock, so the machine's speed does not matter.
     from jobcore_memory import MemoryTrainer
     quick = MemoryTrainer.launch
+    now = [time.time() + context.get_remaining_time_in_millis() / 1000 - event["left"]]
     def launch_slowly(self, requests):
-        time.sleep(event["each"] * len(requests))
+        now[0] += event["each"] * len(requests)
         return quick(self, requests)
+    time.time = lambda: now[0]
     MemoryTrainer.launch = launch_slowly
     wired.trainer.slots["cpu"] = 100
     jobs = [{{"image": "trainer", "pool": "cpu", "name": f"j{{n}}"}} for n in range(50)]
@@ -59,7 +63,7 @@ def slow(event, context):
     return launch.handler(event, context)
 
 def hang(event, context):
-    time.sleep(60)
+    time.sleep(600)
 
 def die(event, context):
     os._exit(3)
@@ -86,12 +90,11 @@ def test_a_cold_function_starts_and_answers_and_stays_warm(function):
     assert cold.error is None
     assert (cold.payload["launched"], cold.payload["published"]) == (1, 1)
     assert cold.payload["request_id"].startswith("request-")
-    assert 0 < cold.payload["left_ms"] <= 30_000
+    assert 0 < cold.payload["left_ms"] <= SECONDS * 1000
     assert cold.payload["arn"].startswith("arn:aws:lambda:")
     warm = environment.invoke({})
     assert warm.error is None
     assert environment.starts == 1
-    assert warm.seconds < cold.seconds
     written = environment.lines()
     assert {line["status"] for line in written if line.get("message") == "transition"} >= {
         "Launching",
@@ -125,10 +128,9 @@ def test_an_error_is_reported_by_its_type_and_the_function_lives_on(function):
 
 def test_a_tick_ends_before_its_time_and_says_what_it_has_done(function):
     environment = function("function.slow")
-    outcome = environment.invoke({"each": 0.2}, timeout=4.0)
+    outcome = environment.invoke({"each": 2.0, "left": 60.0})
     assert outcome.error is None, outcome.error
-    assert 1 <= outcome.payload["launched"] < 50
-    assert outcome.seconds < 4.0
+    assert 1 <= outcome.payload["launched"] < 30
 
 
 def test_a_function_that_hangs_is_killed_and_the_next_invocation_starts_anew(function):
@@ -178,7 +180,7 @@ def test_the_handlers_that_the_template_names_start_as_they_are(function, name):
         AWS_ENDPOINT_URL="http://127.0.0.1:9",
     )
     event = {"submit": {"jobs": []}, "stream": {"Records": []}, "monitor": [{}]}.get(name, {})
-    outcome = environment.invoke(event, timeout=60)
+    outcome = environment.invoke(event)
     if name == "submit":
         assert outcome.payload["error"]["problems"][0]["field"] == "jobs"
     elif name == "stream":

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
+import threading
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -29,16 +29,17 @@ from jobcore_simulation.sandbox._config import load_config
 from jobcore_simulation.sandbox._limits import Bucket
 from jobcore_simulation.sandbox._service import OPERATIONS
 from jobcore_simulation.sandbox._validation import Malformed, matches
+from late_replies import hurried, settle
+from patience import SECONDS, until
 
 CPU = "us-east-1/ml.m5.large/on-demand"
 SPOT = "us-east-1/ml.g5.xlarge/spot"
 PLAIN = Script(starting=10.0, downloading=10.0, training=100.0, uploading=10.0)
-SECONDS = 30.0
 
 Client = Any
 
 
-def client_of(server: Server, *, timeout: float = 10, region: str = "us-east-1") -> Client:
+def client_of(server: Server, *, region: str = "us-east-1") -> Client:
     return boto3.client(
         "sagemaker",
         endpoint_url=server.url,
@@ -47,8 +48,8 @@ def client_of(server: Server, *, timeout: float = 10, region: str = "us-east-1")
         aws_secret_access_key="x",
         config=Config(
             retries={"mode": "standard", "total_max_attempts": 1},
-            read_timeout=timeout,
-            connect_timeout=3,
+            read_timeout=SECONDS,
+            connect_timeout=SECONDS,
         ),
     )
 
@@ -108,7 +109,7 @@ def client(server: Server) -> Iterator[Client]:
 def control(server: Server, path: str, document: Any = None, method: str = "POST") -> Any:
     body = None if document is None else json.dumps(document).encode()
     asked = urllib.request.Request(f"{server.url}/_sandbox/{path}", data=body, method=method)
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    with urllib.request.urlopen(asked, timeout=SECONDS) as answer:
         return json.load(answer)
 
 
@@ -337,7 +338,7 @@ def _post(server: Server, body: bytes, **headers: str) -> tuple[int, dict[str, A
     }
     asked = urllib.request.Request(server.url, data=body, headers=given, method="POST")
     try:
-        with urllib.request.urlopen(asked, timeout=10) as answer:
+        with urllib.request.urlopen(asked, timeout=SECONDS) as answer:
             return answer.status, json.loads(answer.read() or b"{}")
     except urllib.error.HTTPError as error:
         with error:
@@ -370,7 +371,7 @@ def test_a_web_page_cannot_reach_the_controls(server: Server) -> None:
         f"{server.url}/_sandbox/faults", data=b"[]", headers={"Origin": "http://evil.example"}
     )
     with pytest.raises(urllib.error.HTTPError, match="403") as error:
-        urllib.request.urlopen(asked, timeout=10)
+        urllib.request.urlopen(asked, timeout=SECONDS)
     error.value.close()
 
 
@@ -553,11 +554,12 @@ FAULTS = {  # kind: what the client sees, whether the training is there
 def test_a_fault_befalls_one_call_and_the_next_one_tells_the_truth(
     server: Server, kind: str
 ) -> None:
-    client = client_of(server, timeout=0.5)
+    client = hurried(client_of(server), server)
     error, applied = FAULTS[kind]
     control(server, "faults", {"kind": kind, "operation": "Create*", "seconds": 2})
     with pytest.raises(error):
         client.create_training_job(**request())
+    settle(server)
     assert ("a" in server.world.trainings) is applied
     if applied:
         assert told(lambda: client.create_training_job(**request()))[0] == "ResourceInUse"
@@ -577,20 +579,26 @@ def test_a_reset_is_a_reset(server: Server) -> None:
         "Authorization: Credential=x/20250101/us-east-1/sagemaker/aws4_request\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as connection:
         connection.sendall(head.encode() + body)
         with pytest.raises(ConnectionResetError):
             connection.recv(100)
     assert "a" in server.world.trainings
 
 
-def test_a_call_can_be_carried_out_after_its_client_has_given_up(server: Server) -> None:
-    client = client_of(server, timeout=0.3)
-    server.fault("late-apply", seconds=1.0)
+def test_a_call_can_be_carried_out_after_its_client_has_given_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = hurried(client_of(server), server)
+    late, waits = threading.Event(), []
+    monkeypatch.setattr(server.closing, "wait", lambda s: waits.append(s) or late.wait(SECONDS))
+    server.fault("late-apply", seconds=1.5)
     with pytest.raises(ReadTimeoutError):
         client.create_training_job(**request())
     assert "a" not in server.world.trainings
-    _until(lambda: "a" in server.world.trainings)
+    late.set()
+    until(lambda: "a" in server.world.trainings)
+    assert waits == [1.5]
     client.close()
 
 
@@ -695,20 +703,13 @@ def test_the_state_can_be_seen(server: Server, client: Client) -> None:
 # --- time, events, scripts ---------------------------------------------------------------------
 
 
-def _until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def test_time_passes_by_itself_and_faster() -> None:
     done: list[dict[str, Any]] = []
     config = SandboxConfig(speed=1000, scripts=(PLAIN,), on_event=done.append)
     with serve(config) as server:
         client = client_of(server)
         client.create_training_job(**request(Tags=[{"Key": "team", "Value": "vision"}]))
-        _until(lambda: len(done) == 5)  # nobody asks; the world goes on
+        until(lambda: len(done) == 5)  # nobody asks; the world goes on
         assert client.describe_training_job(TrainingJobName="a")["TrainingJobStatus"] == "Completed"
         client.close()
     assert [e["detail"]["SecondaryStatus"] for e in done] == [
@@ -753,7 +754,7 @@ if hps["mode"] == "fail":
 if hps["mode"] == "sleep":
     pathlib.Path(__file__).with_suffix(".started").write_text("")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -766,6 +767,8 @@ def scripts(tmp_path: Path) -> Path:
 def _script_request(name: str, mode: str, folder: str, program: str = "train.py") -> dict[str, Any]:
     return request(
         name,
+        # The longest that is legal: time passes fast here, and a script starts at the machine's pace.
+        StoppingCondition={"MaxRuntimeInSeconds": 28 * 86_400},
         HyperParameters={
             "sagemaker_program": json.dumps(program),
             "sagemaker_submit_directory": folder,
@@ -783,7 +786,7 @@ def test_scripts_really_run(scripts: Path) -> None:
         client.create_training_job(**_script_request("far", "ok", "/etc"))
         client.create_training_job(**_script_request("out", "ok", str(scripts), "../../bin/true"))
         names = ("good", "bad", "far", "out")
-        _until(
+        until(
             lambda: all(
                 client.describe_training_job(TrainingJobName=n)["TrainingJobStatus"] != "InProgress"
                 for n in names
@@ -803,15 +806,13 @@ def test_a_script_is_told_to_stop(scripts: Path) -> None:
     with serve(SandboxConfig(speed=100, run_scripts=scripts)) as server:
         client = client_of(server)
         client.create_training_job(**_script_request("a", "sleep", str(scripts)))
-        _until((scripts / "train.started").exists)
-        begun = time.monotonic()
+        until((scripts / "train.started").exists)
         client.stop_training_job(TrainingJobName="a")
-        _until(
+        until(
             lambda: (
                 client.describe_training_job(TrainingJobName="a")["TrainingJobStatus"] == "Stopped"
             )
         )
-        assert time.monotonic() - begun < SECONDS
         client.close()
 
 
@@ -871,7 +872,7 @@ def _aws(environment: dict[str, str], *words: str) -> tuple[int, Any]:
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"} | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS,
         check=False,
     )
     return done.returncode, json.loads(done.stdout or "{}") if done.returncode == 0 else done.stderr
@@ -971,7 +972,7 @@ def test_events_reach_a_rule_in_ministack() -> None:
             client.close()
         assert server.events_undelivered == 0
         got: list[dict[str, Any]] = []
-        _until(lambda: got.extend(_received(sqs, queue)) or got)
+        until(lambda: got.extend(_received(sqs, queue)) or got)
         assert [message["detail"]["TrainingJobName"] for message in got] == ["a"]
         assert got[0]["source"] == "aws.sagemaker"
     finally:
@@ -1031,7 +1032,7 @@ def test_code_data_checkpoints_and_models_are_in_s3(tmp_path: Path) -> None:
                     "CheckpointConfig": {"S3Uri": "s3://bucket/checkpoints"},
                 }
                 client.create_training_job(**asked)
-                _until(
+                until(
                     lambda name=name: (
                         client.describe_training_job(TrainingJobName=name)["TrainingJobStatus"]
                         != "InProgress"
