@@ -122,7 +122,7 @@ CAUGHT = [
     "not found: a new attempt",
     "no bound on attempts",
     "STOPPED is written when the stop is asked for",
-    "the outbox is cleared, then told",
+    "the outbox is cleared before the message is published",
     "blind compensation: an unclear launch is stopped",
     "ignored: StopRequested in New",
     "a launch that was begun is never finished by another tick",

@@ -8,15 +8,23 @@ without a reply.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn
 
 import jobcore
-from jobcore import CorruptRecord, Job, Status, Unavailable
-from jobcore.lifecycle import PoolState, Tick, parse_training_name, spec_hash
+from jobcore import CorruptRecord, Job, LaunchRefused, Status, Unavailable
+from jobcore.lifecycle import (
+    GroupKey,
+    GroupTally,
+    PoolState,
+    ShareUsage,
+    Tick,
+    parse_training_name,
+    spec_hash,
+)
 from jobcore.ports import (
     Due,
     Evidence,
@@ -28,6 +36,7 @@ from jobcore.ports import (
     Usage,
     Waiting,
 )
+from jobcore_simulation._rules import RULES
 
 from ._values import JUST_NOW, LATER, PAST, POOL, UNAVAILABLE, Call, Reply
 from ._world import Worlds
@@ -127,9 +136,11 @@ class Ports:
         before, and share a node. The result is read from their frames. Why it is enough, by site:
 
         - A loop that applies events again after a lost save uses the events, not what it had read
-          before; in `_begin` also the versions of the plan's jobs. The number of tries counts if
-          the scope says so; else the tick tries until it succeeds.
-        - A launch uses the jobs that are handed to it, and whether their intents are fresh.
+          before. A refusal is applied only if the status is still the one before the save; intents
+          count only if the version has changed since the plan. The number of tries counts if the
+          scope says so; else the tick tries until it succeeds.
+        - A launch uses the jobs that are handed to it. With one job (others never share nodes) it
+          is the last of its batch and of its phase.
         - No call follows the last stop of a pass. The reaper uses the list that it has read.
         """
         method = call[0]
@@ -137,22 +148,29 @@ class Ports:
         if "reap_tick" in frames and method in ("get", "stop"):
             listed = next(reply for reply in self.replies if reply[0] == "running")
         if "_again" in frames and method == "get":
-            again = frames["_again"].f_locals
-            tried = again["_"] if self.worlds.scope.tries else 0
-            begun = str(frames["_begin"].f_locals["before"].values()) if "_begin" in frames else ""
-            fresh = frames["_perform"].f_locals["bets"] is None if "_perform" in frames else None
-            return (str(again["events"]), tried, begun, fresh, listed)
+            return (*self._known_again(frames), listed)
         if listed:
             return listed
         if site == "apply_request" and method == "get":
             return 0  # the tries are not counted: giving up is the same as dying
         if method == "launch":
-            perform = frames["_perform"].f_locals
-            jobs = tuple(map(self.worlds.intern_job, perform["jobs"]))
-            return (jobs, perform["bets"] is not None)
+            owing = frames["_request"].f_locals["owing"]
+            return tuple(self.worlds.intern_job(job) for job, _ in owing)
         if method == "stop":
             return ()
         return None
+
+    def _known_again(self, frames: Mapping[str, FrameType]) -> tuple[Any, ...]:
+        """Give the part of the local state that a read after a lost save still uses."""
+        again = frames["_again"].f_locals
+        events = again["events"]
+        refused = any(isinstance(event, LaunchRefused) for event in events)
+        status = again["stale"].status if refused else None
+        tried = again["_"] if self.worlds.scope.tries else 0
+        planned = ""
+        if "_commit_intents" in frames:
+            planned = str(frames["_commit_intents"].f_locals["before"].values())
+        return (str(events), status, tried, planned)
 
     # --- clock ---
 
@@ -208,6 +226,30 @@ class Ports:
 
     def save_pool(self, state: PoolState) -> bool:
         self._aside("save_pool")
+        return False
+
+    def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
+        self._aside("next_wake")
+        return None
+
+    def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
+        self._aside("shares")
+        return {}
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        self._aside("save_shares")
+        return [False for _ in usages]
+
+    def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
+        self._aside("tallies")
+        return {}
+
+    def tallies_to_pause(self) -> Sequence[GroupTally]:
+        self._aside("tallies_to_pause")
+        return ()
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        self._aside("save_tally")
         return False
 
     # --- trainer ---
@@ -301,7 +343,7 @@ _LAUNCH, _MONITOR, _NOTIFY, _REAP, _SUBMIT = (
     import_module(f"jobcore.ticks.{name}")
     for name in ("launch", "monitor", "notify", "reap", "submit")
 )
-SETTINGS = jobcore.Settings(page=1000)
+SETTINGS = jobcore.Settings(page=1000, rules=RULES)
 
 _ASKS: Mapping[str, jobcore.lifecycle.Event] = {
     "stop": jobcore.StopRequested(by="ada"),

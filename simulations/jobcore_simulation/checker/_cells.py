@@ -24,6 +24,12 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "capacity": ("ok", "unavailable"),
     "pools": ("ok", "unavailable"),
     "save_pool": ("ok", "unavailable"),
+    "next_wake": ("ok", "unavailable"),
+    "shares": ("ok", "unavailable"),
+    "save_shares": ("ok", "unavailable"),
+    "tallies": ("ok", "unavailable"),
+    "tallies_to_pause": ("ok", "unavailable"),
+    "save_tally": ("ok", "unavailable"),
 }  # fmt: skip
 
 _NOT_BEGUN = "the first call that depends on the world: the tick has done nothing before it"

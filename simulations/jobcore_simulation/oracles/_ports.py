@@ -15,7 +15,10 @@ from ._observer import Observer
 
 __all__ = ["WatchedNotifier", "WatchedScheduler", "WatchedStore", "WatchedTrainer"]
 
-_UNWATCHED = ("get", "due", "waiting", "usage", "find", "counts", "pools", "save_pool")
+_UNWATCHED = (
+    "get", "due", "waiting", "next_wake", "usage", "find", "counts", "pools", "save_pool", "shares",
+    "save_shares", "tallies", "tallies_to_pause", "save_tally",
+)  # fmt: skip
 
 
 class _Watched:

@@ -11,6 +11,7 @@ import jobcore
 from jobcore import Job, JobStore, Limits, Placement, Settings, Spec, Status, Unavailable
 from jobcore.scheduling import DEFAULT_SCHEDULER, LATE, Scheduler
 from jobcore.ticks import TickReport
+from jobcore_simulation._rules import RULES
 
 from ._engine import Engine, Log, seconds, to_time
 from ._outcome import Outcome, Recorder
@@ -99,6 +100,7 @@ class Simulation:
         self.settings = Settings(
             limits=limits,
             scheduler=ports.scheduler,
+            rules=RULES,
             launches_together=1,
             on_change=self._on_change,
         )

@@ -16,9 +16,10 @@ __all__ = ["CELLS", "EPOCH", "IDS", "KINDS", "WORLD", "Config", "Faults", "PoolD
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 IDS: Sequence[str] = tuple(jobcore.job_id_from_token("swarm", str(n)) for n in range(8))
 
-_READS = ("get", "due", "waiting", "usage", "find", "counts", "pools")
-_INDEXES = ("due", "waiting", "usage", "find", "counts")
-_WRITES = ("add", "save", "save_pool")
+_INDEXES = ("due", "waiting", "usage", "find", "counts", "tallies_to_pause")
+_READS = ("get", *_INDEXES, "next_wake", "pools", "shares", "tallies")
+_RECORD_WRITES = ("save_pool", "save_shares", "save_tally")
+_WRITES = ("add", "save", *_RECORD_WRITES)
 _ALL = (
     *_READS,
     *_WRITES,
@@ -34,8 +35,9 @@ _ALL = (
 KINDS: Mapping[str, Sequence[str]] = {
     "lost": _ALL,  # not applied, and Unavailable
     "unknown": (*_WRITES, "launch", "stop", "publish"),  # applied, and Unavailable
-    "partial": ("add", "save"),  # some of it applied, and Unavailable
-    "own": ("save", "save_pool"),  # applied, and answered as a conflict (a retry inside an SDK)
+    "partial": ("add", "save", "save_shares"),  # some of it applied, and Unavailable
+    # applied, and answered as a conflict (a retry inside an SDK)
+    "own": ("save", *_RECORD_WRITES),
     "stale": (*_INDEXES, "describe"),  # earlier rows, missing rows; a new training not found
     "crash": _ALL,  # the process dies before the call
     "crash_after": (*_WRITES, "launch", "stop", "publish"),  # the process dies after the call

@@ -19,7 +19,8 @@ __all__ = ["Crash", "Faults"]
 
 _CALLS: Sequence[str] = (
     "add", "get", "save", "due", "waiting", "usage", "find", "counts", "pools", "save_pool",
-    "launch", "describe", "stop", "capacity", "running", "publish",
+    "next_wake", "shares", "save_shares", "tallies", "tallies_to_pause", "save_tally", "launch",
+    "describe", "stop", "capacity", "running", "publish",
 )  # fmt: skip
 _KINDS: Sequence[str] = (
     "lost", "unknown", "partial", "own", "stale", "crash", "crash_after", "throttled", "quota",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, NoReturn
 
 from jobcore import CorruptRecord, Job, Status, Unavailable
-from jobcore.lifecycle import PoolState, Tick
+from jobcore.lifecycle import GroupKey, GroupTally, PoolState, ShareUsage, Tick
 from jobcore.ports import (
     Added,
     Due,
@@ -139,6 +139,38 @@ class Port:
             _fail("pools")
         return scene.store.pools()
 
+    def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
+        """Give the next end of a back-off, or the next deadline."""
+        scene = self.scene
+        if self.faults.arrive(self, "next_wake", tick) is not None:
+            _fail("next_wake")
+        return scene.store.next_wake(tick, after=after)
+
+    def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
+        """Read the usage of shares."""
+        scene = self.scene
+        if self.faults.arrive(self, "shares", None) is not None:
+            _fail("shares")
+        return scene.store.shares(names)
+
+    def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
+        """Read the tallies of groups."""
+        scene = self.scene
+        if self.faults.arrive(self, "tallies", None) is not None:
+            _fail("tallies")
+        return scene.store.tallies(keys)
+
+    def tallies_to_pause(self) -> Sequence[GroupTally]:
+        """List the groups that are to be paused."""
+        scene = self.scene
+        kind = self.faults.arrive(self, "tallies_to_pause", None)
+        rows = scene.store.tallies_to_pause()
+        return (
+            self._lagging(kind, "tallies_to_pause", None, rows, whole=True)
+            if self.faults.lags or kind
+            else rows
+        )
+
     def _lagging(
         self,
         kind: str | None,
@@ -226,6 +258,34 @@ class Port:
         if kind == "own":
             return False
         _fail("save_pool", kind)
+
+    def save_shares(self, usages: Sequence[ShareUsage]) -> Sequence[bool]:
+        """Write the usage of shares."""
+        scene = self.scene
+        kind = self.faults.arrive(self, "save_shares", None)
+        if kind is None:
+            return scene.store.save_shares(usages)
+        if kind == "partial":
+            random = self.faults.detail()
+            usages = [usage for usage in usages if random.random() < 0.5]
+        if kind != "lost":
+            scene.store.save_shares(usages)
+        if kind == "own":
+            return [False for _ in usages]
+        _fail("save_shares", kind)
+
+    def save_tally(self, tally: GroupTally) -> bool:
+        """Write the tally of a group."""
+        scene = self.scene
+        kind = self.faults.arrive(self, "save_tally", None)
+        if kind is None:
+            return scene.store.save_tally(tally)
+        if kind == "lost":
+            _fail("save_tally")
+        scene.store.save_tally(tally)
+        if kind == "own":
+            return False
+        _fail("save_tally", kind)
 
     # --- the trainer --------------------------------------------------------------------------
 

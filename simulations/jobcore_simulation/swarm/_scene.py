@@ -10,17 +10,17 @@ from typing import Any
 
 import jobcore
 from jobcore import JobStore, Settings, Trainer
-from jobcore.failures import DEFAULT_RULES
 from jobcore.ports import LaunchRequest, Message, Training
 from jobcore.scheduling import DEFAULT_SCHEDULER, Scheduler
 from jobcore_memory import MemoryStore, MemoryTrainer, Script
+from jobcore_simulation._rules import RULES
 from jobcore_simulation.oracles import Oracle
 from jobcore_simulation.simulator._store import ObjectStore
 
 from ._draw import EPOCH, IDS, Config
 from ._faults import Faults
 from ._result import Result
-from ._trainer import FATES, RULES, Pool, TinyTrainer
+from ._trainer import FATES, RULES_MATCHED, Pool, TinyTrainer
 
 __all__ = ["Scene"]
 
@@ -157,7 +157,7 @@ class Scene:
         settings = Settings(
             limits=config.limits,
             scheduler=self.oracle.scheduler(scheduler),
-            rules=RULES if self.tiny is not None else DEFAULT_RULES,
+            rules=RULES_MATCHED if self.tiny is not None else RULES,
             launch_lease=config.lease,
             page=config.page,
             launches_together=config.launches_together,

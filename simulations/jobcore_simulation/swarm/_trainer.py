@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from jobcore import classify
-from jobcore.failures import DEFAULT_RULES, Rule
+from jobcore.failures import Rule
 from jobcore.ports import (
     Evidence,
     LaunchReply,
@@ -15,9 +15,12 @@ from jobcore.ports import (
     Training,
     TrainingState,
 )
+from jobcore_simulation._rules import RULES
 from jobcore_simulation._texts import CAPACITY_ERROR, MESSAGES, over_limit
 
-__all__ = ["FATES", "RULES", "SHORT", "THROTTLED", "Pool", "TinyTrainer", "over_quota"]
+__all__ = [
+    "FATES", "RULES_MATCHED", "SHORT", "THROTTLED", "Pool", "TinyTrainer", "over_quota",
+]  # fmt: skip
 
 PENDING, RUNNING, STOPPING = TrainingState.PENDING, TrainingState.RUNNING, TrainingState.STOPPING
 COMPLETED, FAILED, STOPPED = TrainingState.COMPLETED, TrainingState.FAILED, TrainingState.STOPPED
@@ -65,19 +68,19 @@ def over_quota(pool: str, limit: int, used: int, count: int) -> Evidence:
 
 def _rules() -> tuple[Rule, ...]:
     """
-    Take those of the default rules that match any evidence of this module, in their order.
+    Take those of the failure rules that match any evidence of this module, in their order.
 
     All but eight of a hundred rules never match here, and trying them would take most of a run.
     """
     said = [evidence for _, evidence in FATES.values() if evidence is not None]
     said += [THROTTLED, SHORT, BAD, over_quota("a", 2, 2, 1), over_quota("a", 1, 0, 2)]
-    names = {classify(evidence, DEFAULT_RULES).rule for evidence in said}
-    rules = tuple(rule for rule in DEFAULT_RULES if rule.name in names)
-    assert all(classify(e, rules) == classify(e, DEFAULT_RULES) for e in said)
+    names = {classify(evidence, RULES).rule for evidence in said}
+    rules = tuple(rule for rule in RULES if rule.name in names)
+    assert all(classify(e, rules) == classify(e, RULES) for e in said)
     return rules
 
 
-RULES = _rules()
+RULES_MATCHED = _rules()
 
 
 class Pool:

@@ -351,7 +351,6 @@ _DATA: tuple[dict[str, object], ...] = (
     {
         "name": "service fault (code)",
         "class": "service_internal",
-        "scope": "account",
         "retry": "yes",
         "codes": [
             "InternalFailure",
