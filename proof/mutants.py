@@ -5,8 +5,9 @@ Puts known protocol bugs into the production code, one at a time, and lets the c
     python -m proof.mutants NAME ...   those whose names contain one of these
     python -m proof.mutants --part 2/4 every fourth, from the second
 
-A mutant is a change of a line in a function of the core, of a cell of the table, or of a port. It must be caught within ten CPU seconds, or be *equivalent*: the promises still hold, and
-its entry says why. Fails if a mutant survives, or an equivalent one is caught.
+A mutant is a change of a line in a function of the core, of a cell of the table, or of a port. It
+must be caught within ten CPU seconds, or be *equivalent*: the promises still hold, and its entry
+says why. Fails if a mutant survives, or an equivalent one is caught.
 """
 
 from __future__ import annotations
