@@ -1,4 +1,4 @@
-"""Jobs on one machine: local processes as trainings, console and desktop messages, the system clock."""
+"""The ports on one machine: local processes as trainings, console and desktop messages, the system clock."""
 
 from ._clock import SystemClock
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
