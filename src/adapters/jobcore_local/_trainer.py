@@ -35,9 +35,9 @@ from jobcore.ports import (
 from . import _supervisor
 from ._contract import BadInput, inherited_environment, prepare
 from ._pools import is_gpu_pool, read_pools
+from ._processes import is_same_process, marked_processes, signal_each, signal_if_same
 from ._records import OUTCOMES, DamagedError, problems, read_end, read_start, settle
 from ._supervisor.files import sync_directory, try_lock
-from ._supervisor.processes import start_ticks
 
 STOP_GRACE = timedelta(seconds=120)  # SageMaker: SIGTERM, and SIGKILL 120 s later
 ANSWER_SECONDS_MAX = 30.0
@@ -157,9 +157,9 @@ class LocalTrainer:
 
     def _settle(self, request: LaunchRequest, directory: Path, damage: DamagedError) -> LaunchReply:
         """
-        Settle a damaged start record with the job, attempt and hash of the request.
+        Settle a damaged start record; the next launch is answered EXISTS.
 
-        The answer is UNCLEAR, so that the launch tick reports it. The next launch is answered EXISTS.
+        This one is answered UNCLEAR, so that the launch tick reports it.
         """
         try:
             if not self._is_over(request.name):
@@ -180,8 +180,8 @@ class LocalTrainer:
         """
         if self._is_locked(name):
             return False
-        leftovers = _marked_processes(self.directory(name))
-        _signal_each(leftovers, signal.SIGKILL)
+        leftovers = marked_processes(self.directory(name))
+        signal_each(leftovers, signal.SIGKILL)
         return not leftovers
 
     def _order(self, request: LaunchRequest, directory: Path, size: int) -> dict[str, Any]:
@@ -283,7 +283,7 @@ class LocalTrainer:
                     return ended
             except DamagedError as error:
                 reason = f"InternalError: {error}; how the training ended is not known"
-            if _is_process(started["pid"], started["start_ticks"]):
+            if is_same_process(started["pid"], started["start_ticks"]):
                 return None
         return self._end_of_orphans(name, started, reason)
 
@@ -297,9 +297,9 @@ class LocalTrainer:
         attempt has failed. They are found by a mark in their environment, and by the lock, which
         they inherit.
         """
-        leftovers = _marked_processes(self.directory(name))
+        leftovers = marked_processes(self.directory(name))
         if leftovers:
-            _signal_each(leftovers, signal.SIGKILL)
+            signal_each(leftovers, signal.SIGKILL)
         if leftovers or self._is_locked(name):
             return None
         stopped = (self.directory(name) / "stop").exists()
@@ -339,12 +339,12 @@ class LocalTrainer:
         except (OSError, ValueError) as error:
             raise Unavailable(str(error)) from None
         pid, ticks = started["pid"], started["start_ticks"]
-        if pid is not None and _signal_if(pid, ticks, signal.SIGTERM):
+        if pid is not None and signal_if_same(pid, ticks, signal.SIGTERM):
             return
         # The shim is dead. Signal the rest of its tree from here, once in each call.
         overdue = not first and time.time() - marker.stat().st_ctime > started["grace"]
-        _signal_each(
-            _marked_processes(self.directory(name)), signal.SIGKILL if overdue else signal.SIGTERM
+        signal_each(
+            marked_processes(self.directory(name)), signal.SIGKILL if overdue else signal.SIGTERM
         )
 
     def running(self) -> Iterator[Training]:
@@ -370,7 +370,7 @@ class LocalTrainer:
     # --- the fork server ------------------------------------------------------------
 
     def _send_order(self, order: Mapping[str, Any]) -> socket.socket | None:
-        """Send an order to the fork server; return the socket of the answer, None if it was not sent."""
+        """Send an order to the fork server; return the socket of the answer, None if it failed."""
         data = json.dumps(order).encode()
         ours, theirs = socket.socketpair()
         with theirs, self._guard:
@@ -419,9 +419,6 @@ class LocalTrainer:
             self._end_server()
 
 
-# --- answers and processes --------------------------------------------------------------
-
-
 def _unclear(text: str) -> LaunchReply:
     return LaunchReply(LaunchResult.UNCLEAR, Evidence(where="create", text=text))
 
@@ -440,64 +437,3 @@ def _identity(request: LaunchRequest) -> dict[str, Any]:
 
 def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else datetime.fromtimestamp(micros / 1e6, UTC)
-
-
-def _is_process(pid: int | None, ticks: int | None) -> bool:
-    """Check that a process is the one that was started then: pids are reused."""
-    if pid is None:
-        return False
-    if ticks is None:  # no /proc on this system
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, 0)
-            return True
-        return False
-    return start_ticks(pid) == ticks
-
-
-def _signal_if(pid: int, ticks: int | None, number: signal.Signals) -> bool:
-    """Signal a process if it is the one that was started then; False if it is not."""
-    if not hasattr(os, "pidfd_open"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
-            return True
-        return False
-    try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return False
-    try:
-        if start_ticks(pid) != ticks:
-            return False
-        signal.pidfd_send_signal(handle, number)
-        return True
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(handle)
-
-
-def _marked_processes(directory: Path) -> list[int]:
-    """
-    Find the processes that have a training's name and folder in their environment.
-
-    The name alone is not enough: a job that was submitted with the same key in another home has
-    trainings of the same names.
-    """
-    marks = {
-        f"JOBCORE_TRAINING={directory.name}".encode(),
-        os.fsencode(f"SM_MODEL_DIR={directory}/ml/model"),
-    }
-    found = []
-    for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                environment = Path("/proc", entry, "environ").read_bytes().split(b"\0")
-                if marks.issubset(environment):
-                    found.append(int(entry))
-    return found
-
-
-def _signal_each(pids: Sequence[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
