@@ -99,7 +99,7 @@ class TestSqliteStore(Reports):
             assert db.execute(sql[kind], key).rowcount == 1
 
     def test_what_was_written_is_there_for_the_next_process(self) -> None:
-        self.test_one_conflict_does_not_spoil_the_batch()
+        self.test_a_conflict_does_not_stop_the_other_saves()
         before = self.opened[-1].counts()
         self.opened[-1].close()
         assert self.make_store().counts() == before

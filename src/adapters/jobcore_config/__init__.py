@@ -1,8 +1,8 @@
 """
-One way to read configuration and to refuse it: attrs classes, structured by cattrs.
+Reading configuration, in one way for every source: attrs classes, structured by cattrs.
 
-A class of settings says the kind of each field by its annotation and what is allowed by its
-validator (`jobcore_config.checks`). `jobcore_config.reading.read` makes an instance of decoded
+A class of settings has the kind of each field as its annotation, and the allowed values as its
+validator (`jobcore_config.checks`). `jobcore_config.reading.read` makes an instance from decoded
 data, or raises `jobcore.errors.InvalidSetting` with every problem. Import it late: cattrs takes
-10 ms, and most commands of a laptop have no settings to read.
+10 ms, and most commands on one machine have no settings to read.
 """

@@ -1,8 +1,8 @@
 """
-The kinds and bounds of settings, and the words for them; needs the standard library only.
+The kinds and bounds of settings, with their words in messages; needs the standard library only.
 
-A `Check` is a validator of an attrs class. None passes every check: it is the value of a field that
-may be left out.
+A `Check` is a validator of an attrs class. None passes every check: it is the value of an optional
+field that was left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = [
 
 Number = int | float | timedelta
 
-#: What `expect` knows, and the words for it.
+#: The kinds that `expect` knows, with their words in messages.
 KINDS: Mapping[type, str] = {
     bool: "true or false", float: "a number", int: "a whole number", list: "a list",
     Mapping: "a table", str: "a string",
@@ -32,15 +32,15 @@ _PATH = re.compile(r"[\w./\[\]-]+")
 
 
 class Wrong(ValueError):  # noqa: N818  (reads well in `raise`)
-    """A value that is not what was expected: its text says both; `collect` adds the field."""
+    """A value that is not allowed: the text has the value and the expectation; `collect` adds the field."""
 
     def __init__(self, expected: str, value: object, *, quote: bool = True) -> None:
-        """Word it; without *quote* the value is not shown."""
+        """Make the text; without *quote* the value is not shown."""
         super().__init__(f"expected {expected}, got {_shown(value) if quote else 'another value'}")
 
 
 def _shown(value: object) -> str:
-    """Show a value as TOML and JSON have it, without secrets."""
+    """Write a value as in TOML and JSON, with secrets redacted."""
     if isinstance(value, Mapping | list | tuple):
         return "a table" if isinstance(value, Mapping) else f"a list of {len(value)}"
     if isinstance(value, timedelta):
@@ -60,7 +60,7 @@ def _shown(value: object) -> str:
 
 def expect(kind: type, value: object) -> Any:
     """
-    Give back a value that is of a kind: bool, int, float (finite), str, list or Mapping.
+    Check that a value is of a kind (bool, int, finite float, str, list or Mapping), and return it.
 
     Raises:
         Wrong: it is of another kind.
@@ -78,7 +78,7 @@ def expect(kind: type, value: object) -> Any:
 
 def duration(value: object) -> timedelta:
     """
-    Read a duration as job files have it: text such as ``"1h30m"``, or a number of seconds.
+    Read a duration in the form of job files: text such as ``"1h30m"``, or a number of seconds.
 
     Raises:
         Wrong: it is neither.
@@ -125,15 +125,16 @@ def parse_json(text: str, *, where: str) -> Any:
 
 class Check:
     """
-    A validator of attrs that says what it expects.
+    A validator of attrs whose message names the expectation.
 
     Args:
+        expected: the words for allowed values.
         allows: the predicate.
-        quote: whether messages may show the value; False for what may be a secret.
+        quote: whether messages may show the value; False for a value that may be a secret.
     """
 
     def __init__(self, expected: str, allows: Callable[[Any], bool], *, quote: bool = True) -> None:
-        """Keep the words and the predicate."""
+        """Make a check."""
         self.expected, self.allows, self.quote = expected, allows, quote
 
     def __call__(self, instance: object, attribute: object, value: Any) -> None:
@@ -143,7 +144,7 @@ class Check:
 
 
 def _bounded(expected: str, allows: Callable[[Any], bool]) -> Check:
-    def is_allowed(value: object) -> bool:  # code may give another kind
+    def is_allowed(value: object) -> bool:  # code, unlike files, may pass a value of another kind
         return isinstance(value, Number) and not isinstance(value, bool) and allows(value)
 
     return Check(expected, is_allowed)
@@ -179,7 +180,7 @@ def one_of(*values: str) -> Check:
 
 
 def matching(pattern: str, expected: str) -> Check:
-    """Expect a text that a regular expression matches as a whole."""
+    """Expect a text that matches a regular expression as a whole."""
     found = re.compile(pattern).fullmatch
     return Check(expected, lambda value: isinstance(value, str) and found(value) is not None)
 
@@ -201,10 +202,10 @@ def each(check: Check) -> Callable[[object, object, Any], None]:
 
 def report_all(cls: type, fields: list[Any]) -> list[Any]:
     """
-    Make a class report the problems of all fields, where attrs would stop at the first.
+    Make a class report the problems of all its fields; attrs stops at the first one.
 
     For `attrs.frozen`, as its *field_transformer*. The validator of the last field runs those of all
-    fields; each field keeps its own as the metadata "check", for `read`.
+    fields. Each field keeps its own as the metadata "check", for `read`.
     """
     checks = {field.name: field.validator for field in fields if field.validator is not None}
 
@@ -222,10 +223,10 @@ def report_all(cls: type, fields: list[Any]) -> list[Any]:
 
 def collect(entries: Iterable[tuple[Any, Any]], make: Callable[[Any, Any], Any]) -> dict[Any, Any]:
     """
-    Make something of each entry of a table, or of each numbered one of a list.
+    Convert each entry of a table, or each numbered entry of a list.
 
     Raises:
-        InvalidSetting: *make* refused some of them (ValueError); with the problems of all.
+        InvalidSetting: *make* raised ValueError for some entries; it has the problems of all.
     """
     made, problems = {}, list[tuple[str, str]]()
     for at, value in entries:
@@ -239,13 +240,13 @@ def collect(entries: Iterable[tuple[Any, Any]], make: Callable[[Any, Any], Any])
 
 
 def problems_in(error: ValueError, path: str = "") -> Iterator[tuple[str, str]]:
-    """Give the path and the message of each problem that *error* tells of the value at *path*."""
+    """Yield the path and the message of each problem in *error*, which is about the value at *path*."""
     problems: Iterable[tuple[str, str]]
     if isinstance(error, InvalidSetting):
         problems = error.problems
     else:
         field, colon, message = str(error).partition(": ")
-        is_path = colon and _PATH.fullmatch(field)  # the core says "field: message"
+        is_path = colon and _PATH.fullmatch(field)  # errors of the core are "field: message"
         problems = ((field, message) if is_path else ("", str(error)),)
     for inner, message in problems:
         dot = "." if path and inner and inner[0] != "[" else ""

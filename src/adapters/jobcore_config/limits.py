@@ -1,4 +1,4 @@
-"""Reading `jobcore.Limits`, whose values the core does not check by itself."""
+"""Reading `jobcore.Limits`, with checks of its fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`read`: decoded data in, an instance of an attrs class out, or every problem by its field."""
+"""`read`: from decoded data to an instance of an attrs class, or to every problem by its field."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["CHECKS", "read", "structure"]
 
 T = TypeVar("T")
 
-#: The checks of a dataclass's fields: it has no validators that would say them.
+#: The checks of the fields of dataclasses, which have no validators.
 CHECKS: dict[type, Mapping[str, Callable[[Any, Any, Any], None]]] = {}
 
 
@@ -31,15 +31,15 @@ def read(cls: type[T], data: object, *, where: str = "", beside: Iterable[str] =
     """
     Read settings.
 
-    A field's annotation says its kind, its validator what is allowed, and its metadata "override"
-    (the arguments of `cattrs.override`) how else it is read. Null in JSON stands for the default,
+    A field's annotation is its kind, and its validator checks its value. Its metadata "override" (the
+    arguments of `cattrs.override`) may change how it is read. Null in JSON stands for the default,
     unless the field can be None.
 
     Args:
         cls: an attrs class, or a dataclass.
-        data: what TOML or JSON was decoded to.
+        data: decoded TOML or JSON.
         where: the source, for messages.
-        beside: further names in *data*, which are read elsewhere.
+        beside: further names in *data* that the caller reads.
 
     Raises:
         InvalidSetting: with every problem of every field.
@@ -54,16 +54,16 @@ def read(cls: type[T], data: object, *, where: str = "", beside: Iterable[str] =
 
 def structure(value: object, kind: Any) -> Any:
     """
-    Turn one decoded value into what an annotation says; for a field's own "struct_hook".
+    Turn one decoded value into a value of an annotated kind; for a field's own "struct_hook".
 
     Raises:
-        ValueError: it cannot be one.
+        ValueError: it is not of that kind.
     """
     return _converter.structure(value, kind)
 
 
 def _structure_plain(value: object, kind: Any) -> Any:
-    if not issubclass(kind, Enum):  # the hook for str is asked for a StrEnum too
+    if not issubclass(kind, Enum):  # cattrs calls the hook of str for a StrEnum as well
         return expect(kind, value)
     values = [str(member.value) for member in kind]
     if value not in values:
@@ -123,7 +123,7 @@ def _class_hook(cls: Any) -> Callable[..., Any]:
 
 
 def _override(field: Any, check: Any) -> Any:
-    """Check each value where it is structured, so that no problem hides behind another field's."""
+    """Check each value where it is structured, so that the problems of all fields are found."""
     how = {"struct_hook": _converter.structure, **field.metadata.get("override", {})}
     convert, check = how.pop("struct_hook"), check or field.metadata.get("check")
 
@@ -162,7 +162,7 @@ def _fields(cls: Any) -> Sequence[Any]:
 
 
 def _names(cls: Any) -> dict[str, str]:
-    """Give the fields that data may have: the name in the class, and the one in files."""
+    """Map the names of fields in the class to those in files."""
     how = {field.name: field.metadata.get("override", {}) for field in _fields(cls)}
     return {name: o.get("rename", name) for name, o in how.items() if not o.get("omit")}
 
@@ -180,11 +180,11 @@ def _problems(error: cattrs.ClassValidationError, known: list[str]) -> Iterator[
         elif isinstance(inner, cattrs.ForbiddenExtraKeysError):
             yield from _unknown(inner.extra_fields, known)
         else:
-            raise inner  # a fault of the program, and not of the settings
+            raise inner  # a bug, not a problem of the settings
 
 
 def _unknown(names: Iterable[str], known: list[str]) -> Iterator[tuple[str, str]]:
-    """Give the known field nearest to each unknown one; list the known fields once."""
+    """Suggest a known field for each unknown one; list the known fields once."""
     from difflib import get_close_matches
 
     listing = f"; known: {', '.join(sorted(known))}"

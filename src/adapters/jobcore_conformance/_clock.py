@@ -1,4 +1,4 @@
-"""What every clock keeps."""
+"""The conformance suite of clocks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from jobcore import Clock
 
 
 class ClockContract:
-    """The promises of `jobcore.Clock`."""
+    """The contract of `jobcore.Clock`."""
 
     def make_clock(self) -> Clock:
-        """Make the clock to be tested."""
+        """Make the clock to test."""
         raise NotImplementedError
 
     def test_the_time_is_aware_and_in_utc(self) -> None:
-        """A naive time, or another zone, would be refused by the core."""
+        """The core refuses naive times and other zones."""
         assert self.make_clock().now().utcoffset() == timedelta(0)

@@ -1,4 +1,4 @@
-"""What every notifier keeps."""
+"""The conformance suite of notifiers."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def _message(number: int = 1) -> Message:
 
 
 class NotifierContract:
-    """The promises of `jobcore.Notifier`."""
+    """The contract of `jobcore.Notifier`."""
 
     def make_notifier(self) -> Notifier:
-        """Make the notifier to be tested."""
+        """Make the notifier to test."""
         raise NotImplementedError
 
     def delivered(self, notifier: Notifier) -> Sequence[str]:
-        """Give the event ids (or subjects) that arrived, in order."""
+        """Return the event ids (or subjects) that arrived, in order."""
         raise NotImplementedError
 
-    def test_a_message_that_was_taken_arrives(self) -> None:
-        """When publish returns, the message is there."""
+    def test_an_accepted_message_arrives(self) -> None:
+        """When publish returns, the message has arrived."""
         notifier = self.make_notifier()
         notifier.publish(_message(1))
         notifier.publish(_message(2))
         assert len(self.delivered(notifier)) == 2
 
     def test_publishing_again_is_no_error(self) -> None:
-        """After a lost reply the same message is published again."""
+        """After a lost acknowledgement the same message is published again."""
         notifier = self.make_notifier()
         notifier.publish(_message(1))
         notifier.publish(_message(1))

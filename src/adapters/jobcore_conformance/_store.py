@@ -1,4 +1,4 @@
-"""What every store keeps."""
+"""The conformance suite of stores."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _Clock:
 
 
 class _Trainer:
-    """Accepts every launch, and does not know the size of its pool."""
+    """Accepts every launch into a pool of unknown size."""
 
     def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
         return [LaunchReply(LaunchResult.ACCEPTED) for _ in requests]
@@ -75,13 +75,13 @@ class _Trainer:
 
 
 class StoreContract:
-    """The promises of `jobcore.JobStore`."""
+    """The contract of `jobcore.JobStore`."""
 
-    #: The ticks of which the store tells the next wake; for others `next_wake` is None.
+    #: The ticks for which `next_wake` gives a time; for others it is None.
     WAKES: ClassVar[frozenset[Tick]] = frozenset({Tick.LAUNCH, Tick.MONITOR})
 
     def make_store(self) -> JobStore:
-        """Make an empty store that passes the records it cannot read to a list (see `reported`)."""
+        """Make an empty store that reports unreadable records to a list (see `reported`)."""
         raise NotImplementedError
 
     def damage(self, store: JobStore, kind: str, *key: str) -> None:
@@ -89,12 +89,12 @@ class StoreContract:
         Make a stored record unreadable, as a fault or another program would.
 
         Args:
-            kind, key: "job" and its id, "pool" or "share" and its name, or "group", its name and its owner.
+            kind, key: "job" and its id, "pool" or "share" and its name, or "group", its name and owner.
         """
         raise NotImplementedError
 
     def reported(self, store: JobStore) -> Sequence[CorruptRecord]:
-        """Give what *store* has reported so far, in order."""
+        """Return the reports of *store* so far, in order."""
         raise NotImplementedError
 
     def _with(self, jobs: Sequence[Job]) -> JobStore:
@@ -102,8 +102,8 @@ class StoreContract:
         assert set(store.add(jobs)) <= {Added.CREATED}
         return store
 
-    def test_what_was_added_is_read_back_whole(self) -> None:
-        """Nothing of a job or its spec is lost."""
+    def test_an_added_job_is_read_back_whole(self) -> None:
+        """No part of a job or its spec is lost."""
         clocks = jobcore.Clocks(wait_at_most=timedelta(hours=1), finish_by=NOW)
         job = _job(1, args={"script": "x", "n": [1, None, 2.5]}, group="g", clocks=clocks)
         store = self._with([job])
@@ -113,8 +113,8 @@ class StoreContract:
         """A job that does not exist is no error."""
         assert dict(self.make_store().get([_job(1).job_id])) == {}
 
-    def test_adding_again_is_told_and_changes_nothing(self) -> None:
-        """A repeated submit finds the job of the first, also after it has moved."""
+    def test_adding_again_is_a_duplicate_and_changes_nothing(self) -> None:
+        """A repeated submit finds the job of the first one, also after its state has changed."""
         job = _job(1)
         store = self._with([job])
         (saved,) = store.save([_launching(job)])
@@ -123,7 +123,7 @@ class StoreContract:
         assert store.get([job.job_id])[job.job_id] == saved
 
     def test_another_spec_under_the_same_id_is_a_clash(self) -> None:
-        """Nothing is written over."""
+        """The stored job stays."""
         job = _job(1)
         store = self._with([job])
         other = replace(job, spec=replace(job.spec, name="other"))
@@ -131,7 +131,7 @@ class StoreContract:
         assert store.get([job.job_id])[job.job_id] == job
 
     def test_a_save_over_an_old_version_is_refused(self) -> None:
-        """Of two writers who read the same version, one wins."""
+        """Of two writers that read the same version, one wins."""
         job = _job(1)
         store = self._with([job])
         (first,) = store.save([_launching(job)])
@@ -141,8 +141,8 @@ class StoreContract:
         assert list(store.save([held])) == [None]
         assert store.get([job.job_id])[job.job_id] == first
 
-    def test_one_conflict_does_not_spoil_the_batch(self) -> None:
-        """The others are saved."""
+    def test_a_conflict_does_not_stop_the_other_saves(self) -> None:
+        """Each job of a batch is compared and set by itself."""
         one, two = _job(1), _job(2)
         store = self._with([one, two])
         store.save([_launching(one)])
@@ -160,14 +160,14 @@ class StoreContract:
         assert lane == [_job(1).job_id, _job(2).job_id]
         assert [w.job_id for w in seen if w.priority == 5] == [_job(9).job_id]
 
-    def test_waiting_holds_what_the_planner_needs(self) -> None:
-        """The row says the same as the job."""
+    def test_a_waiting_row_agrees_with_its_job(self) -> None:
+        """The planner sees rows only."""
         job = _job(1, placements=(CPU, Placement("gpu", 2)), share="team", priority=3)
         store = self._with([job])
         assert list(store.waiting(now=NOW, depth=5)) == [jobcore.ports.waiting_of(job)]
 
     def test_active_held_and_backing_off_jobs_do_not_wait(self) -> None:
-        """Only what may be launched now is listed."""
+        """Only jobs that may be launched now are listed."""
         jobs = [_job(n) for n in range(3)]
         store = self._with(jobs)
         state = jobcore.lifecycle.New(since=NOW, attempt=2, not_before=NOW + timedelta(hours=1))
@@ -180,7 +180,7 @@ class StoreContract:
         assert [(w.job_id, w.attempt) for w in later] == [(jobs[2].job_id, 2)]
 
     def test_due_follows_the_state_of_each_job(self) -> None:
-        """What `due_at` says is what the index lists, for each tick, and nothing else."""
+        """For each tick the index lists the jobs that `due_at` makes due, and no others."""
         new, launching, launched, over = (_job(n) for n in range(4))
         store = self._with([new, launching, launched, over])
         accepted = jobcore.LaunchAccepted(attempt=1, placement=CPU)
@@ -201,7 +201,7 @@ class StoreContract:
             assert list(store.due(tick, before=NOW - timedelta(seconds=1), limit=10)) == []
 
     def test_due_is_oldest_first_and_bounded(self) -> None:
-        """A page holds what has waited longest."""
+        """A page holds the jobs that have been due for longest."""
         jobs = [_job(n) for n in range(4)]
         store = self._with(jobs)
         launching = [
@@ -217,7 +217,7 @@ class StoreContract:
         assert [d.job_id for d in page] == [jobs[3].job_id, jobs[2].job_id]
 
     def test_usage_counts_all_active_jobs(self) -> None:
-        """`Stopping` still holds its slots, and runs; waiting and finished jobs hold none."""
+        """A job in `Stopping` holds its slots and runs; waiting and finished jobs hold none."""
         big = (Placement("cpu", 3),)
         jobs = [_job(1), _job(2, placements=big), _job(3), _job(4)]
         store = self._with(jobs)
@@ -226,7 +226,7 @@ class StoreContract:
         assert list(store.usage()) == [Usage("cpu", "ada", 4, running=3)]
 
     def test_find_is_newest_first_in_pages(self) -> None:
-        """The pages together are every job, once."""
+        """The pages together hold every job once."""
         jobs = [_job(n) for n in range(5)]
         store = self._with(jobs)
         found: list[str] = []
@@ -265,7 +265,7 @@ class StoreContract:
         assert dict(store.counts(group="g")) == {Status.LAUNCHING: 1}
 
     def test_next_wake_is_the_next_back_off_or_deadline(self) -> None:
-        """Each tick has its own; what is past, and what another tick waits for, is left out."""
+        """Past times, and those of other ticks, are left out."""
         clocks = jobcore.Clocks(wait_at_most=timedelta(hours=3))
         jobs = [_job(1), _job(2), _job(3, clocks=clocks), _job(4)]
         store = self._with(jobs)
@@ -289,7 +289,7 @@ class StoreContract:
     # --- records beside jobs ------------------------------------------------------------
 
     def test_pool_states_are_compared_and_set(self) -> None:
-        """Of two who read the same version, one wins."""
+        """Of two writers that read the same version, one wins."""
         store = self.make_store()
         assert dict(store.pools()) == {}
         assert store.save_pool(PoolState(name="cpu", refusals=1, closed_until=NOW)) is True
@@ -303,7 +303,7 @@ class StoreContract:
         assert list(store.pools()) == ["cpu"]
 
     def test_shares_are_compared_and_set_each_by_itself(self) -> None:
-        """One that another writer has saved meanwhile does not spoil the others."""
+        """A conflict of one share does not stop the saves of the others."""
         store = self.make_store()
         ada, bob, eve = (ShareUsage(share=n, hours=1.5, at=NOW) for n in ("ada", "bob", "eve"))
         assert dict(store.shares(["ada", "bob"])) == {}
@@ -318,7 +318,7 @@ class StoreContract:
         assert dict(store.shares(["ada"])) == {"ada": replace(charged, version=2)}
 
     def test_tallies_are_compared_and_set(self) -> None:
-        """Groups of the same name are apart if their owners differ, whatever the names are made of."""
+        """Groups of one name and two owners have two tallies, whatever characters the names have."""
         store = self.make_store()
         keys = [
             GroupKey(*key)
@@ -345,7 +345,7 @@ class StoreContract:
         assert stored == replace(read[keys[1]], sound=True, cause="c", reason="r", version=2)
 
     def test_groups_to_pause_are_listed_until_they_are_paused(self) -> None:
-        """The list holds the whole tallies of those, and no other."""
+        """The list holds their whole tallies, and no others."""
         store = self.make_store()
         for key in (("a", "ada"), ("b", "ada"), ("a", "bob")):
             store.save_tally(_tally(*key, failed=5, pausing=key != ("b", "ada")))

@@ -1,4 +1,4 @@
-"""What every trainer keeps."""
+"""The conformance suite of trainers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def launch(trainer: Trainer, request: LaunchRequest) -> LaunchReply:
 
 class TrainerContract:
     """
-    The promises of `jobcore.Trainer`.
+    The contract of `jobcore.Trainer`.
 
-    The trainer to be tested has a pool "cpu" of 2 slots. What a training does is the adapter's
-    to arrange: its *args* say ``complete``, ``fail`` or ``long`` under the key ``act``.
+    The trainer to test has a pool "cpu" of 2 slots. The *args* of a request have ``complete``,
+    ``fail`` or ``long`` under the key ``act``; `prepare` makes the training behave so.
     """
 
     def make_trainer(self) -> Trainer:
@@ -29,11 +29,11 @@ class TrainerContract:
         raise NotImplementedError
 
     def prepare(self, trainer: Trainer, request: LaunchRequest) -> LaunchRequest:
-        """Arrange that *request* acts as its args say; give the request to use."""
+        """Make the training of *request* behave as its args say; return the request to use."""
         raise NotImplementedError
 
     def settle(self, trainer: Trainer, name: str) -> Training:
-        """Wait until the training is over, and give it."""
+        """Wait until the training is over, and return its description."""
         raise NotImplementedError
 
     def failure_rules(self) -> Rules:
@@ -57,8 +57,8 @@ class TrainerContract:
         assert launch(trainer, request).result is LaunchResult.ACCEPTED
         return request
 
-    def test_an_accepted_training_is_there_and_ours(self) -> None:
-        """It tells whose it is, so that it can be adopted."""
+    def test_an_accepted_training_exists_with_its_identity(self) -> None:
+        """Its description names the job, attempt and spec, so that it can be adopted."""
         trainer = self.make_trainer()
         request = self._launched(trainer, "a", "long")
         training = trainer.describe([request.name])[request.name]
@@ -70,7 +70,7 @@ class TrainerContract:
         self.settle(trainer, request.name)
 
     def test_a_name_is_used_once(self) -> None:
-        """While it runs and after it is over."""
+        """A second launch is answered EXISTS while the training runs and after it is over."""
         trainer = self.make_trainer()
         request = self._launched(trainer, "a", "complete")
         assert launch(trainer, request).result is LaunchResult.EXISTS
@@ -78,7 +78,7 @@ class TrainerContract:
         assert launch(trainer, request).result is LaunchResult.EXISTS
 
     def test_each_of_a_batch_has_its_own_answer(self) -> None:
-        """In the order asked, whatever becomes of its neighbours."""
+        """The answers are in the order of the requests, and independent of one another."""
         trainer = self.make_trainer()
         first = self._launched(trainer, "a", "long")
         batch = [
@@ -87,7 +87,7 @@ class TrainerContract:
             self._request(trainer, "c", "complete"),
         ]
         replies = [reply.result for reply in trainer.launch(batch)]
-        # One slot is left for two that may be asked at once: either of them has it.
+        # One slot is left for two requests that may be made at once: either of them may get it.
         assert replies.pop(1) is LaunchResult.EXISTS
         assert sorted(replies) == [LaunchResult.ACCEPTED, LaunchResult.REFUSED]
         described = trainer.describe([request.name for request in batch])
@@ -100,13 +100,13 @@ class TrainerContract:
                 self.settle(trainer, request.name)
 
     def test_an_unknown_name_is_none(self) -> None:
-        """Not an error, and not a failure."""
+        """It is no error, and no failed training."""
         trainer = self.make_trainer()
         name = self._request(trainer, "never", "complete").name
         assert dict(trainer.describe([name])) == {name: None}
 
     def test_success_is_completed(self) -> None:
-        """With the times at which it ran."""
+        """The description has the times at which it ran."""
         trainer = self.make_trainer()
         training = self.settle(trainer, self._launched(trainer, "a", "complete").name)
         assert training.state is TrainingState.COMPLETED
@@ -115,7 +115,7 @@ class TrainerContract:
         assert training.started_at <= training.ended_at
 
     def test_failure_has_evidence(self) -> None:
-        """The classifier finds that it is the user's code."""
+        """The classifier finds that the user's code failed."""
         trainer = self.make_trainer()
         training = self.settle(trainer, self._launched(trainer, "a", "fail").name)
         assert training.state is TrainingState.FAILED
@@ -124,7 +124,7 @@ class TrainerContract:
         assert failure.failure_class is jobcore.FailureClass.ALGORITHM
 
     def test_a_stop_ends_in_stopped(self) -> None:
-        """And may be repeated at any time."""
+        """A stop may be repeated at any time."""
         trainer = self.make_trainer()
         request = self._launched(trainer, "a", "long")
         trainer.stop(request.name)
@@ -132,13 +132,13 @@ class TrainerContract:
         assert self.settle(trainer, request.name).state is TrainingState.STOPPED
         trainer.stop(request.name)
 
-    def test_stopping_what_is_not_there_is_no_error(self) -> None:
-        """The intent is fulfilled."""
+    def test_stopping_an_unknown_training_is_no_error(self) -> None:
+        """There is nothing left to stop."""
         trainer = self.make_trainer()
         trainer.stop(self._request(trainer, "never", "complete").name)
 
     def test_a_full_pool_refuses_and_is_free_again(self) -> None:
-        """With evidence that says capacity or quota, and no training left behind."""
+        """The evidence is classified as capacity or quota, and no training was created."""
         trainer = self.make_trainer()
         running = [self._launched(trainer, token, "long") for token in "ab"]
         third = self._request(trainer, "c", "complete")
@@ -155,8 +155,8 @@ class TrainerContract:
         assert launch(trainer, third).result is LaunchResult.ACCEPTED
         self.settle(trainer, third.name)
 
-    def test_a_name_is_used_up_without_running(self) -> None:
-        """`to_stop` leaves nothing that runs, and nothing can start under the name later."""
+    def test_a_name_is_reserved_without_running(self) -> None:
+        """After `to_stop` nothing runs, and nothing can start under the name later."""
         trainer = self.make_trainer()
         request = replace(self._request(trainer, "a", "long"), to_stop=True)
         launch(trainer, request)
@@ -165,8 +165,8 @@ class TrainerContract:
         again = launch(trainer, replace(request, to_stop=False))
         assert again.result is LaunchResult.EXISTS
 
-    def test_running_lists_what_lives(self) -> None:
-        """And nothing that is over."""
+    def test_running_lists_live_trainings_only(self) -> None:
+        """The reaper reads this list."""
         trainer = self.make_trainer()
         over = self._launched(trainer, "a", "complete")
         self.settle(trainer, over.name)
@@ -176,5 +176,5 @@ class TrainerContract:
         self.settle(trainer, alive.name)
 
     def test_capacity_names_the_pools(self) -> None:
-        """With their sizes."""
+        """The sizes are those of the trainer."""
         assert dict(self.make_trainer().capacity())["cpu"] == 2

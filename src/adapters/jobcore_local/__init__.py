@@ -1,4 +1,4 @@
-"""Jobs on one machine: local processes as trainings, console and desktop messages, the system clock."""
+"""The ports on one machine: local processes as trainings, console and desktop messages, the system clock."""
 
 from ._check import check
 from ._clock import SystemClock

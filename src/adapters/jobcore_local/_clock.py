@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Tells the machine's time, aware, in UTC."""
+    """The machine's clock: aware times in UTC."""
 
     def now(self) -> datetime:
-        """Tell the time."""
+        """Return the current time."""
         return datetime.now(UTC)

@@ -1,8 +1,8 @@
-"""What a training script finds: SageMaker's training contract, with folders of this machine.
+"""SageMaker's training contract with folders of this machine: environment, arguments, files of a script.
 
 Names and meanings are those of the public SageMaker training toolkit
 (https://github.com/aws/sagemaker-training-toolkit/blob/master/ENVIRONMENT_VARIABLES.md).
-What would be below /opt/ml in a container is below ``ml/`` of the training here.
+The folder ``ml/`` of a training stands for /opt/ml in a container.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from jobcore.ports import LaunchRequest
 
 from ._pools import is_gpu_pool
 
-# What a script needs of the manager's environment to run at all. The rest stays out: it may
-# hold secrets, and a training that depends on it would not run anywhere else.
-_PASSED_ON = (
+# The variables of the manager's environment that a script needs to run. It does not get the others:
+# they may hold secrets, and a training that depends on them would not run anywhere else.
+_INHERITED = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV",
     "CONDA_PREFIX", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "XDG_RUNTIME_DIR",
 )  # fmt: skip
 _HOST = "algo-1"
 _NETWORK = "lo"
 _FOLDERS = ("", "input", "input/config", "input/data", "model", "output", "output/data")
-_PASSED_ON_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_")
+_INHERITED_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_")
 
 
-class BadInput(ValueError):  # noqa: N818  (reads well in `except`)
-    """The request cannot be run on this machine; the text says which field and why."""
+class BadInput(ValueError):  # noqa: N818  (a condition; reads well in `except`)
+    """A request that cannot run on this machine; the text names the field and the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A request made ready: what to run, where, with which environment, folders, files and links."""
+    """A request in the terms of this machine: command, working directory, environment, folders, files, links."""
 
     argv: list[str]
     cwd: str
@@ -52,15 +52,15 @@ def prepare(
     request: LaunchRequest, directory: Path, checkpoints: Path, inherited: Mapping[str, str]
 ) -> Prepared:
     """
-    Work out how to run a training, and what it is to find; nothing is made yet.
+    Work out how to run a training, and the files that it expects; nothing is written.
 
     Args:
-        directory: the training's own.
-        checkpoints: where all attempts of its job keep theirs.
-        inherited: what the script gets of the manager's environment.
+        directory: the training's own folder.
+        checkpoints: the folder that all attempts of its job share.
+        inherited: variables of the manager's environment, see `inherited_environment`.
 
     Raises:
-        BadInput: the script, its folder or a channel is not there.
+        BadInput: the script, its folder or a channel does not exist.
     """
     args = request.args
     source, script = _find_script(args)
@@ -96,7 +96,7 @@ def prepare(
         for name, value in _mapping(args, "environment").items()
         if not name.startswith(("SM_", "JOBCORE_"))
     }
-    # The environment is the request's: how long the kernel lets it be is found out by the exec.
+    # The kernel's limit on the size of arguments and environment is left to the exec.
     return Prepared(
         argv=[*_interpreter(script, args), *user_arguments],
         cwd=source,
@@ -170,7 +170,7 @@ def _hyperparameter_variables(hyperparameters: Mapping[str, Any]) -> dict[str, s
 
 
 def _find_script(args: Mapping[str, Any]) -> tuple[str, str]:
-    """Give the folder that the script runs in, and the script's path."""
+    """Find the folder that the script runs in, and the script's path."""
     script = args.get("script")
     if not isinstance(script, str) or not script:
         msg = "script: missing; a local training needs one"
@@ -197,8 +197,10 @@ def _interpreter(script: str, args: Mapping[str, Any]) -> list[str]:
 
 
 def _channel(name: str, where: str) -> Path:
-    path = os.path.expanduser(where.removeprefix("file://"))  # unlike Path's, it never raises
-    if not os.path.exists(path):  # nor does this, whatever characters there are
+    path = os.path.expanduser(
+        where.removeprefix("file://")
+    )  # Path.expanduser raises for an unknown user
+    if not os.path.exists(path):
         msg = f"channels.{name}: {where} does not exist on this machine"
         raise BadInput(msg)
     return Path(path).resolve()
@@ -220,17 +222,17 @@ def _list(args: Mapping[str, Any], field: str) -> list[Any]:
     return value
 
 
-def passed_on() -> dict[str, str]:
-    """Give what a script gets of this process's environment."""
+def inherited_environment() -> dict[str, str]:
+    """Return the variables of this process's environment that scripts get."""
     return {
         name: value
         for name, value in os.environ.items()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+        if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
     }
 
 
 def _text(value: object) -> str:
-    """Write a hyperparameter as the toolkit does: text as it is, the rest as JSON or by str()."""
+    """Write a hyperparameter as the toolkit does: text as it is, tables and lists as JSON, others by str()."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -241,7 +243,7 @@ def _text(value: object) -> str:
 
 
 def _arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
-    """Give the hyperparameters as command-line arguments, sorted: ``--name value``, ``-n value``."""
+    """Write the hyperparameters as command-line arguments, sorted: ``--name value``, ``-n value``."""
     arguments = []
     for name in sorted(hyperparameters):
         arguments += [f"--{name}" if len(name) > 1 else f"-{name}", _text(hyperparameters[name])]

@@ -1,4 +1,4 @@
-"""Messages on one machine: a file that keeps them all, a stream, the desktop."""
+"""Messages on one machine: a file with all of them, a stream, the desktop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ._supervisor.files import sync_directory
 
 
 class FileNotifier:
-    """Appends each message to a file as a line of JSON, synced: the record of what was sent."""
+    """Appends each message to a file as a line of JSON, synced: the record of all messages."""
 
     def __init__(self, path: Path) -> None:
         """Append to *path*."""
@@ -26,10 +26,13 @@ class FileNotifier:
 
     def publish(self, message: Message) -> None:
         """
-        Append the message; a line is written whole or, after a crash or on a full disk, cut off.
+        Append the message.
 
-        A line that was cut off is ended by whoever writes next, so it spoils no other; its message
-        was not acknowledged, and comes again.
+        A crash or a full disk may leave a line that is cut off. The next call ends that line first,
+        so that its own is whole. The message of the cut line was not acknowledged and comes again.
+
+        Raises:
+            Unavailable: the line was not written, or not in full.
         """
         line = json.dumps(
             {
@@ -46,7 +49,9 @@ class FileNotifier:
                 size = os.fstat(fd).st_size
                 if size and os.pread(fd, 1, size - 1) != b"\n":
                     data = b"\n" + data
-                while data:  # a disk that becomes full takes a part, and says so at the next write
+                while (
+                    data
+                ):  # on a disk that becomes full, a write takes a part and the next one fails
                     data = data[os.write(fd, data) :]
                 os.fsync(fd)
             finally:
@@ -66,7 +71,7 @@ class ConsoleNotifier:
         self.stream = stream
 
     def publish(self, message: Message) -> None:
-        """Write one line; letters that the stream's encoding has not are written as escapes."""
+        """Write one line, with escapes for characters that the stream's encoding does not have."""
         stream = self.stream or sys.stderr
         encoding = getattr(stream, "encoding", None) or "utf-8"
         subject = message.subject.encode(encoding, "backslashreplace").decode(encoding)
@@ -75,10 +80,10 @@ class ConsoleNotifier:
 
 class DesktopNotifier:
     """
-    Shows each message on the desktop, where there is one.
+    Shows each message on the desktop, if the machine has one.
 
-    Best effort by nature: whether anybody saw it cannot be known, so a message that could
-    not be shown is no error. Keep a `FileNotifier` beside it.
+    A message that could not be shown is no error: delivery cannot be confirmed here. Use a
+    `FileNotifier` beside it, which keeps every message.
     """
 
     def publish(self, message: Message) -> None:
@@ -99,7 +104,7 @@ class DesktopNotifier:
 
 
 class FanOut:
-    """Publishes to several notifiers in order; the first that does not answer stops it, to try again."""
+    """Publishes to several notifiers in order; an error ends the call, and the message comes again to all."""
 
     def __init__(self, notifiers: Sequence[Notifier]) -> None:
         """Publish to *notifiers*."""

@@ -1,4 +1,4 @@
-"""The pools of this machine: a small file that may be changed while the manager runs."""
+"""The pools of this machine, in a file that may be changed while the manager runs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SLOTS_MAX = 4096
 
 
 def pools_path(home: Path) -> Path:
-    """Say where the pools of *home* are written down."""
+    """Return the path of the file with the pools of *home*."""
     return home / "pools.toml"
 
 
 def read_pools(home: Path) -> dict[str, int]:
     """
-    Read the size of each pool in slots; without a file: one CPU pool, and one of GPUs if there are any.
+    Read the size of each pool in slots; without a file, see `default_pools`.
 
     Raises:
         InvalidSetting: the file is malformed; the message names the file, the field and what to do.
@@ -61,7 +61,7 @@ def _checked(tables: Mapping[str, object], path: Path) -> dict[str, int]:
 
 
 def default_pools() -> dict[str, int]:
-    """Give one slot for each core, and one for each NVIDIA GPU."""
+    """Make a pool "cpu" with a slot for each core, and "gpu" with one for each NVIDIA GPU, if there are any."""
     pools = {"cpu": os.cpu_count() or 1}
     gpus = len([n for n in os.listdir("/dev") if re.fullmatch(r"nvidia[0-9]+", n)])
     if gpus:
@@ -71,10 +71,10 @@ def default_pools() -> dict[str, int]:
 
 def write_pools(home: Path, pools: Mapping[str, int]) -> None:
     """
-    Write the size of each pool, at once or not at all; a running manager sees it at its next look.
+    Write the size of each pool, whole or not at all; a running manager reads it in its next pass.
 
     Raises:
-        InvalidSetting: a name or a size is not possible; nothing was written.
+        InvalidSetting: a name or a size is not allowed; nothing was written.
     """
     path = pools_path(home)
     _checked({name: {"slots": slots} for name, slots in pools.items()}, path)
@@ -93,5 +93,5 @@ def _quoted(name: str) -> str:
 
 
 def is_gpu_pool(name: str) -> bool:
-    """Tell whether a pool's slots are GPUs: by its name, ``gpu`` or ``gpu-…``."""
+    """Check by its name whether a pool's slots are GPUs: ``gpu`` or ``gpu-…``."""
     return name == "gpu" or name.startswith(("gpu-", "gpu_", "gpu."))

@@ -1,7 +1,7 @@
-"""The records in a training's folder, `started.json` and `exit.json`: read, checked and settled.
+"""The records in a training's folder, `started.json` and `exit.json`: reading, checking, settling.
 
-A shim writes each of them whole or not at all (see `_supervisor`). A damaged one comes from an
-older release that was cut short (a full disk, a power cut), from a bad disk, or from a person.
+A shim writes each of them whole or not at all (see `_supervisor`). A damaged one was left by an
+older release (on a full disk, by a power cut), by a failing disk, or by a person.
 """
 
 from __future__ import annotations
@@ -42,27 +42,27 @@ _END: Mapping[str, tuple[type, ...]] = {
 
 
 class DamagedError(ValueError):
-    """A record exists, and its content is not what a shim writes."""
+    """A record that exists and does not have the content that a shim writes."""
 
 
 def read_start(folder: Path) -> dict[str, Any] | None:
     """
-    Read who was started when; None if the training was never started.
+    Read the record of a training's start; None if it was never started.
 
     Raises:
-        DamagedError: the record is there, so the name is used, but it cannot be read.
-        OSError: the disk does not say now.
+        DamagedError: the record exists, so the name is reserved, but it cannot be read.
+        OSError: the disk cannot be read now.
     """
     return _read(folder / "started.json", _START)
 
 
 def read_end(folder: Path) -> dict[str, Any] | None:
     """
-    Read how a training has ended; None if that is not recorded.
+    Read the record of a training's end; None if there is none.
 
     Raises:
-        DamagedError: the record is there, so the training is over, but it cannot be read.
-        OSError: the disk does not say now.
+        DamagedError: the record exists, so the training is over, but it cannot be read.
+        OSError: the disk cannot be read now.
     """
     document = _read(folder / "exit.json", _END)
     if document is not None and document["outcome"] not in OUTCOMES:
@@ -79,8 +79,8 @@ def _read(path: Path, fields: Mapping[str, tuple[type, ...]]) -> dict[str, Any] 
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
-        what = "it is not JSON" if data else "it is empty"
-        msg = f"{path.name} cannot be read: {what}"
+        reason = "it is not JSON" if data else "it is empty"
+        msg = f"{path.name} cannot be read: {reason}"
         raise DamagedError(msg) from None
     if not isinstance(document, dict):
         msg = f"{path.name} cannot be read: it is not a JSON object"
@@ -94,20 +94,20 @@ def _read(path: Path, fields: Mapping[str, tuple[type, ...]]) -> dict[str, Any] 
 
 def settle(folder: Path, identity: Mapping[str, Any], *, to_stop: bool) -> bool:
     """
-    Write a damaged start record anew, and the end of the training unless that is recorded.
+    Replace a damaged start record, and write an end record unless there is one.
 
-    The name stays used, so nothing is run under it again. The script may have run: the end is a
-    failure (a stop, if one was asked for), and the job's retries decide what comes next.
+    The name stays reserved, so nothing runs under it again. The script may have run. So the end is
+    recorded as a failure, or as a stop if one was requested, and the job's retry policy applies.
 
     Args:
         identity: the job's id, the attempt and the hash of the spec.
-        to_stop: the training was only to be stopped.
+        to_stop: whether the launch was only to reserve the name.
 
     Returns:
-        False, and nothing was written, if a process of the training lives and holds its lock.
+        False, and nothing was written, if a process of the training is alive and holds its lock.
 
     Raises:
-        OSError: it could not be written; nothing is settled.
+        OSError: a record could not be written; the next call tries again.
     """
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -115,11 +115,11 @@ def settle(folder: Path, identity: Mapping[str, Any], *, to_stop: bool) -> bool:
             return False
         try:
             if read_start(folder) is not None:
-                return True  # settled meanwhile, by another manager
+                return True  # another manager has settled it since
             why = "started.json is missing"
         except DamagedError as error:
             why = str(error)
-        # The end first: if this process dies in between, the start record is settled again.
+        # The end record first: if this process dies in between, the next call settles the start record.
         if not _is_end_readable(folder):
             stopped = to_stop or (folder / "stop").exists()
             end = {
@@ -147,7 +147,7 @@ def _is_end_readable(folder: Path) -> bool:
 
 
 def problems(trainings: Path) -> Iterator[tuple[str, str]]:
-    """Walk the trainings; give the name of each, and "" or what is wrong with its records."""
+    """Yield the name of each training, and the first problem of its records or ""."""
     for name in sorted(os.listdir(trainings)):
         if jobcore.lifecycle.parse_training_name(name) is None:
             continue

@@ -1,7 +1,7 @@
 """Trainings as local process trees, each under a shim that outlives the manager.
 
-See `_supervisor` for what a training directory holds. Everything here only reads it, or
-asks the fork server for a shim. Several managers may use one home at the same time.
+`_supervisor` describes the files of a training's folder. This module reads them, requests shims of
+the fork server, and settles damaged records. Several managers may use one home at the same time.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from jobcore.ports import (
 )
 
 from . import _supervisor
-from ._contract import BadInput, passed_on, prepare
+from ._contract import BadInput, inherited_environment, prepare
 from ._pools import is_gpu_pool, read_pools
+from ._processes import is_same_process, marked_processes, signal_each, signal_if_same
 from ._records import OUTCOMES, DamagedError, problems, read_end, read_start, settle
 from ._supervisor.files import sync_directory, try_lock
-from ._supervisor.processes import start_ticks
 
 STOP_GRACE = timedelta(seconds=120)  # SageMaker: SIGTERM, and SIGKILL 120 s later
 ANSWER_SECONDS_MAX = 30.0
@@ -48,12 +48,12 @@ class LocalTrainer:
     The `Trainer` of one machine.
 
     Args:
-        home: where trainings, checkpoints and pools are; made if missing, private to its user.
+        home: the folder of trainings, checkpoints and pools; created private to its user if missing.
         wake: the path of a wake socket that shims poke when a training starts or ends.
-        stop_grace: from SIGTERM to SIGKILL, unless the job names its own.
+        stop_grace: from SIGTERM to SIGKILL, unless the job sets its own.
 
     Raises:
-        Unavailable: *home* cannot be made.
+        Unavailable: *home* cannot be created.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class LocalTrainer:
         self.home = Path(home).expanduser().resolve()
         self._wake = os.fspath(wake) if wake is not None else None
         self._grace = stop_grace
-        self._inherited = passed_on()
+        self._inherited = inherited_environment()
         self._server: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
@@ -81,14 +81,14 @@ class LocalTrainer:
             msg = f"{self.home}: {error.strerror}; choose another home (--home, JOBCORE_HOME)"
             raise Unavailable(msg) from None
 
-    # --- places ---------------------------------------------------------------------
+    # --- paths ----------------------------------------------------------------------
 
     def directory(self, name: str) -> Path:
         """
-        Give the folder of the training *name*.
+        Return the folder of the training *name*.
 
         Raises:
-            ValueError: *name* is not a training name of ours.
+            ValueError: *name* is not a training name.
         """
         if jobcore.lifecycle.parse_training_name(name) is None:
             msg = f"{name!r} is not a training name"
@@ -96,19 +96,19 @@ class LocalTrainer:
         return self.home / "trainings" / name
 
     def log_path(self, name: str) -> Path:
-        """Say where the output of the training's script goes."""
+        """Return the path of the script's standard output and error."""
         return self.directory(name) / "output.log"
 
     def model_dir(self, name: str) -> Path:
-        """Say where the training's script puts its model."""
+        """Return the folder that the script saves its model to."""
         return self.directory(name) / "ml" / "model"
 
     def output_dir(self, name: str) -> Path:
-        """Say where the training's script puts other results."""
+        """Return the folder that the script saves other results to."""
         return self.directory(name) / "ml" / "output" / "data"
 
     def checkpoint_dir(self, job_id: str) -> Path:
-        """Say where all attempts of a job keep their checkpoints."""
+        """Return the folder of checkpoints that all attempts of a job share."""
         if not jobcore.lifecycle.is_job_id(job_id):
             msg = f"{job_id!r} is not a job id"
             raise ValueError(msg)
@@ -117,14 +117,14 @@ class LocalTrainer:
     # --- the port -------------------------------------------------------------------
 
     def capacity(self) -> Mapping[str, int | None]:
-        """Name the pools and their slots, as the pools file says now."""
+        """Read the pools and their slots from the pools file."""
         try:
             return dict(read_pools(self.home))
         except (OSError, ValueError) as error:
             raise Unavailable(str(error)) from None
 
     def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
-        """Start trainings under their names, or say why not; their shims work at the same time."""
+        """Start trainings under their names; the shims of one call work at the same time."""
         pools = self.capacity()
         pending = [self._begin(request, pools) for request in requests]
         return [
@@ -134,7 +134,7 @@ class LocalTrainer:
     def _begin(
         self, request: LaunchRequest, pools: Mapping[str, int | None]
     ) -> LaunchReply | socket.socket:
-        """Hand a launch to a shim, and give the socket of its answer, or say at once why not."""
+        """Send a launch to a shim and return the socket of its answer, or the answer if it is known already."""
         directory = self.directory(request.name)
         try:
             if read_start(directory) is not None:
@@ -153,14 +153,13 @@ class LocalTrainer:
             return _refused(f"LocalBadInput: {error}")
         except OSError as error:
             return _unclear(f"{error.filename or directory}: {error.strerror}")
-        return self._ask(order) or _unclear("the fork server cannot be reached")
+        return self._send_order(order) or _unclear("the fork server cannot be reached")
 
     def _settle(self, request: LaunchRequest, directory: Path, damage: DamagedError) -> LaunchReply:
         """
-        Settle a damaged start record; the request knows the job, attempt and hash to write.
+        Settle a damaged start record; the next launch is answered EXISTS.
 
-        The answer is unclear, so that the launch tick reports it; the next launch answers that
-        the training exists.
+        This one is answered UNCLEAR, so that the launch tick reports it.
         """
         try:
             if not self._is_over(request.name):
@@ -174,19 +173,19 @@ class LocalTrainer:
 
     def _is_over(self, name: str) -> bool:
         """
-        Tell whether all processes of a training have ended, without its start record.
+        Check whether all processes of a training have ended, without its start record.
 
-        The shim and the script hold the lock. A process that has closed it but carries the
-        training's mark is killed.
+        The shim and the script hold the lock. A process that has closed it but has the training's
+        mark in its environment is killed.
         """
         if self._is_locked(name):
             return False
-        leftovers = _marked_processes(self.directory(name))
-        _signal_each(leftovers, signal.SIGKILL)
+        leftovers = marked_processes(self.directory(name))
+        signal_each(leftovers, signal.SIGKILL)
         return not leftovers
 
     def _order(self, request: LaunchRequest, directory: Path, size: int) -> dict[str, Any]:
-        """Write down for the shim all that it has to know."""
+        """Make the order of a launch: everything that the shim needs."""
         run: dict[str, Any] = {}
         if not request.to_stop:
             run = vars(
@@ -223,10 +222,10 @@ class LocalTrainer:
 
     def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
         """
-        Read trainings from their directories; one that cannot be read is left out.
+        Read trainings from their folders; one that cannot be read is left out.
 
-        A training that is over and whose start record is damaged is said to be absent: it is
-        launched again then, which settles the record.
+        A training that is over and whose start record is damaged is described as absent. So it is
+        launched again, which settles the record.
         """
         answer: dict[str, Training | None] = {}
         for name in names:
@@ -274,28 +273,33 @@ class LocalTrainer:
         )
 
     def _end(self, name: str, started: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Say how a training ended; None while a process of it lives."""
+        """Read how a training ended; None while its shim is alive."""
         reason = "Interrupted: the training's supervisor died before the training ended"
-        for _ in range(2):  # the shim may end between the look for its record and that for itself
+        for _ in range(
+            2
+        ):  # the shim may end between the read of its record and the check of its process
             try:
                 if (ended := read_end(self.directory(name))) is not None:
                     return ended
             except DamagedError as error:
                 reason = f"InternalError: {error}; how the training ended is not known"
-            if _is_process(started["pid"], started["start_ticks"]):
+            if is_same_process(started["pid"], started["start_ticks"]):
                 return None
-        return self._died(name, started, reason)
+        return self._end_of_orphans(name, started, reason)
 
-    def _died(self, name: str, started: Mapping[str, Any], reason: str) -> dict[str, Any] | None:
+    def _end_of_orphans(
+        self, name: str, started: Mapping[str, Any], reason: str
+    ) -> dict[str, Any] | None:
         """
-        Say how a training ended whose shim was killed; None while processes of it are left.
+        Kill the processes of a training whose shim was killed; return its end when none is left.
 
-        Nobody would learn how the script ends, so the rest of the tree has to go before the
-        attempt is over: found by a mark in its environment, and by the lock, which it inherits.
+        Without the shim the script's exit status is lost. So its processes are killed, and the
+        attempt has failed. They are found by a mark in their environment, and by the lock, which
+        they inherit.
         """
-        leftovers = _marked_processes(self.directory(name))
+        leftovers = marked_processes(self.directory(name))
         if leftovers:
-            _signal_each(leftovers, signal.SIGKILL)
+            signal_each(leftovers, signal.SIGKILL)
         if leftovers or self._is_locked(name):
             return None
         stopped = (self.directory(name) / "stop").exists()
@@ -307,10 +311,10 @@ class LocalTrainer:
         }
 
     def _is_locked(self, name: str) -> bool:
-        """Tell whether a process of the training holds its lock."""
+        """Check whether a process of the training holds its lock."""
         try:
             fd = os.open(self.directory(name) / "lock", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:  # a shim makes it before all else
+        except FileNotFoundError:  # a shim creates it first
             return False
         try:
             return not try_lock(fd)
@@ -318,33 +322,33 @@ class LocalTrainer:
             os.close(fd)
 
     def stop(self, name: str) -> None:
-        """Ask a training to stop: its whole process tree, SIGTERM first."""
+        """Request a stop of a training's process tree: SIGTERM, and SIGKILL after the grace time."""
         directory = self.directory(name)
         try:
             try:
                 started = read_start(directory)
-            except DamagedError:  # the script is found by its mark
+            except DamagedError:  # its processes are found by their mark
                 started = {"pid": None, "start_ticks": None, "grace": self._grace.total_seconds()}
-            # Nothing of a training lives once this is there, whether it can be read or not.
+            # No process of a training is alive once exit.json exists, readable or not.
             if started is None or (directory / "exit.json").exists():
                 return
             marker = directory / "stop"
             first = not marker.exists()
-            if first:  # its time is when the stop was asked for
+            if first:  # the file's time is the time of the request
                 marker.touch(mode=0o600)
         except (OSError, ValueError) as error:
             raise Unavailable(str(error)) from None
         pid, ticks = started["pid"], started["start_ticks"]
-        if pid is not None and _signal_if(pid, ticks, signal.SIGTERM):
+        if pid is not None and signal_if_same(pid, ticks, signal.SIGTERM):
             return
-        # The shim is dead: end what is left of its tree from here, call by call.
+        # The shim is dead. Signal the rest of its tree from here, once in each call.
         overdue = not first and time.time() - marker.stat().st_ctime > started["grace"]
-        _signal_each(
-            _marked_processes(self.directory(name)), signal.SIGKILL if overdue else signal.SIGTERM
+        signal_each(
+            marked_processes(self.directory(name)), signal.SIGKILL if overdue else signal.SIGTERM
         )
 
     def running(self) -> Iterator[Training]:
-        """Walk the trainings that are not over."""
+        """Iterate over the trainings that are not over."""
         try:
             names = sorted(os.listdir(self.home / "trainings"))
         except OSError as error:
@@ -359,19 +363,19 @@ class LocalTrainer:
                 yield training
 
     def check(self) -> tuple[int, list[str]]:
-        """Read the records of all trainings; say how many there are, and what is wrong with which."""
+        """Read the records of all trainings; return their number, and a line for each damaged one."""
         found = list(problems(self.home / "trainings"))
         return len(found), [f"{name}/{wrong}" for name, wrong in found if wrong]
 
     # --- the fork server ------------------------------------------------------------
 
-    def _ask(self, order: Mapping[str, Any]) -> socket.socket | None:
-        """Send an order to the fork server; give the socket of the answer, None if it did not arrive."""
+    def _send_order(self, order: Mapping[str, Any]) -> socket.socket | None:
+        """Send an order to the fork server; return the socket of the answer, None if it failed."""
         data = json.dumps(order).encode()
         ours, theirs = socket.socketpair()
         with theirs, self._guard:
             if not self._send(data, theirs):
-                self._forget_server()  # it was killed; the order did not arrive whole
+                self._end_server()  # it was killed, and did not receive the whole order
                 if not self._send(data, theirs):
                     ours.close()
                     return None
@@ -396,12 +400,12 @@ class LocalTrainer:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                start_new_session=True,  # a Ctrl-C at the manager is not for the trainings
+                start_new_session=True,  # so that Ctrl-C at the manager does not reach the trainings
             )
         self._server = ours
         return ours
 
-    def _forget_server(self) -> None:
+    def _end_server(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -410,12 +414,9 @@ class LocalTrainer:
             self._process = None
 
     def close(self) -> None:
-        """Let the fork server end; trainings go on."""
+        """End the fork server; trainings go on."""
         with self._guard:
-            self._forget_server()
-
-
-# --- reading and signalling -------------------------------------------------------------
+            self._end_server()
 
 
 def _unclear(text: str) -> LaunchReply:
@@ -436,64 +437,3 @@ def _identity(request: LaunchRequest) -> dict[str, Any]:
 
 def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else datetime.fromtimestamp(micros / 1e6, UTC)
-
-
-def _is_process(pid: int | None, ticks: int | None) -> bool:
-    """Tell whether a process is still the one that was started then; pids are used again."""
-    if pid is None:
-        return False
-    if ticks is None:  # no /proc on this system
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, 0)
-            return True
-        return False
-    return start_ticks(pid) == ticks
-
-
-def _signal_if(pid: int, ticks: int | None, number: signal.Signals) -> bool:
-    """Signal a process if it is still the one that was started then; pids are used again."""
-    if not hasattr(os, "pidfd_open"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
-            return True
-        return False
-    try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return False
-    try:
-        if start_ticks(pid) != ticks:
-            return False
-        signal.pidfd_send_signal(handle, number)
-        return True
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(handle)
-
-
-def _marked_processes(directory: Path) -> list[int]:
-    """
-    Find the processes whose environment says that they belong to the training.
-
-    Its folder counts as well as its name: a job submitted with the same key in another home has
-    trainings of the same names.
-    """
-    marks = {
-        f"JOBCORE_TRAINING={directory.name}".encode(),
-        os.fsencode(f"SM_MODEL_DIR={directory}/ml/model"),
-    }
-    found = []
-    for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                environment = Path("/proc", entry, "environ").read_bytes().split(b"\0")
-                if marks.issubset(environment):
-                    found.append(int(entry))
-    return found
-
-
-def _signal_each(pids: Sequence[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)

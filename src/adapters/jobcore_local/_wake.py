@@ -1,6 +1,6 @@
-"""A hint that something changed: one datagram on a socket in the manager's home.
+"""A hint to the manager that a job or a training changed: one datagram on a socket in its home.
 
-Only a hint. A manager that misses it looks again by itself a moment later.
+Nothing depends on it: a manager that misses a hint begins its next pass half a second later.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ._supervisor.wake import poke as _poke
 
 
 def poke(path: Path | str) -> None:
-    """Wake whoever listens at *path*; nobody listening is no error."""
+    """Wake the manager that listens at *path*; it is no error if none does."""
     _poke(os.fspath(path))
 
 
 class WakeSocket:
     """
-    The manager's end: waits for a hint.
+    The manager's end of the socket.
 
-    A socket file left over by a killed manager is replaced.
+    The socket file of a killed manager is replaced.
 
     Raises:
         OSError: the socket cannot be made, such as for a path of more than about 100 characters.
@@ -41,11 +41,11 @@ class WakeSocket:
         self._socket.bind(self.path)
 
     def fileno(self) -> int:
-        """Give the file descriptor, for a select of one's own."""
+        """Return the file descriptor, to wait for it with select."""
         return self._socket.fileno()
 
     def wait(self, timeout: float) -> bool:
-        """Wait up to *timeout* seconds for a hint; all that have come count as one."""
+        """Wait up to *timeout* seconds for a hint; False if none came. Hints that have queued up count as one."""
         ready, _, _ = select.select([self._socket], [], [], timeout)
         if not ready:
             return False

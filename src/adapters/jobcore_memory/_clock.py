@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told to move."""
+"""A clock that stands still until a test moves it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ class ManualClock:
     A `jobcore.Clock` for tests and simulations.
 
     Args:
-        start: the time it shows at first; aware.
+        start: its first time; aware.
     """
 
     def __init__(self, start: datetime = _START) -> None:
         self._now = _utc("start", start)
 
     def now(self) -> datetime:
-        """Tell the time: the same until the clock is moved."""
+        """Return the time; it stays the same until the clock is moved."""
         return self._now
 
     def advance(self, by: timedelta) -> datetime:
         """
-        Move the clock, and tell the new time.
+        Move the clock, and return the new time.
 
         Args:
-            by: how far; a negative step is allowed, because real clocks do that too.
+            by: how far; may be negative, as steps of real clocks are.
         """
         self._now += by
         return self._now
 
     def set(self, now: datetime) -> None:
-        """Put the clock to *now*, an aware time."""
+        """Set the clock to *now*, an aware time."""
         self._now = _utc("now", now)
 
 

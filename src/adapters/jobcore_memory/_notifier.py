@@ -1,4 +1,4 @@
-"""A notifier that writes down what it was given, and fails when a test wants it to."""
+"""A notifier that records its messages, and fails on a test's request."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["RecordingNotifier"]
 
 class RecordingNotifier:
     """
-    A `jobcore.Notifier` that keeps every message in *messages*, in order.
+    A `jobcore.Notifier` that appends every message to *messages*.
 
-    It can be told to fail, in the two ways that matter: the message is lost
-    before it is taken, or it is taken and the answer is lost.
+    `fail_next` makes it fail in two ways: the message is lost, or the message is recorded and the
+    acknowledgement is lost.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._failures: deque[bool] = deque()
+        self._failures: deque[bool] = deque()  # of the next calls: whether the message is recorded
         self.messages: list[Message] = []
 
     def fail_next(self, times: int = 1, *, after_taking: bool = False) -> None:
@@ -30,7 +30,7 @@ class RecordingNotifier:
 
         Args:
             times: how many of them.
-            after_taking: the message is recorded all the same: a lost acknowledgement.
+            after_taking: record the message all the same: a lost acknowledgement.
         """
         with self._lock:
             self._failures.extend([after_taking] * times)
@@ -43,15 +43,16 @@ class RecordingNotifier:
             Unavailable: as scripted by `fail_next`.
         """
         with self._lock:
-            taken_but_unanswered = self._failures.popleft() if self._failures else None
-            if taken_but_unanswered is not False:
+            failure = self._failures.popleft() if self._failures else None
+            is_lost = failure is False
+            if not is_lost:
                 self.messages.append(message)
-        if taken_but_unanswered is not None:
+        if failure is not None:
             msg = "the scripted notifier does not answer"
             raise Unavailable(msg)
 
     @property
     def event_ids(self) -> list[str]:
-        """The event ids of the recorded messages, in order, repetitions included."""
+        """The event ids of the recorded messages, in order, with repetitions."""
         with self._lock:
             return [message.event_id for message in self.messages]

@@ -1,9 +1,8 @@
-"""A store in memory that forgets what a real one would forget.
+"""A store in memory that loses the same information as a real one.
 
-It keeps JSON text, never the objects it was given, so whatever the codec loses
-is lost here as well. One lock makes every call atomic. Index facts are worked
-out from the decoded text at each write; only jobs that some tick may still need
-are walked, so finished ones cost nothing.
+It keeps JSON text, not the objects, so anything that the codec loses is lost here as well. One lock
+makes every call atomic. Index values are derived from the decoded text at each write. Ticks read the
+jobs that a tick may still need only, so finished ones cost nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ _CURSOR = re.compile(r"(-?[0-9]{1,20})/(.{1,64})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """One stored job: two texts, and the index facts that follow from them."""
+    """One stored job: two texts, and the index values that are derived from them."""
 
     job_id: str
     version: int
@@ -82,7 +81,7 @@ def _text(document: Json) -> str:
 
 
 def _row(job_id: str, version: int, spec: str, record: str) -> _Row:
-    """Work out the index facts from the texts, as they will be read."""
+    """Derive the index values from the texts."""
     job = _decode(job_id, version, spec, record)
     due = {
         tick: Due(job_id, at, job.status, job.attempt_number)
@@ -129,9 +128,9 @@ class MemoryStore:
     A `jobcore.JobStore` on dicts, for tests, simulations and dry runs.
 
     Args:
-        index_lag: how many writes `due`, `waiting` and `find` lag behind, as the
+        index_lag: by how many writes `due`, `waiting` and `find` lag behind, as the
             indexes of a distributed store may. `catch_up` ends the lag once.
-        on_corrupt: called with each record that cannot be read and was left out; it warns unless given.
+        on_corrupt: called with each record that cannot be read and was left out; the default warns.
     """
 
     def __init__(
@@ -146,7 +145,7 @@ class MemoryStore:
         # (kind, key) -> version and text, of the records beside jobs
         self._records: dict[tuple[str, tuple[str, ...]], tuple[int, str]] = {}
         self._on_corrupt = on_corrupt
-        # The states of the index before each of the last writes, the oldest first.
+        # The content of the index before each of the last writes, the oldest first.
         self._before: deque[dict[str, _Row]] = deque(maxlen=index_lag)
 
     # --- writes -------------------------------------------------------------------------
@@ -158,9 +157,9 @@ class MemoryStore:
             created: dict[str, _Row] = {}
             for job in jobs:
                 spec = _text(encode_spec(job.spec))
-                there = created.get(job.job_id) or self._rows.get(job.job_id)
-                if there is not None:
-                    added.append(Added.DUPLICATE if there.spec == spec else Added.CLASH)
+                stored = created.get(job.job_id) or self._rows.get(job.job_id)
+                if stored is not None:
+                    added.append(Added.DUPLICATE if stored.spec == spec else Added.CLASH)
                     continue
                 record = _text(encode_job(job))
                 created[job.job_id] = _row(job.job_id, job.version, spec, record)
@@ -174,12 +173,12 @@ class MemoryStore:
             saved: list[Job | None] = []
             written: dict[str, _Row] = {}
             for job in jobs:
-                there = written.get(job.job_id) or self._rows.get(job.job_id)
-                if there is None or there.version != job.version:
+                stored = written.get(job.job_id) or self._rows.get(job.job_id)
+                if stored is None or stored.version != job.version:
                     saved.append(None)
                     continue
                 record = _text(encode_job(job))
-                written[job.job_id] = _row(job.job_id, job.version + 1, there.spec, record)
+                written[job.job_id] = _row(job.job_id, job.version + 1, stored.spec, record)
                 saved.append(replace(job, version=job.version + 1))
             self._write(written.values())
             return saved
@@ -227,7 +226,7 @@ class MemoryStore:
     # --- indexed reads, which may lag ---------------------------------------------------
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
-        """List what *tick* has to look at, oldest first (see `jobcore.JobStore.due`)."""
+        """List the jobs that are due for *tick*, oldest first (see `jobcore.JobStore.due`)."""
         with self._lock:
             found = [
                 row.due[tick]
@@ -250,7 +249,7 @@ class MemoryStore:
         """
         List jobs, newest submission first.
 
-        A job whose record cannot be read is left out, with a warning: it must not hide the others.
+        A job whose record cannot be read is reported and left out.
 
         Raises:
             ValueError: *query* has a bad cursor.
@@ -274,18 +273,18 @@ class MemoryStore:
         return Page(jobs=tuple(jobs), cursor=cursor)
 
     def _indexed(self, rows: dict[str, _Row]) -> Iterable[_Row]:
-        """Give the rows as the index has them: those of some writes ago, if it lags."""
+        """Return the rows of the index: those of some writes ago, if it lags."""
         if not self._before.maxlen or not self._before:
             return rows.values()
         return self._before[0].values()
 
     def catch_up(self) -> None:
-        """Let the lagging indexes see every write made so far."""
+        """Bring the lagging indexes up to date."""
         with self._lock:
             self._before.clear()
 
     def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
-        """Give the next end of a back-off, or the next deadline of an idle job."""
+        """Find the next end of a back-off (LAUNCH), or the next due time of *tick*."""
         with self._lock:
             if tick is Tick.LAUNCH:
                 times = [row.not_before for row in self._live.values() if row.not_before]
@@ -354,10 +353,10 @@ class MemoryStore:
 
     def _save_record(self, kind: str, key: tuple[str, ...], version: int, document: Json) -> bool:
         with self._lock:
-            there = self._records.get((kind, key))
-            if version == 0 and there is not None and not _is_readable(kind, key, *there):
-                there = None  # a record that cannot be read counts as absent
-            if (0 if there is None else there[0]) != version:
+            stored = self._records.get((kind, key))
+            if version == 0 and stored is not None and not _is_readable(kind, key, *stored):
+                stored = None  # a record that cannot be read counts as absent
+            if (0 if stored is None else stored[0]) != version:
                 return False
             self._records[kind, key] = (version + 1, _text(document))
             return True
@@ -365,12 +364,12 @@ class MemoryStore:
     # --- for tests ----------------------------------------------------------------------
 
     def overwrite_record(self, job_id: str, text: str) -> None:
-        """Put *text* in the place of a job's stored record, as a fault would."""
+        """Replace a job's stored record by *text*, as a fault would."""
         with self._lock:
             self._rows[job_id] = replace(self._rows[job_id], record=text)
 
     def overwrite_side_record(self, kind: str, *key: str, text: str) -> None:
-        """Put *text* in the place of a stored pool, share or group record, as a fault would."""
+        """Replace a stored pool, share or group record by *text*, as a fault would."""
         with self._lock:
             version = self._records.get((kind, key), (1, ""))[0]
             self._records[kind, key] = (version, text)

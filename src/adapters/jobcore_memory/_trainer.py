@@ -1,4 +1,4 @@
-"""The trainer in memory: strict names, real error texts, delays on an injected clock, scripted trouble."""
+"""The trainer in memory: names are used once, SageMaker's error texts, an injected clock, scripted faults."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["MemoryTrainer", "Script"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """
-    What becomes of a training.
+    The course of a training.
 
     Args:
         pending, runs: how long it waits and then runs.
-        outcome: how it ends.
+        outcome: the state in which it ends.
         text: the failure reason.
     """
 
@@ -49,20 +49,20 @@ class _Entry:
 @dataclass(slots=True)
 class MemoryTrainer:
     """
-    A `jobcore.Trainer` that only pretends, by the rules of the real ones.
+    A `jobcore.Trainer` that simulates trainings, for tests.
 
-    A name is used once, for ever. A full pool refuses with SageMaker's sentence. Trainings
+    A name can be used once only. A full pool refuses with SageMaker's text. Trainings
     pass through Pending and Running by the clock.
 
     Args:
-        clock: tells how far each training has come.
+        clock: decides how far each training is.
         slots: pools and their sizes.
-        scripts: what becomes of a training, by name; others complete after a minute.
+        scripts: the course of a training, by name; others complete after a minute.
         stop_takes: from a stop request to Stopped.
         trouble: results for the next launches, first in first out: an `Evidence` refuses the launch;
             `LaunchResult.UNCLEAR` creates the training and loses the reply.
-        unavailable: calls ("describe", "stop", "capacity", "running") that fail for now.
-        calls: how often each was called.
+        unavailable: calls ("describe", "stop", "capacity", "running") that raise `Unavailable`.
+        calls: counts the calls by name.
     """
 
     clock: Clock
@@ -75,7 +75,7 @@ class MemoryTrainer:
     _entries: dict[str, _Entry] = field(default_factory=dict)
 
     def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
-        """Start trainings, or say why not; one request is one call of the service."""
+        """Start trainings; each request counts as a call of the service."""
         return [self._launch(request) for request in requests]
 
     def _launch(self, request: LaunchRequest) -> LaunchReply:
@@ -108,12 +108,12 @@ class MemoryTrainer:
 
     def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
         """Read trainings."""
-        self._call("describe")
+        self._count_call("describe")
         return {name: self._describe(name) for name in names}
 
     def stop(self, name: str) -> None:
-        """Ask a training to stop."""
-        self._call("stop")
+        """Request a stop."""
+        self._count_call("stop")
         training = self._describe(name)
         if training is None or training.state.is_terminal:
             return
@@ -121,23 +121,23 @@ class MemoryTrainer:
         entry.stop_at = entry.stop_at or self.clock.now() + self.stop_takes
 
     def capacity(self) -> Mapping[str, int | None]:
-        """Name the pools."""
-        self._call("capacity")
+        """Return the pools and their sizes."""
+        self._count_call("capacity")
         return dict(self.slots)
 
     def running(self) -> Iterator[Training]:
-        """Walk the trainings that are not over."""
-        self._call("running")
+        """Iterate over the trainings that are not over."""
+        self._count_call("running")
         for name in sorted(self._entries):
             training = self._describe(name)
             if training is not None and not training.state.is_terminal:
                 yield training
 
     def vanish(self, name: str) -> None:
-        """Forget a training, as if somebody had deleted it."""
+        """Delete a training, as an operator of the service might."""
         del self._entries[name]
 
-    def _call(self, name: str) -> None:
+    def _count_call(self, name: str) -> None:
         self.calls[name] += 1
         if name in self.unavailable:
             msg = f"{name}: Rate exceeded"

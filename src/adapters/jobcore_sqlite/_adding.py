@@ -1,4 +1,4 @@
-"""New jobs: inserted all at once, or told apart from those that are there."""
+"""Insertion of new jobs: all at once, or those that are not stored yet."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ __all__ = ["insert", "insert_new"]
 
 def insert(db: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     """
-    Insert all *jobs*; the fast path has no look-up and no savepoint per job.
+    Insert all *jobs*, without a look-up or a savepoint for each: the fast path.
 
     Raises:
-        sqlite3.IntegrityError: one of them is there already; the caller rolls back.
+        sqlite3.IntegrityError: one of them is stored already; the caller rolls back.
     """
-    # Row numbers are safe to choose here: the transaction keeps other writers out.
+    # Choosing row numbers is safe: the transaction excludes other writers.
     first = (db.execute("SELECT max(n) FROM job").fetchone()[0] or 0) + 1
     db.executemany(INSERT_JOB, (job_row(n, job) for n, job in enumerate(jobs, first)))
     db.executemany(INSERT_SPEC, ((n, spec_text(job)) for n, job in enumerate(jobs, first)))
 
 
 def insert_new(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
-    """Insert those of *jobs* that are not there; say what became of each."""
-    added = _what_to_add(db, jobs)
+    """Insert those of *jobs* that are not stored; return the result for each."""
+    added = _compare_with_stored(db, jobs)
     insert(db, [job for job, a in zip(jobs, added, strict=True) if a is Added.CREATED])
     return added
 
 
-def _what_to_add(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
-    """Tell new jobs from repeated ones; only asked when the batch has one that is there."""
+def _compare_with_stored(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
+    """Tell new jobs from repeated ones and clashes."""
     stored: dict[str, bytes | str | None] = {
         row[0]: row[3] for row in read_rows(db, [job.job_id for job in jobs])
     }
@@ -53,7 +53,7 @@ def _what_to_add(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
 
 
 def _canonical(text: bytes | str | None) -> str | None:
-    """Write JSON in the one order that equal documents share; None for what is no JSON."""
+    """Write JSON with sorted keys, to compare documents; None if it is not JSON."""
     try:
         return json.dumps(json.loads(text or b""), sort_keys=True)
     except ValueError:

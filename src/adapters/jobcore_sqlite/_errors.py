@@ -1,4 +1,4 @@
-"""What SQLite's errors mean to the user of a store, and what to do about them."""
+"""SQLite's errors as errors of the port, with a text that says what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobcore import Unavailable
 
 __all__ = ["NoSpace", "StoreUnusable", "translated"]
 
-_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_TRANSIENT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _ACCESS = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -20,13 +20,13 @@ class StoreUnusable(Unavailable):
     """
     The file cannot be used as a store, and waiting does not help.
 
-    It is an `Unavailable`, because nothing was read or written and no job may be
-    judged by it; who can do better than to try again catches this one first.
+    It is an `Unavailable`: nothing was read or written, and no job may be changed because of it. A
+    caller that can do more than try again catches this class first.
     """
 
 
 class NoSpace(Unavailable):
-    """The disk, or a quota on it, takes no more; room may be made, and the same tried again."""
+    """The disk or a quota on it is full. The call may be repeated once there is space."""
 
 
 @contextmanager
@@ -35,16 +35,16 @@ def translated(path: Path, busy_seconds: float) -> Iterator[None]:
     Turn SQLite's errors into those of the port.
 
     Raises:
-        Unavailable: busy: nothing was read or written. Full, or an I/O error: a write did not take
-            effect, as the file stands; if this process or the machine dies now, it may still have,
-            as a whole, when the file is opened again (a commit whose sync failed).
-        StoreUnusable: the file is damaged or is no database.
+        Unavailable: the store is busy, and nothing was read or written; or the disk is full or has an
+            I/O error, and the write has no effect. If the process or the machine dies after that,
+            the whole write may be there when the file is opened again (a commit whose sync failed).
+        StoreUnusable: the file is damaged or not a database.
         ValueError: a text cannot be stored as UTF-8.
     """
     try:
         yield
     except sqlite3.Error as error:
-        found = _meaning(error, path, busy_seconds)
+        found = _translate(error, path, busy_seconds)
         if found is None:
             raise
         raise found from error
@@ -56,10 +56,10 @@ def translated(path: Path, busy_seconds: float) -> Iterator[None]:
         raise ValueError(msg) from error
 
 
-def _meaning(error: sqlite3.Error, path: Path, busy_seconds: float) -> Unavailable | None:
+def _translate(error: sqlite3.Error, path: Path, busy_seconds: float) -> Unavailable | None:
     exact = getattr(error, "sqlite_errorcode", 0)
-    code = exact & 0xFF  # the high bits only refine it
-    if code in _PASSING:
+    code = exact & 0xFF  # SQLite's primary code; the higher bits refine it
+    if code in _TRANSIENT:
         return Unavailable(
             f"the store {path} is busy: another process has been writing for more than "
             f"{busy_seconds:g} s; nothing was written, try again"
@@ -70,11 +70,11 @@ def _meaning(error: sqlite3.Error, path: Path, busy_seconds: float) -> Unavailab
             "free some space there and try again"
         )
     if code == sqlite3.SQLITE_IOERR:
-        # A failed write may be a quota's limit, which SQLite does not tell from other troubles.
+        # A failed write may be a quota's limit: SQLite has one code for both.
         return (NoSpace if exact == sqlite3.SQLITE_IOERR_WRITE else Unavailable)(
-            f"the disk of {path} reports an I/O error ({error}); what was to be written may be "
-            "there or not, but not in part; check that the disk is mounted, healthy and not full, "
-            "then look, and try again"
+            f"the disk of {path} reports an I/O error ({error}); the write may be there or not, but "
+            "never in part; check that the disk is mounted, healthy and not full, then look at the "
+            "jobs and try again"
         )
     if code in _ACCESS:
         return Unavailable(

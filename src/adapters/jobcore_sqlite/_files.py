@@ -1,4 +1,4 @@
-"""Opening the file of a store: is it a place and a file that a store can live in?"""
+"""Opening the file of a store, after checking that it can hold one; the reserve for a full disk."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ._schema import APPLICATION_ID, CREATE, VERSION
 
 __all__ = ["check_place", "connect", "create_private", "keep_reserve", "release_reserve"]
 
-# SQLite's WAL needs memory shared by all who use the file, which these cannot give across
-# machines, and locks, which some of them only pretend to have.
+# SQLite's WAL needs shared memory between all processes that use the file, which these file systems
+# do not have across machines, and working locks, which some of them only report.
 _NETWORK = frozenset(
     {
         "afs", "beegfs", "ceph", "cifs", "coda", "fuse.gcsfuse", "fuse.glusterfs", "fuse.mount-s3",
@@ -27,24 +27,24 @@ _NETWORK = frozenset(
         "smbfs",
     }
 )  # fmt: skip
-_RESERVE_PART = 128 * 1024  # bytes; a stop takes about a third of it
-_RESERVES_FREE = 4  # times the reserve must be free for it to be laid aside
+_RESERVE_PART = 128 * 1024  # bytes released at a time; recording a stop takes about a third
+_RESERVES_FREE = 4  # the reserve is only made if this many times its size is free
 _MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def check_place(path: Path, mounts: Path = _MOUNTS) -> None:
     """
-    Refuse a path that is no place for a store: a folder, a device, a network file system.
+    Refuse a path that cannot hold a store: a folder, a device, a network file system.
 
     Args:
         path: the file, absolute, links resolved.
-        mounts: the kernel's list of mounts; where there is none (not Linux), nothing is known.
+        mounts: the kernel's list of mounts. Without it (not Linux) file systems are not checked.
 
     Raises:
-        StoreUnusable: it says why, and what to do.
+        StoreUnusable: the text says why, and what to do.
     """
-    with suppress(OSError):  # not there yet, or out of reach: creating it will tell
+    with suppress(OSError):  # if it is missing or not accessible, `create_private` reports it
         if not stat.S_ISREG(path.stat().st_mode):
             msg = f"path: {path} is not a regular file; name a file for the store"
             raise StoreUnusable(msg)
@@ -81,13 +81,13 @@ def create_private(path: Path) -> None:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Only ever create here: to close a descriptor of a file that is there would drop
-        # the locks that other connections of this process hold on it.
+        # Only create here. Closing a descriptor of an existing file would release the POSIX locks that
+        # other connections of this process hold on it.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         _sync_folder(path.parent)
-        # The folders above may be as new as the file, whoever made them.
+        # The folders above may be as new as the file.
         for folder in path.parent.parents:
-            with suppress(OSError):  # another's, who keeps it for himself
+            with suppress(OSError):  # a folder of another user, not readable
                 _sync_folder(folder)
     except FileExistsError:
         if not path.is_file():
@@ -100,12 +100,13 @@ def create_private(path: Path) -> None:
 
 def keep_reserve(path: Path, size: int) -> None:
     """
-    Lay *size* bytes aside in a file beside the store, to be given back when the disk is full.
+    Reserve *size* bytes of disk in a file beside the store, to be released when the disk is full.
 
-    Nothing is done while the disk has little room: what was just freed is for those who need it.
+    While the disk has little space the reserve is not made: space that was just freed is needed
+    elsewhere.
     """
     reserve = _reserve(path)
-    with suppress(OSError):  # the store is as good without, until the disk is full
+    with suppress(OSError):  # the store works without a reserve
         if reserve.exists() and reserve.stat().st_size >= size:
             return
         place = os.statvfs(path.parent)
@@ -113,16 +114,18 @@ def keep_reserve(path: Path, size: int) -> None:
             return
         fd = os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            os.pwrite(fd, os.urandom(size), 0)  # a file system that compresses must keep it as well
+            os.pwrite(
+                fd, os.urandom(size), 0
+            )  # random, so that a compressing file system stores it in full
         finally:
             os.close(fd)
 
 
 def release_reserve(path: Path) -> bool:
     """
-    Give a part of the reserve back to the disk; tell whether there was one.
+    Release a part of the reserve; False if there is none left.
 
-    Only a part, because whoever fills the disk may be faster than we are: then there is another try.
+    Only a part: if another program takes the released space first, there is another part.
     """
     reserve = _reserve(path)
     try:
@@ -152,21 +155,21 @@ def connect(
     path: Path, busy_seconds: float, on_corrupt: Callable[[CorruptRecord], None]
 ) -> sqlite3.Connection:
     """
-    Open the file and make sure that it is a store of this format, new, as it was, or migrated.
+    Open the file as a store of the current format; create or migrate it if needed.
 
     Args:
         on_corrupt: called with each entry of an older format that could not be read.
 
     Raises:
-        StoreUnusable: it belongs to a newer release, or to something else.
-        sqlite3.Error: it cannot be read or written. A file of an older format is as it was.
+        StoreUnusable: it belongs to a newer release, or to another program.
+        sqlite3.Error: it cannot be read or written. A file of an older format is unchanged.
     """
     db = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
-        _check_version(db, path)  # before anything is changed in somebody else's file
+        _check_version(db, path)  # before the first change, in case it is another program's file
         _use_wal(db, busy_seconds)
         db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone stops at the cache
+        db.execute("PRAGMA fullfsync = ON")  # macOS: fsync does not flush the disk's cache
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA cache_size = -32768")  # KiB; a bulk of 10,000 jobs fits without spilling
         if _check_version(db, path) < VERSION:
@@ -179,9 +182,9 @@ def connect(
 
 
 def _check_version(db: sqlite3.Connection, path: Path) -> int:
-    """Give the version of the store in the file; 0 for an empty file."""
+    """Read the version of the store in the file; 0 for an empty file."""
     alone = not db.in_transaction
-    if alone:  # else another process could create the tables between two of these reads
+    if alone:  # one snapshot: another process may create the tables between two of these reads
         db.execute("BEGIN")
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
@@ -201,7 +204,7 @@ def _check_version(db: sqlite3.Connection, path: Path) -> int:
 
 
 def _use_wal(db: sqlite3.Connection, busy_seconds: float) -> None:
-    """Switch to the write-ahead log. SQLite does not wait for others here, so this does."""
+    """Switch to the write-ahead log. SQLite's busy timeout does not apply here, so wait in a loop."""
     deadline = time.monotonic() + busy_seconds
     while True:
         try:
@@ -220,9 +223,9 @@ def _use_wal(db: sqlite3.Connection, busy_seconds: float) -> None:
 
 
 def _create_or_migrate(db: sqlite3.Connection, path: Path) -> list[CorruptRecord]:
-    """Bring the file to today's format; give the entries of an older one that could not be read."""
+    """Create or migrate the tables; return the entries of an older format that could not be read."""
     damaged: list[CorruptRecord] = []
-    # The write lock comes first: another process may do the same, and is done when this one has it.
+    # Take the write lock first. If another process was doing the same, it has finished by then.
     db.execute("BEGIN IMMEDIATE")
     try:
         version = _check_version(db, path)

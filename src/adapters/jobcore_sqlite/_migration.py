@@ -1,4 +1,4 @@
-"""Bringing a file of an earlier format to today's, in one transaction."""
+"""Migration of a file from an earlier format to the current one, in one transaction."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["migrate"]
 
 def migrate(db: sqlite3.Connection, version: int) -> list[CorruptRecord]:
     """
-    Bring the file from format *version* to today's, inside the caller's transaction.
+    Migrate the file from format *version* to the current one, inside the caller's transaction.
 
     Returns:
-        The entries that could not be read and were left behind. They hold experience only, which
-        is learned again.
+        The entries that could not be read and were dropped. They hold learned state only, which
+        the ticks learn again.
     """
     damaged = _to_2(db) if version < 2 else []
     db.execute(f"PRAGMA user_version = {VERSION}")
@@ -30,7 +30,7 @@ def migrate(db: sqlite3.Connection, version: int) -> list[CorruptRecord]:
 
 
 def _to_2(db: sqlite3.Connection) -> list[CorruptRecord]:
-    """Give shares and groups tables of their own, and move what the shared record holds there."""
+    """Create the tables of shares and groups, and move the content of the shared record there."""
     for statement in ADDED_IN_2.split(";"):
         db.execute(statement)
     row = db.execute(

@@ -1,4 +1,4 @@
-"""Reads by id and by query, in one statement or few."""
+"""Reads of jobs by id, and listings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IDS_PER_QUERY = 500
 _CURSOR = re.compile(r"(-?[0-9]{1,18})/([!-~]{1,64})")
 _ABOVE_ALL_IDS = "~"  # sorts after every character of an id
 
-# The texts are read as bytes: a damaged one must not make SQLite's decoder fail the whole query.
+# Texts are read as bytes: SQLite fails a whole query if one text is not valid UTF-8.
 _READ = """
 SELECT job.job_id, job.version, CAST(job.record AS BLOB), CAST(spec.body AS BLOB)
 FROM job LEFT JOIN spec USING (n) WHERE job.job_id IN ({})
@@ -27,12 +27,12 @@ FROM job LEFT JOIN spec USING (n) WHERE job.job_id IN ({})
 
 
 def read_statement(count: int) -> str:
-    """Write the statement that reads *count* jobs by id: id, version, record, spec."""
+    """Make the statement that reads *count* jobs by id: id, version, record, spec."""
     return _READ.format(",".join("?" * count))
 
 
 def read_rows(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Any]:
-    """Read id, version, record and spec of jobs, in as many statements as it takes."""
+    """Read id, version, record and spec of jobs."""
     rows: list[Any] = []
     for start in range(0, len(job_ids), IDS_PER_QUERY):
         part = job_ids[start : start + IDS_PER_QUERY]
@@ -42,10 +42,10 @@ def read_rows(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Any]:
 
 def position_of(text: str) -> tuple[int, str]:
     """
-    Read a cursor: the submission time and the id of the last job of the page before.
+    Decode a cursor: the submission time and the id of the last job of the page before.
 
     Raises:
-        ValueError: it is no cursor.
+        ValueError: it is not a cursor of this store.
     """
     match = _CURSOR.fullmatch(text)
     if match is None:
@@ -57,7 +57,7 @@ def position_of(text: str) -> tuple[int, str]:
 def newest(
     db: sqlite3.Connection, query: JobQuery, after: tuple[int, str] | None
 ) -> Iterator[tuple[int, str]]:
-    """Walk the (submitted_at, job_id) of the jobs that *query* asks for, newest first."""
+    """Iterate over (submitted_at, job_id) of the jobs that match *query*, newest first."""
     given = {"name": query.name, "job_group": query.group, "owner": query.owner}
     values: list[str | int] = []
     tests = []
@@ -71,7 +71,7 @@ def newest(
         values += after
     index = next((column for column in LISTINGS if given[column] is not None), "status")
     if query.id_prefix:
-        # Few jobs share a prefix: find them by their ids, and sort them.
+        # Few jobs share a prefix: read them by id and sort them.
         tests.append("job_id >= ? AND job_id < ?")
         values += (query.id_prefix, query.id_prefix + _ABOVE_ALL_IDS)
         source = "job INDEXED BY sqlite_autoindex_job_1"
@@ -83,5 +83,5 @@ def newest(
         f"ORDER BY submitted_at DESC, job_id DESC LIMIT {query.limit + 1}"
     )
     statuses = query.statuses or frozenset(Status)
-    walks = [db.execute(sql, (status.value, *values)) for status in sorted(statuses)]
-    return merge(*walks, reverse=True)
+    found = [db.execute(sql, (status.value, *values)) for status in sorted(statuses)]
+    return merge(*found, reverse=True)

@@ -1,4 +1,4 @@
-"""The records beside jobs (pools, shares, tallies of groups): a row each, compared and set."""
+"""The records of pools, shares and groups: one row each, written by compare-and-set."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Kind(Generic[R]):
     One kind of record.
 
     Args:
-        name: as errors name it.
-        table, keys: where its rows are, and the columns that name one.
-        key_of: gives the values of *keys*.
-        index_columns: gives further columns, which an index needs.
+        name: the kind's name in errors.
+        table, keys: the table, and its key columns.
+        key_of: returns the values of *keys* for a record.
+        index_columns: returns further columns, which an index needs.
     """
 
     name: str
@@ -81,9 +81,9 @@ KINDS: Sequence[Kind[Any]] = (POOL, SHARE, GROUP)
 
 def select(kind: Kind[Any], where: str = "TRUE") -> str:
     """
-    Write the query of the rows of a kind that `decoded` reads.
+    Make the query whose rows `decoded` reads.
 
-    Texts are read as bytes: a damaged one must not make SQLite's decoder fail the whole query.
+    Texts are read as bytes: SQLite fails a whole query if one text is not valid UTF-8.
     """
     keys = ", ".join(f"CAST({key} AS BLOB)" for key in kind.keys)
     return f"SELECT {keys}, version, CAST(body AS BLOB) FROM {kind.table} WHERE {where}"
@@ -92,7 +92,7 @@ def select(kind: Kind[Any], where: str = "TRUE") -> str:
 def decoded(
     kind: Kind[R], rows: Iterable[Sequence[Any]], on_corrupt: Callable[[CorruptRecord], None]
 ) -> Iterator[R]:
-    """Read rows; one that cannot be read is reported and left out."""
+    """Decode rows; one that cannot be read is reported and left out."""
     for row in rows:
         try:
             record = _decode(kind, row)
@@ -118,7 +118,7 @@ def save(db: sqlite3.Connection, kind: Kind[R], record: R) -> bool:
     Write a record over the version it was read at, inside the caller's transaction.
 
     Returns:
-        False if another writer was faster.
+        False if the stored version is another one.
     """
     key: tuple[str, ...] = kind.key_of(record)
     columns: dict[str, Value] = {
@@ -136,7 +136,7 @@ def save(db: sqlite3.Connection, kind: Kind[R], record: R) -> bool:
             return True
         if list(decoded(kind, db.execute(select(kind, is_it), key), _ignore)):
             return False
-        # A record that cannot be read counts as absent: write over it.
+        # A record that cannot be read counts as absent: replace it.
         sets, is_old = "version = 1", is_it
     else:
         sets, is_old = "version = version + 1", f"{is_it} AND version = {record.version:d}"
@@ -146,4 +146,4 @@ def save(db: sqlite3.Connection, kind: Kind[R], record: R) -> bool:
 
 
 def _ignore(error: CorruptRecord) -> None:
-    """Report nothing: the record is written over."""
+    """Report nothing: the record is about to be replaced."""

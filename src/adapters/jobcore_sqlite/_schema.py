@@ -1,14 +1,13 @@
 """
-The tables, and how a job becomes a row.
+The tables, and the row of a job.
 
-`job` holds what changes, `spec` what does not: it is written once, so that a
-transition rewrites only the small record. Whatever a query needs is a column,
-and is NULL unless the job's state makes it true; every index that a tick uses
-is partial over such a column, so its cost follows the work due and not the
-history. Nothing but `get` and `find` ever decodes a job's record.
+`job` has the record that transitions rewrite. `spec` is written once, so that a transition writes
+only the small record. Each value that a query needs is a column, and is NULL in the states in
+which no query needs it. Every index that a tick uses is partial over such a column, so its cost
+grows with the due work and not with the history. Only `get`, `find` and `check` decode records.
 
 Format 2 added `share` and `tally`, which format 1 kept in one row of `pool`, and the index of
-back-offs; `_migration` brings a file from 1 to 2.
+back-offs. `_migration` brings a file from format 1 to 2.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ __all__ = [
 ]
 
 VERSION = 2
-APPLICATION_ID = 0x6A6F6263  # "jobc", so that nobody's other database is taken for a store
+APPLICATION_ID = 0x6A6F6263  # "jobc"; tells a store from the database of another program
 
-# Listings are newest first: one index per condition worth an index, the most selective first.
-# Each is walked once per status, and the walks are merged, so that any set of statuses
-# costs no more than the page.
+# Listings are newest first. The conditions that have an index, the most selective first. An index
+# is read once for each status and the results are merged, so that any set of statuses costs no
+# more than the page.
 LISTINGS = ("name", "job_group", "owner")
 
 _FORMAT_1 = """
@@ -123,7 +122,7 @@ to_text = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def spec_text(job: Job) -> str:
-    """Write the job's spec as it is stored."""
+    """Encode the job's spec for its column."""
     return to_text(encode_spec(job.spec))
 
 
@@ -135,7 +134,7 @@ def job_row(n: int, job: Job) -> tuple[Value, ...]:
 
 
 def job_update(job: Job) -> tuple[Value, ...]:
-    """Make the parameters of `UPDATE_JOB`, which writes over the version that was read."""
+    """Make the parameters of `UPDATE_JOB`, whose condition is the version that was read."""
     return (job.version + 1, *_state_columns(job), job.job_id, job.version)
 
 
@@ -163,13 +162,13 @@ def _state_columns(job: Job) -> tuple[Value, ...]:
     )
 
 
-@lru_cache(maxsize=4096)  # the jobs of a sweep all ask for the same
+@lru_cache(maxsize=4096)  # the jobs of a sweep have the same lane
 def _lane(share: str, priority: int, placements: tuple[Placement, ...]) -> str:
     return to_text([share, int(priority), [[p.pool, p.count] for p in placements]])
 
 
 @lru_cache(maxsize=4096)
 def lane_of(text: str) -> tuple[str, int, tuple[Placement, ...]]:
-    """Read back what the jobs of a lane ask for: share, priority, placements."""
+    """Decode a lane: share, priority, placements."""
     share, priority, placements = json.loads(text)
     return share, priority, tuple(Placement(pool, count) for pool, count in placements)

@@ -1,4 +1,4 @@
-"""The store: every call is one transaction on one file."""
+"""The SQLite store: every call is one transaction on one file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import jobcore  # what a mere reader does not need is loaded on use
+import jobcore  # its ports are loaded on first use: a call that only reads does not need them
 from jobcore import CorruptRecord, Job, Status
 from jobcore.lifecycle import (
     GroupKey,
@@ -65,25 +65,25 @@ class SqliteStore:
 
     A write is on the disk when the call returns (write-ahead log, synchronous=FULL).
     Many processes of one machine may use the file at once, each with its own
-    `SqliteStore`; threads of one process may share one, whose single connection is
-    guarded by a lock. After a fork the child has to open its own.
+    `SqliteStore`. Threads of one process may share a store: a lock guards its single
+    connection. After a fork the child has to open its own.
 
     A job whose record cannot be read makes `get` raise `jobcore.CorruptRecord`, is left
     out by `find` (and reported to *on_corrupt*), and is still counted and scheduled by
-    what its columns say. A pool, share or group whose record cannot be read is reported to
+    its columns. A pool, share or group whose record cannot be read is reported to
     *on_corrupt* and counts as absent. `check` lists all of them.
 
     A file of an earlier format is migrated when it is opened, in one transaction.
 
     Args:
-        path: the file; it is created, readable by its owner alone, if it is not there.
+        path: the file; created with access for its owner only if it does not exist.
         busy_seconds: how long to wait for another process's write.
-        reserve_bytes: laid aside in a file beside the store, and given back to a full disk when a
-            stop has to be recorded, or the store cannot be opened; 0 for none.
-        on_corrupt: called with each record that cannot be read and was left out; it warns unless given.
+        reserve_bytes: disk space to reserve in a file beside the store. On a full disk it is released
+            to record a stop or to open the store. 0 for none.
+        on_corrupt: called with each record that cannot be read and was left out; the default warns.
 
     Raises:
-        StoreUnusable: the path is no place for a store, or its file no store of this release.
+        StoreUnusable: the path cannot hold a store, or its file is not a store of this release.
         Unavailable: it cannot be opened now.
     """
 
@@ -116,7 +116,7 @@ class SqliteStore:
     # --- the connection -----------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the file. Nothing is lost if this is never called."""
+        """Close the file. Writes are durable without it."""
         with self._lock:
             db, self._db = self._db, None
             if db is not None and self._pid == os.getpid():
@@ -153,34 +153,36 @@ class SqliteStore:
                 yield db
                 db.execute("COMMIT")
             except BaseException:
-                # SQLite has rolled back by itself after some errors (disk full, I/O).
+                # After some errors (disk full, I/O) SQLite has rolled back by itself.
                 with suppress(sqlite3.Error):
                     if db.in_transaction:
                         db.execute("ROLLBACK")
                 raise
 
     def _writing(self) -> Any:
-        # IMMEDIATE: wait for other writers here, where waiting is possible, and not midway.
+        # IMMEDIATE waits for other writers at BEGIN. A write in a deferred transaction may fail
+        # with "busy" at once, without waiting.
         return self._transaction("BEGIN IMMEDIATE")
 
     def _write(self, work: Callable[[sqlite3.Connection], T], *, is_vital: bool = False) -> T:
         """
-        Do *work* in one transaction; where the disk is full, again after room was made.
+        Do *work* in one transaction; on a full disk, make space and repeat it.
 
-        What was done in vain leaves no trace, so it may be done again. The log is the first
-        source of room: once it is copied into the file, it is written from its start again, over
-        space that it has already and that nobody else can take. The reserve is for what is vital.
+        A transaction that failed has no effect, so it may be repeated. The first source of space is
+        the write-ahead log: once it is copied into the file, it is written from its start again,
+        over space that it owns already. The second is the reserve, for vital writes only.
         """
-        rooms = self._make_room(is_vital=is_vital)
+        spaces = self._make_space(is_vital=is_vital)
         while True:
             try:
                 with self._writing() as db:
                     return work(db)
             except NoSpace:
-                if not next(rooms, False):
+                if not next(spaces, False):
                     raise
 
-    def _make_room(self, *, is_vital: bool) -> Iterator[bool]:
+    def _make_space(self, *, is_vital: bool) -> Iterator[bool]:
+        """Release space, one source after another; each step is worth another try."""
         with self._lock, suppress(sqlite3.Error):
             self._open().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         yield True
@@ -188,11 +190,11 @@ class SqliteStore:
             yield True
 
     def _reading(self) -> Any:
-        # Several statements that have to see the same moment.
+        # For several statements that have to see the same snapshot.
         return self._transaction("BEGIN")
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Read by one statement, which sees one moment by itself."""
+        """Read by one statement, which sees one snapshot without a transaction."""
         with self._lock, translated(self.path, self._busy_seconds):
             return self._open().execute(sql, values).fetchall()
 
@@ -205,7 +207,7 @@ class SqliteStore:
         try:
             self._write(lambda db: insert(db, jobs))
         except sqlite3.IntegrityError:
-            # One of them is there. Rare, so only now is every id looked up.
+            # One of them is stored already. That is rare, so only now every id is looked up.
             return self._write(lambda db: insert_new(db, jobs))
         return [Added.CREATED] * len(jobs)
 
@@ -213,7 +215,7 @@ class SqliteStore:
         """
         Write each job over the version it was read at, all in one transaction.
 
-        Where the disk is full, a stop may use the reserve: it may be what ends the job that fills it.
+        On a full disk a stop may use the reserve: it may end the job that fills the disk.
         """
         if not jobs:
             return []
@@ -239,7 +241,7 @@ class SqliteStore:
         return {job_id: _decode(job_id, *rest) for job_id, *rest in rows}
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
-        """List what *tick* has to look at, oldest first (see `jobcore.JobStore.due`)."""
+        """List the jobs that are due for *tick*, oldest first (see `jobcore.JobStore.due`)."""
         column = f"{tick.value}_at"
         rows = self._rows(
             f"SELECT job_id, {column}, status, attempt FROM job INDEXED BY due_{tick.value} "
@@ -252,8 +254,8 @@ class SqliteStore:
         """
         List the heads of the lanes (see `jobcore.JobStore.waiting`).
 
-        It hops from lane to lane in the index, so it costs the lanes times *depth*, and
-        not the jobs that wait.
+        It seeks from lane to lane in the index, so its cost is the number of lanes times *depth*,
+        whatever the number of waiting jobs.
         """
         heads: list[jobcore.ports.Waiting] = []
         micros, depth = to_micros(now), max(0, depth)
@@ -296,7 +298,7 @@ class SqliteStore:
         return Page(jobs=tuple(jobs), cursor=cursor)
 
     def counts(self, *, group: str | None = None, owner: str | None = None) -> Mapping[Status, int]:
-        """Count jobs by status, of one group or owner if given; from the index alone."""
+        """Count jobs by status, of one group or owner if given, without reading the table."""
         where = {"job_group": group, "owner": owner}
         given = {column: value for column, value in where.items() if value is not None}
         tests = " AND ".join(f"{column} = ?" for column in given) or "TRUE"
@@ -308,7 +310,7 @@ class SqliteStore:
         return {Status(status): count for status, count in rows}
 
     def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
-        """Give the next end of a back-off, or the next time that the index of *tick* has."""
+        """Find the next end of a back-off (LAUNCH), or the next due time in the index of *tick*."""
         column, index = f"{tick.value}_at", f"due_{tick.value}"
         if tick is Tick.LAUNCH:
             column, index = "not_before", "backing_off"
@@ -322,7 +324,7 @@ class SqliteStore:
 
     def pools(self) -> Mapping[str, PoolState]:
         """Read the state of each pool (see `jobcore.JobStore.pools`)."""
-        # A process of an earlier release that still runs may write the shared record once more.
+        # A process of an earlier release that still runs may write the shared record again.
         found = decoded(POOL, self._rows(_POOLS, (SHARED_RECORD,)), self._on_corrupt)
         return {state.name: state for state in found}
 
@@ -344,7 +346,7 @@ class SqliteStore:
         return {tally.key: tally for tally in self._records(GROUP, keys)}
 
     def tallies_to_pause(self) -> Sequence[GroupTally]:
-        """Read the tallies of groups that are to be paused; their index holds no other."""
+        """Read the tallies of groups that are to be paused, from an index of these only."""
         return list(decoded(GROUP, self._rows(_TO_PAUSE), self._on_corrupt))
 
     def save_tally(self, tally: GroupTally) -> bool:
@@ -361,17 +363,17 @@ class SqliteStore:
 
     def data_version(self) -> int:
         """
-        Give a number that changes when another process, or another store object, has written.
+        Return a number that changes when another process or store object has written.
 
-        It is cheap (no disk is read), so a loop may ask many times a second. It is worth
-        nothing but to be compared with the last answer.
+        It reads no disk, so a loop may call it many times a second. Its only use is to be compared
+        with an earlier value.
         """
         with self._lock, translated(self.path, self._busy_seconds):
             version: int = self._open().execute("PRAGMA data_version").fetchone()[0]
             return version
 
     def check(self) -> list[str]:
-        """Read everything, and tell what is wrong with the file or with single records."""
+        """Read everything; return a line for each problem of the file or of a record."""
         with self._reading() as db:
             found = [row[0] for row in db.execute("PRAGMA quick_check") if row[0] != "ok"]
             damaged: list[CorruptRecord] = []
@@ -389,10 +391,10 @@ class SqliteStore:
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """
-        Copy the store, as it is at one moment, to a new file; others may go on using it.
+        Copy a snapshot of the store to a new file, while the store may be in use.
 
         Raises:
-            StoreUnusable: the file is there already, or cannot be made.
+            StoreUnusable: the file exists already, or cannot be created.
         """
         target = Path(os.path.abspath(os.fspath(path)))
         if target.exists():
@@ -407,7 +409,7 @@ class SqliteStore:
                 finally:
                     copy.close()
         except BaseException:
-            target.unlink(missing_ok=True)  # half a backup is none
+            target.unlink(missing_ok=True)  # an incomplete backup must not be used
             raise
 
 
@@ -420,7 +422,7 @@ def _warn(error: CorruptRecord) -> None:
 
 def _decode(job_id: str, version: int, record: bytes | None, spec: bytes | None) -> Job:
     """
-    Make a job of its row.
+    Decode the row of a job.
 
     Raises:
         CorruptRecord: it cannot be read.
