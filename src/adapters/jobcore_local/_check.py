@@ -12,7 +12,7 @@ from jobcore.errors import Problem
 from jobcore.lifecycle import job_id_from_bytes, training_name
 from jobcore.ports import LaunchRequest
 
-from ._contract import BadInput, Prepared, passed_on, prepare
+from ._contract import BadInput, Prepared, inherited_environment, prepare
 
 __all__ = ["check"]
 
@@ -44,7 +44,7 @@ def check(spec: Spec) -> list[Problem]:
         args=spec.args,
     )
     try:
-        prepared = prepare(request, Path("/"), Path("/"), passed_on())
+        prepared = prepare(request, Path("/"), Path("/"), inherited_environment())
     except BadInput:
         return []
     problems = {problem.field: problem for problem in _problems(spec, prepared)}
