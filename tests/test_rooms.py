@@ -122,7 +122,6 @@ def test_the_life_cycle_is_small():
 
 #: Modules whose tests are not at their own path, and where they are.
 TESTED_ELSEWHERE = {
-    "checks": "lifecycle/test_model.py: the values that use them, field by field",
     "documents": "lifecycle/test_codec.py: the records that are written with them",
     "jobfile.fields": "jobfile/test_parse.py: the job files that are read with them",
     "lifecycle.events": "lifecycle/test_transitions.py: each event in each state",

@@ -13,7 +13,7 @@ from aws_fixtures import connect
 from core_strategies import make_job
 from jobcore import Status, Unavailable
 from jobcore.ports import Added, JobQuery
-from jobcore_aws import DynamoStore, create_table
+from jobcore_aws import DynamoStore, create_table, failure_rules
 from jobcore_cli._app import main
 from jobcore_cli._errors import UNAVAILABLE
 from jobcore_cli._session import Session
@@ -239,7 +239,11 @@ def test_functions_and_commands_report_a_damaged_item_of_shards(client, monkeypa
     clock = ManualClock(NOW)
     wired = _wiring.Wiring({"JOBCORE_TABLE": "jobcore"})
     wired.store, wired.clock, wired.limits = fresh, clock, jobcore.Limits()
-    wired.trainer, wired.rules, wired.launches_together = MemoryTrainer(clock=clock), (), 1
+    wired.trainer, wired.rules, wired.launches_together = (
+        MemoryTrainer(clock=clock),
+        failure_rules(),
+        1,
+    )
     monkeypatch.setattr(_wiring, "_current", wired)
     for handler in (launch.handler, monitor.handler):
         with pytest.raises(Unavailable, match="sk=shards"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from jobcore.lifecycle import training_name
 from jobcore.ports import LaunchRequest, TrainingState
 from jobcore_local import LocalTrainer, check, write_pools
 from jobcore_local._check import STRING_BYTES_MAX
+from patience import until
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the limit of one string is Linux's")
 
@@ -108,6 +108,11 @@ def test_what_does_not_exist_yet_is_no_problem(tmp_path):
     assert check(spec) == []
 
 
+def ended(trainer, name):
+    training = trainer.describe([name])[name]
+    return training if training is not None and training.state.is_terminal else None
+
+
 @pytest.mark.parametrize("value", ["\ud800", "a\0b"])
 def test_a_training_that_no_process_can_be_given_fails_for_good(tmp_path, value):
     """The shim died of a ValueError once, which looked like a spot interruption: 20 retries."""
@@ -129,12 +134,7 @@ def test_a_training_that_no_process_can_be_given_fails_for_good(tmp_path, value)
     trainer = LocalTrainer(tmp_path)
     try:
         trainer.launch([request])
-        deadline = time.monotonic() + 30
-        while (training := trainer.describe([request.name])[request.name]) is None or (
-            not training.state.is_terminal
-        ):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        training = until(lambda: ended(trainer, request.name))
     finally:
         trainer.close()
     assert training.state is TrainingState.FAILED
