@@ -3,7 +3,8 @@ Small wrong changes of the core's code, one at a time: what `proof.mutation` run
 
 A mutant is a change of one node of a module's syntax tree. Left alone are: texts for people (a
 string with a space in it, f-strings), docstrings, annotations, asserts and zip's ``strict`` (they
-state what the types cannot, and check no input), decorators, protocols, `__all__` and what only a type checker sees.
+state what the types cannot, and check no input), decorators, protocols, `__all__`, and code for
+type checkers only.
 """
 
 from __future__ import annotations
@@ -53,14 +54,14 @@ class Mutant:
     One wrong change.
 
     Args:
-        module: without the package: ``_retry``.
+        module: without the package: ``lifecycle.retry``.
         owner: the function or class it is in (``Class.method``), or the name assigned to.
         top: the index of its top-level statement in the module.
         line, line_end: of the statement that it is in (without the body of a compound one).
         before, after: the code that is changed.
         ordinal: counts the same change in the same owner.
         tree: the changed top-level statement.
-        region: a finer owner, for what is likely to notice.
+        region: a finer owner: tests that noticed a mutant there are tried first.
     """
 
     module: str
@@ -77,7 +78,7 @@ class Mutant:
 
     @property
     def key(self) -> tuple[str, str, str, str, int]:
-        """What names the mutant, whatever moves around it."""
+        """The name of the mutant; it does not depend on line numbers."""
         return (self.module, self.owner, self.before, self.after, self.ordinal)
 
 
@@ -332,7 +333,13 @@ def _of_list(node: ast.AST, field: str, items: list[ast.AST], path: Path) -> Fou
                 yield (*path, (field, index)), take_out
 
 
-def _of(node: ast.AST) -> Iterator[Change]:  # noqa: C901
+def _of(node: ast.AST) -> Iterator[Change]:
+    if isinstance(node, ast.expr):
+        return _of_expression(node)
+    return _of_statement(node)
+
+
+def _of_expression(node: ast.expr) -> Iterator[Change]:
     match node:
         case ast.Compare(ops=ops):
             for index, op in enumerate(ops):
@@ -352,10 +359,6 @@ def _of(node: ast.AST) -> Iterator[Change]:  # noqa: C901
             yield lambda n: n.right
         case ast.BinOp(op=op) if type(op) in _COMPUTED:
             yield _set(lambda n, o=op: setattr(n, "op", _COMPUTED[type(o)]()))
-        case ast.AugAssign(op=op):
-            if type(op) in _COMPUTED:
-                yield _set(lambda n, o=op: setattr(n, "op", _COMPUTED[type(o)]()))
-            yield lambda n: ast.Pass()
         case ast.Constant():
             yield from _of_constant(node)
         case ast.Call(func=ast.Name(id=name)) if name in _CALLED:
@@ -366,9 +369,23 @@ def _of(node: ast.AST) -> Iterator[Change]:  # noqa: C901
                     keys=[k for j, k in enumerate(n.keys) if j != i],
                     values=[v for j, v in enumerate(n.values) if j != i],
                 )
-        case ast.If() | ast.IfExp():
-            yield _set(lambda n: setattr(n, "test", ast.Constant(value=True)))
-            yield _set(lambda n: setattr(n, "test", ast.Constant(value=False)))
+        case ast.IfExp():
+            yield from _of_test()
+
+
+def _of_test() -> Iterator[Change]:
+    yield _set(lambda n: setattr(n, "test", ast.Constant(value=True)))
+    yield _set(lambda n: setattr(n, "test", ast.Constant(value=False)))
+
+
+def _of_statement(node: ast.AST) -> Iterator[Change]:
+    match node:
+        case ast.AugAssign(op=op):
+            if type(op) in _COMPUTED:
+                yield _set(lambda n, o=op: setattr(n, "op", _COMPUTED[type(o)]()))
+            yield lambda n: ast.Pass()
+        case ast.If():
+            yield from _of_test()
         case ast.While():
             yield _set(lambda n: setattr(n, "test", ast.Constant(value=False)))
         case ast.For():

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._code_mutants import Mutant
-from ._mutation_tests import CORE
+from ._mutation_tests import path_of
 
 __all__ = ["Loader", "NeedsLoadingError", "apply"]
 
 
 class NeedsLoadingError(Exception):
-    """The mutant can only be had by loading the module anew."""
+    """The module has to be loaded again to put the mutant in."""
 
 
 def _plain(value: Any) -> Any:
@@ -119,7 +119,7 @@ def _assign_anew(mutant: Mutant, module: types.ModuleType) -> None:
     """Execute the changed assignment, and those after it, which may have used its value."""
     space = vars(module)
     before = dict(space)
-    body = ast.parse((CORE / f"{mutant.module}.py").read_text()).body
+    body = ast.parse(path_of(mutant.module).read_text()).body
     body[mutant.top] = mutant.tree
     again = [
         statement
@@ -149,7 +149,7 @@ class Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def __init__(self, mutant: Mutant) -> None:
         self.mutant = mutant
-        self.path = CORE / f"{mutant.module}.py"
+        self.path = path_of(mutant.module)
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> Any:
         if fullname != f"jobcore.{self.mutant.module}":

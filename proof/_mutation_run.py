@@ -123,7 +123,7 @@ class Runner:
             )
 
     def save_survivors(self) -> None:
-        """Write which mutants are not known to be killed, to go on with later."""
+        """Write the mutants that are not known to be killed, for ``--again``."""
         if self.save is not None:
             killed = {r.mutant.key for r in self.results if r.verdict != SURVIVED}
             left = [m.key for m in self.wanted if m.key not in killed]
@@ -133,7 +133,7 @@ class Runner:
 def _in_child(
     mutant: Mutant, items: Sequence[pytest.Item], base: Baseline, say: int, *, load: bool
 ) -> None:
-    """Run in a forked process: exit code 0 if no test fails; what failed is written to *say*."""
+    """Run in a forked process: exit code 0 if no test fails; the test that failed is written to *say*."""
     gc.disable()
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
@@ -178,7 +178,7 @@ def _in_child(
 
 @dataclasses.dataclass
 class Result:
-    """What became of a mutant, and which test noticed."""
+    """The verdict on a mutant, and the test that noticed it."""
 
     mutant: Mutant
     verdict: str
@@ -187,7 +187,7 @@ class Result:
 
 
 def _run_loaded(mutant: Mutant, files: Sequence[str]) -> bool:
-    """Load everything of ours anew, with the mutant, and run whole files; True if a test fails."""
+    """Load all modules of this project again, with the mutant, and run whole files; True if a test fails."""
     ours = [
         name
         for name, module in sys.modules.items()

@@ -1,4 +1,4 @@
-"""The tests of the core: what each executes and how long it takes, and which to run for a mutant."""
+"""The tests of the core: the lines and time of each, and which of them to run for a mutant."""
 
 from __future__ import annotations
 
@@ -28,47 +28,61 @@ __all__ = [
     "fails",
     "files_for",
     "first_run",
+    "modules",
+    "path_of",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "src" / "jobcore"
 KEPT = ROOT / ".mutation"
 
-#: The tests of the core that are fast enough: its unit tests, and lives with the shipped fakes.
-TESTS = (
-    "tests/unit/test_capacity.py",
-    "tests/unit/test_classify.py",
-    "tests/unit/test_codec.py",
-    "tests/unit/test_invariants.py",
-    "tests/unit/test_jobfile.py",
-    "tests/unit/test_messages.py",
-    "tests/unit/test_model.py",
-    "tests/unit/test_names.py",
-    "tests/unit/test_planner.py",
-    "tests/unit/test_public_api.py",
-    "tests/unit/test_retry.py",
-    "tests/unit/test_rules_corpus.py",
-    "tests/unit/test_secrets.py",
-    "tests/unit/test_evolve.py",
-    "tests/unit/test_transitions.py",
-    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/unit").glob("test_properties_*.py")),
-    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/machine").glob("test_*.py")),
-)
-#: Too slow to be asked about each mutant; what they would notice, others do.
-LEFT_OUT = ("test_simulated_histories", "doctor_reads_all_jobs")
-#: Tests of a module that are not in a file of its name.
+
+def modules() -> list[str]:
+    """List the modules of the core, without the package: ``errors``, ``lifecycle.retry``."""
+    paths = (path for path in CORE.rglob("*.py") if path.name != "__init__.py")
+    return sorted(".".join(path.relative_to(CORE).with_suffix("").parts) for path in paths)
+
+
+def path_of(module: str) -> Path:
+    """Give the file of a module of the core."""
+    return CORE.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def _tests() -> tuple[str, ...]:
+    """List the tests of the core's rooms and modules, and lives with the shipped fakes."""
+    rooms = {module.partition(".")[0] for module in modules() if "." in module}
+    tests = ROOT / "tests"
+    found = [path for room in (*rooms, "machine") for path in tests.glob(f"{room}/test_*.py")]
+    found += [
+        path
+        for path in tests.glob("test_*.py")
+        if path.stem.removeprefix("test_") in (*modules(), "public_api", "values")
+    ]
+    return tuple(sorted(str(path.relative_to(ROOT)) for path in found))
+
+
+#: The tests of the core, at the paths of what they test.
+TESTS = _tests()
+#: Not run for each mutant: they search for faults of whole worlds, and take seconds each.
+LEFT_OUT = ("machine/test_checker.py", "machine/test_swarm.py")
+#: The beginnings of test files of a module that do not have its name.
 ELSEWHERE = {
-    "_transitions": ("every_fact_in_every_situation",),
-    "_breaker": ("test_group_breaker",),
-    "_rules": ("test_rules_corpus.", "test_classify."),
+    "documents": ("lifecycle/test_codec",),
+    "jobfile.fields": ("jobfile/test_parse", "jobfile/test_properties_parse"),
+    "lifecycle.clocks": ("lifecycle/test_transitions",),
+    "lifecycle.handlers": ("lifecycle/test_transitions",),
+    "lifecycle.records": ("lifecycle/test_codec",),
+    "port_values": ("test_values",),
+    "scheduling.groups": ("machine/test_group_breaker",),
+    "ticks.group_holds": ("machine/test_group_breaker",),
 }
-#: Words and defaults of all modules are told here.
-SHARED = ("tests/unit/test_properties_model.py", "tests/unit/test_properties_codec.py")
+#: They compare the words and defaults of all modules with the documentation.
+SHARED = ("tests/lifecycle/test_properties_model.py", "tests/lifecycle/test_codec_properties.py")
 CASES_MAX = 20  # of one slow test with many parameters, evenly spread
 
 
 class Baseline:
-    """What is known of each test: its CPU seconds, and the core's lines that it executes."""
+    """By test, its CPU seconds and the core's lines that it executes."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -89,13 +103,14 @@ def _digest(*paths: Path) -> str:
 
 def first_run(session: pytest.Session) -> Baseline:
     base = Baseline()
-    shared = _digest(*sorted(CORE.glob("*.py")), ROOT / "tests/core_strategies.py")
+    helpers = [path for path in (ROOT / "tests").glob("*.py") if path.stem[:5] != "test_"]
+    shared = _digest(*sorted(CORE.rglob("*.py")), *sorted(helpers))
     by_file: dict[Path, list[pytest.Item]] = defaultdict(list)
     for item in session.items:
         by_file[item.path].append(item)
     KEPT.mkdir(exist_ok=True)
     for path, items in by_file.items():
-        kept = KEPT / f"{path.stem}.json"
+        kept = KEPT / f"{path.parent.name}-{path.stem}.json"
         stamp = f"{shared}-{_digest(path)}"
         known = json.loads(kept.read_text()) if kept.exists() else {}
         if known.get("stamp") != stamp:
@@ -122,9 +137,10 @@ def _measured(items: Sequence[pytest.Item]) -> dict[str, Any]:
     lines: dict[str, dict[str, list[int]]] = {test: {} for test in seconds}
     data = measure.get_data()
     for file in data.measured_files():
+        module = ".".join(Path(file).relative_to(CORE).with_suffix("").parts)
         for line, tests in data.contexts_by_lineno(file).items():
             for test in set(tests) & lines.keys():
-                lines[test].setdefault(Path(file).stem, []).append(line)
+                lines[test].setdefault(module, []).append(line)
     return {"seconds": seconds, "lines": lines}
 
 
@@ -149,11 +165,17 @@ def fails(item: pytest.Item) -> bool:
 def files_for(mutant: Mutant, items: Sequence[pytest.Item]) -> list[str]:
     """Choose test files for a module that is loaded anew: its own, or those that are likely."""
     files = dict.fromkeys(item.nodeid.partition("::")[0] for item in items)
-    name = mutant.module.strip("_")
-    names = (f"test_{name}.", f"properties_{name}.", *ELSEWHERE.get(mutant.module, ()))
-    own = [f for f in files if f not in SHARED and any(name in f for name in names)]
-    own.sort(key=lambda file: "properties" not in file)  # quick ones first
-    return [*SHARED, *own] if own else [*SHARED, *list(files)[:4]]
+    shared = [file for file in SHARED if file in files]
+    own = [f for f in files if f not in shared and f.startswith(_own(mutant.module))]
+    return [*shared, *own] if own else [*shared, *list(files)[:4]]
+
+
+def _own(module: str) -> tuple[str, ...]:
+    """Give the beginnings of the test files of a module: its path under tests, and `ELSEWHERE`."""
+    *rooms, name = module.split(".")
+    folder = "".join(f"{room}/" for room in rooms)
+    paths = (f"{folder}test_{name}", f"{folder}test_properties_{name}", *ELSEWHERE.get(module, ()))
+    return tuple(f"tests/{path}" for path in paths)
 
 
 class Chooser:
@@ -199,20 +221,16 @@ class Chooser:
         tests = self._covering(mutant) & self.items.keys()
         if not tests:
             tests = {t for t in self.items if self.base.lines[t].get(mutant.module)}
+        own = _own(mutant.module)
         if not mutant.in_function or not tests:
-            name = mutant.module.strip("_")
-            files = (f"test_{name}.", f"properties_{name}.", "properties_model.")
-            files += ELSEWHERE.get(mutant.module, ())
-            tests |= {t for t in self.items if any(file in t for file in files)}
-        name = mutant.module.strip("_")
-        own = (f"test_{name}.", f"properties_{name}.", *ELSEWHERE.get(mutant.module, ()))
+            tests |= {t for t in self.items if t.startswith((*own, SHARED[0]))}
         finer = self.killers[mutant.module, mutant.region]
         fine = self.killers[mutant.module, mutant.owner]
         coarse = self.killers[mutant.module, ""]
 
         def rank(test: str) -> tuple[int, int, float]:
             seconds = self.base.seconds[test]
-            likely = 1 + coarse[test] + 10 * any(name in test for name in own)
+            likely = 1 + coarse[test] + 10 * test.startswith(own)
             return (-finer[test], -fine[test], seconds / likely)
 
         chosen: list[pytest.Item] = []
@@ -229,9 +247,9 @@ def _users() -> Mapping[tuple[str, str], set[tuple[str, int]]]:
     """Find the lines of functions that use a name of a module's top level, directly or not."""
     uses: dict[str, set[str]] = defaultdict(set)  # name: top-level names that use it
     lines: dict[str, set[tuple[str, int]]] = defaultdict(set)  # name: lines of functions
-    homes = [path.stem for path in CORE.glob("_[a-z]*.py")]
+    homes = modules()
     for home in homes:
-        for node in ast.parse((CORE / f"{home}.py").read_text()).body:
+        for node in ast.parse(path_of(home).read_text()).body:
             _note_uses(node, home, uses, lines)
     found: dict[tuple[str, str], set[tuple[str, int]]] = {}
     for name in lines.keys() | uses.keys():

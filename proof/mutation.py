@@ -5,13 +5,13 @@ Mutation testing of the core: do the tests notice small wrong changes of the cod
 
 The tests run once, with a record of which of them executes which line. Then, for each mutant
 (see `proof._code_mutants`), a forked process puts the wrong code into the loaded module and runs the
-tests that can notice, most likely ones first, until one fails. What is left (*survived*) is a
-wrong change that no test notices. Those in ``equivalent.toml`` change nothing that can be
-observed, with a reason each; they are counted apart.
+tests that execute it, most likely ones first, until one fails. A mutant that no test notices has
+*survived*. Those in ``equivalent.toml`` change nothing that can be observed; each has its reason
+there, and they are counted apart.
 
 A fork for each mutant and tests chosen by line make a whole run a matter of minutes; the usual
-tools start, import and collect anew for each mutant. The first run is kept in ``.mutation/``,
-file by file, and taken from there while neither the file nor the core has changed.
+tools start, import and collect again for each mutant. The first run is kept in ``.mutation/``,
+file by file, and is used again while neither the test file nor the core has changed.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ import pytest
 
 from ._code_mutants import Mutant, mutants
 from ._mutation_run import OPTIONS, SLOW, SURVIVED, Result, Runner
-from ._mutation_tests import CORE, ROOT, TESTS, VERDICT
+from ._mutation_tests import ROOT, TESTS, VERDICT, modules, path_of
 
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
 
-# --- mutants that change nothing that can be observed ---------------------------------------------
+# --- equivalent mutants --------------------------------------------------------------------------
 
 
 def _equivalent() -> dict[tuple[str, str, str, str, int], str]:
@@ -58,13 +58,11 @@ def _equivalent() -> dict[tuple[str, str, str, str, int], str]:
 # --- the command ---------------------------------------------------------------------------------
 
 
-def _modules() -> list[str]:
-    return sorted(path.stem for path in CORE.glob("_[a-z]*.py"))
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m proof.mutation", description=__doc__)
-    parser.add_argument("--module", action="append", help="such as _retry; may be repeated")
+    parser.add_argument(
+        "--module", action="append", help="such as lifecycle.retry; may be repeated"
+    )
     parser.add_argument("--sample", type=int, help="so many mutants, spread over all")
     parser.add_argument("--again", type=Path, help="only those that a saved run left alive")
     parser.add_argument("--save", type=Path, help="write the survivors there")
@@ -79,11 +77,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Mutant]:
-    modules = [f"_{name.removeprefix('_')}" for name in arguments.module or _modules()]
     wanted = [
         mutant
-        for module in modules
-        for mutant in mutants(module, (CORE / f"{module}.py").read_text())
+        for module in arguments.module or modules()
+        for mutant in mutants(module, path_of(module).read_text())
     ]
     if arguments.again:
         left = {tuple(key) for key in json.loads(arguments.again.read_text())}
@@ -126,10 +123,11 @@ def _report(
     for result in survived:
         m = result.mutant
         nth = f" (nth = {m.ordinal})" if m.ordinal > 1 else ""
-        print(f"\nsrc/jobcore/{m.module}.py:{m.line} {m.owner}{nth} {result.by}")
+        path = path_of(m.module).relative_to(ROOT)
+        print(f"\n{path}:{m.line} {m.owner}{nth} {result.by}")
         print(f"-   {m.before}\n+   {m.after}")
     print(
-        f"\n{'module':14} {'mutants':>8} {'equivalent':>11} {'killed':>7} {'survived':>9} {'rate':>7}"
+        f"\n{'module':24} {'mutants':>8} {'equivalent':>11} {'killed':>7} {'survived':>9} {'rate':>7}"
     )
     total: Counter[str] = Counter()
     for module in sorted({m.module for m in wanted}):
@@ -148,10 +146,10 @@ def _report(
         print(f"{result.cpu:6.1f} s  {result.verdict}  {result.mutant.key}  {result.by}")
     if not (arguments.sample or arguments.again):
         keys = {m.key for m in wanted}
-        modules = {m.module for m in wanted}
+        tried_modules = {m.module for m in wanted}
         for key in known:
-            if key[0] in modules and key not in keys:
-                print(f"equivalent.toml names what is no mutant any more: {key}")
+            if key[0] in tried_modules and key not in keys:
+                print(f"equivalent.toml names a mutant that does not exist: {key}")
     tried = total["killed"] + total["survived"]
     return 100 * total["killed"] / tried if tried else 100.0
 
@@ -160,7 +158,7 @@ def _line(name: str, row: Counter[str]) -> str:
     tried = row["killed"] + row["survived"]
     rate = 100 * row["killed"] / tried if tried else 100.0
     return (
-        f"{name:14} {tried + row['equivalent']:8} {row['equivalent']:11} {row['killed']:7}"
+        f"{name:24} {tried + row['equivalent']:8} {row['equivalent']:11} {row['killed']:7}"
         f" {row['survived']:9} {rate:6.1f}%"
     )
 

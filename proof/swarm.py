@@ -127,7 +127,7 @@ def replay(case: Case) -> int:
 
 def mutants(seeds: int) -> int:
     """Run the swarm over each seeded bug."""
-    from proof._swarm_mutants import MUTANTS
+    from proof.swarm_mutants import MUTANTS
 
     missed = 0
     for name, mutant in MUTANTS.items():

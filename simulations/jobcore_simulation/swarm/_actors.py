@@ -10,7 +10,14 @@ from typing import Any
 from greenlet import greenlet
 
 import jobcore
-from jobcore import CorruptRecord, HoldRequested, ReleaseRequested, StopRequested, Unavailable
+from jobcore import (
+    CorruptRecord,
+    HoldRequested,
+    ReleaseRequested,
+    Status,
+    StopRequested,
+    Unavailable,
+)
 from jobcore.lifecycle import Event
 from jobcore_simulation.oracles import Oracle
 
@@ -23,7 +30,7 @@ __all__ = ["Actors"]
 
 _SECOND = timedelta(seconds=1)
 _CALLS_PER_JOB_MAX = 20
-_RESUMES_NEWEST = 0.85  # probability, in runs that let the newest actor go first
+_FOLLOWS_TURNS = 0.85  # probability, in runs in which not any actor goes on
 
 
 class Actors:
@@ -57,15 +64,25 @@ class Actors:
             self._running.append((actor, port))
 
     def resume(self) -> None:
-        """Give a turn to one actor."""
-        scene, count = self.scene, len(self._running)
-        newest = scene.config.newest and scene.chance() < _RESUMES_NEWEST
-        index = count - 1 if newest else int(scene.chance() * count)
+        """Give a turn to one actor, or let all of them sleep."""
+        index = self._draw_turn()
+        if index is None:
+            return
         actor, port = self._running[index]
         actor.switch()
         if actor.dead:
             del self._running[index]
             self.check_calls(port)
+
+    def _draw_turn(self) -> int | None:
+        """Draw the index of the actor that goes on; None for none."""
+        chance, turns, count = self.scene.chance, self.scene.config.turns, len(self._running)
+        if turns != "any" and chance() < _FOLLOWS_TURNS:
+            if turns == "newest":
+                return count - 1
+            others = [n for n, (_, port) in enumerate(self._running) if not port.saves_launches]
+            return others[int(chance() * len(others))] if others else None
+        return int(chance() * count)
 
     def kill(self) -> None:
         """Let every actor crash where it is."""
@@ -113,11 +130,15 @@ class Actors:
         return partial(tick, port, port, port, scene.settings)
 
     def _draw_request(self, port: Port) -> partial[Any]:
-        """Draw a user's request, mostly for a job that is active."""
+        """Draw a user's request, mostly for a job that is active, and half of those while it is launched."""
         scene = self.scene
-        active = [job.job_id for job in scene.oracle.jobs.values() if job.status.is_active]
-        among = active if active and scene.chance() < 0.6 else IDS[: len(scene.config.specs)]
-        job_id = scene.random.choice(among)
+        active = [job for job in scene.oracle.jobs.values() if job.status.is_active]
+        if active and scene.chance() < 0.6:
+            launching = [job for job in active if job.status is Status.LAUNCHING]
+            among = launching if launching and scene.chance() < 0.5 else active
+            job_id = scene.random.choice(among).job_id
+        else:
+            job_id = scene.random.choice(IDS[: len(scene.config.specs)])
         luck = scene.chance()
         event: Event
         if luck < 0.35:

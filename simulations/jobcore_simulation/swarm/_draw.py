@@ -133,7 +133,9 @@ class Config:
         steps: steps of phase 1.
         actors: how many actors there are at most at once.
         switch: the probability that a port call gives the turn to another actor.
-        newest: whether mostly the newest actor goes on, so that older ones sleep for long.
+        turns: the actor that mostly goes on: "any", "newest" (older ones sleep for long), or
+            "saves last" (launch ticks sleep before each save, so that their launches cross;
+            with five actors, of which some are awake).
         requests: the share of actors that are users' requests.
         fates: how trainings end in phase 1: "mixed" or "buggy".
         healing: how trainings end in phase 2: "complete", "fail" or "forever" (not by themselves).
@@ -156,7 +158,7 @@ class Config:
     steps: int = 60
     actors: int = 3
     switch: float = 1.0
-    newest: bool = False
+    turns: str = "any"
     requests: float = 0.1
     fates: str = "mixed"
     healing: str = "complete"
@@ -182,7 +184,7 @@ class Config:
         )
         world = f"{sorted(self.world)}, poison {self.poison}, bad {self.bad}"
         turns = (
-            f"{self.steps} steps, {self.actors} actors, switch {self.switch}, newest {self.newest}"
+            f"{self.steps} steps, {self.actors} actors, switch {self.switch}, turns {self.turns}"
         )
         ticks = f"lease {self.lease}, together {self.launches_together}, page {self.page}"
         return [
@@ -216,6 +218,7 @@ def draw(seed: int, adapters: str = "tiny") -> Config:
     if jobs > 1 and ("corrupt" in world or "raises" in world):
         poison = ("corrupt" if "corrupt" in world else "raises", integer(0, jobs - 1))
     limited = poison is None and chance() < 0.2
+    turns = among(("any", "any", "newest", "newest", "saves last"))
     return Config(
         seed=seed,
         specs=specs,
@@ -232,9 +235,9 @@ def draw(seed: int, adapters: str = "tiny") -> Config:
         launches_together=among((1, 1, 1, 3)),
         reserves_names=chance() < 0.5,
         steps=integer(20, 150),
-        actors=integer(2, 5),
+        actors=5 if turns == "saves last" else integer(2, 5),
         switch=among((1.0, 0.5, 0.2, 0.1)),
-        newest=chance() < 0.4,
+        turns=turns,
         requests=among((0.0, 0.1, 0.3)),
         fates="buggy" if grouped and chance() < 0.7 else "mixed",
         healing=among(("complete", "complete", "fail", "forever")),

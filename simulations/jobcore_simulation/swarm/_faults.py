@@ -38,10 +38,16 @@ class Caller(Protocol):
     """The port of an actor, as far as faults concern it."""
 
     calls: int
+    call: str
 
     @property
     def name(self) -> str:
         """The actor, for the record of the run."""
+        ...
+
+    @property
+    def saves_launches(self) -> bool:
+        """Whether the actor is a launch tick that is about to save jobs."""
         ...
 
 
@@ -91,9 +97,10 @@ class Faults:
             Crash: the process dies before the call.
         """
         caller.calls += 1
+        caller.call = call
         result = self.result
         result.calls += 1
-        if self.takes_turns and self._chance() < self.config.switch:
+        if self.takes_turns and (self._chance() < self.config.switch or self._sleeps(caller)):
             self._scheduler.switch()
         result.digest = crc32(_BYTES[call], result.digest)
         row = self._rates.get(call)
@@ -106,6 +113,9 @@ class Faults:
         if kind == "crash":
             raise Crash
         return kind
+
+    def _sleeps(self, caller: Caller) -> bool:
+        return self.config.turns == "saves last" and caller.saves_launches
 
     def _strike(self, call: str, drawn: float, row: Sequence[tuple[float, str]]) -> str | None:
         result = self.result

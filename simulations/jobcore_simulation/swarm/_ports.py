@@ -47,7 +47,7 @@ def _fail(call: str, kind: str = "lost") -> NoReturn:
 class Port:
     """Store, trainer, notifier and clock of one actor; `KINDS` describes the faults."""
 
-    __slots__ = ("calls", "faults", "hints", "number", "reserved", "scene", "skew", "what")
+    __slots__ = ("call", "calls", "faults", "hints", "number", "reserved", "scene", "skew", "what")
 
     def __init__(self, scene: Scene, skew: timedelta = timedelta(0), number: int = 0) -> None:
         """Connect actor *number*, whose clock is wrong by *skew*, to *scene*."""
@@ -58,12 +58,18 @@ class Port:
         self.what = ""
         self.hints: Sequence[str] | None = None  # the jobs that a monitor tick is told to look at
         self.calls = 0
+        self.call = ""  # the port call that was made last, or is about to be made
         self.reserved: dict[str, int] = {}  # see `Observer.reserved`
 
     @property
     def name(self) -> str:
         """Name the actor in the record of a run."""
         return f"{self.number}:{self.what}" if self.number else ""
+
+    @property
+    def saves_launches(self) -> bool:
+        """Whether the actor is a launch tick that is about to save jobs."""
+        return self.call == "save" and self.what == "launch"
 
     def now(self) -> datetime:
         """Tell the time."""
