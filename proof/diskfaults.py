@@ -136,22 +136,29 @@ class Life:
             AssertionError: something that must be true is not; the notes say where.
         """
         with self.disk.active():
-            submitted = done = False
-            for _ in range(ROUNDS_MAX):
-                if not self._survives(self._open):
-                    continue
-                submitted = submitted or self._survives(self._submit)
-                if submitted:
-                    for tick in (self._monitor, self._launch, self._notify):
-                        self._survives(self._open) and self._survives(tick)
-                    done = self._survives(self._open) and self._survives(self._is_done)
-                    if done:
-                        break
-                self.clock.advance(timedelta(seconds=40))
-            assert done, "the work was not done"
-            self._survives(self._close)
-            self.fault.mended = True
-            self._check()
+            try:
+                self._live()
+            finally:
+                if self.store is not None:
+                    self.store.close()
+
+    def _live(self) -> None:
+        submitted = done = False
+        for _ in range(ROUNDS_MAX):
+            if not self._survives(self._open):
+                continue
+            submitted = submitted or self._survives(self._submit)
+            if submitted:
+                for tick in (self._monitor, self._launch, self._notify):
+                    self._survives(self._open) and self._survives(tick)
+                done = self._survives(self._open) and self._survives(self._is_done)
+                if done:
+                    break
+            self.clock.advance(timedelta(seconds=40))
+        assert done, "the work was not done"
+        self._survives(self._close)
+        self.fault.mended = True
+        self._check()
 
     def _survives(self, call) -> bool:
         """Call; tell whether it worked. After a fault, do what this way of going on is."""

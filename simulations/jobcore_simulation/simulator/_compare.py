@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from multiprocessing.context import BaseContext
 from statistics import fmean, median
 from typing import Any
 
@@ -208,9 +211,10 @@ def runs(
             made.append(_one(task, note))
             before += size
         return made
-    shares = multiprocessing.Array("d", len(tasks), lock=False)
+    context = _context()
+    shares = context.Array("d", len(tasks), lock=False)
     with ProcessPoolExecutor(
-        min(processes, len(tasks)), initializer=_share_progress, initargs=(shares,)
+        min(processes, len(tasks)), context, initializer=_share_progress, initargs=(shares,)
     ) as pool:
         futures = [pool.submit(_in_process, task) for task in tasks]
         left: set[Future[Run]] = set(futures)
@@ -218,6 +222,21 @@ def runs(
             _, left = wait(left, timeout=0.25, return_when=FIRST_COMPLETED)
             progress(sum(share * size for share, size in zip(shares, sizes, strict=True)) / total)
         return [future.result() for future in futures]
+
+
+def _context() -> BaseContext:
+    """Choose how processes start: a fork of a process with threads may find a lock held for ever."""
+    context = multiprocessing.get_context()
+    if context.get_start_method() == "fork" and _has_threads():
+        return multiprocessing.get_context("forkserver")
+    return context
+
+
+def _has_threads() -> bool:
+    try:
+        return len(os.listdir("/proc/self/task")) > 1  # those of libraries as well
+    except OSError:
+        return threading.active_count() > 1
 
 
 def compare(

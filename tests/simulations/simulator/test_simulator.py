@@ -6,6 +6,7 @@ import gzip
 import re
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -41,7 +42,7 @@ from jobcore_simulation.simulator import (
     summary,
 )
 from jobcore_simulation.simulator._charts import report_parts, ticks
-from jobcore_simulation.simulator._compare import rate
+from jobcore_simulation.simulator._compare import _context, rate
 from jobcore_simulation.simulator._outcome import jain
 from jobcore_simulation.simulator._report import page, table
 from jobcore_simulation.simulator._traces import capacity_from, scenario_from, work_from
@@ -284,6 +285,17 @@ def test_a_comparison_does_not_depend_on_how_many_processes_run_it():
     alone = compare([SMALL], policies=names)
     assert compare([SMALL], policies=names, processes=2) == alone
     assert set(summary(alone)) == set(names)
+
+
+def test_a_process_that_has_threads_is_not_forked():
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
+    try:
+        assert _context().get_start_method() != "fork"
+    finally:
+        ended.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("name", ["jobcore", "cache"])
