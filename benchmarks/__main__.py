@@ -1,4 +1,4 @@
-"""Run every benchmark: ratios against bare references in the same run; what AWS charges for, counted."""
+"""Run every benchmark: ratios against bare references in the same run, and counts of AWS's billing units."""
 
 from __future__ import annotations
 

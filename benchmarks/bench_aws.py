@@ -1,14 +1,14 @@
 """
-What the DynamoDB store costs, counted and not timed: write units, read units and requests.
+The costs of the DynamoDB store, counted and not timed: write units and requests.
 
-An observer between the store and the endpoint (botocore's events) sees every request. Units are
-worked out from the items and DynamoDB's rules, because the emulators report 1 for everything:
+Handlers of botocore's events see every request. Units are calculated from the items by DynamoDB's
+rules, because the emulators report 1 for every request:
 
 - a write costs the larger of the item before and after, in units of 1 KB, rounded up;
 - in each index: 1 unit per KB for a row that enters, leaves, or changes in what the index
   holds of it; both for a row whose key changes; nothing for a row that stays as it is;
 - a condition that fails costs as much as a write that succeeds would;
-- a row in an index is its keys, the table's keys, what it projects, and nothing else.
+- a row in an index has its keys, the table's keys and the projected attributes only.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ BULK = 10_000
 
 
 def units(size: int) -> int:
-    """Give the write units of an item of *size* bytes."""
+    """Calculate the write units of an item of *size* bytes."""
     return max(1, math.ceil(size / 1024))
 
 
 def row(item: Item | None, index: str) -> tuple[tuple[str, str], Item] | None:
-    """Give the key and the content of an item's row in an index; None if it has none."""
+    """Make the key and the content of an item's row in an index; None if it has none."""
     partition, sort, others = INDEXES[index]
     if item is None or partition not in item or sort not in item:
         return None
@@ -55,7 +55,7 @@ def row(item: Item | None, index: str) -> tuple[tuple[str, str], Item] | None:
 
 
 def write_units(before: Item | None, after: Item) -> int:
-    """Give what it costs to write *after* over *before*, all indexes included."""
+    """Calculate the cost of writing *after* over *before*, with all indexes."""
     total = units(max(item_size(before or {}), item_size(after)))
     for index in INDEXES:
         old, new = row(before, index), row(after, index)
@@ -69,7 +69,7 @@ def write_units(before: Item | None, after: Item) -> int:
 
 
 class Meter:
-    """Counts the requests of a client; for writes, it reads the item before and after."""
+    """Counts the requests of a client; of a write, it reads the item before and after."""
 
     def __init__(self, client: Any, table: str, *, weigh: bool = True) -> None:
         self.client = client
@@ -80,8 +80,8 @@ class Meter:
         self.largest = 0
         self._before: Item | None = None
         self._quiet = False
-        client.meta.events.register("provide-client-params.dynamodb", self._ask)
-        client.meta.events.register("after-call.dynamodb", self._answer)
+        client.meta.events.register("provide-client-params.dynamodb", self._before_call)
+        client.meta.events.register("after-call.dynamodb", self._after_call)
 
     def _read(self, key: Item) -> Item | None:
         self._quiet = True
@@ -91,7 +91,7 @@ class Meter:
             self._quiet = False
         return got.get("Item")
 
-    def _ask(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+    def _before_call(self, params: dict[str, Any], model: Any, **_: Any) -> None:
         if self._quiet:
             return
         self.requests[model.name] += 1
@@ -100,7 +100,7 @@ class Meter:
             self._key = {"pk": item["pk"], "sk": item["sk"]}
             self._before = self._read(self._key)
 
-    def _answer(self, model: Any, **_: Any) -> None:
+    def _after_call(self, model: Any, **_: Any) -> None:
         if self._quiet or not self.weigh or model.name not in {"PutItem", "UpdateItem"}:
             return
         after = self._read(self._key)
@@ -109,15 +109,15 @@ class Meter:
         self.largest = max(self.largest, item_size(after))
 
     def take(self) -> tuple[Counter[str], int]:
-        """Give the requests and write units since the last time."""
-        taken = (self.requests, self.write_units)
+        """Return the requests and write units since the last call."""
+        counted = (self.requests, self.write_units)
         self.requests, self.write_units = Counter(), 0
-        return taken
+        return counted
 
 
 @contextmanager
 def emulated() -> Iterator[Any]:
-    """Give a client of moto, in this process, with an empty table "jobcore"."""
+    """Yield a client of moto, in this process, with an empty table "jobcore"."""
     fake = {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -135,7 +135,7 @@ def emulated() -> Iterator[Any]:
 
 
 def spec(number: int, **changes: Any) -> Spec:
-    """Make a spec as people write them."""
+    """Make a spec of usual size."""
     values = {
         "name": f"resnet50-lr0.1-seed{number}",
         "owner": "ada.lovelace",
@@ -154,12 +154,12 @@ def spec(number: int, **changes: Any) -> Spec:
 
 
 def job_id(number: int) -> str:
-    """Name a job."""
+    """Make a job's id."""
     return jobcore.job_id_from_token("bench", str(number))
 
 
 class Life:
-    """A store, a trainer that pretends, and a clock that is turned by hand."""
+    """A store, a simulated trainer and a clock that the benchmark moves."""
 
     def __init__(self, client: Any, meter: Meter) -> None:
         self.store = DynamoStore("jobcore", client=client, threads=1)
@@ -168,7 +168,7 @@ class Life:
         self.notifier = RecordingNotifier()
         self.meter = meter
         self.settings = jobcore.Settings(rules=failure_rules())
-        self.store.counts()  # asks for the number of shards, once per process
+        self.store.counts()  # reads the number of shards, once per store
         meter.take()
 
     def submit(self, number: int, *, failures: int = 0, **changes: Any) -> None:
@@ -193,7 +193,7 @@ class Life:
         return self.store.get([job_id(number)])[job_id(number)]
 
     def until_over(self, number: int) -> None:
-        """Let a minute pass after each round of ticks until the job is over and announced."""
+        """Run the ticks once a minute until the job is over and its message is sent."""
         for _ in range(600):
             job = self.job(number)
             if job.status.is_terminal and not job.outbox:
@@ -231,9 +231,9 @@ def lives() -> list[tuple[str, int, int, int, list[str]]]:
 
 def finished(count: int) -> None:
     """
-    Put *count* finished jobs into the table, past the store, which would take minutes.
+    Put *count* finished jobs into the table without the store, which would take minutes.
 
-    Only keys and what the indexes know of them: a tick that read more of them would fail.
+    The items have keys and index attributes only, so that a tick that reads more of them fails.
     """
     from moto.core import DEFAULT_ACCOUNT_ID
     from moto.dynamodb.models import dynamodb_backends
@@ -273,7 +273,7 @@ def tick_requests(history: int) -> tuple[Counter[str], int]:
 
 
 def bulk_requests(count: int) -> Counter[str]:
-    """Count the requests of submitting *count* jobs at once, to an endpoint that only says yes."""
+    """Count the requests of submitting *count* jobs at once, to an endpoint that accepts everything."""
     with emulated() as client:
         meter = Meter(client, "jobcore", weigh=False)
         life = Life(client, meter)

@@ -98,7 +98,7 @@ def launch_tick(folder: Path) -> None:
 
 
 def steps() -> None:
-    """Count the steps of happy lives per second."""
+    """Count `step` calls per second, in lives without failures."""
     spec = specs(1)[0]
     place = spec.placements[0]
     events: list[jobcore.lifecycle.Event] = [

@@ -1,4 +1,4 @@
-"""Launches on SageMaker against the sandbox: how much of the quota for creates is used; cold starts."""
+"""Launches against the sandbox of SageMaker: the used part of the create quota; cold starts."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def launches() -> None:
         os.environ["AWS_ENDPOINT_URL_SAGEMAKER"] = sandbox.url
         trainer = SageMakerTrainer(settings)
         todo = requests(LAUNCHES)
-        trainer.launch([replace(todo[0])])  # the client is made, the connection open
+        trainer.launch([replace(todo[0])])  # makes the client and opens the connection
         begun = time.perf_counter()
         replies = trainer.launch(todo[1:])
         seconds = time.perf_counter() - begun

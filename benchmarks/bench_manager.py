@@ -54,7 +54,7 @@ def submit(home: Path, store: SqliteStore, documents: list[dict[str, object]]) -
     poke(home / "wake.sock")
 
 
-def ours_throughput(home: Path) -> float:
+def jobcore_throughput(home: Path) -> float:
     """Submit JOBS no-op jobs in one call and wait until all are over; jobs per second."""
     with SqliteStore(home / "jobcore.db") as store, manager(home):
         before = store.counts().get(jobcore.Status.COMPLETED, 0)
@@ -66,7 +66,7 @@ def ours_throughput(home: Path) -> float:
         return JOBS / (time.perf_counter() - begun)
 
 
-def ours_latency(home: Path) -> list[float]:
+def jobcore_latency(home: Path) -> list[float]:
     """Submit single jobs to an idle manager; seconds until each script ran."""
     source = home / "source"
     source.mkdir()
@@ -115,7 +115,7 @@ def _tsp(home: Path, *arguments: str) -> None:
 
 
 def task_spooler(home: Path) -> tuple[float, list[float]]:
-    """Do the same with task-spooler: jobs per second, latencies."""
+    """Measure the same with task-spooler: jobs per second, latencies."""
     _tsp(home, "-S", "2")
     try:
         begun = time.perf_counter()
@@ -158,8 +158,8 @@ def run() -> None:
         for name in ("throughput", "latency", "references"):
             (scratch / name).mkdir(mode=0o700)
             write_pools(scratch / name, {"cpu": 2})
-        rate = ours_throughput(scratch / "throughput")
-        latencies = ours_latency(scratch / "latency")
+        rate = jobcore_throughput(scratch / "throughput")
+        latencies = jobcore_latency(scratch / "latency")
         bare = bare_loop(scratch / "references")
         print(
             f"no-op jobs/s, 2 slots: jobcore {rate:.0f}, bare posix_spawn + SQLite FULL {bare:.0f}"
@@ -176,11 +176,11 @@ def run() -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _print_latency(who: str, seconds: list[float]) -> None:
+def _print_latency(name: str, seconds: list[float]) -> None:
     ordered = sorted(seconds)
     p95 = ordered[int(len(ordered) * 0.95) - 1]
     p50 = statistics.median(ordered)
-    print(f"submit to start, {who}: p50 {p50 * 1e3:.1f} ms, p95 {p95 * 1e3:.1f} ms")
+    print(f"submit to start, {name}: p50 {p50 * 1e3:.1f} ms, p95 {p95 * 1e3:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ LOAD = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A job of the model, in whole microseconds: both engines get the same."""
+    """A job of the model, in whole microseconds; both engines run the same jobs."""
 
     arrives: int
     create: int
@@ -50,7 +50,7 @@ class Drawn:
 
 
 def draw(jobs: int) -> list[Drawn]:
-    """Draw the jobs of CAPACITY's model: create latency, start-up, a log-normal run, 5 % retried."""
+    """Draw the jobs of the model: create latency, start-up, a log-normal run, 5 % retried."""
     random, at, drawn = Random(1), 0.0, []
     for _ in range(jobs):
         at += random.expovariate(SLOTS * LOAD / MEAN / (1 + FLAKY))
@@ -86,18 +86,18 @@ class OwnModel:
     def dispatch(self) -> None:
         while self.free and self.waiting:
             self.free -= 1
-            what = self.waiting.popleft()
-            self.engine.after(what[0].create, self.created, what)
+            attempt = self.waiting.popleft()
+            self.engine.after(attempt[0].create, self.created, attempt)
 
-    def created(self, what: tuple[Drawn, bool]) -> None:
-        self.engine.after(what[0].start_up, self.started, what)
+    def created(self, attempt: tuple[Drawn, bool]) -> None:
+        self.engine.after(attempt[0].start_up, self.started, attempt)
 
-    def started(self, what: tuple[Drawn, bool]) -> None:
-        self.engine.after(what[0].run, self.ended, what)
+    def started(self, attempt: tuple[Drawn, bool]) -> None:
+        self.engine.after(attempt[0].run, self.ended, attempt)
 
-    def ended(self, what: tuple[Drawn, bool]) -> None:
+    def ended(self, attempt: tuple[Drawn, bool]) -> None:
         self.free += 1
-        job, retried = what
+        job, retried = attempt
         if retried:
             self.waiting.append((job, False))
         else:
@@ -106,7 +106,7 @@ class OwnModel:
 
 
 def simpy_model(jobs: list[Drawn]) -> tuple[int, int]:
-    """Run the model in SimPy; give the last moment, and how many events were handled."""
+    """Run the model in SimPy; return the time of the last event and the number of events."""
     import simpy
 
     env = simpy.Environment()
@@ -136,7 +136,7 @@ def simpy_model(jobs: list[Drawn]) -> tuple[int, int]:
 
 
 def engine() -> None:
-    """A thousand chains of events, each planning the next; then the model, and SimPy's."""
+    """Measure the engine on a thousand chains of events, then on the model beside SimPy."""
     loop = Engine()
 
     def again(_: object) -> None:
@@ -165,7 +165,7 @@ def engine() -> None:
     except ImportError:
         print("  SimPy is not installed: nothing to compare with")
         return
-    # Both end at the same microsecond, or they are not the same model.
+    # If the two do not end at the same microsecond, they are not the same model.
     assert theirs == end, (theirs, end)
     print(
         f"  SimPy: {JOBS / reference:,.0f} jobs/s, {steps / reference:,.0f} events/s of "
@@ -173,11 +173,11 @@ def engine() -> None:
     )
 
 
-# --- whole lives ------------------------------------------------------------------------
+# --- whole lives of jobs ----------------------------------------------------------------
 
 
 def model(jobs: int) -> Scenario:
-    """CAPACITY's model as a scenario: one pool of 1,000 slots, sweeps of 100 jobs."""
+    """The model as a scenario: one pool of 1,000 slots, sweeps of 100 jobs."""
     return Scenario(
         name="model",
         work=Work(
@@ -216,7 +216,7 @@ def fleet(jobs: int) -> Scenario:
     )
 
 
-def say(outcome: Outcome, spent: float) -> None:
+def print_outcome(outcome: Outcome, spent: float) -> None:
     print(
         f"{outcome.scenario}: {outcome.jobs:,} lives in {spent:.1f} s, "
         f"{outcome.jobs / spent:,.0f} lives/s (goal 20,000), "
@@ -226,18 +226,18 @@ def say(outcome: Outcome, spent: float) -> None:
 
 
 def lives() -> None:
-    """The burst scenario, CAPACITY's model, and a fleet: events do the work, a sweep each minute."""
+    """Measure the burst scenario, the model, and a fleet."""
     for scenario in (load("burst"), model(20_000), fleet(30_000)):
         begin = time.process_time()
         outcome = simulate(scenario)
-        say(outcome, time.process_time() - begin)
+        print_outcome(outcome, time.process_time() - begin)
 
 
 def million(jobs: int = 1_000_000) -> None:
-    """A fleet's million lives, what is over forgotten."""
+    """Measure a fleet's million lives; jobs that are over are dropped from memory."""
     begin = time.process_time()
     outcome = Simulation(fleet(jobs), forget=True).run()
-    say(outcome, time.process_time() - begin)
+    print_outcome(outcome, time.process_time() - begin)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     statuses = ", ".join(f"{n:,} {status}" for status, n in outcome.statuses.items())
     print(f"  {statuses}; {outcome.messages:,} messages; peak memory {peak:.0f} MB")
@@ -245,7 +245,7 @@ def million(jobs: int = 1_000_000) -> None:
 
 
 def run() -> None:
-    """Print all but the million."""
+    """Measure everything but the million lives."""
     engine()
     lives()
 

@@ -1,7 +1,7 @@
-"""The main job: a sweep of real trainings through a shortage, a crash and a bug, on this machine.
+"""The demo: a sweep of real trainings on this machine, through a shortage, a crash and a bug.
 
-It uses the `jobcore` command as a person would. Beside it a small saboteur takes slots
-away for a while and kills one training from outside.
+It runs the `jobcore` command as a user would. A second thread removes slots for a while and kills one
+training from outside.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ SLOTS, SLOTS_IN_SHORTAGE, SHORTAGE_SECONDS = 4, 1, 10.0
 
 
 def command(*arguments: str) -> list[str]:
-    """Give the argument list of a `jobcore` call on the demo's own home."""
+    """Make the argument list of a `jobcore` call on the demo's own home."""
     return [sys.executable, "-m", "jobcore_cli", "--home", str(HOME), *arguments]
 
 
-def say(text: str) -> None:
-    """Print a line of the story."""
+def print_heading(text: str) -> None:
+    """Print the heading of a step."""
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
 
 class Saboteur(threading.Thread):
-    """Kills one training once it has checkpoints, then takes slots away for a while."""
+    """Kills one training once it has checkpoints, then removes slots for a while."""
 
     def __init__(self) -> None:
-        """Run beside the manager; never keep the program alive."""
+        """Make a daemon thread, so that it does not keep the program alive."""
         super().__init__(daemon=True)
         self.killed = ""
 
     def run(self) -> None:
-        """Wait for a victim, kill it, shrink the pool, give the slots back."""
+        """Kill a training, shrink the pool, and restore it."""
         deadline = time.monotonic() + 60
         while not self.killed and time.monotonic() < deadline:
             self.killed = kill_one_with_a_checkpoint()
@@ -56,7 +56,7 @@ class Saboteur(threading.Thread):
 
 
 def kill_one_with_a_checkpoint() -> str:
-    """Send SIGKILL to a training that has saved a checkpoint, as an out-of-memory killer would."""
+    """Send SIGKILL to a training that has a checkpoint, as the kernel's out-of-memory killer would."""
     for checkpoint in HOME.glob("checkpoints/*/last.joblib"):
         job_id = checkpoint.parent.name
         for process in Path("/proc").glob("[0-9]*"):
@@ -80,8 +80,8 @@ def read_jobs() -> list[jobcore.Job]:
 
 
 def report(jobs: list[jobcore.Job], killed: str) -> None:
-    """Say what was retried and why, which model is best, and what was sent."""
-    say("What was retried, and why")
+    """Print the retries and their reasons, the best model, and the messages."""
+    print_heading("Retries and their reasons")
     for job in jobs:
         for attempt in job.attempts:
             if attempt.failure is None:
@@ -92,7 +92,7 @@ def report(jobs: list[jobcore.Job], killed: str) -> None:
             print(f"  {job.spec.name:12} attempt {attempt.number}  {kind:17} {verdict}{mark}")
             print(f"    {attempt.failure.headline[-120:]}")
 
-    say("The best model")
+    print_heading("The best model")
     results = []
     for job in jobs:
         if job.status is not jobcore.Status.COMPLETED:
@@ -112,7 +112,7 @@ def report(jobs: list[jobcore.Job], killed: str) -> None:
                 f"of {data['epochs']} in its attempt {resumed.attempts[-1].number}"
             )
 
-    say("Messages sent")
+    print_heading("Messages sent")
     lines = (HOME / "messages.jsonl").read_text().splitlines()
     subjects = Counter(json.loads(line)["subject"] for line in lines)
     by_status = Counter(subject.split(": ")[0] for subject in subjects.elements())
@@ -122,31 +122,33 @@ def report(jobs: list[jobcore.Job], killed: str) -> None:
 
 
 def main() -> int:
-    """Run the story; exit 0 only if it ended as it should."""
+    """Run the demo; exit 0 only if it ended as expected."""
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True, mode=0o700)
     write_pools(HOME, {"cpu": SLOTS})
     begun = time.monotonic()
 
-    say(f"jobcore sweep {HERE.name}/digits.toml")
+    print_heading(f"jobcore sweep {HERE.name}/digits.toml")
     subprocess.run(command("sweep", str(HERE / "digits.toml")), check=True)  # noqa: S603
     saboteur = Saboteur()
     saboteur.start()
-    say("jobcore run --until-done   (somebody kills a training and takes 3 of 4 slots for 10 s)")
+    print_heading(
+        "jobcore run --until-done   (one training is killed; 3 of 4 slots are removed for 10 s)"
+    )
     outcome = subprocess.run(command("run", "--until-done"), check=False)  # noqa: S603
     if outcome.returncode not in (0, 1):
         return outcome.returncode
-    say("jobcore list --all")
+    print_heading("jobcore list --all")
     subprocess.run(command("list", "--all", "--limit", "100"), check=True)  # noqa: S603
 
     jobs = sorted(read_jobs(), key=lambda job: (len(job.spec.name), job.spec.name))
     report(jobs, saboteur.killed)
     counts = Counter(str(job.status) for job in jobs)
-    say(
+    print_heading(
         f"{dict(counts)} in {time.monotonic() - begun:.0f} s. Look around: jobcore --home {HOME} list -a"
     )
-    as_told = counts == {"Completed": len(jobs) - 1, "Failed": 1} and bool(saboteur.killed)
-    return 0 if as_told else 1
+    as_expected = counts == {"Completed": len(jobs) - 1, "Failed": 1} and bool(saboteur.killed)
+    return 0 if as_expected else 1
 
 
 if __name__ == "__main__":

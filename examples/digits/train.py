@@ -1,9 +1,8 @@
 """Train a small neural network on handwritten digits: the same script runs on a laptop and on SageMaker.
 
-It reads what the SageMaker training contract gives every script: hyperparameters as
-arguments, SM_MODEL_DIR for the model, SM_OUTPUT_DATA_DIR for metrics, and a checkpoint
-folder that outlives an attempt. Killed at any moment, the next attempt goes on
-after the last finished epoch.
+It uses the SageMaker training contract: hyperparameters as arguments, SM_MODEL_DIR for the model,
+SM_OUTPUT_DATA_DIR for metrics, and a checkpoint folder that all attempts share. If it is killed, the
+next attempt goes on after the last finished epoch.
 """
 
 import argparse
@@ -35,13 +34,13 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load_checkpoint() -> tuple[MLPClassifier, int] | None:
-    """Find the last finished epoch of any earlier attempt of this job."""
+    """Load the checkpoint of an earlier attempt: the model and its last finished epoch."""
     path = CHECKPOINTS / "last.joblib"
     return joblib.load(path) if path.exists() else None
 
 
 def save_checkpoint(model: MLPClassifier, epoch: int) -> None:
-    """Write the checkpoint whole or not at all, so that a kill leaves the one before."""
+    """Write the checkpoint in one step, so that a kill leaves the previous one."""
     CHECKPOINTS.mkdir(parents=True, exist_ok=True)
     part = CHECKPOINTS / "last.joblib.part"
     joblib.dump((model, epoch), part)

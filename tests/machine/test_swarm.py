@@ -7,7 +7,6 @@ import sys
 from random import Random
 
 import pytest
-from proof import swarm
 from proof.swarm_mutants import MUTANTS
 
 from jobcore_simulation.swarm import (
@@ -21,6 +20,7 @@ from jobcore_simulation.swarm import (
     run_seeds,
     shrink,
 )
+from proof import swarm
 
 
 def test_nothing_is_found_in_two_hundred_seeds() -> None:

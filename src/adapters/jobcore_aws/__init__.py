@@ -1,7 +1,7 @@
 """
 The ports on AWS: a DynamoDB store, a SageMaker trainer, an SNS notifier (extra: aws).
 
-Names are loaded when they are used, so that a function pays only for what it needs.
+The module of a name is imported on first use, so that a Lambda function imports only its own part.
 """
 
 from importlib import import_module
@@ -65,7 +65,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load the module that a public name lives in."""
+    """Import the module of a public name."""
     if name not in _HOMES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -1,4 +1,4 @@
-"""Clients with explicit time-outs and retries: the SDK's defaults differ between its releases."""
+"""Clients with explicit timeouts and retries: the SDK's defaults differ between its releases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONNECTIONS = 32
 
 @cache
 def _session() -> Any:
-    # boto3's own session adds resources, which nothing here uses, and their time to import.
+    # boto3's session adds resources, which are not used here and take time to import.
     import botocore.session
 
     return botocore.session.get_session()
@@ -30,9 +30,9 @@ def client(
 
     Args:
         service: "dynamodb", "sagemaker", "sns", ...
-        region, endpoint_url: as the environment says, if None.
-        mutating: whether it changes something. Then it makes one attempt for each call: what is
-            repeated is repeated by us, because a repeated call may meet its own earlier effect.
+        region, endpoint_url: None for those of the environment.
+        mutating: whether its calls change something. Then it makes one attempt for each call, and
+            retries are the caller's: a repeated call may meet its own earlier effect.
     """
     from botocore.config import Config
 

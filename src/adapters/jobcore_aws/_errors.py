@@ -1,4 +1,4 @@
-"""What an error of boto3 means for the call that raised it."""
+"""Reading errors of boto3: code, text, and whether the call was refused or throttled."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from jobcore.ports import Evidence
 
 __all__ = ["error_code", "error_text", "evidence_of", "is_refusal", "is_throttle"]
 
-# The service threw the call out unread because of who called. Nothing is wrong with the job, so
-# this is no answer to it: as long as the caller's own credentials fail, its jobs wait.
+# The service rejected the caller and not the request. So this is no refusal of the job: as long as the
+# caller's credentials fail, its jobs wait.
 _CALLER = frozenset(
     {
         "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired",
@@ -29,27 +29,27 @@ _THROTTLES = frozenset(
 
 
 def error_code(error: BaseException) -> str:
-    """Give the service's error code, or botocore's name for what happened instead of an answer."""
+    """Return the service's error code, or the name of botocore's exception if there was no answer."""
     return str(_response(error).get("Error", {}).get("Code") or type(error).__name__)
 
 
 def error_text(error: BaseException) -> str:
-    """Give the message of an error."""
+    """Return the message of an error."""
     return str(_response(error).get("Error", {}).get("Message") or error)
 
 
 def is_throttle(error: BaseException) -> bool:
-    """Tell whether the service said that there are too many calls."""
+    """Check whether the service throttled the call."""
     return error_code(error) in _THROTTLES
 
 
 def is_refusal(error: BaseException) -> bool:
     """
-    Tell whether a call was judged and refused, so that it certainly took no effect.
+    Check whether a call was refused for its content, so that it certainly took no effect.
 
-    Only the service's own answer with a status of 4xx says so, and botocore's check of the
-    parameters. After a 5xx, a reset or a timeout the call may have been applied, or be applied
-    later; and what never reached the service says nothing about the job.
+    That is known from an answer of the service with a status of 4xx, and from botocore's check of
+    the parameters. After a 5xx, a reset or a timeout the call may have been applied, or may be applied
+    later. A call that did not reach the service is no refusal of the job.
     """
     from botocore.exceptions import ClientError, ParamValidationError
 
@@ -63,7 +63,7 @@ def is_refusal(error: BaseException) -> bool:
 
 
 def evidence_of(error: BaseException, where: str) -> Evidence:
-    """Write an error down for the classifier."""
+    """Make the evidence of an error, for the classifier."""
     return Evidence(where=where, error_code=error_code(error), text=error_text(error))
 
 

@@ -1,4 +1,4 @@
-"""A token bucket: how often a rate-limited API is called, over all threads of a process."""
+"""A token bucket: the rate of calls to a rate-limited API, over all threads of a process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ RECOVER = 0.9998
 
 class TokenBucket:
     """
-    Lets *rate* calls per second through, and *burst* at once after a pause.
+    Allows *rate* calls per second, and *burst* at once after a pause.
 
-    A service that saves up no calls refuses one that comes a millisecond early, and calls on
-    their way overtake each other. So each refusal stretches the time between calls a little,
-    at most to the double, and each call that goes through takes back a fraction of that.
+    A service without a burst refuses a call that arrives a millisecond early, and calls may overtake
+    one another on the network. So each throttled call lengthens the interval by 2 %, at most to its
+    double, and each call that was not throttled shortens it by 0.02 %.
 
     Args:
-        clock, sleep: the monotonic clock and how to wait; tests replace both.
+        clock, sleep: the monotonic clock and the function to wait; tests replace both.
     """
 
     def __init__(
@@ -36,9 +36,11 @@ class TokenBucket:
         self._slack = (burst - 1) * self._interval
         self._clock = clock
         self._sleep = sleep
-        self._queue = threading.Lock()  # held by the one caller who sleeps; the others line up
+        self._queue = (
+            threading.Lock()
+        )  # held by the caller that sleeps; the other threads wait for it
         self._lock = threading.Lock()
-        self._next = float("-inf")  # when the next token is there, were none saved up
+        self._next = float("-inf")  # when the next token is available, without the burst
 
     def take(self) -> None:
         """Wait for a token."""
@@ -47,7 +49,7 @@ class TokenBucket:
                 self._sleep(wait)
 
     def _reserve(self) -> float:
-        """Take the token if it is there; else tell for how long to wait, as things are now."""
+        """Take a token and return 0.0, or return the seconds until the next one."""
         with self._lock:
             now = self._clock()
             turn = max(self._next, now - self._slack)
@@ -56,13 +58,13 @@ class TokenBucket:
             self._next = turn + self._interval
             return 0.0
 
-    def throttled(self) -> None:
-        """Slow down: the service has said that it is too much. What was saved up is forgotten."""
+    def slow_down(self) -> None:
+        """Lengthen the interval after a throttled call, and drop the saved burst."""
         with self._lock:
             self._next = max(self._next, self._clock() + self._interval)
             self._interval = min(self._interval * STRETCH, 2 * self._shortest)
 
-    def passed(self) -> None:
-        """Take back a little of a slowing down: a call went through."""
+    def recover(self) -> None:
+        """Shorten the interval after a call that was not throttled."""
         with self._lock:
             self._interval = max(self._interval * RECOVER, self._shortest)

@@ -1,4 +1,4 @@
-"""Pools of SageMaker: which instances, in which region, bought how."""
+"""Pools of SageMaker: instance types, region and market."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Market(StrEnum):
 
     ON_DEMAND = "on-demand"
     SPOT = "spot"
-    PLAN = "plan"  # a training plan: capacity reserved beforehand
+    PLAN = "plan"  # a training plan: reserved capacity
 
 
 @attrs.frozen(kw_only=True, field_transformer=report_all)
@@ -35,12 +35,12 @@ class Pool:
     One source of capacity.
 
     Attributes:
-        name: as job files name it: ``<region>/<instance type>/<market>``, or a short name.
+        name: the name in job files: ``<region>/<instance type>/<market>``, or a short name.
         instance_types: mostly one. With several, SageMaker takes the first that has capacity
             (InstancePreferences), so that one wait covers them all.
         market: on-demand, spot or plan.
         region: None for the deployment's.
-        slots: how many instances may run in it; None where that is not known.
+        slots: the number of instances that may run in it; None if it is not known.
         plan: the ARN of the training plan, for the market ``plan``.
 
     Raises:
@@ -76,7 +76,7 @@ class Pool:
 
     @property
     def is_spot(self) -> bool:
-        """True where instances may be taken away again."""
+        """True if instances may be interrupted."""
         return self.market is Market.SPOT
 
     @property
@@ -86,7 +86,7 @@ class Pool:
 
 
 def is_accelerated(instance_type: str) -> bool:
-    """Tell whether SageMaker counts an instance type as accelerated (it bounds the pending time of these)."""
+    """Check whether SageMaker counts an instance type as accelerated (it bounds the pending time of these)."""
     return _ACCELERATED.match(instance_type) is not None
 
 
@@ -102,8 +102,8 @@ def pool_named(name: str, *, slots: int | None = None, plan: str | None = None) 
     parts += [] if last in set(Market) else [last]
     region, kind = ("", "", *parts)[-2:]
     if len(parts) > 2 or not _INSTANCE_TYPE.allows(kind) or (region and not _REGION.allows(region)):
-        wants = 'a name such as "us-east-1/ml.g5.2xlarge/spot" (market: on-demand, spot or plan)'
-        expected = f"{wants}, or a table with instance_type"
+        form = 'a name such as "us-east-1/ml.g5.2xlarge/spot" (market: on-demand, spot or plan)'
+        expected = f"{form}, or a table with instance_type"
         raise Wrong(expected, name)
     return Pool(
         name=name,
@@ -117,7 +117,7 @@ def pool_named(name: str, *, slots: int | None = None, plan: str | None = None) 
 
 @attrs.frozen(kw_only=True, field_transformer=report_all)
 class _Table:
-    """A pool as a table; without instance types its name says the rest."""
+    """A pool as a table; without instance types they are read from its name."""
 
     instance_type: str | None = attrs.field(default=None, validator=_INSTANCE_TYPE)
     instance_types: tuple[str, ...] = attrs.field(default=(), validator=each(_INSTANCE_TYPE))
@@ -129,10 +129,10 @@ class _Table:
 
 def pool_from(name: str, entry: Any) -> Pool:
     """
-    Make a pool of what the settings say of it: slots, None where they are not known, or a table.
+    Make a pool from its entry in the settings: slots, None if they are not known, or a table.
 
     Raises:
-        ValueError: there can be no such pool.
+        ValueError: the entry is wrong, or such a pool is not possible.
     """
     if isinstance(entry, Pool):
         return entry
@@ -143,16 +143,16 @@ def pool_from(name: str, entry: Any) -> Pool:
         raise Wrong(expected, entry)
     from jobcore_config.reading import read
 
-    # An empty text stands for none: templates fill settings in.
-    said = read(_Table, {key: value for key, value in entry.items() if value != ""})
-    kinds = (said.instance_type,) if said.instance_type else said.instance_types
+    # An empty text stands for a missing field: templates fill settings in.
+    table = read(_Table, {key: value for key, value in entry.items() if value != ""})
+    kinds = (table.instance_type,) if table.instance_type else table.instance_types
     if not kinds:
-        return pool_named(name, slots=said.slots, plan=said.plan)
+        return pool_named(name, slots=table.slots, plan=table.plan)
     return Pool(
         name=name,
         instance_types=kinds,
-        market=said.market,
-        region=said.region,
-        slots=said.slots,
-        plan=said.plan,
+        market=table.market,
+        region=table.region,
+        slots=table.slots,
+        plan=table.plan,
     )

@@ -1,13 +1,14 @@
-"""From a launch request to a CreateTrainingJob request: pure functions of the two and the settings.
+"""CreateTrainingJob requests from launch requests and settings: pure functions.
 
 Script mode follows the public SageMaker training toolkit
 (https://github.com/aws/sagemaker-training-toolkit, `params.py`, `environment.py`): it reads every
-hyperparameter as JSON, finds the script under ``sagemaker_program`` and its code, a tar.gz, under
-``sagemaker_submit_directory``. A job without a script runs its image as it is, and gets
-hyperparameters as plain text, as SageMaker's own algorithms want them.
+hyperparameter as JSON, the script's name from ``sagemaker_program``, and the place of the code (a
+tar.gz) from ``sagemaker_submit_directory``. A job without a script runs its image as it is, and
+gets hyperparameters as plain text, as SageMaker's own algorithms expect them.
 
-Whose a training is stands in its environment: DescribeTrainingJob gives the environment back and
-leaves out the tags. The tags say the same, for policies and cost reports.
+The identity of a training (job, attempt, spec) is recorded in its environment variables, because
+DescribeTrainingJob returns the environment and not the tags. The tags repeat it for policies and
+cost reports.
 """
 
 from __future__ import annotations
@@ -31,17 +32,20 @@ Identity = tuple[str | None, int | None, str | None]
 
 CODE_CHANNEL = "code"
 CHECKPOINTS = "/opt/ml/checkpoints"
-TO_STOP_SECONDS = 60  # of a training that is made only to be stopped: a bound if nobody comes
-_TOOLKIT = frozenset(  # hyperparameters of the toolkit that are ours to give
+TO_STOP_SECONDS = (
+    60  # run time of a training that is created only to be stopped, if the stop is lost
+)
+_TOOLKIT = frozenset(  # hyperparameters of the toolkit that this module sets
     {
         "sagemaker_program", "sagemaker_submit_directory", "sagemaker_job_name", "sagemaker_region",
     }
 )  # fmt: skip
 _RESERVED_ENVIRONMENT = ("SM_", "AWS_", "JOBCORE_", "SAGEMAKER_", "TRAINING_JOB_")
 
-# What a job file may say of the request under ``sagemaker``; None: any member of it. Roles, tags,
-# places, networks, keys and instance types are the deployment's, remote debugging is a shell, and
-# the rules of debugger and profiler are further jobs with images of their own.
+# The members of the request that a job file may set under ``sagemaker``; None: all of its parts. The
+# deployment decides on roles, tags, output places, networks, keys and instance types. Remote
+# debugging is left out because it is a shell, and rules of debugger and profiler because they start
+# further jobs with images of their own.
 _RAW: Mapping[str, frozenset[str] | None] = {
     "AlgorithmSpecification": frozenset(
         {
@@ -66,21 +70,21 @@ _RAW: Mapping[str, frozenset[str] | None] = {
 _ONLY_TRUE = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption")
 
 
-class BadRequest(ValueError):  # noqa: N818  (reads well in `except`)
-    """The job cannot be asked of SageMaker; *problems* name the job file's fields."""
+class BadRequest(ValueError):  # noqa: N818  (a condition; reads well in `except`)
+    """A job for which no request can be made; *problems* name the job file's fields."""
 
     def __init__(self, problems: list[str]) -> None:
-        """Keep the problems, one line each."""
+        """Store the problems, one line each."""
         self.problems = tuple(dict.fromkeys(problems))
         super().__init__("; ".join(self.problems))
 
 
 def pool_of(name: str, settings: SageMakerSettings) -> Pool:
     """
-    Find a pool.
+    Find a pool by its name.
 
     Raises:
-        BadRequest: the deployment has none of that name.
+        BadRequest: the deployment has no such pool.
     """
     if name not in settings.pools:
         known = ", ".join(sorted(settings.pools)) or "none"
@@ -90,17 +94,17 @@ def pool_of(name: str, settings: SageMakerSettings) -> Pool:
 
 def build_request(request: LaunchRequest, settings: SageMakerSettings) -> dict[str, Any]:
     """
-    Write the CreateTrainingJob request of a launch.
+    Make the CreateTrainingJob request of a launch.
 
     Raises:
-        BadRequest: with all problems that show before the service's own limits are
-            looked at (see `validate_request`).
+        BadRequest: with all problems but those of the service's own limits (see
+            `validate_request`).
     """
     return _Builder(request, settings).build()
 
 
 def identity_of(description: Mapping[str, Any]) -> Identity:
-    """Read (job id, attempt, spec hash) off a description of a training; all None on a stranger's."""
+    """Read job id, attempt and spec hash from a description; all None if jobcore did not create the training."""
     environment = description.get("Environment") or {}
     job_id = environment.get("JOBCORE_JOB_ID")
     attempt = environment.get("JOBCORE_ATTEMPT", "")
@@ -113,7 +117,7 @@ def identity_of(description: Mapping[str, Any]) -> Identity:
 
 
 class _Builder:
-    """Builds one request and collects what is wrong with it."""
+    """Builds one request and collects its problems."""
 
     def __init__(self, request: LaunchRequest, settings: SageMakerSettings) -> None:
         self.request = request
@@ -129,7 +133,7 @@ class _Builder:
     def build(self) -> dict[str, Any]:
         settings = self.settings
         if not settings.output:
-            self.wrong("output", "the deployment names no place for models; set it in its settings")
+            self.wrong("output", "the deployment has no place for models; set it in its settings")
         channels = self._channels()
         made: dict[str, Any] = {
             "TrainingJobName": self.request.name,
@@ -138,7 +142,7 @@ class _Builder:
             "HyperParameters": self._hyperparameters(channels),
             "InputDataConfig": channels,
             "OutputDataConfig": _present(
-                S3OutputPath=f"{self._place()}/{self.request.attempt}",
+                S3OutputPath=f"{self._job_prefix()}/{self.request.attempt}",
                 KmsKeyId=settings.kms_key,
             ),
             "ResourceConfig": self._resources(),
@@ -156,7 +160,7 @@ class _Builder:
             }
         if settings.checkpoints:
             made["CheckpointConfig"] = {
-                "S3Uri": f"{self._place()}/checkpoints",
+                "S3Uri": f"{self._job_prefix()}/checkpoints",
                 "LocalPath": CHECKPOINTS,
             }
         self._merge(made)
@@ -179,8 +183,8 @@ class _Builder:
         self.wrong(field, f"expected a table, got {type(value).__name__}")
         return {}
 
-    def _place(self) -> str:
-        """Say where everything of the job is kept."""
+    def _job_prefix(self) -> str:
+        """Return the S3 prefix of the job's output and checkpoints."""
         return f"{self.settings.output}/{self.request.job_id}"
 
     def _role(self) -> str:
@@ -217,7 +221,7 @@ class _Builder:
             known = ", ".join(sorted(self.settings.images)) or "none"
             self.wrong("image", f"there is no image {named!r}; name a URI or one of: {known}")
         elif self.args.get("image") and not (
-            self.settings.any_image and _begins(named, self.settings.allowed_images)
+            self.settings.any_image and _is_within(named, self.settings.allowed_images)
         ):
             self.wrong("image", f"{named!r} is not allowed here; ask for an alias of it")
         return named
@@ -226,30 +230,30 @@ class _Builder:
         given = self._table("hyperparameters")
         if not self.is_script:
             return {key: _plain(value) for key, value in given.items()}
-        if taken := sorted(_TOOLKIT & set(given)):
-            self.wrong(f"hyperparameters.{taken[0]}", "reserved; choose another name")
+        if reserved := sorted(_TOOLKIT & set(given)):
+            self.wrong(f"hyperparameters.{reserved[0]}", "reserved; choose another name")
         if self.args.get("arguments"):
-            what = "SageMaker passes hyperparameters to a script, and nothing else; put them there"
-            self.wrong("arguments", what)
+            message = "SageMaker passes hyperparameters to a script and no other arguments; put them there"
+            self.wrong("arguments", message)
         toolkit: dict[str, Json] = {
             "sagemaker_program": self.args.get("script"),
             "sagemaker_container_log_level": 20,
             "sagemaker_job_name": self.request.name,
         }
-        if self.args.get("source_dir"):  # else the script is in the image, in /opt/ml/code
+        if self.args.get("source_dir"):  # otherwise the script is in the image, in /opt/ml/code
             toolkit["sagemaker_submit_directory"] = self._code(channels)
         if region := self.pool.region or self.settings.region:
             toolkit["sagemaker_region"] = region
         return {key: json.dumps(value) for key, value in {**toolkit, **given}.items()}
 
     def _code(self, channels: list[dict[str, Any]]) -> str:
-        """Say where the toolkit finds the code; isolated, it cannot fetch it, so SageMaker brings it."""
+        """Return the place of the code; an isolated training cannot download it, so it becomes a channel."""
         uri = self.args.get("source_dir")
         if self.settings.local_code and str(uri).startswith(("/", "file:///")):
             return str(uri)
         if not isinstance(uri, str) or not uri.startswith("s3://"):
-            what = "expected the S3 URI of a tar.gz with the script; this machine's folders are not there"
-            self.wrong("source_dir", f"{what} (got {uri!r})")
+            expected = "the S3 URI of a tar.gz with the script; SageMaker cannot read local folders"
+            self.wrong("source_dir", f"expected {expected} (got {uri!r})")
             return ""
         if not uri.endswith(".tar.gz"):
             self.wrong("source_dir", f"expected a .tar.gz, got {uri!r}")
@@ -272,7 +276,7 @@ class _Builder:
         return channels
 
     def _check_input(self, field: str, uri: str) -> None:
-        if not _begins(uri, self.settings.allowed_inputs):
+        if not _is_within(uri, self.settings.allowed_inputs):
             allowed = ", ".join(self.settings.allowed_inputs)
             self.wrong(field, f"{uri} is not allowed here; allowed: {allowed}")
 
@@ -298,7 +302,7 @@ class _Builder:
         if limit > settings.run_at_most_max:
             self.wrong(
                 "clocks.run_at_most",
-                f"{_said(limit)}; at most {_said(settings.run_at_most_max)} is allowed here",
+                f"{limit!s}; at most {settings.run_at_most_max!s} is allowed here",
             )
         run = TO_STOP_SECONDS if self.request.to_stop else _seconds(limit)
         made = {"MaxRuntimeInSeconds": run}
@@ -318,7 +322,7 @@ class _Builder:
             else:
                 environment[name] = value
         if self.settings.checkpoints:
-            environment["SM_CHECKPOINT_DIR"] = CHECKPOINTS  # as the local trainer tells a script
+            environment["SM_CHECKPOINT_DIR"] = CHECKPOINTS  # the local trainer sets it, too
         return environment | {
             "JOBCORE_JOB_ID": self.request.job_id,
             "JOBCORE_ATTEMPT": str(self.request.attempt),
@@ -345,7 +349,7 @@ class _Builder:
             tags["jobcore:group"] = _tag_text(request.group)
         return [{"Key": key, "Value": value} for key, value in tags.items()]
 
-    # --- what the job file says of the request itself -----------------------------------
+    # --- the job file's table `sagemaker` -------------------------------------------------
 
     def _merge(self, made: dict[str, Any]) -> None:
         for member, value in self._table("sagemaker").items():
@@ -383,7 +387,7 @@ class _Builder:
         made["InputDataConfig"] = kept + more
 
     def _check_places(self, where: str, value: Json) -> None:
-        """Refuse places and resources that the deployment does not allow, however deep they stand."""
+        """Refuse places and resources that the deployment does not allow, at any depth."""
         if isinstance(value, dict):
             for key, item in value.items():
                 self._check_places(f"{where}.{key}", item)
@@ -406,7 +410,7 @@ class _Builder:
             self._check_input(where, value)
 
 
-# --- small things -----------------------------------------------------------------------
+# --- small tools ------------------------------------------------------------------------
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:
@@ -418,9 +422,9 @@ def _present(**members: Any) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _begins(text: str, prefixes: tuple[str, ...]) -> bool:
+def _is_within(text: str, prefixes: tuple[str, ...]) -> bool:
     """
-    Tell whether *text* is, or is below, one of *prefixes*; without any, everything is allowed.
+    Check whether *text* is, or is below, one of *prefixes*; without prefixes all texts are allowed.
 
     ``s3://data`` allows ``s3://data/a``, not ``s3://data-of-others``.
     """
@@ -439,12 +443,8 @@ def _seconds(duration: timedelta) -> int:
     return max(1, math.ceil(duration.total_seconds()))
 
 
-def _said(duration: timedelta) -> str:
-    return str(duration)
-
-
 def _tag_text(text: str) -> str:
-    """Write text as a tag's value: letters, numbers, spaces and _.:/=+-@ only, at most 256."""
+    """Make a tag's value: letters, numbers, spaces and _.:/=+-@, at most 256; others become _."""
     ok = "_.:/=+-@"
     kept = (c if c in ok or unicodedata.category(c)[0] in "LNZ" else "_" for c in text[:256])
     return "".join(kept)

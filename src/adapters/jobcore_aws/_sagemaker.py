@@ -1,7 +1,8 @@
-"""The trainer on SageMaker: every call made once, paced, and answered with what is certain.
+"""The trainer on SageMaker: calls are paced and made once, and an answer states only what is certain.
 
 A training name is unique for ever in its account and region, and it is the only idempotency key
-that CreateTrainingJob has. So "it exists already" is an answer here, and the ticks look whose it is.
+that CreateTrainingJob has. So "it exists already" is an answer (EXISTS), after which the launch tick
+checks the training's owner.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ __all__ = ["SageMakerTrainer"]
 _T = TypeVar("_T")
 _U = TypeVar("_U")
 
-# A training ends at the latest 28 days (waiting) and 30 days (running, with the upload) after its creation.
+# A training ends at the latest 28 days (waiting) and 30 days (running and upload) after its creation.
 LIVES_AT_MOST = timedelta(days=60)
 PAGE = 100
-THROTTLED_TRIES = (
-    3  # of one create, each in its turn; else a call a millisecond early closed its pool
-)
+# Tries of one create, each with a token of its own. With one try, a call that arrives a millisecond
+# early would close its pool.
+THROTTLED_TRIES = 3
 SEARCH_VALUE_CHARS_MAX = 1024
 HINTS_MAX = 20_000
-# How the service says that there is nothing (left) to stop, or no such training. It has no error
-# code for it: all are ValidationException.
+# The service's texts for an unknown training and for one that is over already. It has no error code
+# for them: all are ValidationException.
 _UNKNOWN = ("requested resource not found", "could not find job to update")
 _OVER = "the request was rejected because the training job is in status"
 
@@ -56,8 +57,8 @@ class SageMakerTrainer:
     Args:
         settings: pools, roles, places and rates.
         client: used for all calls in the deployment's own region instead of new clients.
-        clients: gives the client of a region ("" for the deployment's own), which makes each call
-            once; new ones are made unless given.
+        clients: returns the client of a region ("" for the deployment's own), which makes each call
+            once; without it new clients are made.
     """
 
     def __init__(
@@ -80,21 +81,21 @@ class SageMakerTrainer:
             for region in self._regions
         }
         self._read_pace = TokenBucket(settings.describe_rate, settings.at_once)
-        self._seen_in: dict[str, str | None] = {}  # where a training was found; only saves calls
+        self._region_hints: dict[str, str | None] = {}  # of trainings seen before; they save calls
         self._threads: ThreadPoolExecutor | None = None
 
     # --- the port -------------------------------------------------------------------
 
     def capacity(self) -> Mapping[str, int | None]:
-        """Name the deployment's pools and their slots; None where it does not say."""
+        """Return the deployment's pools and their slots; None where they are not known."""
         return {name: pool.slots for name, pool in self.settings.pools.items()}
 
     def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
         """
-        Create trainings, several at once, no faster than the account's rate allows.
+        Create trainings, several at once, at the account's rate at most.
 
-        What was not certainly refused is UNCLEAR; throttling is a refusal. A training that is
-        only to be stopped is created with a run time of a minute.
+        An error that is not certainly a refusal is UNCLEAR; throttling is a refusal. A training that
+        is created only to be stopped has a run time of a minute.
         """
         return self._map(self._launch, requests, self.settings.at_once)
 
@@ -110,22 +111,22 @@ class SageMakerTrainer:
         if threshold is None or len(wanted) < threshold:
             return self._read(wanted)
         answer = self._search(wanted)
-        # What Search does not know may be too new for its index.
+        # A training that Search does not know may be too new for its index.
         rest = [name for name in wanted if name not in answer]
         return self._read(rest, answer)
 
     def stop(self, name: str) -> None:
         """
-        Ask a training to stop: SIGTERM, and SIGKILL 120 s later.
+        Request a stop: SIGTERM, and SIGKILL 120 s later.
 
         Raises:
-            Unavailable: it is not certain that the request was taken.
+            Unavailable: it is not certain that the request was accepted.
         """
-        for region in self._places(name):
+        for region in self._regions_of(name):
             try:
                 self._client(region, mutating=True).stop_training_job(TrainingJobName=name)
             except Exception as error:
-                if _says(error, _OVER):
+                if _text_begins(error, _OVER):
                     return
                 if not _is_unknown(error):
                     raise _unavailable(error, f"stop of {name}") from None
@@ -134,10 +135,10 @@ class SageMakerTrainer:
 
     def running(self) -> Iterator[Training]:
         """
-        Walk the trainings of ours that are not over.
+        Iterate over the trainings that jobcore created and that are not over.
 
-        ListTrainingJobs filters by status after it has cut the pages, so asking it for a status
-        would save nothing; it is walked once, back to the oldest that can still be alive.
+        ListTrainingJobs filters by status after it has made the pages, so a filter would save no
+        calls. The list is read once, back to the oldest training that can still be alive.
 
         Raises:
             Unavailable: the list could not be read to its end.
@@ -147,7 +148,7 @@ class SageMakerTrainer:
             listed = self._list(region)
             while names := list(islice(listed, PAGE)):
                 for name in names:
-                    self._found(name, region)
+                    self._note_region(name, region)
                 found = self._read(names)
                 unread += [name for name in names if name not in found]
                 for training in found.values():
@@ -158,7 +159,7 @@ class SageMakerTrainer:
             raise Unavailable(msg)
 
     def close(self) -> None:
-        """Let the threads end."""
+        """End the threads."""
         if self._threads is not None:
             self._threads.shutdown(wait=True)
             self._threads = None
@@ -166,21 +167,21 @@ class SageMakerTrainer:
     # --- launching ------------------------------------------------------------------
 
     def _launch(self, request: LaunchRequest) -> LaunchReply:
-        """Create one training. Never raises: what is wrong is the answer."""
-        places: Iterable[str | None] = self._regions
+        """Create one training; errors are answers."""
+        regions: Iterable[str | None] = self._regions
         try:
             region = self._region(pool_of(request.placement.pool, self.settings).region)
-            places = (region,)
+            regions = (region,)
             reply = self._create(request, region)
             if reply.result in (LaunchResult.ACCEPTED, LaunchResult.EXISTS):
-                self._found(request.name, region)
+                self._note_region(request.name, region)
         except BadRequest as error:
             evidence = Evidence(where="create", error_code="ParamValidationError", text=str(error))
             reply = LaunchReply(LaunchResult.REFUSED, evidence)
         except Exception as error:
             return LaunchReply(LaunchResult.UNCLEAR, evidence_of(error, "create"))
         if reply.result is LaunchResult.REFUSED and (request.to_stop or len(self._regions) > 1):
-            return self._confirmed(request.name, places, reply)
+            return self._confirm_refusal(request.name, regions, reply)
         return reply
 
     def _create(self, request: LaunchRequest, region: str | None) -> LaunchReply:
@@ -195,29 +196,29 @@ class SageMakerTrainer:
                 if not is_refusal(error):
                     return LaunchReply(LaunchResult.UNCLEAR, evidence_of(error, "create"))
                 if is_throttle(error):
-                    pace.throttled()
+                    pace.slow_down()
                     if tries_left:
-                        continue  # certainly not applied, and soon to be asked again anyway
+                        continue  # certainly not applied
                 else:
-                    pace.passed()
+                    pace.recover()
                 if error_code(error) == "ResourceInUse":
                     return LaunchReply(LaunchResult.EXISTS)
                 return LaunchReply(LaunchResult.REFUSED, evidence_of(error, "create"))
-            pace.passed()
+            pace.recover()
             break
         return LaunchReply(LaunchResult.ACCEPTED)
 
-    def _confirmed(
-        self, name: str, places: Iterable[str | None], refusal: LaunchReply
+    def _confirm_refusal(
+        self, name: str, regions: Iterable[str | None], refusal: LaunchReply
     ) -> LaunchReply:
         """
-        Look whether a refused training exists all the same, by an earlier call of unclear outcome.
+        Check that a refused training does not exist from an earlier call of unclear outcome.
 
-        The service may name a full quota before it looks at the name. Mostly that does no harm,
-        for the next launch has the same name and finds it; but a refused stop ends the job, and
-        a job refused here may be launched in another region next.
+        The service may report a full quota before it checks the name. Mostly the next launch, which
+        has the same name, finds the training. But the refusal of a launch that is only to be stopped
+        ends the job, and a job that was refused here may be launched in another region next.
         """
-        found = self._look(name, places)
+        found = self._describe(name, regions)
         if isinstance(found, Exception):
             return LaunchReply(LaunchResult.UNCLEAR, evidence_of(found, "describe"))
         return refusal if found is None else LaunchReply(LaunchResult.EXISTS)
@@ -228,15 +229,15 @@ class SageMakerTrainer:
         self, names: Sequence[str], known: Mapping[str, Training | None] | None = None
     ) -> dict[str, Training | None]:
         """
-        Read trainings one by one, and add what is *known* already.
+        Read trainings one by one, and add those that are *known* already.
 
         Raises:
-            Unavailable: there is nothing to give.
+            Unavailable: none could be read, and none is known.
         """
         answer = dict(known or {})
         errors = []
-        looks = self._map(self._look, names, self.settings.at_once)
-        for name, found in zip(names, looks, strict=True):
+        described = self._map(self._describe, names, self.settings.at_once)
+        for name, found in zip(names, described, strict=True):
             if isinstance(found, Exception):
                 errors.append(found)
             else:
@@ -245,20 +246,20 @@ class SageMakerTrainer:
             raise _unavailable(errors[0], "describe")
         return answer
 
-    def _look(
-        self, name: str, places: Iterable[str | None] | None = None
+    def _describe(
+        self, name: str, regions: Iterable[str | None] | None = None
     ) -> Training | Exception | None:
-        """Read one training; None if no region knows it, the error if that cannot be told."""
+        """Read one training; None if no region has it, the error if that is not certain."""
         failed: Exception | None = None
-        for region in self._places(name) if places is None else places:
-            found = self._look_in(region, name)
+        for region in self._regions_of(name) if regions is None else regions:
+            found = self._describe_in(region, name)
             if isinstance(found, Training):
-                self._found(name, region)
+                self._note_region(name, region)
                 return found
             failed = found or failed
         return failed
 
-    def _look_in(self, region: str | None, name: str) -> Training | Exception | None:
+    def _describe_in(self, region: str | None, name: str) -> Training | Exception | None:
         self._read_pace.take()
         try:
             description = self._client(region).describe_training_job(TrainingJobName=name)
@@ -267,21 +268,21 @@ class SageMakerTrainer:
             if _is_unknown(error):
                 return None
             if is_throttle(error):
-                self._read_pace.throttled()
+                self._read_pace.slow_down()
             return error
         return training or Unavailable(f"{name}: {description.get('TrainingJobStatus')}")
 
     def _search(self, names: Sequence[str]) -> dict[str, Training | None]:
         """
-        Read what the search index has of *names*; a call that fails leaves its names to others.
+        Read the trainings of *names* that the search index has; a call that fails is skipped.
 
-        The index lags behind. That delays what is read here, and makes nothing wrong: a training
-        that is over stays over, and one that is missing is looked for by name.
+        The index lags behind. That delays an observation and makes none wrong: a training that is
+        over stays over, and one that is missing is described by name.
         """
         answer: dict[str, Training | None] = {}
         wanted = frozenset(names)
         for region in self._regions:
-            for part in _joined(names):
+            for part in _filter_values(names):
                 with suppress(Exception):
                     self._read_pace.take()
                     page = self._client(region).search(
@@ -297,11 +298,11 @@ class SageMakerTrainer:
                         training = training_of(result.get("TrainingJob", {}))
                         if training is not None and training.name in wanted:
                             answer[training.name] = training
-                            self._found(training.name, region)
+                            self._note_region(training.name, region)
         return answer
 
     def _list(self, region: str | None) -> Iterator[str]:
-        """Walk the names of trainings of ours that the list says are not over, newest first."""
+        """Iterate over the names of jobcore's trainings that are not over according to the list, newest first."""
         oldest = datetime.fromtimestamp(time.time(), UTC) - LIVES_AT_MOST
         query: dict[str, Any] = {
             "NameContains": "jc-",
@@ -311,7 +312,7 @@ class SageMakerTrainer:
             "MaxResults": PAGE,
         }
         client = self._client(region)
-        pace = TokenBucket(self.settings.list_rate)  # between the pages of one walk
+        pace = TokenBucket(self.settings.list_rate)  # between the pages of one list
         while True:
             pace.take()
             try:
@@ -323,7 +324,7 @@ class SageMakerTrainer:
                 if not is_over and parse_training_name(summary["TrainingJobName"]) is not None:
                     yield summary["TrainingJobName"]
             token = page.get("NextToken")
-            if not token:  # a page may be empty and not the last
+            if not token:  # an empty page may not be the last one
                 return
             if token == query.get("NextToken"):
                 msg = "list: the service gave the same page twice"
@@ -335,24 +336,24 @@ class SageMakerTrainer:
     def _region(self, region: str | None) -> str | None:
         return None if region == self._home else region
 
-    def _places(self, name: str) -> Iterable[str | None]:
-        """Give the regions in which to look for a training, the likeliest first."""
+    def _regions_of(self, name: str) -> Iterable[str | None]:
+        """Return the regions in which a training may be, the likeliest first."""
         if len(self._regions) == 1:
             return self._regions
-        first = self._seen_in.get(name, self._regions[0])
+        first = self._region_hints.get(name, self._regions[0])
         return (first, *(region for region in self._regions if region != first))
 
-    def _found(self, name: str, region: str | None) -> None:
+    def _note_region(self, name: str, region: str | None) -> None:
         if len(self._regions) > 1:
             with self._guard:
-                if len(self._seen_in) >= HINTS_MAX:
-                    self._seen_in.clear()
-                self._seen_in[name] = region
+                if len(self._region_hints) >= HINTS_MAX:
+                    self._region_hints.clear()
+                self._region_hints[name] = region
 
     def _client(self, region: str | None, *, mutating: bool = False) -> SageMakerClient:
         key = (region, mutating)
         if key not in self._clients:
-            with self._guard:  # boto3's default session is not made for threads
+            with self._guard:  # a session of botocore is not safe for threads
                 if key not in self._clients:
                     self._clients[key] = self._new_client(region, mutating)
         found: SageMakerClient = self._clients[key]
@@ -370,49 +371,49 @@ class SageMakerTrainer:
         return made
 
     def _map(self, work: Callable[[_T], _U], items: Sequence[_T], together: int) -> list[_U]:
-        """Do *work* for each item, at most *together* at once; the answers in order."""
+        """Do *work* for each item, at most *together* at once; the results are in order."""
         if len(items) <= 1 or together == 1:
             return [work(item) for item in items]
         if self._threads is None:
             self._threads = ThreadPoolExecutor(together, thread_name_prefix="sagemaker")
-        room = threading.Semaphore(together)
+        slots = threading.Semaphore(together)
 
         def bounded(item: _T) -> _U:
-            with room:
+            with slots:
                 return work(item)
 
         return list(self._threads.map(bounded, items))
 
 
 def _region_of(client: Any) -> str | None:
-    """Tell the region of a client, or that which new clients take from the environment."""
+    """Return the region of a client, or the one that new clients take from the environment."""
     if client is not None:
         return getattr(getattr(client, "meta", None), "region_name", None)
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
 
-def _says(error: Exception, *texts: str) -> bool:
+def _text_begins(error: Exception, *texts: str) -> bool:
     return " ".join(error_text(error).casefold().split()).startswith(texts)
 
 
 def _is_unknown(error: Exception) -> bool:
     """
-    Tell whether the service says that there is no training of that name.
+    Check whether the error means that there is no training of that name.
 
-    Only these words count: any other ValidationException is no information.
+    Only the texts of `_UNKNOWN` do: another ValidationException says nothing about the training.
     """
     code = error_code(error)
     if code in ("ResourceNotFound", "ResourceNotFoundException"):
         return True
-    return code == "ValidationException" and _says(error, *_UNKNOWN)
+    return code == "ValidationException" and _text_begins(error, *_UNKNOWN)
 
 
 def _unavailable(error: Exception, what: str) -> Unavailable:
     return Unavailable(f"{what}: {error_code(error)}: {error_text(error)}")
 
 
-def _joined(names: Sequence[str]) -> Iterator[str]:
-    """Join names with commas, as many as one filter of Search may hold."""
+def _filter_values(names: Sequence[str]) -> Iterator[str]:
+    """Join names with commas, as many as the value of one filter of Search may have."""
     part = ""
     for name in names:
         if part and len(part) + 1 + len(name) > SEARCH_VALUE_CHARS_MAX:

@@ -1,7 +1,7 @@
-"""What a deployment decides: pools, roles, images, places and rates; read from the environment.
+"""The settings of a deployment: pools, roles, images, places and rates; read from the environment.
 
-A job file names roles, images and pools by alias. What an alias stands for is decided here, by
-whoever deploys, so that no submitter can name an ARN, a subnet or a key.
+A job file names roles, images and pools by alias. The deployment defines the aliases, so that a
+submitter cannot name an ARN, a subnet or a key.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _without_slash(text: str) -> str:
 
 
 def _as_pools(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Make a pool of each entry; an entry that cannot be one is left for the validator to refuse."""
+    """Make a pool of each entry; a wrong entry is left for the validator to refuse."""
     made = dict(given)
     for name, entry in given.items():
         try:
@@ -70,38 +70,38 @@ def _check_pools(instance: object, attribute: object, pools: Mapping[str, Any]) 
 @attrs.frozen(kw_only=True, field_transformer=report_all)
 class SageMakerSettings:
     """
-    How trainings are made.
+    The settings of trainings.
 
     Attributes:
-        output: below this S3 URI a job has its models and checkpoints; needed for trainings.
-        pools: by name: a `Pool`, or its slots where the name says the rest.
-        roles: the ARN by alias; job files know the alias only. ``default``, or the only one there
-            is, goes to jobs that name none.
-        images: image URIs by alias; ``default`` goes to jobs that name none.
+        output: the S3 URI below which a job has its models and checkpoints; needed for trainings.
+        pools: by name: a `Pool`, or its slots if the name has the rest.
+        roles: the ARN by alias; job files use the alias only. ``default``, or the only role there
+            is, is the role of jobs that name none.
+        images: image URIs by alias; ``default`` is the image of jobs that name none.
         any_image: whether a job file may name an image's URI itself.
-        allowed_images: what such a URI may begin with; empty for anything (the role's permissions
-            bound what can be pulled).
+        allowed_images: the prefixes of allowed URIs; empty for any URI (the role's permissions
+            limit the images that can be pulled).
         allowed_inputs: the same for the S3 URIs of channels and code.
         subnets, security_groups: the VPC of every training; both or none.
-        network_isolation: trainings reach nothing but their data, which SageMaker brings.
+        network_isolation: trainings have no network; SageMaker brings their data.
         encrypt_traffic: between the instances of one training.
         kms_key: for disks and output.
-        volume_gb: the disk of each instance, unless the job file says.
-        run_at_most: for jobs that do not say; *run_at_most_max* bounds every job.
-        spot_wait: how long beyond its run time a spot training may take, waiting included.
+        volume_gb: the disk of each instance, unless the job file sets it.
+        run_at_most: for jobs that set none; *run_at_most_max* is the maximum for every job.
+        spot_wait: the time that a spot training may take beyond its run time, waiting included.
         pending_at_most: how long SageMaker waits for accelerated capacity; 30 minutes to 28 days.
-        input_mode: how channels are given: File, FastFile or Pipe.
+        input_mode: of channels: File, FastFile or Pipe.
         checkpoints: keep ``/opt/ml/checkpoints`` in S3, one place for all attempts of a job.
         local_code: for a sandbox that runs scripts: take code from a folder or an archive of its
-            machine (``/…`` or ``file:///…``). SageMaker itself cannot.
-        tags: put on every training.
-        region, endpoint_url: None for what the environment says.
+            machine (``/…`` or ``file:///…``). SageMaker cannot do that.
+        tags: of every training.
+        region, endpoint_url: None for those of the environment.
         create_rate, create_burst: CreateTrainingJob calls per second, and at once (the account's
             default is 1 per second and region).
-        at_once: calls under way at once.
+        at_once: the number of calls in flight.
         describe_rate, list_rate: calls per second (ListTrainingJobs: 2, not adjustable).
-        search_from: read with Search (some 30 names a call) when so many are asked for at once;
-            None for never. The index lags, which only delays what is seen; what it lacks is described.
+        search_from: from this number of names on, use Search (about 30 names a call); None for
+            never. Its index lags, which only delays a tick; names that it lacks are described.
     """
 
     output: str = attrs.field(default="", validator=_OUTPUT, converter=_without_slash)
@@ -142,7 +142,7 @@ class SageMakerSettings:
     search_from: int | None = attrs.field(default=8, validator=at_least(0))
 
     def __attrs_post_init__(self) -> None:
-        """Refuse fields that do not go together."""
+        """Refuse fields that contradict one another."""
         problems = []
         if bool(self.subnets) != bool(self.security_groups):
             problems.append(("subnets", "give subnets and security_groups, or neither"))
@@ -153,7 +153,7 @@ class SageMakerSettings:
             raise InvalidSetting(problems)
 
     def regions(self, home: str | None = None) -> tuple[str | None, ...]:
-        """List the regions of the pools; None stands for *home*, the deployment's own, and is first."""
+        """List the regions of the pools; None stands for *home*, the deployment's own region, and is first."""
         named = {pool.region for pool in self.pools.values()} or {None}
         here = named & {None, home or self.region}
         others = sorted(region for region in named - here if region is not None)
@@ -163,9 +163,9 @@ class SageMakerSettings:
 @attrs.frozen(kw_only=True)
 class AwsSettings:
     """
-    Where a deployment keeps its things, and what it may use.
+    The settings of a deployment: table, topic, bucket, trainings and limits.
 
-    A function is given what it needs: the notifier no roles, the stream's no table.
+    A Lambda function gets only the settings that it needs; the others have their defaults.
     """
 
     table: str = ""
@@ -206,7 +206,7 @@ def settings_from(
 
 
 def _read(config: object) -> dict[str, Any]:
-    """Read the two parts that one table has, so that the problems of both are reported."""
+    """Read the two parts of the table, so that the problems of both are reported."""
     from jobcore_config.limits import read_limits
     from jobcore_config.reading import read
 

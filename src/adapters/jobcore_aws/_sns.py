@@ -1,10 +1,10 @@
-"""The notifier on SNS: one standard topic, a readable mail, and JSON for machines.
+"""The notifier on SNS: one standard topic, a text for mail, and JSON for programs.
 
-People read the mail. Everything else (SQS, Lambda, HTTPS, Firehose) gets the JSON, which stands in
-the message once, as its default.
+Mail subscriptions get the text. All others (SQS, Lambda, HTTPS, Firehose) get the JSON, which is the
+message's default.
 
-Standard and not FIFO: a FIFO topic delivers to SQS only, and its five minutes of deduplication
-would not outlast a replay. Every message carries its event id instead; a consumer drops repetitions.
+The topic is standard and not FIFO: a FIFO topic delivers to SQS only, and deduplicates for five
+minutes only, while a message may be repeated later. Consumers drop repetitions by the event id.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["SnsNotifier"]
 
 SUBJECT_CHARS_MAX = 99  # the service model: fewer than 100
-MESSAGE_BYTES_MAX = 256 * 1024  # of message and attributes together; a topic's default
-TEXT_CHARS_MAX = 1000  # of one value, where a message would be too large
-ATTRIBUTES_MAX = 10  # raw delivery to SQS drops a message with more
+MESSAGE_BYTES_MAX = 256 * 1024  # message and attributes together; a topic's default
+TEXT_CHARS_MAX = 1000  # of one value, if the message would be too large
+ATTRIBUTES_MAX = 10  # with more, raw delivery to SQS drops the message
 ATTRIBUTE_CHARS_MAX = 256
 _NOTE = "\n[… cut: the message would be larger than SNS allows]\n"
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:(?P<region>[a-z0-9-]+):\d{12}:[A-Za-z0-9_-]{1,256}")
@@ -64,10 +64,10 @@ class SnsNotifier:
 
     def publish(self, message: Message) -> None:
         """
-        Publish a message; when this returns, SNS has it and delivers it.
+        Publish a message; on return SNS has accepted it.
 
         Raises:
-            Unavailable: it is not certain that SNS has it.
+            Unavailable: it is not certain that SNS has accepted it.
         """
         try:
             self._client().publish(**publish_request(self.topic_arn, message))
@@ -83,7 +83,7 @@ class SnsNotifier:
 
 
 def publish_request(topic_arn: str, message: Message) -> dict[str, Any]:
-    """Write the Publish request of a message: within SNS's limits, whatever the message holds."""
+    """Make the Publish request of a message, within SNS's limits for any message."""
     attributes = _attributes(message)
     room = MESSAGE_BYTES_MAX - sum(
         len(name) + len("String") + len(value["StringValue"].encode())
@@ -99,7 +99,7 @@ def publish_request(topic_arn: str, message: Message) -> dict[str, Any]:
 
 
 def _subject(text: str) -> str:
-    """Make a subject: printable ASCII, at most 99 characters, not empty, beginning with a visible one."""
+    """Make a subject: printable ASCII, 1 to 99 characters, the first one not a space."""
     line = " ".join("".join(c if " " <= c <= "~" else "?" for c in " ".join(text.split())).split())
     if len(line) > SUBJECT_CHARS_MAX:
         line = line[: SUBJECT_CHARS_MAX - 3] + "..."
@@ -107,7 +107,7 @@ def _subject(text: str) -> str:
 
 
 def _attributes(message: Message) -> dict[str, dict[str, str]]:
-    """Give what filter policies may use: the event, its id, and the message's own attributes."""
+    """Make the attributes for filter policies: the event, its id, and the message's own attributes."""
     named = {
         "event": f"job.{message.status.lower()}",
         "event_id": message.event_id,
@@ -122,7 +122,7 @@ def _attributes(message: Message) -> dict[str, dict[str, str]]:
 
 
 def _message(message: Message, room: int) -> str:
-    """Put the texts for the protocols together, in at most *room* bytes."""
+    """Make the texts of all protocols, in at most *room* bytes."""
     data: Mapping[str, Json] = {"event_id": message.event_id, **message.data}
     body = message.body.rstrip("\n") + f"\n\nEvent: {message.event_id}\n"
     body = _CONTROL.sub("\ufffd", body)
@@ -131,12 +131,12 @@ def _message(message: Message, room: int) -> str:
         return text
     data = {key: _shortened(value) for key, value in data.items()}
     spare = room - len(_structured(message, _NOTE, data).encode())
-    # A character of the body is at most 4 bytes long: what would be escaped further is out of it.
+    # 4 bytes for each character of the body: longer escapes are of control characters, which it has none of.
     return _structured(message, body[: max(0, spare // 4)] + _NOTE, data)
 
 
 def _structured(message: Message, body: str, data: Mapping[str, Json]) -> str:
-    """Write a text for each kind of reader; a protocol that is not named gets the default."""
+    """Make a text for each protocol; those that are not named get the default."""
     texts = {
         "default": json.dumps(data, sort_keys=True, ensure_ascii=False),
         "email": body,

@@ -1,7 +1,7 @@
-"""What DescribeTrainingJob and Search say of a training, in the words of the port: pure functions.
+"""Descriptions of DescribeTrainingJob and Search as values of the port: pure functions.
 
-Statuses are read as open strings: the service adds to them, and its documentation says so of
-SecondaryStatus. What is not known here never ends a training and never raises.
+Statuses are open strings: the service adds new ones, and its documentation says so of
+SecondaryStatus. An unknown status never ends a training and never raises.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ WAITED = "Pending"  # the SecondaryStatus of a wait for capacity
 
 def training_of(description: Mapping[str, Any]) -> Training | None:
     """
-    Read a training off what the service says of it.
+    Read a training from the service's description.
 
     Returns:
-        None where nothing can be concluded: it is being deleted, or over in a way unknown here.
+        None if nothing can be concluded: it is being deleted, or has ended with an unknown status.
     """
     state = _state(description)
     if state is None:
@@ -70,18 +70,19 @@ def _state(description: Mapping[str, Any]) -> TrainingState | None:
     ):
         return None
     if secondary in _NOT_RUNNING_YET:
-        return TrainingState.RUNNING if _was_given(description) else TrainingState.PENDING
+        has_instances = _has_instances(description)
+        return TrainingState.RUNNING if has_instances else TrainingState.PENDING
     if secondary in _RUNNING or description.get("TrainingStartTime") is not None:
         return TrainingState.RUNNING
     return TrainingState.PENDING
 
 
-def _was_given(description: Mapping[str, Any]) -> bool:
+def _has_instances(description: Mapping[str, Any]) -> bool:
     """
-    Say whether a training that does not train yet has its instances: it was Pending, and is not any more.
+    Check whether a training that is starting up has its instances: it was Pending, and is not any more.
 
-    That is known minutes before it trains, and from then on its instances count as ours. One that was
-    never Pending may have them or not: Starting is said of both.
+    This is known minutes before it trains. A training that was never Pending may have instances or
+    not: the service reports Starting in both cases.
     """
     if description.get("SecondaryStatus") == WAITED:
         return False
@@ -89,7 +90,7 @@ def _was_given(description: Mapping[str, Any]) -> bool:
 
 
 def _detail(description: Mapping[str, Any]) -> str:
-    """Give the phase, in the service's words; a status that is not known here shows."""
+    """Return the phase in the service's words; an unknown status is part of it."""
     status = str(description.get("TrainingJobStatus", ""))
     secondary = str(description.get("SecondaryStatus", ""))
     if status in _TERMINAL or status in ("InProgress", "Stopping"):
@@ -110,11 +111,11 @@ def _evidence(description: Mapping[str, Any], state: TrainingState) -> Evidence 
 
 def _secondary(description: Mapping[str, Any], state: TrainingState) -> str | None:
     """
-    Give the SecondaryStatus, or Pending for a training that was given up while it waited.
+    Return the SecondaryStatus, or Pending for a training that was given up while it waited.
 
-    What the service writes when MaxPendingTimeInSeconds is over is not documented; so it is told
-    by what did not happen: the training was stopped, never started, and waited when it was. The
-    same holds for a spot training whose time ran out before it ever ran.
+    The status after MaxPendingTimeInSeconds is not documented. So such a training is recognised by its
+    history: it was stopped, never started, and waited until the stop. The same holds for a spot
+    training whose time ran out before it ran.
     """
     secondary = description.get("SecondaryStatus")
     if state is TrainingState.STOPPED and description.get("TrainingStartTime") is None:
@@ -128,7 +129,7 @@ def _secondary(description: Mapping[str, Any], state: TrainingState) -> str | No
 
 
 def _reason(description: Mapping[str, Any]) -> str:
-    """Give the failure reason; without one, what the last transition says."""
+    """Return the failure reason; without one, the message of the last transition."""
     reason = description.get("FailureReason")
     if reason:
         return str(reason)

@@ -1,9 +1,9 @@
-"""CreateTrainingJob requests against the service's limits, before they are made.
+"""Checks of CreateTrainingJob requests against the service's limits, before they are made.
 
-botocore checks types, required members and minima, and nothing else: a name that is too long would
-be found hours later, when the scientist has gone. Here the whole request is walked along
-botocore's own model of the service, maxima, patterns and enumerations included, and then held
-against what the documentation of the members says and no model can express.
+botocore checks types, required members and minima only. A name that is too long would be refused at
+the launch, hours after the submission. This module checks the whole request against botocore's own
+model of the service, with maxima, patterns and enumerations, and then against the rules in the
+documentation of the members that the model does not express.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["check_request", "create_shape", "validate_request"]
 _RUN_SECONDS_MAX = 28 * 86400
 _POOLS_MAX = 5  # of one job; each is tried by every launch tick. No service sets this limit.
 _SIZES = {"string": "characters", "map": "entries", "list": "entries", "structure": "members"}
-# Where a member of the request comes from in a job file (or in the deployment's settings).
+# The field of the job file (or of the deployment's settings) for a member of the request.
 _FIELDS = (
     ("AlgorithmSpecification.TrainingImage", "image"),
     ("HyperParameters", "hyperparameters"),
@@ -49,10 +49,10 @@ _FIELDS = (
     ("CheckpointConfig.S3Uri", "output of the deployment"),
     ("VpcConfig", "subnets and security_groups of the deployment"),
 )
-_SECRET = (".HyperParameters", ".Environment")  # what people put secrets into is never quoted
-# The model writes its patterns for Java. These are the classes that Python has under other names.
+_SECRET = (".HyperParameters", ".Environment")  # may hold secrets; their values are never quoted
+# The model has patterns of Java. Python has these character classes under other names.
 _JAVA_CLASSES = {
-    r"\p{L}": "\\w",  # with \p{N} beside it wherever the model uses it, and _ allowed there too
+    r"\p{L}": "\\w",  # the model uses it with \p{N} and _ only, which \w includes
     r"\p{N}": "\\w",
     r"\p{Z}": " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000",
     r"\p{Alnum}": "a-zA-Z0-9",
@@ -103,11 +103,11 @@ def check_request(request: Mapping[str, Any], *, shape: Any = None) -> list[str]
         One line for each problem, naming the job file's field where one can be told.
     """
     problems = [
-        f"{_field(path)}: {what}"
-        for path, what in _against_model("", request, shape or create_shape())
+        f"{_field(path)}: {message}"
+        for path, message in _against_model("", request, shape or create_shape())
     ]
-    if not problems:  # the rules may rely on the types
-        problems = [f"{_field(path)}: {what}" for path, what in _against_rules(request)]
+    if not problems:  # the rules rely on the types
+        problems = [f"{_field(path)}: {message}" for path, message in _against_rules(request)]
     return list(dict.fromkeys(problems))
 
 
@@ -127,7 +127,7 @@ def _field(path: str) -> str:
 
 @lru_cache(maxsize=1)
 def create_shape() -> Shape:
-    """Load the service's model (4 MB of JSON, 70 ms) when it is first needed, once."""
+    """Load the service's model (4 MB of JSON, 70 ms), once."""
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
@@ -151,7 +151,7 @@ _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def _against_model(path: str, value: Any, shape: Shape) -> Iterator[tuple[str, str]]:
-    """Walk a value and its shape together."""
+    """Check a value against its shape, recursively."""
     kind = shape.type_name
     expected = _PYTHON_TYPES.get(kind)
     if expected is not None and not _is_of(value, expected, kind):
@@ -170,7 +170,7 @@ def _against_model(path: str, value: Any, shape: Shape) -> Iterator[tuple[str, s
 
 
 def _is_of(value: Any, expected: tuple[type, ...], kind: str) -> bool:
-    if isinstance(value, bool):  # which Python counts among the integers
+    if isinstance(value, bool):  # a bool is an int in Python
         return kind == "boolean"
     return isinstance(value, expected)
 
@@ -188,7 +188,7 @@ def _members(path: str, value: Mapping[str, Any], shape: Shape) -> Iterator[tupl
 
 
 def _measured(path: str, value: Any, shape: Shape) -> Iterator[tuple[str, str]]:
-    """Hold a value against minimum, maximum, pattern and enumeration."""
+    """Check a value against minimum, maximum, pattern and enumeration."""
     limits = shape.metadata
     low, high = limits.get("min"), limits.get("max")
     unit = _SIZES.get(shape.type_name)
@@ -224,13 +224,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-# --- what the model does not say --------------------------------------------------------
+# --- rules that the model does not have -------------------------------------------------
 
 
 def _against_rules(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Hold a request against the rules in the documentation of its members."""
+    """Check a request against the rules in the documentation of its members."""
     for name in ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition"):
-        if name not in request:  # optional in the model for serverless jobs only
+        if name not in request:  # the model makes them optional for serverless jobs only
             yield name, "missing"
     yield from _algorithm_rules(request.get("AlgorithmSpecification", {}))
     yield from _resource_rules(request)

@@ -169,7 +169,7 @@ class LocalTrainer:
             settle(directory, _identity(request), to_stop=request.to_stop)
         except (OSError, Unavailable) as error:
             return _unclear(f"{damage}, and cannot be settled: {error}")
-        return _unclear(f"{damage}; the training is taken to be over")
+        return _unclear(f"{damage}; the training counts as over")
 
     def _is_over(self, name: str) -> bool:
         """

@@ -1,7 +1,7 @@
-"""The command's frame: options that all commands share, lazy commands, errors in one line.
+"""The frame of the command: common options, lazy subcommands, errors in one line.
 
-A command's module is imported when the command is used, so that `jobcore list` does not pay
-for what `jobcore run` needs.
+The module of a subcommand is imported when it is used, so that `jobcore list` does not import the
+libraries of `jobcore run`.
 """
 
 from __future__ import annotations
@@ -19,49 +19,52 @@ from ._errors import CONFLICT, FAILED, INTERRUPTED, UNAVAILABLE, USAGE, CliError
 from ._session import Session
 
 _COMMANDS = {
-    "submit": ("_submit", "Submit a job and walk away."),
+    "submit": ("_submit", "Submit a job."),
     "sweep": ("_submit", "Submit one job for each combination of hyperparameters."),
     "list": ("_look", "List jobs, newest first."),
-    "show": ("_look", "Show all about a job: attempts, timeline, retries used."),
-    "why": ("_look", "Say why a job is not running, and what would help."),
-    "logs": ("_logs", "Print what a job's script wrote."),
+    "show": ("_look", "Show a job in full: attempts, timeline, retries used."),
+    "why": ("_look", "Explain why a job is not running, and what would help."),
+    "logs": ("_logs", "Print the output of a job's script."),
     "stop": ("_change", "Stop jobs."),
     "hold": ("_change", "Hold jobs: no further attempt until they are released."),
-    "release": ("_change", "Let held jobs go on, or end a back-off."),
-    "retry": ("_change", "Try again: a finished job is submitted anew."),
-    "wait": ("_change", "Wait until jobs are over; the exit code tells how."),
-    "run": ("_run", "Run the manager: launch, watch, retry, notify."),
+    "release": ("_change", "Release held jobs, or end a back-off."),
+    "retry": ("_change", "Try again: a finished job is submitted as a new one."),
+    "wait": ("_change", "Wait until jobs are over; the exit code is their result."),
+    "run": ("_run", "Run the manager: launch, monitor, retry, notify."),
     "tick": ("_run", "Do one pass of launch, monitor, notify or reap."),
     "pools": ("_look", "Show the pools of this machine, or set their sizes."),
-    "deploy": ("_deploy", "Put the functions onto AWS, or bring them up to date."),
-    "destroy": ("_destroy", "Take the functions off AWS again; the jobs stay."),
+    "deploy": ("_deploy", "Deploy the functions to AWS, or update them."),
+    "destroy": ("_destroy", "Remove the functions from AWS; the jobs stay."),
     "status": ("_status", "Show the deployment on AWS."),
     "classify": ("_classify", "Classify failure messages (JSON lines)."),
     "doctor": ("_doctor", "Check the set-up."),
     "migrate": ("_migrate", "Move the jobs of this machine to AWS."),
-    "sandbox": ("jobcore_simulation._command", "Start an AWS on this machine to try things on."),
+    "sandbox": ("jobcore_simulation._command", "Start an emulated AWS on this machine."),
     "simulate": (
         "jobcore_simulation.simulator._command",
-        "Try policies in a simulated shortage of capacity.",
+        "Compare policies in a simulated shortage of capacity.",
     ),
     "completion": ("_completion", "Print the completion script for a shell."),
 }
 
 
-def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+def _set_on_session(ctx: click.Context, param: click.Parameter, value: object) -> None:
     if value is not None and value is not False:
         setattr(ctx.ensure_object(Session), str(param.name), value)
 
 
 _OWNER = click.option(
-    "--owner", expose_value=False, callback=_keep, help="Who you are  [env: JOBCORE_OWNER]."
+    "--owner",
+    expose_value=False,
+    callback=_set_on_session,
+    help="Your name as an owner of jobs  [env: JOBCORE_OWNER].",
 )
 _OTHERS = (
     click.option(
         "--backend",
         type=click.Choice(["local", "aws"]),
         expose_value=False,
-        callback=_keep,
+        callback=_set_on_session,
         help="Where jobs are kept and run  [env: JOBCORE_BACKEND].",
     ),
     click.option(
@@ -69,7 +72,7 @@ _OTHERS = (
         "as_json",
         is_flag=True,
         expose_value=False,
-        callback=_keep,
+        callback=_set_on_session,
         help="Answer in JSON.",
     ),
     click.option(
@@ -77,7 +80,7 @@ _OTHERS = (
         "no_color",
         is_flag=True,
         expose_value=False,
-        callback=_keep,
+        callback=_set_on_session,
         help="No colours.",
     ),
 )
@@ -85,18 +88,18 @@ _HOME = click.option(
     "--home",
     type=click.Path(file_okay=False),
     expose_value=False,
-    callback=_keep,
+    callback=_set_on_session,
     help="Where jobs are kept  [env: JOBCORE_HOME].",
 )
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that every command takes, before or after its name."""
+    """Add the options of all commands; they may stand before or after the command's name."""
     return _with_options(command, _HOME, _OWNER, *_OTHERS)
 
 
 def common_but_owner(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add them to a command that has an --owner of its own: whose jobs are meant."""
+    """Add them without --owner to a command that has an --owner with another meaning."""
     return _with_options(command, _HOME, *_OTHERS)
 
 
@@ -107,7 +110,7 @@ def _with_options(command: Callable[..., Any], *options: Callable[..., Any]) -> 
 
 
 def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Complete a job's id: the newest jobs whose id or name begins so, with name and status."""
+    """Complete a job's id from the newest jobs whose id or name begins so; show name and status."""
     from click.shell_completion import CompletionItem
 
     import jobcore
@@ -117,7 +120,7 @@ def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     session.home = session.home or home
     try:
         jobs = session.store.find(jobcore.ports.JobQuery(limit=1000)).jobs
-    except Exception:  # a completion that fails says nothing
+    except Exception:  # a shell shows no errors of a completion
         return []
     finally:
         session.close()
@@ -129,7 +132,7 @@ def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 
 
 class _LazyGroup(click.Group):
-    """Knows the commands by name and imports one when it is used."""
+    """A group that imports the module of a command when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -185,17 +188,17 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 @click.pass_context
 def cli(ctx: click.Context, /) -> None:
     """
-    Fire and forget training jobs.
+    Submit training jobs and forget them.
 
-    Submit a job and walk away: it is launched when there is capacity, retried when that is worth
-    it, and you are told once, when it is over.
+    A job is launched when there is capacity, and retried after failures that may pass. Its owner gets
+    one message when it is over.
     """
     ctx.call_on_close(ctx.ensure_object(Session).close)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """
-    Run the command; every error is one line on standard error that says what to do.
+    Run the command; an error is one line on standard error that says what to do.
 
     Returns:
         The exit code (see `jobcore --help`).
@@ -210,15 +213,15 @@ def main(arguments: list[str] | None = None) -> int:
         return USAGE
     except click.UsageError as error:
         name = error.ctx.command_path if error.ctx else "jobcore"
-        return _complain(words, f"{error.format_message()}  ({name} --help)", USAGE)
+        return _fail(words, f"{error.format_message()}  ({name} --help)", USAGE)
     except click.ClickException as error:
-        return _complain(words, error.format_message(), USAGE)
+        return _fail(words, error.format_message(), USAGE)
     except CliError as error:
-        return _complain(words, str(error), error.code)
+        return _fail(words, str(error), error.code)
     except (click.Abort, KeyboardInterrupt):
-        return _complain(words, "interrupted", INTERRUPTED)
+        return _fail(words, "interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read us has seen enough (`jobcore list | head`).
+        # The reader of the pipe has closed it (`jobcore list | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -233,20 +236,20 @@ def _unexpected(words: list[str], error: Exception) -> int:
     if os.environ.get("JOBCORE_DEBUG"):
         raise error
     if isinstance(error, jobcore.InvalidJob | InvalidSetting):
-        return _complain(words, str(error), USAGE)
+        return _fail(words, str(error), USAGE)
     if isinstance(error, StoreUnusable):
-        return _complain(words, str(error), CONFLICT)
+        return _fail(words, str(error), CONFLICT)
     if isinstance(error, jobcore.Unavailable):
-        return _complain(words, str(error), UNAVAILABLE)
+        return _fail(words, str(error), UNAVAILABLE)
     if isinstance(error, jobcore.CorruptRecord):
-        return _complain(words, f"{error}; restore the store from a backup", FAILED)
+        return _fail(words, f"{error}; restore the store from a backup", FAILED)
     if isinstance(error, OSError):
-        return _complain(words, f"{error.filename or 'I/O'}: {error.strerror}", UNAVAILABLE)
+        return _fail(words, f"{error.filename or 'I/O'}: {error.strerror}", UNAVAILABLE)
     text = f"{type(error).__name__}: {error}"
-    return _complain(words, f"unexpected: {text} (JOBCORE_DEBUG=1 shows where)", FAILED)
+    return _fail(words, f"unexpected: {text} (JOBCORE_DEBUG=1 shows where)", FAILED)
 
 
-def _complain(words: list[str], message: str, code: int) -> int:
+def _fail(words: list[str], message: str, code: int) -> int:
     line = " ".join(message.split())
     if "--json" in words:
         print(json.dumps({"error": {"message": line, "code": code}}), file=sys.stderr)

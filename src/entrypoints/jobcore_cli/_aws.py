@@ -1,4 +1,4 @@
-"""What the command does otherwise on AWS: settings, source folders, places, logs, checks."""
+"""The parts of the command that are different on AWS: settings, source folders, places, logs, checks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _VARIABLES = {
 
 @attrs.frozen(kw_only=True)
 class _Names:
-    """What a deployment is called: the part of [aws] that JOBCORE_CONFIG has not."""
+    """The names of a deployment's resources: the fields of [aws] that JOBCORE_CONFIG does not have."""
 
     table: str | None = None
     topic_arn: str | None = None
@@ -47,11 +47,11 @@ def read_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> AwsSe
     """
     Read the settings of a deployment: the environment, over the [aws] table of config.toml.
 
-    If neither names a table, the stack that `jobcore deploy` made is asked: ``JOBCORE_STACK``,
-    or ``stack`` in the table, or "jobcore".
+    If neither names a table, the settings of the stack that `jobcore deploy` created are read:
+    ``JOBCORE_STACK``, or ``stack`` in [aws], or "jobcore".
 
     Raises:
-        CliError: one is missing or wrong.
+        CliError: a setting is missing or wrong.
     """
     try:
         from jobcore_aws import settings_from
@@ -67,7 +67,7 @@ def read_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> AwsSe
         given |= {k: v for k, v in environ.items() if k.startswith("JOBCORE_") and v}
         if "JOBCORE_TABLE" not in given:
             found = _of_stack(given.get("JOBCORE_STACK", "jobcore"))
-            if config:  # the table goes over what the stack was given
+            if config:  # [aws] overrides the stack's configuration
                 found.pop("JOBCORE_CONFIG", None)
             given = found | given
         return settings_from(given, config=config or None)
@@ -77,7 +77,7 @@ def read_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> AwsSe
 
 
 def _of_stack(name: str) -> dict[str, str]:
-    """Ask CloudFormation what a deployment made and was given."""
+    """Read the outputs and parameters of a stack from CloudFormation."""
     from jobcore_aws import client
 
     try:
@@ -108,9 +108,9 @@ def _not_installed() -> CliError:
 
 def upload_source(document: Mapping[str, Any], settings: AwsSettings) -> dict[str, Any]:
     """
-    Put a local source folder into the bucket, and name its place in the document.
+    Upload a local source folder to the bucket, and name its place in the document.
 
-    The place is named by the hash of the content, so the same folder is uploaded once.
+    The object is named by the hash of its content, so the same folder is uploaded once.
 
     Raises:
         CliError: there is no bucket, or the folder is too large.
@@ -181,7 +181,7 @@ def _is_there(s3: Any, bucket: str, key: str) -> bool:
 
 @lru_cache(maxsize=4)  # the jobs of a sweep share their folder
 def _packed(folder: Path) -> bytes:
-    """Pack a folder; the same content gives the same bytes."""
+    """Pack a folder; the bytes depend on its content only."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for path in _files(folder):
@@ -203,11 +203,11 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-# --- looking ----------------------------------------------------------------------------
+# --- places and logs --------------------------------------------------------------------
 
 
 def places(settings: AwsSettings, job: jobcore.Job, name: str, attempt: int) -> dict[str, str]:
-    """Say where log, model and checkpoints of a job's attempt are."""
+    """Return the places of log, model, output and checkpoints of a job's attempt."""
     output = settings.sagemaker.output.rstrip("/")
     return {
         "log": f"{LOG_GROUP}/{name}",
@@ -219,10 +219,10 @@ def places(settings: AwsSettings, job: jobcore.Job, name: str, attempt: int) -> 
 
 def log_events(name: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
     """
-    Read what a training wrote from CloudWatch Logs: (milliseconds since 1970, line).
+    Read a training's output from CloudWatch Logs: (milliseconds since 1970, line).
 
     Raises:
-        CliError: there is nothing yet.
+        CliError: there is no output yet.
         Unavailable: CloudWatch did not answer.
     """
     from botocore.exceptions import BotoCoreError, ClientError
@@ -256,10 +256,10 @@ def log_events(name: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
 
 def check_deployment(settings: AwsSettings) -> dict[str, str]:
     """
-    Ask for the table and the topic.
+    Check that the table and the topic exist, and that there is a role.
 
     Raises:
-        CliError: the first thing that is wrong.
+        CliError: the first problem.
     """
     from jobcore_aws import client
 

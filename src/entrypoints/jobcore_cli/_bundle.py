@@ -1,7 +1,7 @@
-"""The zip file of the Lambda functions, the same bytes from the same sources, and the template.
+"""The zip file of the Lambda functions (the same bytes for the same sources), and the template.
 
-It is put together from what is installed, so that the functions run the release that deploys
-them. Only pure Python goes in: the file runs on x86_64 and on arm64.
+It is made of the installed packages, so that the functions run the release that deploys them. It
+holds pure Python only, so that it runs on x86_64 and on arm64.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ PACKAGES = (
     "jmespath",
     "typing_extensions",
 )
-# The AWS SDK is in Lambda's Python already, but in a version that AWS chooses.
+# Lambda's Python includes the AWS SDK, in a version that AWS chooses.
 SDK = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six")
-# Of botocore's models only those that the functions call: 25 MB become one.
+# The models of botocore that the functions use: 1 MB of 25.
 SDK_MODELS = ("dynamodb", "lambda", "s3", "sagemaker", "sns", "sts")
 ZIP_BYTES_MAX = 50_000_000  # Lambda's limit for an upload
 
-_EARLIEST = (1980, 1, 1, 0, 0, 0)  # zip files know no earlier time
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest time of the zip format
 
 
 def runtime_here() -> str:
-    """Name Lambda's Python that is this one, or the newest that is not newer."""
+    """Return the name of this Python in Lambda, or Lambda's newest if Lambda does not have it."""
     here = f"python{sys.version_info.major}.{sys.version_info.minor}"
     return here if here in RUNTIMES else RUNTIMES[-1]
 
 
 def find_template() -> str:
     """
-    Read the CloudFormation template: part of an installed release, or of the source tree.
+    Read the CloudFormation template, of an installed release or of the source tree.
 
     Raises:
         CliError: it is in neither place.
     """
-    spec = find_spec("jobcore_lambda")  # found, not imported: the functions are not ours to run
+    spec = find_spec("jobcore_lambda")  # an import would need the functions' libraries
     if spec is None or spec.origin is None:
         msg = "the functions are not part of this installation; install jobcore-scheduler anew"
         raise CliError(msg, CONFLICT)
@@ -73,12 +73,12 @@ def find_template() -> str:
 
 def build_zip(runtime: str, *, pin_sdk: bool = False, rules: bytes | None = None) -> bytes:
     """
-    Put the functions' zip file together: no times, no order of a directory, no user in it.
+    Make the functions' zip file. It is independent of file times, directory order and user.
 
     Args:
-        runtime: Lambda's Python. Where it is this one, compiled modules go in as well, which
-            saves the functions compiling at each cold start (they cannot keep what they compile).
-        pin_sdk: take this environment's boto3 along in the place of Lambda's.
+        runtime: Lambda's Python. If it is this one, the file includes compiled modules: a function
+            cannot cache what it compiles, so it would compile at each cold start.
+        pin_sdk: include this environment's boto3, to be used instead of Lambda's.
         rules: the user's own file of failure rules.
 
     Raises:
@@ -90,7 +90,9 @@ def build_zip(runtime: str, *, pin_sdk: bool = False, rules: bytes | None = None
         for name, content in sorted(_files((*PACKAGES, *SDK) if pin_sdk else PACKAGES)):
             _add(archive, name, content)
             if compiled and name.endswith(".py"):
-                with contextlib.suppress(ValueError):  # a constant that marshal's version 2 has not
+                with contextlib.suppress(
+                    ValueError
+                ):  # a constant that marshal's version 2 cannot write
                     _add(archive, _cached(name), _compile(name, content))
         if rules is not None:
             _add(archive, RULES_FILE, rules)
@@ -104,14 +106,14 @@ def build_zip(runtime: str, *, pin_sdk: bool = False, rules: bytes | None = None
 
 
 def content_key(data: bytes) -> str:
-    """Name content by its hash, so that the same code is the same object."""
+    """Return a name for content by its hash, so that the same code is the same object in S3."""
     return hashlib.sha256(data).hexdigest()[:32]
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     info = zipfile.ZipInfo(name, _EARLIEST)
     info.compress_type = zipfile.ZIP_DEFLATED
-    info.create_system = 3  # Unix, wherever this runs, so that the mode counts
+    info.create_system = 3  # Unix on every platform, so that the file mode is used
     info.external_attr = 0o100644 << 16
     archive.writestr(info, content)
 
@@ -129,11 +131,11 @@ def _files(packages: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
         root = origin.parent
         for path in root.rglob("*"):
             relative = path.relative_to(root)
-            if path.is_file() and _wanted(package, relative):
+            if path.is_file() and _is_included(package, relative):
                 yield f"{package}/{relative.as_posix()}", path.read_bytes()
 
 
-def _wanted(package: str, path: Path) -> bool:
+def _is_included(package: str, path: Path) -> bool:
     if "__pycache__" in path.parts:
         return False
     if path.suffix == ".py" or (package.startswith("jobcore") and path.suffix == ".toml"):
@@ -156,8 +158,8 @@ def _compile(name: str, source: bytes) -> bytes:
     """
     Compile a module into the bytes of a .pyc that is never compared with its source (PEP 552).
 
-    Written in marshal's version 2, which knows no references between objects: with them the
-    bytes depend on who else holds an object in this process.
+    marshal's version 2 has no references between objects. With references the bytes would depend on
+    the reference counts of objects in this process.
     """
     code: CodeType = compile(source, f"/var/task/{name}", "exec", dont_inherit=True)
     unchecked_hash = struct.pack("<I", 1)

@@ -1,4 +1,4 @@
-"""The commands that ask something of a job: stop, hold, release, retry, wait."""
+"""The commands that change jobs or wait for them: stop, hold, release, retry, wait."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ._errors import CONFLICT, FAILED, TIMED_OUT, CliError
 from ._render import counts_line, job_document, owner_note, plain, print_json, reason
 from ._session import Session
 
-_FULL_BYTES = 1 << 20  # free on the disk
-_END_SECONDS_MAX = 2.0  # for what is asked to stop to be gone; the record is tried all the same
+_FULL_BYTES = 1 << 20  # with less free space the disk counts as full
+_END_SECONDS_MAX = 2.0  # to wait for the ends of trainings before the stops are recorded anyway
 
 
 def _selection(command: Any) -> Any:
@@ -45,7 +45,7 @@ def stop_command(
     """
     Stop jobs. A training gets SIGTERM, and SIGKILL two minutes later.
 
-    A stop is never taken back; retry submits the job anew.
+    A stop cannot be undone; retry submits the job as a new one.
     """
     found = session.find_jobs(jobs, group, owner)
     unfinished = [job for job in found if not job.status.is_terminal]
@@ -56,8 +56,8 @@ def stop_command(
         click.confirm(f"Stop {_count(unfinished)} in group {group}?", abort=True, err=True)
     event = jobcore.StopRequested(by=session.owner_name)
     if not session.is_aws and shutil.disk_usage(session.home_path).free < _FULL_BYTES:
-        _end_first(session, unfinished)
-    return _ask_all(session, unfinished if group else found, event, "stopping")
+        _end_trainings(session, unfinished)
+    return _apply_and_print(session, unfinished if group else found, event, "stopping")
 
 
 def _count(jobs: Sequence[jobcore.Job]) -> str:
@@ -65,11 +65,11 @@ def _count(jobs: Sequence[jobcore.Job]) -> str:
     return f"{len(jobs)} job{'s' if len(jobs) != 1 else ''} of {plain(', '.join(owners))}"
 
 
-def _end_first(session: Session, jobs: Sequence[jobcore.Job]) -> None:
+def _end_trainings(session: Session, jobs: Sequence[jobcore.Job]) -> None:
     """
-    End trainings before their stop is recorded: on a full disk, one of them may be what fills it.
+    End trainings before their stops are recorded: on a full disk, one of them may be filling it.
 
-    Else it would take the room that the record needs, whenever there is some.
+    Otherwise it would use any space that becomes free, which the record needs.
     """
     names = [job.training_name for job in jobs if job.current is not None]
     for name in names:
@@ -84,7 +84,7 @@ def _end_first(session: Session, jobs: Sequence[jobcore.Job]) -> None:
 
 @click.command("hold")
 @_selection
-@click.option("--reason", default="", help="Why, for those who look at it later.")
+@click.option("--reason", default="", help="Why; shown with the job.")
 @common_but_owner
 @click.pass_obj
 def hold_command(
@@ -93,7 +93,7 @@ def hold_command(
     """Hold jobs. A running training goes on; there is no further attempt until a release."""
     found = _unfinished(session.find_jobs(jobs, group, owner), group)
     event = jobcore.HoldRequested(by=session.owner_name, reason=reason[:200])
-    return _ask_all(session, found, event, "held")
+    return _apply_and_print(session, found, event, "held")
 
 
 @click.command("release")
@@ -103,10 +103,10 @@ def hold_command(
 def release_command(
     session: Session, /, jobs: Sequence[str], group: str | None, owner: str | None
 ) -> int:
-    """Let held jobs go on, or end a back-off."""
+    """Release held jobs, or end a back-off."""
     found = _unfinished(session.find_jobs(jobs, group, owner), group)
     event = jobcore.ReleaseRequested(by=session.owner_name)
-    return _ask_all(session, found, event, "released")
+    return _apply_and_print(session, found, event, "released")
 
 
 @click.command("retry")
@@ -117,7 +117,7 @@ def retry_command(
     session: Session, /, jobs: Sequence[str], group: str | None, owner: str | None
 ) -> int:
     """
-    Try again. A finished job is submitted anew, as a new job; a held one is released.
+    Try again. A finished job is submitted as a new job; a held one is released.
 
     Of a group, the jobs that failed or were stopped are tried again.
     """
@@ -128,7 +128,7 @@ def retry_command(
     over = [job for job in found if job.status.is_terminal]
     waiting = [job for job in found if not job.status.is_terminal]
     event = jobcore.ReleaseRequested(by=session.owner_name)
-    answers = _asked(session, waiting, event)
+    answers = _apply(session, waiting, event)
     ids = []
     if over:
         specs = [replace(j.spec, tags={**j.spec.tags, "retry_of": j.job_id}) for j in over]
@@ -152,15 +152,15 @@ def retry_command(
 
 
 def _unfinished(jobs: list[jobcore.Job], group: str | None) -> list[jobcore.Job]:
-    """Leave out the finished jobs of a group; one that was named is asked, and says no."""
+    """Leave out the finished jobs of a group; a job that was named is kept, and refuses the change."""
     return jobs if group is None else [job for job in jobs if not job.status.is_terminal]
 
 
-def _ask_all(
+def _apply_and_print(
     session: Session, jobs: Sequence[jobcore.Job], event: jobcore.lifecycle.Event, done: str
 ) -> int:
-    """Ask each job; print what became of it. 4 if one refused."""
-    answers = _asked(session, jobs, event)
+    """Apply an event to each job and print the results; exit code 4 if a job refused it."""
+    answers = _apply(session, jobs, event)
     session.poke()
     if session.as_json:
         print_json({"jobs": _documents(answers)})
@@ -171,7 +171,7 @@ def _ask_all(
     return _code(answers)
 
 
-def _asked(
+def _apply(
     session: Session, jobs: Sequence[jobcore.Job], event: jobcore.lifecycle.Event
 ) -> list[jobcore.lifecycle.Step]:
     now = datetime.now(UTC)
@@ -239,7 +239,7 @@ def wait_command(
 
 def wait_until_over(session: Session, ids: Sequence[str], *, timeout: float | None) -> int:
     """
-    Wait for jobs; say how they ended.
+    Wait for jobs, and print how they ended.
 
     Raises:
         CliError: some are not over after *timeout* seconds.
@@ -275,7 +275,7 @@ def wait_until_over(session: Session, ids: Sequence[str], *, timeout: float | No
 
 
 def _growing_pause() -> Callable[[], None]:
-    """Give a pause that grows from 20 ms to half a second."""
+    """Make a pause that grows from 20 ms to half a second."""
     seconds = 0.02
 
     def pause() -> None:

@@ -1,4 +1,4 @@
-"""`jobcore classify`: what kind of failure a message is."""
+"""`jobcore classify`: the classes of failure messages."""
 
 from __future__ import annotations
 

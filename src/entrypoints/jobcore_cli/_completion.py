@@ -1,4 +1,4 @@
-"""`jobcore completion`: the script that teaches a shell to complete."""
+"""`jobcore completion`: the completion script for a shell."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def completion_command(shell: str) -> int:
     """
     Print the completion script for a shell.
 
-    Put into your shell's start file:  eval "$(jobcore completion bash)"
+    Add to your shell's start file:  eval "$(jobcore completion bash)"
     """
     kind = get_completion_class(shell)
-    if kind is None:  # the choice above has only shells that click knows
+    if kind is None:  # not for the shells of the choice above
         raise AssertionError(shell)
     print(kind(cli, {}, "jobcore", "_JOBCORE_COMPLETE").source())
     return 0

@@ -1,4 +1,4 @@
-"""config.toml in full; a command that needs only its texts does not import this module."""
+"""All fields of config.toml; a command that needs only its texts does not import this module."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobcore_config.checks import at_least, duration, expect, one_of, report_all
 
 __all__ = ["CliConfig", "read_files"]
 
-# A local pool tells its size, so a refusal is a passing race: look again soon.
+# The size of a local pool is known, so a refusal is due to a race: try again soon.
 _LOCAL = {"pool_backoff": "1s", "pool_backoff_max": "30s"}
 
 
@@ -40,9 +40,9 @@ class CliConfig:
         backend: local or aws.
         rules: a TOML file of failure rules that are tried before the default ones.
         desktop: whether the manager shows desktop notifications.
-        launch_lease: how long a launch is left to the tick that began it; a local launch takes
-            milliseconds.
-        limits: what the planner may use on this machine.
+        launch_lease: how long other ticks leave a launch to the tick that began it; a local launch
+            takes milliseconds.
+        limits: of the planner on this machine.
         aws: the deployment on AWS; see `jobcore_cli._aws.read_settings`.
     """
 
@@ -62,7 +62,7 @@ class CliConfig:
 
 def read_files(files: Sequence[tuple[Path, Mapping[str, Any]]]) -> CliConfig:
     """
-    Read decoded files; a field of a later one goes over those of the earlier ones.
+    Read decoded files; the fields of a later file override those of earlier ones.
 
     Raises:
         InvalidSetting: with every problem of the first file that has some.

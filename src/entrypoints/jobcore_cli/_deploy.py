@@ -1,4 +1,4 @@
-"""`jobcore deploy`: puts the functions onto AWS, or brings them up to date."""
+"""`jobcore deploy`: deploys the functions to AWS, or updates them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ from ._stack import Stack
     help="Pools, roles, output path and failure rules: a TOML, YAML or JSON file.",
 )
 @click.option("--image", metavar="URI", help="Run a container image from ECR, not the zip file.")
-@click.option("--bucket", help="Where the code goes; made if not given.")
+@click.option("--bucket", help="The S3 bucket of the code; created if not given.")
 @click.option(
-    "--runtime", help="The functions' Python; this one's version if Lambda has it, or python3.14."
+    "--runtime",
+    help="The functions' Python; this command's version if Lambda has it, or python3.14.",
 )
-@click.option("--pin-boto3", is_flag=True, help="Take this environment's boto3 along.")
+@click.option("--pin-boto3", is_flag=True, help="Include this environment's boto3 in the zip file.")
 @click.option(
     "--set",
     "settings",
@@ -66,9 +67,9 @@ def deploy_command(
     dry_run: bool,
 ) -> int:
     """
-    Put the table, the topic and the functions onto AWS, or bring them up to date.
+    Deploy the table, the topic and the functions to AWS, or update them.
 
-    Repeat it after each upgrade; settings that are not given keep their values.
+    Repeat it after each upgrade. Settings that are not given keep their values.
     """
     from ._bundle import build_zip, content_key, find_template, runtime_here
     from ._rules import refuse_rules, rules_to_deploy
@@ -110,7 +111,7 @@ def _change_stack(
     dry_run: bool,
     timeout: float,
 ) -> int:
-    """Bring the stack to the template at *url*, or only print what that would change."""
+    """Update the stack to the template at *url*, or only print the changes of that."""
     label = f"jobcore-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     changes = stack.change_set(url, parameters, label=label)
     if changes is None:
@@ -134,7 +135,7 @@ def _change_stack(
 
 def _check(config: Path) -> None:
     """
-    Refuse a configuration that every function would refuse at its start.
+    Refuse a configuration that the functions would refuse at their start.
 
     Raises:
         InvalidSetting: with every problem.
@@ -152,11 +153,11 @@ def _check(config: Path) -> None:
         raise InvalidSetting(error.problems, str(config)) from None
 
 
-# --- what AWS is given ------------------------------------------------------------------
+# --- parameters and uploads -------------------------------------------------------------
 
 
 def _parameters(config: Path | None, settings: Sequence[str], region: str | None) -> dict[str, str]:
-    """Turn the options into the template's parameters."""
+    """Make the template's parameters from the options."""
     parameters: dict[str, str] = {}
     if config is not None:
         from ._jobfiles import read_document
@@ -174,7 +175,9 @@ def _parameters(config: Path | None, settings: Sequence[str], region: str | None
         if any(map(_region_of, pools)):
             own = client("sts", region).meta.region_name
             parameters["TrainingRegions"] = ",".join(sorted({_region_of(p) or own for p in pools}))
-    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):  # an emulator: its functions need it too
+    if endpoint := os.environ.get(
+        "AWS_ENDPOINT_URL"
+    ):  # an emulator; its functions need the endpoint, too
         sagemaker = os.environ.get("AWS_ENDPOINT_URL_SAGEMAKER", endpoint)
         parameters |= {"EndpointUrl": endpoint, "SageMakerEndpointUrl": sagemaker}
     for word in settings:
@@ -187,7 +190,7 @@ def _parameters(config: Path | None, settings: Sequence[str], region: str | None
 
 
 def _region_of(pool: str) -> str:
-    """Read the region out of a pool's name, region/instance type/market; "" if it has none."""
+    """Read the region from a pool's name, region/instance type/market; "" if it has none."""
     first, _, rest = pool.partition("/")
     return first if rest and not first.startswith("ml.") else ""
 
@@ -210,7 +213,7 @@ def _upload(
             msg = f"bucket {bucket} may not be used; choose another one (--bucket)"
             raise CliError(msg, CONFLICT) from None
         place = s3.meta.region_name
-        # us-east-1 is the one region that may not be named.
+        # S3 refuses us-east-1 as a location constraint.
         where = (
             {}
             if place == "us-east-1"
@@ -229,7 +232,7 @@ def _upload(
                 True,
             ),
         )
-        print_line(session, f"bucket    {bucket} made")
+        print_line(session, f"bucket    {bucket} created")
     account = (
         None
         if os.environ.get("AWS_ENDPOINT_URL")
@@ -241,7 +244,7 @@ def _upload(
         print_line(session, f"upload    s3://{bucket}/{key}")
 
 
-# --- what is printed --------------------------------------------------------------------
+# --- output -----------------------------------------------------------------------------
 
 
 def _change_line(change: Mapping[str, Any]) -> str:
@@ -259,7 +262,7 @@ def _change_document(change: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _print_new(session: Session, name: str, template: str, parameters: Mapping[str, str]) -> int:
-    """Show what a first deployment would make; nothing is asked of AWS."""
+    """Print the resources of a first deployment, without a call to AWS."""
     found = re.findall(r"^  (\w+):.*\n    Type: (AWS::\S+)", template, re.MULTILINE)
     if session.as_json:
         changes = [{"action": "Add", "resource": r, "type": t, "replaced": False} for r, t in found]

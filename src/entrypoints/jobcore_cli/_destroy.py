@@ -1,4 +1,4 @@
-"""`jobcore destroy`: takes the functions off AWS."""
+"""`jobcore destroy`: removes the functions from AWS."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ._stack import Stack
 
 @click.command("destroy")
 @stack_options
-@click.option("--delete-data", is_flag=True, help="Delete the jobs too; there is no way back.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--delete-data", is_flag=True, help="Delete the jobs, too; this cannot be undone.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common
 @click.pass_obj
 @with_aws_errors
@@ -31,9 +31,9 @@ def destroy_command(
     yes: bool,
 ) -> int:
     """
-    Take the functions off AWS again. The table and the bucket of specs stay, unless told otherwise.
+    Remove the functions from AWS. The table and the bucket of specs stay, unless --delete-data is given.
 
-    Trainings that run go on and end by themselves; nobody watches them any more.
+    Running trainings go on until they end, without a manager.
     """
     stack = Stack(client("cloudformation", region), name, poll_seconds=poll_seconds())
     if stack.describe() is None:
@@ -42,8 +42,8 @@ def destroy_command(
     kept = stack.outputs()
     table, bucket = kept.get("TableName"), kept.get("SpecBucketName")
     if not yes:
-        what = f"stack {name}" + (f" AND ALL JOBS in table {table}" if delete_data else "")
-        click.confirm(f"Delete {what}?", abort=True, err=True)
+        subject = f"stack {name}" + (f" AND ALL JOBS in table {table}" if delete_data else "")
+        click.confirm(f"Delete {subject}?", abort=True, err=True)
     stack.delete(Progress(session, set(stack.resources())), timeout=timeout)
     if delete_data:
         delete_table(client("dynamodb", region), table)

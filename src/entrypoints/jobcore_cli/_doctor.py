@@ -1,4 +1,4 @@
-"""`jobcore doctor`: is everything there that a manager needs?"""
+"""`jobcore doctor`: checks of everything that a manager needs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _END_SECONDS_MAX = 2.0  # of the training that the check starts
 
 
 @click.command("doctor")
-@click.option("--deep", is_flag=True, help="Read every job, and check what must be true of each.")
+@click.option("--deep", is_flag=True, help="Read every job and check the invariants of its record.")
 @common
 @click.pass_obj
 def doctor_command(session: Session, /, deep: bool) -> int:
-    """Check the set-up. Exit code 1 if something is wrong."""
+    """Check the set-up. Exit code 1 if a check fails."""
     checks: list[tuple[str, Callable[[], str]]] = [
         ("python", lambda: sys.version.split()[0]),
         ("home", lambda: _home(session)),
@@ -67,7 +67,7 @@ _SHOWN_MAX = 20
 
 
 def _jobs(session: Session) -> str:
-    """Read all jobs, page by page, and check each by itself and all against the counts; nothing is written."""
+    """Read all jobs and check the invariants of each, and the counts; nothing is written."""
     found: list[jobcore.lifecycle.Violation] = []
     counted: Counter[jobcore.Status] = Counter()
     before = session.store.counts()
@@ -86,12 +86,12 @@ def _jobs(session: Session) -> str:
         said.append(f"and {len(found) - _SHOWN_MAX} more")
     said += [
         f"S16: {after.get(status, 0)} are counted as {status}, {counted[status]} are"
-        for status in jobcore.Status  # a count that moved while the jobs were read says nothing
+        for status in jobcore.Status  # a count that changed while the jobs were read proves nothing
         if before.get(status, 0) == after.get(status, 0) != counted[status]
     ]
     if said:
         raise CliError("; ".join(said))
-    return f"{sum(counted.values())} read, nothing that must not be"
+    return f"{sum(counted.values())} read, all invariants hold"
 
 
 def _deployment(session: Session) -> str:
@@ -139,7 +139,7 @@ def _pools(session: Session) -> str:
 
 
 def _launch(session: Session) -> str:
-    """Run a training that does nothing, under the name of a job that cannot be."""
+    """Run a training that does nothing, under the name of a job that does not exist."""
     job_id = jobcore.job_id_from_bytes(os.urandom(16))
     name = jobcore.lifecycle.training_name(job_id, 1)
     trainer = session.local_trainer
@@ -156,7 +156,7 @@ def _launch(session: Session) -> str:
     try:
         (reply,) = trainer.launch([request])
         took = (datetime.now(UTC) - begun).total_seconds()
-        _wait_for_end(trainer, name)  # its shim still writes to the folder
+        _wait_for_end(trainer, name)  # until then its shim writes to the folder
     finally:
         trainer.close()
         shutil.rmtree(trainer.directory(name), ignore_errors=True)
@@ -181,7 +181,7 @@ def _trainings(session: Session) -> str:
     if wrong:
         msg = (
             f"{wrong[0]} ({len(wrong)} in all); a running manager settles those of unfinished "
-            f"jobs; delete the folders of others in {session.home_path / 'trainings'}"
+            f"jobs; delete the other folders in {session.home_path / 'trainings'}"
         )
         raise CliError(msg)
     return f"{count} training{'s' if count != 1 else ''}, each record whole or absent"

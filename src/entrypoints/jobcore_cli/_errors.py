@@ -1,4 +1,4 @@
-"""The exit codes, and the error that carries one."""
+"""The exit codes, and the error that has one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ OK = 0
 FAILED = 1  # a job failed, or something unexpected
 USAGE = 2
 NOT_FOUND = 3
-CONFLICT = 4  # refused: the job's state, a key used for something else, another manager
+CONFLICT = 4  # refused: by the job's state, by a key of another job, by another manager
 UNAVAILABLE = 5
 TIMED_OUT = 6
 INTERRUPTED = 130
 
 
 class CliError(Exception):
-    """Something to tell the user in one line, and the exit code."""
+    """An error for the user: a message of one line, and the exit code."""
 
     def __init__(self, message: str, code: int = USAGE) -> None:
         super().__init__(message)

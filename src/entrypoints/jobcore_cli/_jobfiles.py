@@ -61,14 +61,17 @@ def _decode(path: Path, text: str) -> Any:
 
 def localise(document: dict[str, Any], path: Path) -> dict[str, Any]:
     """
-    Make a job file's local paths absolute, relative to the file, and see that the script is there.
+    Make a job file's local paths absolute (they are relative to the file), and check that the script exists.
 
     Raises:
         CliError: the script or its folder does not exist.
     """
     try:
         return _localised(document, path)
-    except (OSError, RuntimeError) as error:  # a name that is too long; ``~somebody`` unknown here
+    except (
+        OSError,
+        RuntimeError,
+    ) as error:  # a name that is too long, or a user after ``~`` who does not exist
         reason = error.strerror if isinstance(error, OSError) else error
         msg = f"{path}: source_dir, script or channels: {reason}"
         raise CliError(msg) from None

@@ -1,4 +1,4 @@
-"""`jobcore logs`: the bytes that a script wrote, as they are."""
+"""`jobcore logs`: the output of a script, byte for byte."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CLOUD_SECONDS = 2.0
 
 @click.command("logs")
 @click.argument("job", shell_complete=complete_job)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
+@click.option("-f", "--follow", is_flag=True, help="Continue until the job is over.")
 @click.option("--attempt", type=click.IntRange(1), help="Which attempt; the last one if not given.")
 @click.option("--tail", type=click.IntRange(0), metavar="LINES", help="Only the last lines.")
 @common
@@ -30,7 +30,7 @@ _CLOUD_SECONDS = 2.0
 def logs_command(
     session: Session, /, job: str, follow: bool, attempt: int | None, tail: int | None
 ) -> int:
-    """Print what a job's script wrote, standard output and error together."""
+    """Print a job's standard output and error, in one stream."""
     found = session.find_job(job)
     if note := owner_note(found, session.owner_name):
         print(f"jobcore: {found.job_id}{note}", file=sys.stderr)
@@ -67,7 +67,7 @@ def logs_command(
 def _cloud_logs(
     session: Session, job: jobcore.Job, number: int, *, follow: bool, tail: int | None
 ) -> int:
-    """Print an attempt's log from CloudWatch, where it arrives some seconds late."""
+    """Print an attempt's log from CloudWatch, which is some seconds behind."""
     from ._aws import log_events
 
     name = jobcore.lifecycle.training_name(job.job_id, number)
@@ -97,7 +97,7 @@ def _cloud_logs(
 
 
 def _last_attempt(job: jobcore.Job) -> int:
-    """Give the number of the last attempt that may have written anything."""
+    """Return the number of the last attempt that may have output."""
     if job.current is None and job.attempts:
         return job.attempts[-1].number
     return job.attempt_number
@@ -119,7 +119,7 @@ def _skip_to_tail(file: BinaryIO, lines: int | None) -> None:
         file.seek(position)
         block = file.read(size)
         if position + size == end and block.endswith(b"\n"):
-            block = block[:-1]  # the last line's own end
+            block = block[:-1]  # the newline that ends the last line
         for index in range(len(block) - 1, -1, -1):
             if block[index] == 0x0A:
                 newlines += 1
@@ -133,7 +133,7 @@ def _follow(
     session: Session, job: jobcore.Job, number: int, *, fixed: bool, tail: int | None, out: BinaryIO
 ) -> None:
     while True:
-        # Whether it is over is asked before the file is read to its end, or the last lines are lost.
+        # Check for the end before the file is read to its end, or the last lines may be lost.
         is_over = _attempt_is_over(session, job.job_id, number)
         path = _path(session, job, number)
         if path.exists():

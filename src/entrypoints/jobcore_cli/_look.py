@@ -1,4 +1,4 @@
-"""The commands that only look: list, show, why, pools."""
+"""The commands that show jobs and pools: list, show, why, pools."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ _FINISHED = frozenset(jobcore.Status) - _UNFINISHED
 @click.option("--group", help="Only jobs of this group.")
 @click.option("--mine", is_flag=True, help="Only your own jobs.")
 @click.option("-n", "--name", help="Only jobs of this name.")
-@click.option("-a", "--all", "everything", is_flag=True, help="Finished jobs, too, however old.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Finished jobs as well, of any age.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("-w", "--watch", is_flag=True, help="Look again every two seconds.")
+@click.option("-w", "--watch", is_flag=True, help="Repeat every two seconds.")
 @common
 @click.pass_obj
 def list_command(session: Session, /, watch: bool, **options: Any) -> int:
@@ -100,7 +100,7 @@ def _listed(
 ) -> tuple[Sequence[jobcore.Job], dict[jobcore.Status, int]]:
     if options["everything"] or query.statuses or query.group or query.name:
         jobs: Sequence[jobcore.Job] = session.store.find(query).jobs
-    else:  # what is unfinished comes first, however old; then what ended lately
+    else:  # unfinished jobs of any age come first, then those that ended lately
         unfinished = session.store.find(replace(query, statuses=_UNFINISHED)).jobs
         ended = session.store.find(replace(query, statuses=_FINISHED)).jobs
         recent = datetime.now(UTC) - timedelta(days=1)
@@ -130,7 +130,7 @@ def _hint(
 @common
 @click.pass_obj
 def show_command(session: Session, /, jobs: Sequence[str]) -> int:
-    """Show all about a job: where it stands, attempts, timeline, retries used."""
+    """Show a job in full: status, attempts, timeline, retries used."""
     found = [session.find_job(word) for word in jobs]
     if session.as_json:
         documents = [{**job_document(job), "places": _places(session, job)} for job in found]
@@ -175,7 +175,7 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
         ("pools", ", ".join(f"{p.pool}" + f" x{p.count}" * (p.count > 1) for p in spec.placements)),
         ("priority", str(spec.priority) if spec.priority else None),
         ("submitted", f"{moment(job.submitted_at)}  ({ago(now - job.submitted_at)} ago)"),
-        ("reason", why.sentence if why is not None else f"jobcore why {job.job_id[:8]} tells"),
+        ("reason", why.sentence if why is not None else f"see jobcore why {job.job_id[:8]}"),
         (
             "tags",
             ", ".join(f"{k}={v}" for k, v in jobcore.redact.redact_args(spec.tags).items()) or None,
@@ -233,7 +233,7 @@ def _timeline(job: jobcore.Job) -> list[str]:
 @common
 @click.pass_obj
 def why_command(session: Session, /, jobs: Sequence[str]) -> int:
-    """Say why a job is not running (or where it stands), and what would help."""
+    """Explain why a job is not running (or its status), and what would help."""
     found = [session.find_job(word) for word in jobs]
     now = datetime.now(UTC)
     limits = session.limits
@@ -282,7 +282,7 @@ def _wrapped(line: str) -> list[str]:
 @common
 @click.pass_context
 def pools_command(ctx: click.Context) -> int | None:
-    """Show the pools of this machine: slots, what is in use, whether launches are held back."""
+    """Show the pools: slots, slots in use, and pools that are closed for now."""
     if ctx.invoked_subcommand is not None:
         return None
     session: Session = ctx.obj
@@ -333,7 +333,7 @@ def pools_command(ctx: click.Context) -> int | None:
 @common
 @click.pass_obj
 def pools_set_command(session: Session, /, sizes: Sequence[str]) -> int:
-    """Set the size of pools; running trainings are left alone."""
+    """Set the size of pools; running trainings go on."""
     from jobcore_local import read_pools, write_pools
 
     if session.is_aws:

@@ -1,7 +1,7 @@
-"""The manager's loop: all ticks, again and again, woken by hints and by the clock.
+"""The manager's loop: all ticks, repeated on hints and on a schedule.
 
-It decides nothing. Every pass is the same level-triggered ticks that a Lambda would run, so the
-loop may end anywhere; what it did not do, the next pass does.
+The ticks make all decisions. They are level-triggered, as in the Lambda functions, so the loop may
+end at any point, and the next pass finishes the work.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from ._render import counts_line, plain
 from ._session import Session
 from ._wording import next_step_words
 
-_LOOK_SECONDS = 0.5  # without any hint; a hint makes it milliseconds
+_PASS_SECONDS = 0.5  # between passes without a hint
 _REAP_SECONDS = 60.0
-_GATHER_SECONDS = 0.0015  # trainings that end together cost one pass, and not one each
-_NOTIFY_SECONDS = 0.1  # how long messages wait at most while trainings start and end
+_GATHER_SECONDS = 0.0015  # after a hint, so that trainings that end together share a pass
+_NOTIFY_SECONDS = 0.1  # the longest wait of messages while trainings start and end
 _TROUBLE_SECONDS_MAX = 10.0
-#: The shims of so many launches work at the same time; more would only queue for the processors.
+#: Launches whose shims work at the same time; more would wait for processors.
 _LAUNCHES_TOGETHER = 16
 _BUSY = frozenset(s for s in jobcore.Status if not s.is_terminal and s is not jobcore.Status.HELD)
 
 
 class ManagerLock:
-    """At most one manager for a home: not for safety, but two would only do each other's work."""
+    """At most one manager for a home. Two would be safe, but would do the same work twice."""
 
     def __init__(self, session: Session) -> None:
         session.home_path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -45,7 +45,7 @@ class ManagerLock:
         self.holder = "?"
 
     def __enter__(self) -> Self:
-        """Try to take the lock; *held* tells whether it was free."""
+        """Try to lock; *held* is True if the lock was free."""
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,7 +63,7 @@ class ManagerLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         os.close(self._fd)
 
 
@@ -73,7 +73,7 @@ class Manager:
 
     Args:
         live: draw a progress display on the terminal instead of logging.
-        quiet: log troubles only.
+        quiet: log problems only.
         log_json: log JSON lines.
     """
 
@@ -83,9 +83,9 @@ class Manager:
         self._log = _logger(log_json)
         self._display = Display(session) if live else None
         self._stop = False
-        self.interrupted = False  # by a signal, before it was done
+        self.interrupted = False  # by a signal
         self._troubled = False
-        self._troubles: set[str] = set()  # said already
+        self._troubles: set[str] = set()  # reported already
         self.ended: dict[jobcore.Status, int] = {}
         notifiers: list[jobcore.Notifier] = [FileNotifier(session.home_path / "messages.jsonl")]
         if session.is_aws and session.aws.topic_arn:
@@ -128,7 +128,7 @@ class Manager:
     # --- the loop -------------------------------------------------------------------
 
     def run(self, *, until_done: bool) -> None:
-        """Do passes until told to stop (SIGTERM, SIGINT), or until no job is left to do."""
+        """Do passes until SIGTERM or SIGINT, or (*until_done*) until all jobs are over or held."""
         previous = {
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGTERM, signal.SIGINT)
@@ -153,7 +153,7 @@ class Manager:
                 self.passes(names)
                 if time.monotonic() < next_notify and wake.wait(0):
                     time.sleep(_GATHER_SECONDS)
-                    continue  # slots are free again: that comes first
+                    continue  # free slots may be used before messages are sent
                 self.passes(["notify"])
                 next_notify = time.monotonic() + _NOTIFY_SECONDS
                 if until_done and self._is_done():
@@ -162,13 +162,13 @@ class Manager:
                     self._troubles.clear()
                 pause = 0.0
             except (jobcore.Unavailable, OSError) as error:
-                # The store is busy or its disk full. Nothing is lost: say it once, and try again.
+                # The store is busy or its disk is full. Nothing is lost: report it once and try again.
                 self._trouble("", str(error))
                 pause = min(_TROUBLE_SECONDS_MAX, pause * 2 + 0.5)
-            wake.wait(max(_LOOK_SECONDS, pause))
+            wake.wait(max(_PASS_SECONDS, pause))
 
     def passes(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Run the named ticks once, in order; give their reports."""
+        """Run the named ticks once, in order; return their reports."""
         store, trainer = self._session.store, self._session.trainer
         ticks: dict[str, Callable[[], jobcore.ticks.TickReport]] = {
             "monitor": lambda: jobcore.monitor_tick(store, trainer, self._clock, self._settings),
@@ -194,12 +194,12 @@ class Manager:
         self._stop = self.interrupted = True
         self._session.poke()
 
-    # --- what it says ---------------------------------------------------------------
+    # --- log and display ------------------------------------------------------------
 
     def _changed(self, change: jobcore.ticks.Change) -> None:
         job = change.job
         if job.status is change.before:
-            return  # a published message, a new detail: no transition
+            return  # no transition, but a published message or a new detail
         if job.status.is_terminal:
             self.ended[job.status] = self.ended.get(job.status, 0) + 1
         if self._display is not None:
@@ -223,13 +223,13 @@ class Manager:
             return
         self._troubles.add(key)
         if self._display is not None:
-            self._display.say(f"trouble {job_id[:8]} {what}")
+            self._display.add_event(f"trouble {job_id[:8]} {what}")
         else:
             self._log.warning("trouble", job=job_id or None, what=plain(what))
 
 
 def _logger(log_json: bool) -> Any:
-    """Make the logger: key=value or JSON lines on standard error."""
+    """Make the logger: lines of key=value or JSON on standard error."""
     import structlog
 
     renderer: Any = structlog.processors.JSONRenderer()
@@ -247,7 +247,7 @@ def _logger(log_json: bool) -> Any:
 
 
 class Display:
-    """The live progress display: a bar, slots by pool, the last things that happened."""
+    """The live progress display: a bar, slots by pool, the last events."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -255,7 +255,7 @@ class Display:
         self._begun = time.monotonic()
 
     def start(self) -> None:
-        """Begin to draw."""
+        """Start to draw."""
         from rich.console import Console
         from rich.live import Live
 
@@ -266,20 +266,20 @@ class Display:
         self._live.start()
 
     def close(self) -> None:
-        """Draw a last time and leave it there."""
+        """Draw a last time, and leave the display on the terminal."""
         self._live.stop()
 
-    def say(self, text: str) -> None:
-        """Add a line to what happened."""
+    def add_event(self, text: str) -> None:
+        """Add a line to the events."""
         self._events.append(f"{time.strftime('%H:%M:%S')}  {plain(text)}")
 
     def changed(self, change: jobcore.ticks.Change) -> None:
-        """Add a transition to what happened, if people care about it."""
+        """Add a transition to the events, but for the steps of a launch."""
         job = change.job
         steps = (jobcore.Status.LAUNCHING, jobcore.Status.LAUNCHED)
         if job.status not in steps:
             note = f"  {change.note}" if change.note else ""
-            self.say(f"{job.spec.name:<14} {job.status:<10} try {job.attempt_number}{note}")
+            self.add_event(f"{job.spec.name:<14} {job.status:<10} try {job.attempt_number}{note}")
 
     def _draw(self) -> Any:
         from rich.console import Group

@@ -29,24 +29,26 @@ _PAGE = 500
     "pools",
     multiple=True,
     metavar="LOCAL=POOL",
-    help="What a local pool is called on AWS, for the jobs that still wait.",
+    help="The name on AWS of a local pool, for waiting jobs.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be moved.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the number of jobs that would be moved, and move none."
+)
 @common
 @click.pass_obj
 def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) -> int:
     """
-    Move the jobs of this machine to AWS: history is copied, waiting jobs go over.
+    Move the jobs of this machine to AWS: finished jobs are copied, waiting jobs are moved.
 
-    Jobs that run have to be over first. A move that was cut short is completed by repeating it:
-    ids stay the same, so nothing is there twice. A job is held here before it is there, and stopped
-    here after that, so that it cannot run in both places.
+    Running jobs have to be over first. A move that was interrupted is completed by repeating it: ids
+    stay the same, so no job is moved twice. A waiting job is held here before it is added on AWS, and
+    stopped here after that, so that it cannot run in both places.
     """
     from ._aws import locate_source, upload_source
 
     session.backend = "aws"
     session.__dict__.pop("is_aws", None)
-    names = dict(_renamed(word) for word in pools)
+    names = dict(_pool_pair(word) for word in pools)
     source, target = session.local_store, session.store
     now = datetime.now(UTC)
     moved = {"history": 0, "waiting": 0, "known": 0}
@@ -56,26 +58,24 @@ def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) ->
         shown = ", ".join(f"{j.job_id[:8]} {plain(j.spec.name)}" for j in active[:3])
         msg = f"{len(active)} jobs are running here ({shown}); wait for them, or stop them, first"
         raise CliError(msg, CONFLICT)
-    # What an earlier move has stopped here lives on there, perhaps with its pools renamed.
+    # A job that an earlier move has stopped here goes on there, perhaps with its pools renamed.
     over = [job for job in jobs if job.status.is_terminal and not _has_moved(job)]
     place = locate_source if dry_run else upload_source
     waiting = [
-        _for_there(session, job, names, place, now) for job in jobs if not job.status.is_terminal
+        _adapt_to_aws(session, job, names, place, now) for job in jobs if not job.status.is_terminal
     ]
     if not dry_run:
         for job in waiting:
             hold = jobcore.HoldRequested(by=session.owner_name, reason=_WHY)
             jobcore.ticks.apply_request(job.job_id, hold, store=source, now=now)
-        # The messages of finished jobs were owed here, and are not sent again from there.
-        told = [replace(job, outbox=()) for job in over]
-        for kind, batch in (("history", told), ("waiting", waiting)):
+        # Messages of finished jobs are sent from here, and not again from AWS.
+        finished = [replace(job, outbox=()) for job in over]
+        for kind, batch in (("history", finished), ("waiting", waiting)):
             for start in range(0, len(batch), _PAGE):
                 part = batch[start : start + _PAGE]
                 for job, added in zip(part, target.add(part), strict=True):
                     if added is jobcore.ports.Added.CLASH:
-                        msg = (
-                            f"job {job.job_id} is there with another spec; nothing of it was moved"
-                        )
+                        msg = f"job {job.job_id} is on AWS with another spec; it was not moved"
                         raise CliError(msg, CONFLICT)
                     moved[kind if added is jobcore.ports.Added.CREATED else "known"] += 1
         for job in waiting:
@@ -98,7 +98,7 @@ def _has_moved(job: jobcore.Job) -> bool:
     return job.stop is not None and job.stop.by.endswith(f"({_WHY})")
 
 
-def _renamed(word: str) -> tuple[str, str]:
+def _pool_pair(word: str) -> tuple[str, str]:
     name, equals, pool = word.partition("=")
     if not equals or not name or not pool:
         msg = f"--pool: expected LOCAL=POOL, got {word!r}"
@@ -116,7 +116,7 @@ def _all(store: jobcore.JobStore) -> Iterator[jobcore.Job]:
         query = replace(query, cursor=page.cursor)
 
 
-def _for_there(
+def _adapt_to_aws(
     session: Session,
     job: jobcore.Job,
     pools: Mapping[str, str],
@@ -124,12 +124,12 @@ def _for_there(
     now: datetime,
 ) -> jobcore.Job:
     """
-    Make a waiting job fit for AWS: pools by their names there, source folder in the bucket.
+    Adapt a waiting job to AWS: pools by their names there, source folder in the bucket.
 
-    The hold of a move that was cut short is undone.
+    The hold of a move that was interrupted is undone.
 
     Raises:
-        CliError: SageMaker or the deployment would not take it.
+        CliError: SageMaker or the deployment would refuse it.
     """
     from jobcore_aws import check
 

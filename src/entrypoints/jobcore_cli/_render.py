@@ -1,6 +1,6 @@
-"""What people see: tables that fit the terminal, times in their zone, colours only on a terminal.
+"""Output for people: tables that fit the terminal, local times, colours on a terminal only.
 
-A table is a few lines of our own: rich takes longer to import than `jobcore list` takes to run.
+Tables are laid out here: importing rich takes longer than `jobcore list` takes to run.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _COLOURS = {
 
 
 def wants_colour(no_color: bool) -> bool:
-    """Tell whether to use colours: on a terminal, unless somebody said no (https://no-color.org)."""
+    """Check whether to use colours: on a terminal, unless NO_COLOR is set (https://no-color.org)."""
     if no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return sys.stdout.isatty()
 
 
 def width() -> int:
-    """Give the number of columns to fill; 80 where there is no terminal."""
+    """Return the number of columns to fill; 80 without a terminal."""
     return max(40, shutil.get_terminal_size((80, 24)).columns)
 
 
 def plain(text: str) -> str:
-    """Take control characters out of text that others wrote: it must not steer the terminal."""
+    """Replace control characters, so that text of jobs cannot control the terminal."""
     return "".join(c if c.isprintable() else "�" if c not in "\n\t\r" else " " for c in text)
 
 
@@ -52,7 +52,7 @@ def clip(text: str, columns: int) -> str:
 
 
 def moment(at: datetime | None) -> str:
-    """Write a time in the user's zone."""
+    """Write a time in the local time zone."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at is not None else "-"
 
 
@@ -69,7 +69,7 @@ def ago(span: timedelta) -> str:
 
 
 def short_ids(jobs: Sequence[jobcore.Job]) -> dict[str, str]:
-    """Shorten the ids of *jobs* to 8 characters, or as many as tell them apart."""
+    """Shorten the ids of *jobs* to 8 characters, or to as many as distinguish them."""
     ids = sorted({job.job_id for job in jobs})
     length = 8
     for one, other in pairwise(ids):
@@ -79,7 +79,7 @@ def short_ids(jobs: Sequence[jobcore.Job]) -> dict[str, str]:
 
 
 def run_time(job: jobcore.Job, now: datetime) -> timedelta | None:
-    """Say how long the job's attempts have run, all together."""
+    """Add up the run times of the job's attempts; None if none has started."""
     spans = [
         (attempt.ended_at or now) - attempt.started_at
         for attempt in (*job.attempts, *([job.current] if job.current else []))
@@ -89,7 +89,7 @@ def run_time(job: jobcore.Job, now: datetime) -> timedelta | None:
 
 
 def reason(job: jobcore.Job) -> str:
-    """Say in a few words why the job is where it is."""
+    """Give the reason of the job's status in a few words; may be empty."""
     state = job.state
     if isinstance(state, jobcore.lifecycle.Failed):
         return f"{state.failure.failure_class}: {headline(state.failure)}"
@@ -107,7 +107,7 @@ def reason(job: jobcore.Job) -> str:
 
 
 def headline(failure: jobcore.Failure) -> str:
-    """Give a failure's message without what every one of its kind begins with."""
+    """Return a failure's message without the prefix of the training toolkit."""
     text = jobcore.redact.redact(failure.headline)
     if 'ErrorMessage "' in text:
         text = text.split('ErrorMessage "', 1)[1].rsplit('"', 1)[0]
@@ -120,7 +120,7 @@ def owner_note(job: jobcore.Job, caller: str) -> str:
 
 
 def jobs_table(jobs: Sequence[jobcore.Job], *, now: datetime, colour: bool) -> list[str]:
-    """Draw the table of `jobcore list`."""
+    """Lay out the table of `jobcore list`."""
     ids = short_ids(jobs)
     rows = []
     for job in jobs:
@@ -162,7 +162,7 @@ def table(
 
     Args:
         shrink: the columns that may be cut, each to at most 24 characters.
-        last_fills: the last column takes what is left, and is cut there.
+        last_fills: the last column gets the rest of the width, and is cut to it.
     """
     widths = [
         max(len(head), *(len(row[i]) for row in rows)) if rows else len(head)
@@ -187,7 +187,7 @@ def counts_line(counts: Mapping[jobcore.Status, int]) -> str:
 
 
 def job_document(job: jobcore.Job) -> dict[str, Any]:
-    """Give a job as JSON data for programs; times are ISO 8601 in UTC."""
+    """Make the JSON document of a job, for programs; times are ISO 8601 in UTC."""
     attempts = (*job.attempts, *([job.current] if job.current else []))
     state = job.state
     return {

@@ -18,12 +18,14 @@ from ._session import Session
 
 def _logging(command: Any) -> Any:
     command = click.option("--log-json", is_flag=True, help="Log in JSON.")(command)
-    return click.option("-q", "--quiet", is_flag=True, help="Log troubles only.")(command)
+    return click.option("-q", "--quiet", is_flag=True, help="Log problems only.")(command)
 
 
 @click.command("run")
 @click.option(
-    "--until-done", is_flag=True, help="End when no job is left to do (exit code 1 if one failed)."
+    "--until-done",
+    is_flag=True,
+    help="End when all jobs are over or held (exit code 1 if one failed).",
 )
 @click.option(
     "--force",
@@ -37,7 +39,7 @@ def run_command(
     session: Session, /, until_done: bool, force: bool, quiet: bool, log_json: bool
 ) -> int:
     """
-    Run the manager: launch jobs, watch them, retry, and tell their owners.
+    Run the manager: launch jobs, monitor them, retry, and notify their owners.
 
     It may be stopped (Ctrl-C) or killed at any time: trainings go on by themselves, and the next
     manager takes over where this one ended.
@@ -45,8 +47,8 @@ def run_command(
     with ManagerLock(session) as lock:
         if not lock.held and not force:
             msg = (
-                f"another manager (process {lock.holder}) runs for {session.home_path}; "
-                "leave it to it, or use --force"
+                f"another manager (process {lock.holder}) runs for {session.home_path} and does "
+                "the work; to run beside it, use --force"
             )
             raise CliError(msg, CONFLICT)
         live = sys.stderr.isatty() and not (session.as_json or log_json or quiet)
@@ -60,7 +62,7 @@ def run_command(
     elif counts and not quiet:
         print(f"ended: {counts_line(counts)}")
     if held and not session.as_json:
-        print(f"{held} jobs are held and wait for somebody: jobcore list --status Held")
+        print(f"{held} jobs are held until they are released: jobcore list --status Held")
     if interrupted:
         return INTERRUPTED
     return FAILED if until_done and (held or counts.get(jobcore.Status.FAILED)) else 0
@@ -74,7 +76,7 @@ def run_command(
 @common
 @click.pass_obj
 def tick_command(session: Session, /, which: str, quiet: bool, log_json: bool) -> int:
-    """Do one pass; for a cron job in the place of a manager. Trainings go on by themselves."""
+    """Do one pass, for a cron job instead of a manager. Trainings go on between passes."""
     with Manager(session, live=False, quiet=quiet, log_json=log_json) as manager:
         reports = manager.passes(["monitor", "launch", "notify"] if which == "all" else [which])
     if session.as_json:

@@ -1,4 +1,4 @@
-"""One call of the command: its settings, and the adapters it uses, made when first needed."""
+"""One call of the command: its settings and adapters, made on first use."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ._config import CliConfig
 
 _CANDIDATES_MAX = 5  # jobs that an ambiguous word's error lists
-_RESERVE_BYTES = 1 << 20  # a hundred stops and their ends, on a disk that is full
-# What makes a config.toml plain: any other is read with cattrs, which refuses it by its fields.
+_RESERVE_BYTES = 1 << 20  # for the records of about a hundred stops and ends on a full disk
+# The kinds of the fields of a valid config.toml. Any other file is read with cattrs, for its errors.
 _PLAIN: Mapping[str, type] = {"home": str, "owner": str, "backend": str, "rules": str}
 _LATER: Mapping[str, type] = {"desktop": bool, "launch_lease": object, "limits": dict, "aws": dict}
 
@@ -58,9 +58,9 @@ class Session:
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """
-        Both files together, decoded; what the home says goes over what the user says.
+        Both files together, decoded; the home's file overrides the user's.
 
-        Its texts are texts; what else there is, `settings` reads.
+        Only the values of its text fields are final; `settings` has the others.
         """
         return {**self.user_config, **self.home_config}
 
@@ -74,7 +74,7 @@ class Session:
 
     @cached_property
     def home_path(self) -> Path:
-        """Where everything is kept."""
+        """The folder of store, trainings and messages."""
         chosen = self.home or os.environ.get("JOBCORE_HOME") or self.user_config.get("home")
         if chosen is None:
             import platformdirs
@@ -84,7 +84,7 @@ class Session:
 
     @cached_property
     def is_aws(self) -> bool:
-        """Whether jobs are kept and run on AWS, and not on this machine."""
+        """Whether the backend is AWS, and not this machine."""
         chosen = self.backend or os.environ.get("JOBCORE_BACKEND") or self.config.get("backend")
         if chosen not in (None, "local", "aws"):
             msg = f"backend: expected local or aws, got {chosen!r}"
@@ -93,14 +93,14 @@ class Session:
 
     @cached_property
     def aws(self) -> AwsSettings:
-        """The deployment on AWS that is used."""
+        """The settings of the deployment on AWS."""
         from ._aws import read_settings
 
         return read_settings(self.config.get("aws", {}), os.environ)
 
     @cached_property
     def owner_name(self) -> str:
-        """Who submits."""
+        """The caller's name as an owner of jobs."""
         chosen = self.owner or os.environ.get("JOBCORE_OWNER") or self.config.get("owner")
         if chosen is None:
             import getpass
@@ -121,7 +121,7 @@ class Session:
 
     @cached_property
     def trainer(self) -> jobcore.Trainer:
-        """What runs trainings."""
+        """The trainer."""
         if not self.is_aws:
             return self.local_trainer
         from jobcore_aws import SageMakerTrainer
@@ -130,7 +130,7 @@ class Session:
 
     @cached_property
     def local_store(self) -> SqliteStore:
-        """The store of this machine; made if there is none."""
+        """The store of this machine; created if it does not exist."""
         from jobcore_sqlite import SqliteStore
 
         home = self.home_path
@@ -157,7 +157,7 @@ class Session:
 
     @property
     def wake_path(self) -> Path:
-        """Where the manager listens for hints; a socket's path has to be short."""
+        """The path of the manager's wake socket; a path of 100 characters or more is too long for a socket."""
         path = self.home_path / "wake.sock"
         if len(os.fspath(path)) < 100:
             return path
@@ -168,7 +168,7 @@ class Session:
         return Path(tempfile.gettempdir()) / f"jobcore-{os.getuid()}-{name}.sock"
 
     def poke(self) -> None:
-        """Tell the manager that there is something to do; on AWS the table's stream does."""
+        """Send the manager a hint that jobs have changed; on AWS the table's stream does that."""
         if self.is_aws:
             return
         from jobcore_local import poke
@@ -177,7 +177,7 @@ class Session:
 
     @cached_property
     def limits(self) -> jobcore.Limits:
-        """What the planner may use."""
+        """The limits of the planner."""
         return self.aws.limits if self.is_aws else self.settings.limits
 
     def rules(self, path: str | None = None) -> jobcore.failures.Rules:
@@ -283,14 +283,14 @@ class Session:
         Find the jobs of one owner in a group.
 
         Raises:
-            CliError: there are none; it names owners who have jobs in it.
+            CliError: there are none; the text names owners who have jobs in it.
         """
         import jobcore
 
         jobs = self.all_jobs(jobcore.ports.JobQuery(group=group, owner=owner, limit=1000))
         if jobs:
             return jobs
-        # Of a large group the newest page is enough to help with.
+        # The newest page of a large group is enough for the error.
         others = self.store.find(jobcore.ports.JobQuery(group=group, limit=1000)).jobs
         owners = sorted({job.spec.owner for job in others})
         if not owners:
@@ -337,7 +337,7 @@ def _only(word: str, found: Sequence[jobcore.Job]) -> jobcore.Job:
 
 def _read_config(path: Path) -> Mapping[str, Any]:
     """
-    Decode a config.toml, and see that its fields are of the right kind.
+    Decode a config.toml, and check the kinds of its fields.
 
     Raises:
         CliError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""A CloudFormation stack from the outside: change sets, progress, outputs, deletion."""
+"""Operations on a CloudFormation stack: change sets, progress, outputs, deletion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Stack:
 
     Args:
         client: boto3's CloudFormation client.
-        poll_seconds: how often to look while something is under way.
+        poll_seconds: between two looks while an operation is in progress.
     """
 
     def __init__(self, client: Any, name: str, *, poll_seconds: float = 2.0) -> None:
@@ -42,7 +42,7 @@ class Stack:
         return None if found["StackStatus"] == "DELETE_COMPLETE" else dict(found)
 
     def outputs(self) -> dict[str, str]:
-        """Give the stack's outputs."""
+        """Return the stack's outputs."""
         found = self.describe() or {}
         return {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
 
@@ -55,7 +55,7 @@ class Stack:
         self, template_url: str, parameters: Mapping[str, str], *, label: str
     ) -> list[dict[str, Any]] | None:
         """
-        Make the change set *label*, and wait until it is computed.
+        Create the change set *label*, and wait until it is computed.
 
         Parameters that are not given keep their values in a stack that exists.
 
@@ -63,7 +63,7 @@ class Stack:
             The changes; None if there are none (the change set is deleted then).
 
         Raises:
-            CliError: the stack is in a state that knows no changes, or the template is refused.
+            CliError: the stack's state allows no changes, or CloudFormation refuses the template.
         """
         found = self.describe()
         status = found["StackStatus"] if found else "REVIEW_IN_PROGRESS"
@@ -105,41 +105,43 @@ class Stack:
         return [change["ResourceChange"] for change in changes if "ResourceChange" in change]
 
     def drop_change_set(self, label: str) -> None:
-        """Forget a change set, and the empty stack that making it may have made."""
+        """Delete a change set, and the empty stack that its creation may have created."""
         self.client.delete_change_set(StackName=self.name, ChangeSetName=label)
         found = self.describe()
         if found is not None and found["StackStatus"] == "REVIEW_IN_PROGRESS":
             self.client.delete_stack(StackName=self.name)
 
-    def execute(self, label: str, tell: Callable[[StackEvent], None], *, timeout: float) -> None:
+    def execute(
+        self, label: str, on_event: Callable[[StackEvent], None], *, timeout: float
+    ) -> None:
         """
-        Carry out a change set; *tell* hears of each resource's progress.
+        Execute a change set; *on_event* is called with each event of a resource.
 
         Raises:
-            CliError: it failed (and CloudFormation has rolled it back), or took too long.
+            CliError: it failed (and CloudFormation has rolled it back), or timed out.
         """
         seen = set(self._event_ids())
         self.client.execute_change_set(StackName=self.name, ChangeSetName=label)
-        status, why = self._follow(seen, tell, timeout)
+        status, why = self._follow(seen, on_event, timeout)
         if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             first = f": {why}" if why else ""
             msg = f"stack {self.name} ended as {status}{first}"
             raise CliError(msg, FAILED)
 
-    def delete(self, tell: Callable[[StackEvent], None], *, timeout: float) -> None:
+    def delete(self, on_event: Callable[[StackEvent], None], *, timeout: float) -> None:
         """
-        Delete the stack, except for what its template says to retain.
+        Delete the stack, except for the resources that its template retains.
 
         Raises:
-            CliError: something could not be deleted, or it took too long.
+            CliError: a resource could not be deleted, or it timed out.
         """
         found = self.describe()
         if found is None:
             return
-        stack_id = found["StackId"]  # a deleted stack is not found by its name
+        stack_id = found["StackId"]  # a deleted stack is found by its id only
         seen = set(self._event_ids())
         self.client.delete_stack(StackName=self.name)
-        status, why = self._follow(seen, tell, timeout, stack_id=stack_id)
+        status, why = self._follow(seen, on_event, timeout, stack_id=stack_id)
         if status != "DELETE_COMPLETE":
             msg = f"stack {self.name} ended as {status}: {why}"
             raise CliError(msg, FAILED)
@@ -155,12 +157,12 @@ class Stack:
     def _follow(
         self,
         seen: set[str],
-        tell: Callable[[StackEvent], None],
+        on_event: Callable[[StackEvent], None],
         timeout: float,
         *,
         stack_id: str | None = None,
     ) -> tuple[str, str]:
-        """Tell of new events until the stack rests; give its status and the first reason of a failure."""
+        """Pass new events on until the operation ends; return the stack's status and the first failure."""
         from botocore.exceptions import ClientError
 
         deadline = time.monotonic() + timeout
@@ -169,7 +171,7 @@ class Stack:
             try:
                 (found,) = self.client.describe_stacks(StackName=stack_id or self.name)["Stacks"]
                 status = found["StackStatus"]
-                # AWS tells the newest first; what has one time keeps the order told.
+                # AWS returns the newest first. Reversed, events of equal times keep their order.
                 fresh = [e for e in self._events(stack_id) if e["EventId"] not in seen][::-1]
             except ClientError as error:
                 if "does not exist" not in str(error):
@@ -177,7 +179,7 @@ class Stack:
                 status, fresh = "DELETE_COMPLETE", []
             for event in sorted(fresh, key=lambda e: e["Timestamp"]):
                 seen.add(event["EventId"])
-                tell(event)
+                on_event(event)
                 reason = event.get("ResourceStatusReason", "")
                 if event["ResourceStatus"].endswith("FAILED") and "cancelled" not in reason:
                     why = why or f"{event['LogicalResourceId']}: {reason}"

@@ -25,7 +25,7 @@ _Document = dict[str, Any]
 
 
 def _overrides(command: Any) -> Any:
-    """Add the options that change what the file says."""
+    """Add the options that override fields of the file."""
     options = (
         click.option("--name", help="A label for people."),
         click.option(
@@ -33,15 +33,17 @@ def _overrides(command: Any) -> Any:
             "pools",
             multiple=True,
             metavar="POOL[:COUNT]",
-            help="Where it may run, best first.",
+            help="A pool that it may run in, best first.",
         ),
-        click.option("--priority", type=int, help="Larger goes first."),
-        click.option("--share", help="Who fair share is reckoned by."),
-        click.option("--key", help="Idempotency key: repeating the call submits nothing twice."),
+        click.option("--priority", type=int, help="Jobs of a higher priority go first."),
+        click.option("--share", help="The share that its usage is charged to."),
+        click.option("--key", help="Idempotency key: a repeated call submits nothing twice."),
         click.option(
             "--wait", "wait_for", is_flag=True, help="Wait until it is over (a manager has to run)."
         ),
-        click.option("--hold", is_flag=True, help="Register it as Held; release lets it go."),
+        click.option(
+            "--hold", is_flag=True, help="Register it as Held; jobcore release starts it."
+        ),
         click.option("--dry-run", is_flag=True, help="Check everything, submit nothing."),
     )
     for option in reversed(options):
@@ -68,7 +70,7 @@ def submit_command(
     group: str | None,
     **options: Any,
 ) -> int:
-    """Submit a job and walk away. FILE is a job file: TOML, YAML or JSON."""
+    """Submit a job. FILE is a job file: TOML, YAML or JSON."""
     specs = []
     for file in files:
         document = _changed(_placed(session, file, options), options)
@@ -97,7 +99,7 @@ def submit_command(
     type=click.Path(path_type=Path),
     help="A file with further combinations: a JSON or YAML list of tables.",
 )
-@click.option("--group", help="The name of the group; made up if not given.")
+@click.option("--group", help="The name of the group; generated if not given.")
 @_overrides
 @common
 @click.pass_obj
@@ -144,7 +146,7 @@ def sweep_command(
     return _submit(session, specs, _ids(session, key, len(specs)), options, group=group)
 
 
-# --- from words to specs ----------------------------------------------------------------
+# --- from arguments to specs ------------------------------------------------------------
 
 
 def _placed(session: Session, file: Path, options: dict[str, Any]) -> _Document:
@@ -314,7 +316,7 @@ def _submit(
 
 
 def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> None:
-    """See that the key was used for just these jobs or for none, before anything is written."""
+    """Check, before anything is written, that the key was used for exactly these jobs or for none."""
     known = session.store.get(list(specs))
     same = [
         jobcore.lifecycle.spec_hash(job.spec) == jobcore.lifecycle.spec_hash(specs[i])

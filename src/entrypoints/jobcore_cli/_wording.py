@@ -1,4 +1,4 @@
-"""What a user of this command can do next: commands and settings for the codes that the core gives."""
+"""The next step for a user of this command, in commands and settings, for the codes of the core."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["help_for", "next_step_words"]
 
 
 def next_step_words(message: Message) -> str:
-    """Word the next step of a message as commands."""
+    """Write the next step of a message as commands."""
     job = message.job_id
     group = f"--group {message.attributes.get('group', '')}"
     return {
@@ -37,7 +37,7 @@ _HELP = {
     WaitCode.SHARE_LIMIT: "wait for a job of this share to end, or raise limits.shares",
     WaitCode.HELD: "release it when the cause is gone",
 }
-#: For a job that is larger than the limit: no other job's end helps it.
+#: For a job that is larger than the limit: the end of another job does not help it.
 _HELP_TOO_LARGE = {
     WaitCode.QUOTA_FULL: "ask for a higher quota, or for fewer slots",
     WaitCode.POOL_LIMIT: "ask for fewer slots, or raise limits.pools",
@@ -48,7 +48,7 @@ _HELP_FAILED = "read the logs, mend the cause, then retry"
 
 
 def help_for(why: Explanation, *, is_aws: bool) -> str:
-    """Say what a user can do about it; empty if there is nothing to do."""
+    """Return what a user can do about it; empty if there is nothing to do."""
     if why.code is WaitCode.NEXT and is_aws:
         return _HELP_NEXT_ON_AWS
     if why.facts.get("status") == Status.FAILED:

@@ -1,6 +1,6 @@
-"""What the submit function does, whoever asks: submit, list, show, stop, hold, release.
+"""The operations of the submit function: submit, list, show, stop, hold, release.
 
-The owner is who called, as IAM says. A job of somebody else does not exist for the caller.
+The owner is the caller, as authenticated by IAM. Jobs of other owners do not exist for the caller.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ from ._requests import ApiError, Hold, Listing, Submission, is_name, read_reques
 if TYPE_CHECKING:
     from ._wiring import Wiring
 
-__all__ = ["ApiError", "ask", "get_job", "list_jobs", "owner_of", "read_json", "submit"]
+__all__ = ["ApiError", "change_job", "get_job", "list_jobs", "owner_of", "read_json", "submit"]
 
 BODY_BYTES_MAX = 5_000_000  # Lambda takes 6 MB
 
 _ARN = re.compile(r"arn:[a-z-]+:(?:iam|sts)::([0-9]{12}):([!-~]{1,220})")
 
 
-# --- who calls --------------------------------------------------------------------------
+# --- the caller -------------------------------------------------------------------------
 
 
 def owner_of(iam: object, *, account: str = "") -> str:
     """
-    Name the caller whom API Gateway has authenticated.
+    Return the owner's name of the caller that API Gateway has authenticated.
 
-    ``user/alice`` for an IAM user; ``role/Team`` for a role, because whoever may assume a role
-    chooses the session's name; ``role/AWSReservedSSO_.../alice`` for IAM Identity Center, which
-    sets the session's name itself. A caller from another account has it in front.
+    ``user/alice`` for an IAM user. ``role/Team`` for a role: the session's name is chosen by the user
+    who assumes the role, so it does not identify the caller. ``role/AWSReservedSSO_.../alice`` for IAM Identity
+    Center, which sets the session's name itself. The name of a caller of another account begins with
+    that account.
 
     Args:
         iam: ``requestContext.authorizer.iam`` of the event.
         account: the deployment's own account.
 
     Raises:
-        ApiError: nobody was authenticated.
+        ApiError: the caller is not authenticated.
     """
     arn = iam.get("userArn") if isinstance(iam, Mapping) else None
     match = _ARN.fullmatch(arn) if isinstance(arn, str) else None
@@ -70,7 +71,7 @@ def read_json(body: str | bytes | None) -> Mapping[str, Any]:
     Decode a request's body.
 
     Raises:
-        ApiError: it is too large, or no JSON object.
+        ApiError: it is too large, or not a JSON object.
     """
     if body is not None and len(body) > BODY_BYTES_MAX:
         message = f"{len(body):,} bytes; at most {BODY_BYTES_MAX:,}: submit in several requests"
@@ -96,7 +97,7 @@ def submit(wired: Wiring, owner: str, document: Mapping[str, Any]) -> dict[str, 
     Register jobs, each at most once.
 
     Args:
-        document: ``jobs`` (a list of job files' data), and perhaps ``token`` (repeating a
+        document: ``jobs`` (a list of job files' data), and optionally ``token`` (a repeated
             request with the same token submits nothing twice) and ``group``.
 
     Raises:
@@ -110,7 +111,7 @@ def submit(wired: Wiring, owner: str, document: Mapping[str, Any]) -> dict[str, 
         _check_token(wired, dict(zip(ids, specs, strict=True)))
     try:
         done = jobcore.submit(specs, ids, store=wired.store, now=wired.clock.now())
-    except ValueError as error:  # too large for the store, say
+    except ValueError as error:  # for example, a job is too large for the store
         field, _, message = str(error).partition(": ")
         raise refusal([{"field": field, "message": message}]) from None
     if any(s.added is jobcore.ports.Added.CLASH for s in done):
@@ -143,11 +144,13 @@ def _specs(
 
 
 def _shared(entry: object, owner: str) -> object:
-    """Add the caller's share to a job's data, and refuse what only other ways of submitting take."""
+    """Add the caller's share to a job's data, and refuse the fields that the API does not allow."""
     if not isinstance(entry, dict):
         return entry
     if "owner" in entry:
-        raise jobcore.InvalidJob([jobcore.errors.Problem("owner", "leave it out; it is who calls")])
+        raise jobcore.InvalidJob(
+            [jobcore.errors.Problem("owner", "leave it out; the owner is the caller")]
+        )
     if "sweep" in entry:
         message = "expand it first: one job for each point"
         raise jobcore.InvalidJob([jobcore.errors.Problem("sweep", message)])
@@ -155,7 +158,7 @@ def _shared(entry: object, owner: str) -> object:
 
 
 def _ids(owner: str, token: str | None, count: int) -> list[str]:
-    """Name the jobs; by the token as `jobcore submit --key` does."""
+    """Make the jobs' ids; from the token as `jobcore submit --key` does."""
     if token is None:
         return [jobcore.job_id_from_bytes(os.urandom(16)) for _ in range(count)]
     if count == 1:
@@ -164,7 +167,7 @@ def _ids(owner: str, token: str | None, count: int) -> list[str]:
 
 
 def _check_token(wired: Wiring, specs: Mapping[str, jobcore.Spec]) -> None:
-    """See that the token was used for just these jobs or for none, before anything is written."""
+    """Check, before anything is written, that the token was used for exactly these jobs or for none."""
     known = wired.store.get(list(specs))
     for job_id, job in known.items():
         if jobcore.lifecycle.spec_hash(job.spec) != jobcore.lifecycle.spec_hash(specs[job_id]):
@@ -176,7 +179,7 @@ def _clash() -> ApiError:
     return ApiError(409, "token_used", message, [{"field": "token", "message": message[7:]}])
 
 
-# --- reading and asking -----------------------------------------------------------------
+# --- reading and changing ---------------------------------------------------------------
 
 
 def list_jobs(wired: Wiring, owner: str, query: Mapping[str, str]) -> dict[str, Any]:
@@ -218,8 +221,8 @@ def get_job(wired: Wiring, owner: str, job_id: str) -> dict[str, Any]:
     return details(_own(wired, owner, job_id))
 
 
-def ask(
-    wired: Wiring, owner: str, job_id: str, what: str, document: Mapping[str, Any]
+def change_job(
+    wired: Wiring, owner: str, job_id: str, action: str, document: Mapping[str, Any]
 ) -> dict[str, Any]:
     """
     Stop, hold or release a job.
@@ -229,7 +232,7 @@ def ask(
     """
     _own(wired, owner, job_id)
     event: jobcore.lifecycle.Event
-    match what:
+    match action:
         case "stop":
             event = jobcore.StopRequested(by=owner)
         case "hold":
@@ -250,7 +253,7 @@ def ask(
 
 
 def _own(wired: Wiring, owner: str, job_id: str) -> jobcore.Job:
-    # An id that is none does not reach the store; a job of somebody else looks like no job.
+    # A text that is not an id does not reach the store. Another owner's job is answered as no job.
     job = wired.store.get([job_id]).get(job_id) if jobcore.lifecycle.is_job_id(job_id) else None
     if job is None or job.spec.owner != owner:
         raise _no_job()
@@ -266,7 +269,7 @@ def _at(time: datetime | None) -> str | None:
 
 
 def summary(job: jobcore.Job) -> dict[str, Any]:
-    """Give a job as one line of a list."""
+    """Make the entry of a job in a list."""
     return {
         "id": job.job_id,
         "name": job.spec.name,
@@ -280,7 +283,7 @@ def summary(job: jobcore.Job) -> dict[str, Any]:
 
 
 def details(job: jobcore.Job) -> dict[str, Any]:
-    """Give all about a job but its arguments: tokens live in environments and hyperparameters."""
+    """Make the document of a job, without its arguments: environments and hyperparameters may hold secrets."""
     attempts = (*job.attempts, *([job.current] if job.current else []))
     failure = job.state.failure if isinstance(job.state, jobcore.lifecycle.Failed) else None
     return summary(job) | {

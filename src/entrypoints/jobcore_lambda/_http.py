@@ -1,4 +1,4 @@
-"""The HTTP API's routes; imported at the first HTTP event, as its library is."""
+"""The routes of the HTTP API; imported at the first HTTP event, because its library is slow to import."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _answer(status: int, document: Mapping[str, Any]) -> Response[str]:
 
 
 def _guarded(work: Callable[[str], Mapping[str, Any]], *, status: int = 200) -> Response[str]:
-    """Do *work* for the caller; every error is an answer, and a line in the log without values."""
+    """Do *work* for the caller; an error becomes an answer, and a log line without values."""
     wired = wiring()
     report = reporter("submit", wired, cast("Context", _app.lambda_context))
     route = f"{_app.current_event.http_method} {_app.current_event.raw_event.get('routeKey', '')}"
@@ -64,7 +64,7 @@ def _guarded(work: Callable[[str], Mapping[str, Any]], *, status: int = 200) -> 
     except Exception as error:
         report.trouble("", f"{type(error).__name__}: ")
         report.count("Troubles")
-        message = "an error of the service; its log tells more"
+        message = "an error of the service; see its log"
         return _answer(500, _api.ApiError(500, "internal", message).document())
     finally:
         report.flush(wired.clock.now())
@@ -73,7 +73,7 @@ def _guarded(work: Callable[[str], Mapping[str, Any]], *, status: int = 200) -> 
 def _body() -> Mapping[str, Any]:
     try:
         body = _app.current_event.decoded_body
-    except ValueError:  # no base64, or no UTF-8
+    except ValueError:  # not base64, or not UTF-8
         raise _api.ApiError(400, "no_json", "the body is not UTF-8") from None
     return _api.read_json(body)
 
@@ -94,11 +94,11 @@ def _show(job_id: str) -> Response[str]:
     return _guarded(lambda owner: _api.get_job(wiring(), owner, job_id))
 
 
-@_app.post("/jobs/<job_id>/<what>")
-def _ask(job_id: str, what: str) -> Response[str]:
+@_app.post("/jobs/<job_id>/<action>")
+def _change(job_id: str, action: str) -> Response[str]:
     return _guarded(
-        lambda owner: _api.ask(
-            wiring(), owner, job_id, what, _body() if _app.current_event.body else {}
+        lambda owner: _api.change_job(
+            wiring(), owner, job_id, action, _body() if _app.current_event.body else {}
         )
     )
 

@@ -1,10 +1,10 @@
-"""What a function tells: one JSON line per transition, one line of metrics per invocation.
+"""Logging and metrics of a Lambda function: one JSON line per transition, one of metrics per invocation.
 
-Metrics are lines in CloudWatch's embedded metric format, written by hand: a library for that
-costs a fifth of the whole cold start.
+Metrics are lines in CloudWatch's embedded metric format, written here: a library for that takes a
+fifth of the cold start.
 
-Nothing here ever holds a job's arguments, hyperparameters or environment, nor the text of a
-failure (user code writes it): lines name the job, and people read the rest from the store.
+No line holds a job's arguments, hyperparameters or environment, nor the text of a failure, which user
+code writes. Lines name the job; `jobcore show` has the rest.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["Context", "Reporter", "reporter", "scrubbed"]
 NAMESPACE = "jobcore"
 TEXT_CHARS_MAX = 300
 
-# Errors whose text this project writes itself; of any other only the type is logged.
-_OUR_ERRORS = ("CorruptRecord", "LookupError", "SpecUnavailable", "Unavailable")
+# Errors whose texts are jobcore's own; of any other error only the type is logged.
+_OWN_ERRORS = ("CorruptRecord", "LookupError", "SpecUnavailable", "Unavailable")
 _SECRETS = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
     r"|(?i:\b(?:password|passwd|secret|token|api[_-]?key|authorization)\b\W{1,3})\S+"
@@ -36,19 +36,19 @@ _SECRETS = re.compile(
 
 
 def scrubbed(text: str) -> str:
-    """Cut *text* to a line, with everything that looks like a credential taken out."""
+    """Make a log line of *text*: at most 300 characters, with everything that looks like a credential redacted."""
     from jobcore.redact import redact
 
     return _SECRETS.sub("***", redact(" ".join(text.split())))[:TEXT_CHARS_MAX]
 
 
 class Context(Protocol):
-    """What the functions need of Lambda's context object."""
+    """The members of Lambda's context object that the functions use."""
 
     aws_request_id: str
 
     def get_remaining_time_in_millis(self) -> int:
-        """Tell how long the invocation may still take."""
+        """Return the time that is left for the invocation, in milliseconds."""
         ...
 
 
@@ -63,9 +63,9 @@ class Reporter:
 
     Args:
         function: launch, monitor, notify, reap, stream or submit.
-        stack: which deployment.
+        stack: the deployment's name.
         request_id: the invocation's id.
-        out: where to; a Lambda's standard output is its log.
+        out: the stream to write to; by default standard output, which is a Lambda's log.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Reporter:
         )
 
     def changed(self, change: Change) -> None:
-        """Write the line of a transition, and count it. Fits `Settings.on_change`."""
+        """Write the line of a transition, and count it; for `Settings.on_change`."""
         job = change.job
         failure = getattr(change.event, "failure", None)
         fields: dict[str, Any] = {}
@@ -112,9 +112,9 @@ class Reporter:
             self.count("JobsRetried")
 
     def trouble(self, job_id: str, what: str) -> None:
-        """Write what went wrong. Fits `Settings.on_trouble`."""
+        """Write the line of a problem; for `Settings.on_trouble`."""
         kind, _, text = what.partition(": ")
-        fields = {"text": scrubbed(text)} if kind in _OUR_ERRORS else {}
+        fields = {"text": scrubbed(text)} if kind in _OWN_ERRORS else {}
         self.line("WARNING", "trouble", job_id=job_id, error=kind[:100], **fields)
 
     def count(self, name: str, value: float = 1) -> None:
@@ -123,7 +123,7 @@ class Reporter:
         self.metrics[name] = (before + value, unit)
 
     def age(self, name: str, since: datetime | None, now: datetime) -> None:
-        """Set how long ago *since* was, in seconds; 0 for None: an alarm needs the healthy value too."""
+        """Set the age of *since* in seconds; 0 for None, because an alarm needs the healthy value, too."""
         seconds = 0.0 if since is None else max(0.0, (now - since).total_seconds())
         self.metrics[name] = (round(seconds, 3), "Seconds")
 

@@ -1,4 +1,4 @@
-"""Requests to the API: their fields, and the refusal of a request that says something else."""
+"""Requests to the API: their fields, checks and errors."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class ApiError(Exception):
 
     Args:
         status: the HTTP status: 400, 404, 409, 413, 503.
-        code: one word for programs.
-        message: what is wrong and what to do.
-        problems: what is wrong with which field of which job.
+        code: one word, for programs.
+        message: the problem and what to do.
+        problems: one entry for each problem: job, field, message.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ApiError(Exception):
         self.problems = list(problems)
 
     def document(self) -> dict[str, Any]:
-        """Give the error as JSON data."""
+        """Make the JSON document of the error."""
         error: dict[str, Any] = {"code": self.code, "message": str(self)}
         if self.problems:
             error["problems"] = self.problems
@@ -50,7 +50,7 @@ class ApiError(Exception):
 
 
 def refusal(problems: Sequence[Mapping[str, Any]]) -> ApiError:
-    """Refuse a request: the message has the first of its problems."""
+    """Make the error of a request with problems; the message has the first of them."""
     first = problems[0]
     where = f"jobs[{first['job']}]." if "job" in first else ""
     message = f"{where}{first['field']}: {first['message']}"
@@ -73,7 +73,7 @@ def read_request(kind: type[T], data: Mapping[str, Any]) -> T:
 
 
 def is_name(text: str) -> bool:
-    """Tell whether *text* can be the name of a job, a group or a share."""
+    """Check whether *text* can be the name of a job, a group or a share."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -114,7 +114,7 @@ class Submission:
 
     Attributes:
         jobs: the data of job files.
-        token: an idempotency key: repeating a request with its token submits nothing twice.
+        token: an idempotency key: a repeated request with its token submits nothing twice.
         group: the group of jobs that name none.
     """
 
@@ -125,7 +125,7 @@ class Submission:
 
 @attrs.frozen(kw_only=True, field_transformer=report_all)
 class Listing:
-    """The query of ``GET /jobs``; *statuses* are several by commas."""
+    """The query of ``GET /jobs``; *statuses* are separated by commas."""
 
     statuses: frozenset[Status] = attrs.field(
         default=frozenset(),

@@ -1,4 +1,4 @@
-"""One invocation of a tick's function: run the tick in the time there is, and tell what it did."""
+"""One invocation of a tick's function: run the tick within the time limit, and report."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from ._wiring import Wiring
 
 __all__ = ["Context", "Pass", "hinted_ids", "run", "settings"]
 
-# Kept back for what a tick does after its last piece of work: one slow answer (connect 3 s,
-# read 10 s) and saving what came of it.
+# Reserved for the end of a tick: one slow answer (connect 3 s, read 10 s) and saving its outcome.
 MARGIN_MS = 20_000
 HINTS_MAX = 1000
 
@@ -26,7 +25,7 @@ Pass = Callable[[StoreView, Settings], TickReport]
 
 
 def hinted_ids(event: Mapping[str, Any]) -> list[str] | None:
-    """Read the ids that a hint names; None if it names none, and the whole index is to be asked."""
+    """Read the job ids of a hint; None if the event has none, so that the tick reads the index."""
     ids = event.get("job_ids")
     if not isinstance(ids, list):
         return None
@@ -35,7 +34,7 @@ def hinted_ids(event: Mapping[str, Any]) -> list[str] | None:
 
 
 def settings(wired: Wiring, report: Reporter, context: Context) -> Settings:
-    """Give the settings of the ticks of one invocation; they end early when its time runs out."""
+    """Make the settings of the ticks of one invocation; they end early when its time runs out."""
     margin = min(MARGIN_MS, context.get_remaining_time_in_millis() // 3)
     return Settings(
         limits=wired.limits,
@@ -56,11 +55,11 @@ def run(
     only: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """
-    Run a tick, again after `Wiring.repeat_seconds` while there is time for it (a hint: once).
+    Run a tick, and repeat it each `Wiring.repeat_seconds` while there is time (once for a hint).
 
     Raises:
-        Unavailable: the store or the trainer did not answer; nothing was done. The invocation
-            fails, which the error alarm counts; the next schedule tries again.
+        Unavailable: the store or the trainer did not answer; nothing was done. The invocation fails,
+            which the alarm on errors counts, and the next schedule tries again.
     """
     report = reporter(function, wired, context)
     chosen = settings(wired, report, context)
@@ -72,7 +71,7 @@ def run(
             _add(total, work(view, chosen))
             now = wired.clock.now()
             if only is None and function in ("launch", "notify"):
-                # For the monitor a job is due as long as it runs: that tells of no delay.
+                # Not for the monitor: a running job is always due, which is no delay.
                 report.age("OldestDue", view.oldest_due, now)
             if function == "launch":
                 report.age("OldestWaiting", view.oldest_waiting, now)

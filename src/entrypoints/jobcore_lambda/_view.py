@@ -1,4 +1,4 @@
-"""A store as one tick sees it: narrowed to some jobs if a hint named them, and its delays noted."""
+"""A store for one tick: limited to the jobs of a hint if there is one, and recording delays."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class StoreView:
     A `jobcore.JobStore` in front of another.
 
     Args:
-        store: the store proper.
-        only: ids of the jobs to look at, in the place of what the index says is due.
+        store: the other store.
+        only: ids of the jobs that `due` lists, instead of those in the index.
 
     Attributes:
-        oldest_due: since when the first of the due jobs is due.
-        oldest_waiting: since when the first of the waiting jobs waits.
+        oldest_due: the earliest due time of the jobs that were listed.
+        oldest_waiting: the earliest submission of the waiting jobs that were listed.
     """
 
     def __init__(self, store: JobStore, only: Sequence[str] | None = None) -> None:
@@ -34,7 +34,7 @@ class StoreView:
         self.oldest_waiting: datetime | None = None
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
-        """List the hinted jobs, or what the index has."""
+        """List the jobs of the hint, or those of the index."""
         from jobcore import Status
         from jobcore.ports import Due
 

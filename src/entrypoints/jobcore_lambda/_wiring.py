@@ -1,7 +1,7 @@
-"""The composition root of the functions: adapters made once per container, each when first needed.
+"""The composition root of the functions: adapters are made once per container, on first use.
 
-A function pays only for what it uses: the notifier's function never loads SageMaker's model.
-Tests put fakes in place with `use`.
+A function loads only what it uses: the notify function never loads SageMaker's model. Tests set
+fakes with `use`.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ RULES_FILE = "user_rules.toml"
 
 
 class SystemClock:
-    """Tells the machine's time, aware, in UTC."""
+    """The machine's clock: aware times in UTC."""
 
     def now(self) -> datetime:
-        """Tell the time."""
+        """Return the current time."""
         return datetime.now(UTC)
 
 
 class Wiring:
     """
-    What a handler works with; every part may be replaced by assigning to it.
+    The parts that a handler uses; each may be replaced by assignment.
 
     Args:
         environ: the function's environment (see `jobcore_aws.settings_from`).
@@ -54,23 +54,23 @@ class Wiring:
 
     @cached_property
     def settings(self) -> AwsSettings:
-        """The table, topic, pools, roles and limits that the deployment was given."""
+        """The table, topic, pools, roles and limits of the deployment."""
         from jobcore_aws import settings_from
 
         return settings_from(self.environ)
 
     @cached_property
     def store(self) -> JobStore:
-        """Where jobs live."""
+        """The store."""
         from jobcore_aws import DynamoStore, client
 
-        # One session for all clients: a second one would read the SDK's data again.
+        # All clients share one session: a second one would load the SDK's data again.
         dynamodb = client("dynamodb", mutating=True)
         return DynamoStore(self.settings.table, client=dynamodb, bucket=self.settings.bucket)
 
     @cached_property
     def trainer(self) -> Trainer:
-        """What runs trainings."""
+        """The trainer."""
         from jobcore_aws import SageMakerTrainer
 
         return SageMakerTrainer(self.settings.sagemaker, clients=self._sagemaker)
@@ -89,7 +89,7 @@ class Wiring:
 
     @cached_property
     def notifier(self) -> Notifier:
-        """The topic; each message says what its reader can do next."""
+        """The topic; messages have the next step in commands."""
         from jobcore.messages import WordedNotifier
         from jobcore_aws import SnsNotifier
 
@@ -99,7 +99,7 @@ class Wiring:
 
     @cached_property
     def limits(self) -> Limits:
-        """What the planner may use."""
+        """The limits of the planner."""
         return self.settings.limits
 
     @cached_property
@@ -128,18 +128,18 @@ class Wiring:
 
     @cached_property
     def launches_together(self) -> int:
-        """How many launches are under way at once: as many as the quota starts in a second."""
+        """The number of launches in flight: as many as the quota allows in a second."""
         sagemaker = self.settings.sagemaker
         return max(1, min(sagemaker.at_once, round(sagemaker.create_rate)))
 
     @property
     def stack(self) -> str:
-        """The name under which metrics are kept."""
+        """The deployment's name in metrics."""
         return self.environ.get("JOBCORE_STACK", "jobcore")
 
     @property
     def repeat_seconds(self) -> float:
-        """How soon a scheduled tick is repeated within its invocation; 0 for never."""
+        """The interval at which a scheduled tick is repeated within its invocation; 0 for never."""
         text = self.environ.get("JOBCORE_REPEAT_SECONDS") or "0"
         try:
             seconds = float(text)
@@ -190,16 +190,16 @@ _current: Wiring | None = None
 
 
 def wiring() -> Wiring:
-    """Give the container's wiring."""
-    global _current  # noqa: PLW0603  (one per container)
+    """Return the container's wiring."""
+    global _current  # noqa: PLW0603  (one wiring per container)
     if _current is None:
         _current = Wiring(os.environ)
     return _current
 
 
 def use(replacement: Wiring | None) -> None:
-    """Put another wiring in place; None forgets it. For tests."""
-    global _current  # noqa: PLW0603  (for tests)
+    """Replace the container's wiring, or drop it (None); for tests."""
+    global _current  # noqa: PLW0603  (one wiring per container)
     _current = replacement
 
 
@@ -207,8 +207,8 @@ def prepare(*parts: str) -> None:
     """
     Make *parts* now if this is a Lambda container.
 
-    Called while a handler's module is imported: the time before the first request is not
-    throttled to the function's share of a processor, and a wrong setting shows at once.
+    Called while a handler's module is imported: Lambda does not limit the processor before the first
+    request, and a wrong setting fails at once.
     """
     if "AWS_LAMBDA_RUNTIME_API" in os.environ:
         for part in parts:

@@ -8,7 +8,7 @@ __all__ = ["next_step_words"]
 
 
 def next_step_words(message: Message) -> str:
-    """Word the next step of *message* as commands that work on this deployment's jobs."""
+    """Write the next step of *message* as commands for this deployment's jobs."""
     job = message.job_id
     group = f"--group {message.attributes.get('group', '')}"
     commands = {

@@ -1,7 +1,7 @@
 """The launch function: finish launches that were begun, then plan and begin new ones.
 
-Whatever invokes it, a schedule or a hint that a job waits or that capacity was freed, it looks
-at all that waits: what to launch is a question about all jobs together.
+A schedule or a hint (a job waits, or capacity became free) invokes it. It always plans for all waiting
+jobs, because they compete for the same capacity.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ prepare("store", "trainer", "sagemaker", "rules")
 
 
 def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Run the launch tick; the answer says what it did, in numbers."""
+    """Run the launch tick; return its report."""
     wired = wiring()
     return run(
         "launch",

@@ -1,9 +1,9 @@
-"""The monitor function: look at the trainings of active jobs.
+"""The monitor function: observe the trainings of active jobs.
 
-On a schedule it looks at all that is due. SageMaker's "Training Job State Change" events make
-it look at their jobs now. An event is a hint and never a status: EventBridge delivers
-SageMaker's events at best effort, twice, late or out of order, and whoever may put an event
-must not be able to end a job with it. What counts is what DescribeTrainingJob says.
+On a schedule it observes all jobs that are due. A "Training Job State Change" event of SageMaker makes
+it observe the event's job now. The status in an event is not used: EventBridge may lose, repeat, delay
+and reorder events, and a principal that may put events must not be able to end a job with one. The
+status comes from DescribeTrainingJob.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def handler(event: object, context: Context) -> dict[str, Any]:
     if changes:
         only = list(dict.fromkeys(i for c in changes if (i := _job_id(c)) is not None))[:HINTS_MAX]
         if not only:
-            return {"ignored": len(changes)}  # trainings that are none of ours
+            return {"ignored": len(changes)}  # trainings that jobcore did not create
     return run(
         "monitor",
         lambda store, settings: monitor_tick(store, wired.trainer, wired.clock, settings),
@@ -48,7 +48,7 @@ def handler(event: object, context: Context) -> dict[str, Any]:
 
 
 def _state_changes(event: object) -> Iterator[Mapping[str, Any]]:
-    """Find the state changes in whatever they came in."""
+    """Find the state changes in an event, a list of events or a batch of messages."""
     if isinstance(event, list):
         for item in event:
             yield from _state_changes(item)

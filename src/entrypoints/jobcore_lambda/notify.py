@@ -1,4 +1,4 @@
-"""The notify function: publish the messages owed, of all jobs or of those that a hint names."""
+"""The notify function: publish pending messages, of all jobs or of those in a hint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ prepare("store", "notifier")
 
 
 def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Run the notify tick; ``{"job_ids": [...]}`` narrows it."""
+    """Run the notify tick, for all jobs or for ``{"job_ids": [...]}``."""
     wired = wiring()
     return run(
         "notify",

@@ -1,4 +1,4 @@
-"""The reaper's function: stop trainings of ours that no job wants, the second net under launch."""
+"""The reap function: stop orphans, trainings of jobcore that no job needs, as after a killed launch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ prepare("store", "trainer", "sagemaker", "rules")
 
 
 def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Run the reaper's tick."""
+    """Run the reap tick."""
     wired = wiring()
     return run(
         "reap",

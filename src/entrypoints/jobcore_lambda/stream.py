@@ -1,8 +1,7 @@
-"""The table's stream: what just changed, turned into hints for the functions that act on it.
+"""The stream function: turns changes of the table into hints for the launch and notify functions.
 
-This function can do nothing itself: it reads the stream and may invoke the launch and notify
-functions, so that its role needs neither the table nor SageMaker nor the topic. A hint that is
-lost costs a minute; the schedules do the same work.
+It only reads the stream and invokes these functions, so its role has no access to the table,
+SageMaker or the topic. A lost hint delays the work by a minute at most, until the schedule.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from ._wiring import prepare, wiring
 
 prepare("_lambda")
 
-# A job that enters one of these waits for capacity, or has set some free.
-_FREES = ("New", "Held", "Completed", "Failed", "Stopped")
+# A job that enters one of these statuses waits for capacity, or has released some.
+_LAUNCH_HINTS = ("New", "Held", "Completed", "Failed", "Stopped")
 
 
 def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """
-    Hint at what the records ask for: one invocation of each function for the whole batch.
+    Send the hints of a batch of records: at most one invocation of each function.
 
     Returns:
-        ``batchItemFailures`` with the sequence number of the first record whose hint could not
-        be given: Lambda repeats from there. A record that cannot be read is passed over, for it
-        would not read better the next time.
+        ``batchItemFailures`` with the sequence number of the first record whose hint failed: Lambda
+        repeats from there. A record that cannot be read is skipped, because a repetition would not
+        help.
     """
     wired = wiring()
     report = reporter("stream", wired, context)
@@ -41,7 +40,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
             report.trouble("", f"{type(error).__name__}: ")
             report.count("PoisonRecords")
             continue
-        if entered in _FREES:
+        if entered in _LAUNCH_HINTS:
             to_launch.append(sequence)
         if owes:
             to_notify.setdefault(job_id, sequence)
@@ -56,7 +55,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
 
 def _facts(record: Mapping[str, Any]) -> tuple[str, str, str, bool]:
-    """Read sequence number, job id, the status that was entered ("" for none), and whether a message is owed."""
+    """Read sequence number, job id, the status that was entered ("" for none), and whether a message is pending."""
     change = record["dynamodb"]
     sequence = change["SequenceNumber"]
     int(sequence)

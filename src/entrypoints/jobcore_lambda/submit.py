@@ -1,8 +1,8 @@
 """The submit function: behind the HTTP API (IAM authorisation), or invoked directly.
 
-Invoked directly, the event is ``{"jobs": [...], "token": ..., "group": ...}``. Lambda does not
-tell a function who invoked it, so that all direct callers are one owner, the deployment's
-``JOBCORE_DIRECT_OWNER``; whoever needs owners apart uses the HTTP API.
+The event of a direct invocation is ``{"jobs": [...], "token": ..., "group": ...}``. A function does
+not know its caller, so all direct callers are one owner, the deployment's ``JOBCORE_DIRECT_OWNER``.
+For separate owners use the HTTP API.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _direct(event: object, context: Context) -> dict[str, Any]:
     wired = wiring()
     report = reporter("submit", wired, context)
     try:
-        # The event was JSON; written again, it is held to the limits of a body.
+        # Encode the event again, so that the limits of a body apply.
         document = _api.read_json(json.dumps(event))
         owner = wired.environ.get("JOBCORE_DIRECT_OWNER") or "direct"
         answer = _api.submit(wired, owner, document)

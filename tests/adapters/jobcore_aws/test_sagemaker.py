@@ -13,7 +13,7 @@ import jobcore
 from jobcore import FailureClass, Placement, Status, StopRequested, Unavailable
 from jobcore.ports import LaunchResult, TrainingState
 from jobcore_aws import Pool, SageMakerTrainer, failure_rules
-from jobcore_aws._sagemaker import _joined
+from jobcore_aws._sagemaker import _filter_values
 from jobcore_memory import ManualClock, MemoryStore, RecordingNotifier
 from jobcore_simulation import Script
 from jobcore_simulation.sandbox import SandboxConfig, serve
@@ -234,10 +234,10 @@ def test_a_search_index_that_lags_hides_nothing() -> None:
 
 def test_names_are_joined_up_to_the_limit_of_a_filter() -> None:
     names = [request(str(n)).name for n in range(100)]
-    parts = list(_joined(names))
+    parts = list(_filter_values(names))
     assert all(len(part) <= 1024 for part in parts)
     assert ",".join(parts).split(",") == names
-    assert list(_joined([])) == []
+    assert list(_filter_values([])) == []
 
 
 # --- stopping -----------------------------------------------------------------------------

@@ -227,16 +227,16 @@ def test_a_refusal_slows_down_and_success_takes_it_back() -> None:
     time = Time()
     bucket = TokenBucket(2.0, 3, clock=time.clock, sleep=time.sleep)
     bucket.take()
-    bucket.throttled()
+    bucket.slow_down()
     assert taken(bucket, time, 3) == [0.5, 1.01, 1.52]
     for _ in range(200):
-        bucket.passed()
+        bucket.recover()
     begun = time.now
     bucket.take()
     bucket.take()
     assert time.now - begun == pytest.approx(1.01)
     for _ in range(200):
-        bucket.throttled()
+        bucket.slow_down()
     begun = time.now
     bucket.take()
     bucket.take()

@@ -1,8 +1,8 @@
 """
-Requests to DynamoDB and S3: retries, partial answers, and what the errors mean.
+Requests to DynamoDB and S3: retries, partial answers, and the classification of errors.
 
-The SDK makes one attempt; the retries are here, so that a write that is sent again after a lost
-reply can be told from somebody else's (see `_store`), and so that a tick ends in time.
+The SDK makes one attempt, and this module retries. So a write that is repeated after a lost reply can
+be told from another writer's (see `_writes`), and the time of all tries is bounded.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = [
     "Calls",
     "answered",
     "error_code",
-    "is_passing",
     "is_refused",
+    "is_transient",
     "make_client",
     "retried",
 ]
@@ -38,8 +38,8 @@ _BACKOFF_SECONDS_MAX = 2.0
 
 _KEYS_PER_GET = 100  # DynamoDB's limit for BatchGetItem
 
-# Passing troubles that come with HTTP status 400; everything with 429 or 5xx passes as well.
-_PASSING = frozenset(
+# Transient errors with HTTP status 400; those with 429 or 5xx are transient, too.
+_TRANSIENT = frozenset(
     {
         "LimitExceededException",
         "ProvisionedThroughputExceededException",
@@ -51,12 +51,12 @@ _PASSING = frozenset(
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
-        "TransactionConflictException",  # somebody's transaction holds the item for a moment
+        "TransactionConflictException",  # another transaction has locked the item
         "TransactionInProgressException",
     }
 )
-_NO_ANSWERS = frozenset({"ChecksumError", "IncompleteReadError", "ResponseParserError"})
-# Waiting does not help, but nothing is known about any job either.
+_BROKEN_ANSWERS = frozenset({"ChecksumError", "IncompleteReadError", "ResponseParserError"})
+# Waiting does not help, and nothing may be concluded about any job.
 _REFUSED = {
     "AccessDeniedException": "the credentials do not allow it",
     "AccessDenied": "the credentials do not allow it",
@@ -70,8 +70,8 @@ _REFUSED = {
 }
 
 
-class _NoAnswer(Exception):  # noqa: N818  (a condition, not a bug)
-    """HTTP status 200 from somebody who is not the service: the SDK takes it for an empty answer."""
+class _NotTheService(Exception):  # noqa: N818  (a condition, not an error of its own)
+    """An answer with HTTP status 200 that is not the service's; the SDK takes it for an empty one."""
 
 
 def make_client(service: str, threads: int) -> Any:
@@ -79,12 +79,12 @@ def make_client(service: str, threads: int) -> Any:
     Make a boto3 client that makes one attempt per call, with a connection for each thread.
 
     Raises:
-        Unavailable: no region is configured, say.
+        Unavailable: no region is configured, for example.
     """
     import boto3
     from botocore.config import Config
 
-    make: Any = boto3.client  # its types know each service by name
+    make: Any = boto3.client  # typed by literal service names only
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 1},
         connect_timeout=3,
@@ -96,69 +96,69 @@ def make_client(service: str, threads: int) -> Any:
 
 
 def error_code(error: Exception) -> str:
-    """Give the service's code for an error; empty if the service did not answer."""
+    """Return the service's code of an error; empty if the service did not answer."""
     response: Mapping[str, Any] = getattr(error, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
 
 
-def _meaning(error: Exception) -> tuple[str, bool] | None:
-    """Say in words what is wrong and whether it passes; None if it is about the one request."""
+def _classify(error: Exception) -> tuple[str, bool] | None:
+    """Return the cause in words, and whether it is transient; None if it concerns this request only."""
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
-        ConnectionError,  # noqa: A004  (botocore's, not the builtin)
+        ConnectionError,  # noqa: A004  (botocore's, not the built-in one)
         HTTPClientError,
         ParamValidationError,
     )
 
-    if isinstance(error, _NoAnswer):
+    if isinstance(error, _NotTheService):
         return "the answer is not the service's (a proxy's page?)", True
     if isinstance(error, ClientError):
         code = error_code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in _REFUSED:
             return f"{_REFUSED[code]} ({code})", False
-        if code in _PASSING or status == 429 or status >= 500:
+        if code in _TRANSIENT or status == 429 or status >= 500:
             return f"{code} (HTTP {status})", True
         return None
     if isinstance(error, HTTPClientError | ConnectionError):  # timeouts, resets, unknown hosts
         return f"no answer ({type(error).__name__})", True
     if isinstance(error, ParamValidationError) or not isinstance(error, BotoCoreError):
         return None
-    # An answer that is none (a proxy's page, cut short) passes; missing credentials do not.
-    return f"{type(error).__name__}: {error}", type(error).__name__ in _NO_ANSWERS
+    # A broken answer (a proxy's page, a cut connection) is transient; missing credentials are not.
+    return f"{type(error).__name__}: {error}", type(error).__name__ in _BROKEN_ANSWERS
 
 
-def is_passing(error: BaseException | None) -> bool:
-    """Tell whether an error of the SDK is a passing one: the same request may succeed later."""
-    meaning = _meaning(error) if isinstance(error, Exception) else None
-    return meaning is not None and meaning[1]
+def is_transient(error: BaseException | None) -> bool:
+    """Check whether an error of the SDK is transient: the same request may succeed later."""
+    found = _classify(error) if isinstance(error, Exception) else None
+    return found is not None and found[1]
 
 
 def is_refused(error: BaseException) -> bool:
-    """Tell whether one request was refused for its content, so that it certainly took no effect."""
+    """Check whether a request was refused for its content, so that it certainly took no effect."""
     from botocore.exceptions import ClientError, ParamValidationError
 
     if isinstance(error, ParamValidationError):
         return True
-    if not isinstance(error, ClientError) or _meaning(error) is not None:
+    if not isinstance(error, ClientError) or _classify(error) is not None:
         return False
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return bool(400 <= status < 500)
 
 
 def answered(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
-    """Make one request, and believe the answer only if it has a request id, as the services give."""
+    """Make one request; an answer without a request id is not the service's, and is refused."""
     answer: dict[str, Any] = call(**arguments)
     if not answer.get("ResponseMetadata", {}).get("RequestId"):
-        raise _NoAnswer
+        raise _NotTheService
     return answer
 
 
 def _back_off(number: int) -> None:
-    """Wait before try *number*: up to twice as long each time, evenly spread."""
+    """Wait before try *number*: exponential backoff with full jitter."""
     wait = min(_BACKOFF_SECONDS_MAX, _BACKOFF_SECONDS * 2.0**number)
-    time.sleep(random.uniform(0, wait))  # noqa: S311  (jitter, not a secret)
+    time.sleep(random.uniform(0, wait))  # noqa: S311  (no secret)
 
 
 def retried(what: str, call: Callable[[], R], *, tries: int = TRIES) -> R:
@@ -166,8 +166,8 @@ def retried(what: str, call: Callable[[], R], *, tries: int = TRIES) -> R:
     Make a call until it is answered, at most *tries* times.
 
     Raises:
-        Unavailable: it was not. A write may have been applied all the same.
-        Exception: the error of the SDK, where it is about this one request.
+        Unavailable: it was not answered. A write may have been applied all the same.
+        Exception: the error of the SDK, if it concerns this request only.
     """
     for number in range(tries):
         if number:
@@ -175,20 +175,20 @@ def retried(what: str, call: Callable[[], R], *, tries: int = TRIES) -> R:
         try:
             return call()
         except Exception as error:
-            meaning = _meaning(error)
-            if meaning is None:
+            found = _classify(error)
+            if found is None:
                 raise
-            why, passing = meaning
-            if not passing or number == tries - 1:
-                times = f", {tries} times" if passing and tries > 1 else ""
-                help_ = "; nothing may be concluded, try again" if passing else ""
+            why, transient = found
+            if not transient or number == tries - 1:
+                times = f", {tries} times" if transient and tries > 1 else ""
+                help_ = "; nothing may be concluded, try again" if transient else ""
                 msg = f"{what}: {why}{times}{help_}"
                 raise Unavailable(msg) from error
     raise AssertionError
 
 
 class Calls:
-    """Requests about one table."""
+    """Requests for one table."""
 
     def __init__(self, table: str, client: Any, *, threads: int) -> None:
         self.table = table
@@ -197,7 +197,7 @@ class Calls:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="dynamodb")
 
     def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Make one request about the table (see `retried`)."""
+        """Make one request for the table (see `retried`)."""
         method = getattr(self.client, operation)
         return retried(
             f"DynamoDB {operation} of table {self.table}",
@@ -219,7 +219,7 @@ class Calls:
         return [item for items in answers for item in items]
 
     def _read(self, keys: list[Item], request: dict[str, Any]) -> list[Item]:
-        """Read up to 100 items; asks again for what an answer leaves out (16 MB, throttling)."""
+        """Read up to 100 items; keys that an answer leaves out (16 MB, throttling) are requested again."""
         found: list[Item] = []
         what = f"DynamoDB batch_get_item of table {self.table}"
         empty = 0
@@ -231,7 +231,7 @@ class Calls:
             items = answer.get("Responses", {}).get(self.table, [])
             found += items
             keys = answer.get("UnprocessedKeys", {}).get(self.table, {}).get("Keys", [])
-            # An answer without items is a throttled one: wait longer each time, and not for ever.
+            # An answer without items was throttled: back off, and give up after some tries.
             empty = 0 if items else empty + 1
             if keys and empty >= TRIES:
                 msg = f"{what}: {len(keys)} keys were left unread {TRIES} times; try again"
@@ -249,7 +249,7 @@ class Calls:
         page: int | None = None,
         **arguments: Any,
     ) -> Iterator[Item]:
-        """Walk what a query finds, page by page, as far as the caller goes."""
+        """Iterate over the items of a query; a page is read when the caller needs it."""
         if page is not None:
             arguments["Limit"] = page
         for answer in self._pages(condition, values, names, arguments):
@@ -258,7 +258,7 @@ class Calls:
     def count(
         self, condition: str, values: Mapping[str, Any], *, names: Mapping[str, str], index: str
     ) -> int:
-        """Count what a query finds."""
+        """Count the items of a query."""
         arguments = {"IndexName": index, "Select": "COUNT"}
         return sum(answer["Count"] for answer in self._pages(condition, values, names, arguments))
 
@@ -287,7 +287,7 @@ class Calls:
         Apply *function* to each value, several at a time, and wait for all of them.
 
         Raises:
-            Exception: the first one that a call raised, after all have ended.
+            Exception: the first one that a call raised, after all have ended (one thread: at once).
         """
         if len(values) < 2 or self._threads < 2:
             return [function(value) for value in values]

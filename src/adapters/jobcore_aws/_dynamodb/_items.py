@@ -1,10 +1,10 @@
 """
-Jobs as items, and back; the keys of all items.
+The keys of all items, and the items of jobs.
 
-A job's item is `jobcore.lifecycle.encode_job`, attribute by attribute, beside what the indexes need; the
-names of the latter begin with an underscore, so that the two never meet. Its spec is another
-item, written once. `JobArgs` and the rest of the spec are JSON text, because a DynamoDB number
-does not keep 1 and 1.0 apart and the hash of a spec must survive.
+A job's item has the attributes of `jobcore.lifecycle.encode_job` and those that the indexes need.
+The names of the latter begin with an underscore, so that the two sets never overlap. The spec is
+an item of its own, written once. `JobArgs` and the rest of the spec are JSON text: a DynamoDB
+number does not distinguish 1 and 1.0, which would change the hash of the spec.
 """
 
 from __future__ import annotations
@@ -66,17 +66,17 @@ Item = dict[str, Any]
 ITEM_BYTES_MAX = 400 * 1024
 _KEY_BYTES_MAX = 1000  # DynamoDB: 2,048 for a partition key, 1,024 for a sort key
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_TIME_OFFSET = 10**17  # makes every time that Python knows positive
+_TIME_OFFSET = 10**17  # microseconds; makes every datetime of Python positive
 
 ID_AT = 18
-"""Where, after the digits of the time, the id begins in a sort key."""
+"""The position of the id in a sort key, after the digits of the time."""
 
 LANE_DIGITS = 16
-"""The length of a lane's digest in hexadecimal, with which its rows in the index begin."""
+"""The length of a lane's digest in hexadecimal, with which the sort keys of its rows begin."""
 
 _JSON_TYPES = frozenset({"S", "N", "BOOL", "NULL", "L", "M"})
 
-# What a job has in some states only: a transition sets it or removes it.
+# Attributes that a job has in some states only: a transition sets or removes them.
 SPARSE = (
     "charges",
     "attempts",
@@ -99,47 +99,47 @@ SPARSE = (
 
 
 def job_key(job_id: str) -> Item:
-    """Give the key of a job's item."""
+    """Make the key of a job's item."""
     return {"pk": {"S": job_id[:2]}, "sk": {"S": f"job#{job_id}"}}
 
 
 def spec_key(job_id: str) -> Item:
-    """Give the key of a spec's item."""
+    """Make the key of a spec's item."""
     return {"pk": {"S": job_id[:2]}, "sk": {"S": f"spec#{job_id}"}}
 
 
 def pool_key(name: str) -> Item:
-    """Give the key of a pool's item."""
+    """Make the key of a pool's item."""
     return {"pk": {"S": "#pools"}, "sk": {"S": name}}
 
 
 def share_key(name: str) -> Item:
-    """Give the key of a share's item."""
+    """Make the key of a share's item."""
     return {"pk": {"S": "#shares"}, "sk": {"S": name}}
 
 
 def tally_key(key: GroupKey) -> Item:
-    """Give the key of a group's item; both names may be as long as a key of their own."""
+    """Make the key of a group's item; each of the two names may have the full length of a key."""
     return {"pk": {"S": f"#group/{key.group}"}, "sk": {"S": f"tally#{key.owner}"}}
 
 
 def prefix_partitions(prefix: str) -> list[str]:
-    """Give the partitions of the jobs whose id begins with *prefix* (one character or more)."""
+    """List the partitions of the jobs whose id begins with *prefix* (one character or more)."""
     return [prefix[:2]] if len(prefix) > 1 else [prefix + c for c in _ALPHABET]
 
 
 def prefix_sort_key(prefix: str) -> str:
-    """Give what their sort keys begin with."""
+    """Return the beginning of their sort keys."""
     return f"job#{prefix}"
 
 
 def shard_of(job_id: str, shards: int) -> int:
-    """Calculate which shard of each index a job is in."""
+    """Calculate the shard of a job, the same in every index."""
     return zlib.crc32(job_id.encode("ascii")) % shards
 
 
 def time_key(at: datetime) -> str:
-    """Write a time so that texts sort as times do: 18 digits."""
+    """Write a time in 18 digits, so that texts sort as times do."""
     return f"{to_micros(at) + _TIME_OFFSET:0{ID_AT}d}"
 
 
@@ -149,7 +149,7 @@ def sort_key(at: datetime, job_id: str) -> str:
 
 
 def time_of(key: str) -> datetime:
-    """Read back the time with which a key begins."""
+    """Read the time at the beginning of a key."""
     return from_micros(int(key[:ID_AT]) - _TIME_OFFSET)
 
 
@@ -157,7 +157,7 @@ def time_of(key: str) -> datetime:
 
 
 def value_of(value: Any) -> Item:
-    """Turn JSON data into an attribute value. What is no Unicode text (lone surrogates) becomes '?'."""
+    """Turn JSON data into an attribute value; lone surrogates become '?'."""
     match value:
         case None:
             return {"NULL": True}
@@ -178,7 +178,7 @@ def plain(value: Mapping[str, Any]) -> Any:
     Turn an attribute value into JSON data.
 
     Raises:
-        ValueError: it is binary or a set, which no release has written.
+        ValueError: it is binary or a set; no release writes these.
     """
     ((kind, content),) = value.items()
     match kind:
@@ -197,7 +197,7 @@ def plain(value: Mapping[str, Any]) -> Any:
 
 
 def item_size(item: Mapping[str, Any]) -> int:
-    """Count an item's bytes as DynamoDB does: names, values, and 1 to 3 bytes for structure."""
+    """Calculate an item's size in bytes by DynamoDB's rules: names, values, 1 to 3 bytes of structure."""
     return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
 
 
@@ -222,10 +222,10 @@ def _value_size(value: Mapping[str, Any]) -> int:
 
 def check_fields(spec: Spec) -> None:
     """
-    Refuse a spec whose texts cannot be keys.
+    Refuse a spec with texts that cannot be keys.
 
     Raises:
-        ValueError: it names the field.
+        ValueError: the message names the field.
     """
     fields = {
         "name": spec.name,
@@ -262,13 +262,13 @@ def job_item(job: Job, shards: int) -> Item:
 
 
 def state_attributes(job: Job, shards: int) -> Item:
-    """Make what a transition writes: the record, and where the job now stands in the indexes."""
+    """Make the attributes that a transition writes: the record, and the keys of the indexes."""
     item = {name: value_of(value) for name, value in encode_job(job).items()}
     if any(name in {"pk", "sk"} or name.startswith("_") for name in job.extra):
         msg = f"extra: the names of attributes may not begin with '_' here, got {sorted(job.extra)}"
         raise ValueError(msg)
     item["_attempt"] = {"N": str(job.attempt_number)}
-    item |= _standing(job)
+    item |= _unfinished_attributes(job)
     if job.status.is_terminal:
         item["_over"] = {"S": f"{job.status}/{shard_of(job.job_id, shards)}"}
     if (at := jobcore.lifecycle.due_at(job, Tick.NOTIFY)) is not None:
@@ -276,8 +276,8 @@ def state_attributes(job: Job, shards: int) -> Item:
     return item
 
 
-def _standing(job: Job) -> Item:
-    """Tell the job's place in the indexes of unfinished jobs; one of two cases, or neither."""
+def _unfinished_attributes(job: Job) -> Item:
+    """Make the keys of the indexes of unfinished jobs: active, waiting (or held), or none."""
     item: Item = {}
     current = job.current
     if current is not None:
@@ -309,7 +309,7 @@ def _standing(job: Job) -> Item:
     return item
 
 
-@lru_cache(maxsize=4096)  # the jobs of a sweep all ask for the same
+@lru_cache(maxsize=4096)  # the jobs of a sweep have the same lane
 def _lane(share: str, priority: int, placements: tuple[Placement, ...]) -> tuple[str, str]:
     text = json.dumps(
         [share, priority, [[p.pool, p.count] for p in placements]], separators=(",", ":")
@@ -320,11 +320,11 @@ def _lane(share: str, priority: int, placements: tuple[Placement, ...]) -> tuple
 @lru_cache(maxsize=4096)
 def lane_of(text: str) -> tuple[str, int, tuple[Placement, ...]]:
     """
-    Read back what the jobs of a lane ask for: share, priority, placements.
+    Decode a lane: share, priority, placements.
 
     Raises:
-        ValueError: the text is not one that a release wrote. Lanes are sorted and compared, so
-            a value of the wrong type would stop the reading of all lanes.
+        ValueError: no release writes such a text. Lanes are sorted and compared, so a value of the
+            wrong type would make the reading of all lanes fail.
     """
     share, priority, places = json.loads(text)
     placements = tuple(Placement(pool, count) for pool, count in places)
@@ -342,10 +342,10 @@ def lane_of(text: str) -> tuple[str, int, tuple[Placement, ...]]:
 
 def job_of(item: Mapping[str, Any], spec: Spec) -> Job:
     """
-    Read a job back.
+    Decode a job.
 
     Raises:
-        CorruptRecord: the item is not one that this schema or the one before it wrote.
+        CorruptRecord: neither this schema nor the one before it writes such an item.
     """
     job_id = item["sk"]["S"].partition("#")[2]
     job = readable("job", job_id, lambda: decode_job(_record(item), spec, version=_version(item)))

@@ -1,10 +1,10 @@
 """
-The shared item of the previous release, from which shares and tallies without an item are read.
+The shared item of the previous release, from which shares and tallies without an own item are read.
 
-The previous release kept usage of shares and tallies of groups in the pool item "*". It is never
-written. A table that does not have it costs one key in one read per store object; a table that has
-it costs its size in each read of shares and tallies, until it is a day old: then usage has lost its
-weight and tallies are forgotten.
+The previous release kept usage of shares and tallies of groups in the pool item "*". This release
+never writes it. Without the item, the cost is one key in one read per store object. With it, the cost
+is its size in each read of shares and tallies until it is a day old: by then usage has no weight any
+more, and tallies are dropped.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _NOTHING = SharedRecord(shares={}, tallies={})
 
 
 def is_shared(item: Mapping[str, Any]) -> bool:
-    """Tell whether an item with the keys of a pool is the shared one."""
+    """Check whether an item with the keys of a pool is the shared one."""
     return bool(item["sk"]["S"] == SHARED_RECORD)
 
 
 class SharedItem:
-    """The shared item of one table, as long as it counts."""
+    """The shared item of one table, until it is too old."""
 
     def __init__(self, on_corrupt: Callable[[CorruptRecord], None]) -> None:
         self._on_corrupt = on_corrupt
@@ -40,11 +40,11 @@ class SharedItem:
         self._has_reported = False
 
     def keys(self) -> list[Item]:
-        """Give the key to be read beside others; none if the item is known to be absent or too old."""
+        """Return the key to add to a read; none if the item is known to be absent or too old."""
         return [] if self._is_over else [pool_key(SHARED_RECORD)]
 
-    def take(self, items: Iterable[Item]) -> tuple[SharedRecord, list[Item]]:
-        """Find the shared record among the *items* that were read; give it and the other items."""
+    def extract(self, items: Iterable[Item]) -> tuple[SharedRecord, list[Item]]:
+        """Separate the shared record from the other *items* that were read."""
         found, others = None, []
         for item in items:
             if item["pk"]["S"] == pool_key(SHARED_RECORD)["pk"]["S"]:
@@ -65,7 +65,7 @@ class SharedItem:
             damaged = record.damaged
         except CorruptRecord as error:
             record, damaged = _NOTHING, (error,)
-        if not self._has_reported:  # it is read again and again
+        if not self._has_reported:  # it is read many times
             self._has_reported = True
             for entry in damaged:
                 self._on_corrupt(entry)
@@ -77,5 +77,5 @@ def _split(item: Item) -> SharedRecord:
 
 
 def now() -> datetime:
-    """Tell the time, by which the item is too old."""
+    """Return the time by which the item's age is measured; tests replace it."""
     return datetime.now(UTC)

@@ -1,8 +1,8 @@
 """
-Lists and counts for people: newest first, from whichever index fits the question.
+Lists and counts for people, newest first, from the index that has to read the least.
 
-Every source walks the keys (submission time and id) downwards, page by page, and the walks are
-merged. An index may lag behind, so each job is read, and must match the query as it is now.
+The keys (submission time and id) of every source are read in descending order, page by page, and
+merged. An index may lag behind. So each job is read, and must match the query as it is now.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _ACTIVE = frozenset(status for status in Status if status.is_active)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
     """
-    One partition of an index, or a part of it, that holds jobs in order of submission.
+    A partition of an index, or a part of it, that holds jobs in order of submission.
 
     Args:
         partition: the name and the value of the partition's attribute.
         sort: the attribute that it is sorted by.
-        lead: what the sort attribute begins with, before the key (a lane).
-        conditions, names, values: what rows must fulfil, as filter expressions.
+        lead: the beginning of the sort attribute, before the key (a lane).
+        conditions, names, values: a filter on its rows, as filter expressions.
     """
 
     index: str
@@ -53,7 +53,7 @@ class _Source:
 
 
 class Listing:
-    """Answers to `find` and `counts` for one table."""
+    """`find` and `counts` of one table."""
 
     def __init__(self, queues: Queues) -> None:
         self._calls = queues.calls
@@ -67,15 +67,15 @@ class Listing:
         List jobs, newest submission first.
 
         Args:
-            read: reads the jobs of these ids; those that cannot be read are absent.
+            read: reads jobs by id; those that cannot be read are absent.
 
         Raises:
             ValueError: *query* has a bad cursor.
         """
         before = _LAST if query.cursor is None else _key(query.cursor)
-        keys = _unique(merge(*self._walks(query, before), reverse=True))
+        keys = _unique(merge(*self._key_streams(query, before), reverse=True))
         found: list[tuple[str, Job]] = []
-        # One more than asked for tells whether there is another page.
+        # One job more than the limit shows that there is another page.
         while len(found) <= query.limit:
             part = list(islice(keys, max(query.limit + 1 - len(found), _PAGE_MIN)))
             if not part:
@@ -92,43 +92,43 @@ class Listing:
             cursor = f"{last[:ID_AT]}/{last[ID_AT:]}"
         return Page(jobs=tuple(job for _, job in page), cursor=cursor)
 
-    def _walks(self, query: JobQuery, before: str) -> list[Iterator[str]]:
-        """Choose the indexes that have to read the least, and start to walk them."""
+    def _key_streams(self, query: JobQuery, before: str) -> list[Iterator[str]]:
+        """Choose the sources that have to read the least, and start to read them."""
         if query.id_prefix:
             return [self._by_prefix(query.id_prefix, before)]
         if query.group is not None:
-            return self._started(self._everywhere("group", query.group), query, before)
+            return self._start(self._in_all_shards("group", query.group), query, before)
         if query.owner is not None:
-            sources = self._everywhere("owner", query.owner)
-            return self._started([_only(s, query.statuses) for s in sources], query, before)
-        # In the order in which a job passes through the indexes, so that one that moves on
-        # meanwhile is rather seen twice than not at all.
+            sources = self._in_all_shards("owner", query.owner)
+            return self._start([_with_statuses(s, query.statuses) for s in sources], query, before)
+        # In the order in which a job passes through the indexes, so that a job that moves while they
+        # are read is seen twice (and listed once) rather than missed.
         statuses = query.statuses or frozenset(Status)
-        walks: list[Iterator[str]] = []
+        streams: list[Iterator[str]] = []
         if Status.NEW in statuses:
             lanes = [s for part in self._calls.map(self._lanes, self._shards) for s in part]
-            walks += self._started(lanes, query, before)
+            streams += self._start(lanes, query, before)
         if Status.HELD in statuses:
             held = [_waiting(shard, _HELD) for shard in self._shards]
-            walks += self._started(held, query, before)
+            streams += self._start(held, query, before)
         if statuses & _ACTIVE:
-            walks.append(self._sorted(self._queues.active(), before))
+            streams.append(self._sorted(self._queues.active(), before))
         over = [
             _Source(index="over", partition=("_over", {"S": f"{status}/{shard}"}))
             for status in sorted(statuses)
             if status.is_terminal
             for shard in self._shards
         ]
-        return walks + self._started(over, query, before)
+        return streams + self._start(over, query, before)
 
-    def _everywhere(self, index: str, value: str) -> list[_Source]:
+    def _in_all_shards(self, index: str, value: str) -> list[_Source]:
         return [
             _Source(index=index, partition=(f"_{index}", {"S": f"{shard}/{value}"}))
             for shard in self._shards
         ]
 
     def _lanes(self, shard: int) -> list[_Source]:
-        """Find the lanes of one shard, by hopping from each to the next."""
+        """Find the lanes of one shard, by seeking from each to the next."""
         found: list[_Source] = []
         start = _FIRST
         while True:
@@ -159,19 +159,19 @@ class Listing:
         keys = self._queues.parsed(rows, _sort_key)
         return iter(sorted((key for key in keys if key < before), reverse=True))
 
-    def _started(
+    def _start(
         self, sources: Sequence[_Source], query: JobQuery, before: str
     ) -> list[Iterator[str]]:
         """Fetch the first page of each source, several at a time."""
         size = max(query.limit + 1, _PAGE_MIN)
 
         def start(source: _Source) -> Iterator[str]:
-            walk = self._walk(_named(source, query.name), before, size)
-            return chain(list(islice(walk, 1)), walk)
+            stream = self._keys(_with_name(source, query.name), before, size)
+            return chain(list(islice(stream, 1)), stream)
 
         return self._calls.map(start, sources)
 
-    def _walk(self, source: _Source, before: str, size: int) -> Iterator[str]:
+    def _keys(self, source: _Source, before: str, size: int) -> Iterator[str]:
         low, high = source.lead + _FIRST, source.lead + before
         for row in self._rows(source, low, high, size, forward=False):
             key: str = row[source.sort]["S"][len(source.lead) :]
@@ -185,7 +185,7 @@ class Listing:
         arguments: dict[str, Any] = {"IndexName": source.index, "ScanIndexForward": forward}
         if source.conditions:
             arguments["FilterExpression"] = " AND ".join(source.conditions)
-            size = None  # it would count what is read, not what is found: read what fits
+            size = None  # DynamoDB's Limit counts rows before the filter; read full pages
         return self._calls.query(
             "#p = :p AND #k BETWEEN :low AND :high",
             {":p": value, ":low": {"S": low}, ":high": {"S": high}, **source.values},
@@ -238,19 +238,19 @@ class Listing:
         return +found
 
     def _counts_of_owner(self, owner: str) -> Mapping[Status, int]:
-        """Count by the index, which tells of finished jobs how; the others are looked up."""
-        rows = self._all_rows(self._everywhere("owner", owner))
+        """Count by the index, which has the status of finished jobs; unfinished ones are read."""
+        rows = self._all_rows(self._in_all_shards("owner", owner))
         over = (row for row in rows if "_over" in row)
         live = [id_of(row) for row in rows if "_over" not in row]
         found = Counter(self._queues.parsed(over, _final_status))
-        found.update(self._queues.parsed(self._look_up(live), _status))
+        found.update(self._queues.parsed(self._read_statuses(live), _status))
         return found
 
     def _counts_of_group(self, group: str, owner: str | None) -> Mapping[Status, int]:
-        rows = self._all_rows(self._everywhere("group", group))
-        items = self._look_up([id_of(row) for row in rows])
+        rows = self._all_rows(self._in_all_shards("group", group))
+        items = self._read_statuses([id_of(row) for row in rows])
         found = self._queues.parsed(items, _owner_and_status)
-        return Counter(status for whose, status in found if owner in {None, whose})
+        return Counter(status for found_owner, status in found if owner in {None, found_owner})
 
     def _all_rows(self, sources: Sequence[_Source]) -> list[Item]:
         def read(source: _Source) -> list[Item]:
@@ -258,7 +258,7 @@ class Listing:
 
         return [row for part in self._calls.map(read, sources) for row in part]
 
-    def _look_up(self, job_ids: Sequence[str]) -> list[Item]:
+    def _read_statuses(self, job_ids: Sequence[str]) -> list[Item]:
         keys = [job_key(job_id) for job_id in job_ids]
         return self._calls.read(keys, consistent=False, only=("pk", "sk", "JobStatus", "_owner"))
 
@@ -285,8 +285,8 @@ def _waiting(shard: int, lead: str) -> _Source:
     return _Source(index="waiting", partition=partition, sort="_waiting", lead=lead)
 
 
-def _named(source: _Source, name: str | None) -> _Source:
-    """Let the index leave out the jobs of other names."""
+def _with_name(source: _Source, name: str | None) -> _Source:
+    """Add a filter by name."""
     if name is None:
         return source
     return replace(
@@ -297,8 +297,8 @@ def _named(source: _Source, name: str | None) -> _Source:
     )
 
 
-def _only(source: _Source, statuses: frozenset[Status]) -> _Source:
-    """Let the owner's index leave out what has other statuses, as far as it knows them."""
+def _with_statuses(source: _Source, statuses: frozenset[Status]) -> _Source:
+    """Add a filter by status to a source of the owner's index, which has the status of finished jobs only."""
     if not statuses:
         return source
     shard = source.partition[1]["S"].partition("/")[0]
@@ -319,7 +319,7 @@ def _only(source: _Source, statuses: frozenset[Status]) -> _Source:
 
 
 def _unique(keys: Iterator[str]) -> Iterator[str]:
-    """Leave out repetitions: a job that moved while the indexes were read."""
+    """Drop repetitions: jobs that moved while the indexes were read."""
     last = None
     for key in keys:
         if key != last:

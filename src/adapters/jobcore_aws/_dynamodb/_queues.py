@@ -1,4 +1,4 @@
-"""What the ticks ask of the indexes: scattered over all shards, and merged. No request reads history."""
+"""Reads of indexes by the ticks: all shards are queried, and the answers merged. None reads finished jobs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _LANE_PAGE_MIN = 25
 
 
 def id_of(row: Item) -> str:
-    """Give the job id of an index's row."""
+    """Return the job id of an index's row."""
     job_id: str = row["sk"]["S"].partition("#")[2]
     return job_id
 
 
 class Queues:
-    """The indexes of unfinished jobs, and of messages owed."""
+    """The indexes of unfinished jobs and of messages to send."""
 
     def __init__(
         self, calls: Calls, shards: range, on_corrupt: Callable[[CorruptRecord], None]
@@ -43,7 +43,7 @@ class Queues:
         self._on_corrupt = on_corrupt
 
     def parsed(self, rows: Iterable[Item], parse: Callable[[Item], T]) -> Iterator[T]:
-        """Read rows; one that cannot be read is told and left out: it must not stop the others."""
+        """Parse rows; one that cannot be parsed is reported and left out."""
         for row in rows:
             try:
                 value = parse(row)
@@ -54,7 +54,7 @@ class Queues:
                 yield value
 
     def due(self, tick: Tick, before: datetime, limit: int) -> Sequence[Due]:
-        """List the jobs that *tick* has to look at, oldest first."""
+        """List the jobs that are due for *tick*, oldest first."""
         found: list[Due] = []
         if tick is not Tick.NOTIFY:
             active = self.parsed(self.active(), _active_due)
@@ -117,26 +117,26 @@ class Queues:
 
     def _lane_heads(self, shard: int, now: int, depth: int) -> Iterator[Waiting]:
         """
-        Walk the heads of the lanes of one shard.
+        Iterate over the heads of the lanes of one shard.
 
-        Rows are sorted by lane, then age. A page that ends in a lane of which enough has been
-        seen is followed by one that begins at the next lane.
+        Rows are sorted by lane, then age. If a page ends in a lane of which *depth* jobs were found,
+        the next page begins at the next lane.
         """
-        taken: Counter[str] = Counter()
+        found: Counter[str] = Counter()
         start = ""
         while True:
             rows = self._waiting_page(shard, start, max(depth, _LANE_PAGE_MIN))
             lane = ""
             for row in rows:
                 lane = row["_waiting"]["S"][:LANE_DIGITS]
-                if taken[lane] < depth:
+                if found[lane] < depth:
                     for not_before, job in self.parsed([row], _waiting):
                         if not_before is None or not_before <= now:
-                            taken[lane] += 1
+                            found[lane] += 1
                             yield job
             if len(rows) < max(depth, _LANE_PAGE_MIN):
                 return
-            start = lane + "~" if taken[lane] >= depth else rows[-1]["_waiting"]["S"] + "!"
+            start = lane + "~" if found[lane] >= depth else rows[-1]["_waiting"]["S"] + "!"
 
     def _waiting_page(self, shard: int, start: str, size: int) -> list[Item]:
         rows = self.calls.query(
@@ -169,7 +169,7 @@ def _usage(row: Item) -> Usage:
 
 
 def _waiting(row: Item) -> tuple[int | None, Waiting]:
-    """Read a waiting job, and before which time (in microseconds) it does not start."""
+    """Parse a waiting job, and the time (in microseconds) before which it does not start, if any."""
     share, priority, placements = lane_of(row["_lane"]["S"])
     not_before = int(row["_not_before"]["N"]) if "_not_before" in row else None
     return not_before, Waiting(

@@ -1,4 +1,4 @@
-"""The records beside jobs (pools, shares, tallies of groups): an item each, compared and set."""
+"""The records of pools, shares and groups: one item each, written by compare-and-set."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["Records"]
 
 R = TypeVar("R", PoolState, ShareUsage, GroupTally)
 
-# Tallies to pause stand in the index "waiting", in a partition that is no shard of jobs.
+# Tallies to pause are in the index "waiting", in a partition that no shard of jobs has.
 _TO_PAUSE = {"N": "-1"}
 _IN_INDEX = ("_shard", "_waiting")
 
@@ -43,9 +43,10 @@ class _Kind(Generic[R]):
     One kind of record.
 
     Args:
-        name: as errors name it.
-        names_of: reads the names of a record back from the keys of its item.
-        index: gives the attributes that put the item into an index.
+        name: the kind's name in errors.
+        key_of: makes the key of a record's item.
+        names_of: reads the names of a record from the keys of its item.
+        index: makes the attributes by which the item is in an index.
     """
 
     name: str
@@ -57,10 +58,10 @@ class _Kind(Generic[R]):
 
     def read(self, item: Item) -> R:
         """
-        Read a record back.
+        Decode a record.
 
         Raises:
-            CorruptRecord: the item is not one that a release wrote.
+            CorruptRecord: no release writes such an item.
         """
         names = self.names_of(item)
         return readable(self.name, "/".join(names), lambda: self._decoded(names, item))
@@ -99,7 +100,7 @@ _GROUP: _Kind[GroupTally] = _Kind(
 
 
 class Records:
-    """What a store keeps beside jobs, in one table."""
+    """The records of pools, shares and groups in one table."""
 
     def __init__(self, calls: Calls, on_corrupt: Callable[[CorruptRecord], None]) -> None:
         self._calls = calls
@@ -124,7 +125,7 @@ class Records:
         if not names:
             return {}
         keys = [share_key(name) for name in names]
-        shared, items = self._shared.take(
+        shared, items = self._shared.extract(
             self._calls.read(keys + self._shared.keys(), consistent=True)
         )
         old = {name: usage for name, usage in shared.shares.items() if name in names}
@@ -139,22 +140,22 @@ class Records:
         if not keys:
             return {}
         wanted = [tally_key(key) for key in keys]
-        shared, items = self._shared.take(
+        shared, items = self._shared.extract(
             self._calls.read(wanted + self._shared.keys(), consistent=True)
         )
         old = {key: tally for key, tally in shared.tallies.items() if key in keys}
         return old | {tally.key: tally for tally in self._decoded(_GROUP, items)}
 
     def tallies_to_pause(self) -> Sequence[GroupTally]:
-        """Read the tallies of groups that are to be paused, by an index that holds no other."""
+        """Read the tallies of groups that are to be paused, by an index that holds only these."""
         rows = self._calls.query(
             "#s = :s", {":s": _TO_PAUSE}, names={"#s": "_shard"}, IndexName="waiting"
         )
         keys = [{"pk": row["pk"], "sk": row["sk"]} for row in rows]
-        shared, _ = self._shared.take(self._calls.read(self._shared.keys(), consistent=True))
+        shared, _ = self._shared.extract(self._calls.read(self._shared.keys(), consistent=True))
         old = {key: tally for key, tally in shared.tallies.items() if tally.pausing}
         items = self._calls.read([*keys, *map(tally_key, old)], consistent=True)
-        # An item of its own is newer than the shared one, whatever it says.
+        # A group's own item is newer than the shared one.
         found = old | {tally.key: tally for tally in self._decoded(_GROUP, items)}
         return [tally for tally in found.values() if tally.pausing]
 
@@ -183,11 +184,11 @@ class Records:
             gone = [name for name in _IN_INDEX if name not in index]
             return self._writes.compare_and_set(key, record.version, attributes, gone)
         item = key | attributes
-        there = self._writes.put_first(item)
-        if there is None:
+        existing = self._writes.put_first(item)
+        if existing is None:
             return True
         try:
-            kind.read(there)
+            kind.read(existing)
         except CorruptRecord:  # it counts as absent
-            return self._writes.put_over(item, there)
+            return self._writes.put_over(item, existing)
         return False

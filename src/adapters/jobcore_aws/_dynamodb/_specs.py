@@ -1,4 +1,4 @@
-"""Specs: in an item of their own, or in S3 when they are large."""
+"""The specs of jobs: an item each, or an object in S3 for a large one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobcore import CorruptRecord, Job, Spec, Unavailable
 from jobcore.errors import Problem
 from jobcore.lifecycle import SCHEMA, decode_spec, encode_spec, spec_hash
 
-from ._calls import TRIES, answered, error_code, is_passing, make_client, retried
+from ._calls import TRIES, answered, error_code, is_transient, make_client, retried
 from ._items import UNREADABLE, Item, item_size, spec_key
 
 __all__ = ["SPEC_BYTES_MAX", "Specs", "check_item_size"]
@@ -23,8 +23,8 @@ class SpecUnavailable(CorruptRecord, Unavailable):
     """
     The spec of one job could not be read, and the same read may succeed later.
 
-    It is a `CorruptRecord`, so that readers of several jobs go on with the others, and an
-    `Unavailable`, so that the caller who asked for this job is told to try again.
+    As a `CorruptRecord` it lets a reader of several jobs go on with the others. As an `Unavailable`
+    it tells the reader of this job to try again.
     """
 
 
@@ -60,7 +60,7 @@ def _head(job_id: str) -> Item:
 
 
 class Specs:
-    """Where the specs of one table are kept."""
+    """The specs of one table."""
 
     def __init__(self, s3: Any, bucket: str | None, threads: int) -> None:
         self._s3 = s3
@@ -70,23 +70,23 @@ class Specs:
 
     def item(self, job: Job) -> Item:
         """
-        Make the item of a job's spec; of a large one it only says where it is.
+        Make the item of a job's spec; a large spec's item has only its place in S3.
 
         Raises:
-            ValueError: it is too large and there is no bucket.
+            ValueError: it is too large and no bucket is configured.
         """
         item, problem = _inline_item(job.job_id, job.spec)
         if problem is None:
             return item
         if self._bucket is None:
             raise ValueError(str(problem))
-        # The hash in the name: a clash cannot write over the spec of the job that is there.
+        # The hash is part of the name, so that a clash cannot overwrite the spec of the stored job.
         digest = spec_hash(job.spec)
         at = f"specs/{job.job_id}/{digest}.json"
         return _head(job.job_id) | {"JobArgsAt": {"S": at}, "_hash": {"S": digest}}
 
     def upload(self, job: Job, item: Item) -> None:
-        """Put the spec where its item says, if that is S3."""
+        """Write a large spec to the place in S3 that its item has."""
         if "JobArgsAt" not in item:
             return
         text, s3 = _text(encode_spec(job.spec)), self._client()
@@ -104,7 +104,7 @@ class Specs:
 
     def read(self, job_id: str, item: Mapping[str, Any]) -> Spec:
         """
-        Read a spec back.
+        Read and decode a spec.
 
         Raises:
             CorruptRecord: it is missing or damaged, or of a newer schema.
@@ -121,7 +121,7 @@ class Specs:
             at = item["JobArgsAt"]["S"]
             spec = decode_spec(json.loads(self._download(job_id, at)))
             if spec_hash(spec) != item["_hash"]["S"]:
-                msg = f"what is in S3 ({at}) is not what was submitted"
+                msg = f"the object in S3 ({at}) is not what was submitted"
                 raise ValueError(msg)
         except CorruptRecord:
             raise
@@ -130,7 +130,7 @@ class Specs:
         return spec
 
     def is_same(self, job: Job, item: Item) -> bool:
-        """Tell whether a stored spec is the job's; what cannot be read is not."""
+        """Check whether a stored spec is the job's; one that cannot be read is not."""
         if "_hash" in item:
             return bool(item["_hash"]["S"] == spec_hash(job.spec))
         try:
@@ -140,9 +140,9 @@ class Specs:
 
     def _download(self, job_id: str, at: str) -> bytes:
         """
-        Read an object; its errors concern this job only, since others have objects of their own.
+        Read an object; its errors concern this job only.
 
-        S3 answers a missing object with 404 if the caller may list the bucket, else with 403.
+        S3 answers 404 for a missing object if the caller may list the bucket, else 403.
         """
         if self._bucket is None:
             raise SpecUnavailable(job_id, "its spec is in S3, but no bucket is configured here")
@@ -159,9 +159,9 @@ class Specs:
             if code in {"AccessDenied", "403"}:
                 why = f"its spec in S3 ({at}) is missing, or may not be read ({code})"
                 raise SpecUnavailable(job_id, why) from error
-            # While S3 does not answer, the specs of other jobs are tried once each: the tries
-            # for all of them together would take longer than a function may run.
-            self._tries = 1 if is_passing(cause) else self._tries
+            # While S3 does not answer, read the specs of other jobs with one try each: all tries
+            # together would take longer than a Lambda function may run.
+            self._tries = 1 if is_transient(cause) else self._tries
             raise SpecUnavailable(job_id, f"its spec in S3 ({at}): {error}") from error
         self._tries = TRIES
         return body

@@ -1,4 +1,4 @@
-"""The store: what the port promises, as requests about single items and small queries."""
+"""The DynamoDB store: the calls of the port as requests for single items and small queries."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ class DynamoStore:
     a job moved on reads it again.
 
     Args:
-        table: its name; it is there already (the template, or `create_table`).
-        client: a boto3 client; by default one that makes a single attempt per call.
-        s3, bucket: where specs of more than 300 KB go; without a bucket they are refused.
-        shards: over how many partitions the rows of an index are spread. What the first
-            store of a table says is kept in the table, and holds for all later ones.
-        threads: how many requests to make at a time.
+        table: the name of an existing table (see the template, or `create_table`).
+        client: a boto3 client; the default makes a single attempt per call.
+        s3, bucket: the place of specs of more than 300 KB; without a bucket they are refused.
+        shards: the number of partitions over which the rows of an index are spread. The first
+            store of a table writes its number into the table, and all later ones use that.
+        threads: the number of requests in flight.
         on_corrupt: called with each record that was left out of an answer because it, or its row in
-            an index, cannot be read, and with each job whose change cannot be stored; it warns
-            unless given.
+            an index, cannot be read, and with each job whose change cannot be stored. The default
+            warns.
     """
 
     def __init__(
@@ -135,16 +135,16 @@ class DynamoStore:
     def _add_one(self, job: Job, item: Item, spec: Item) -> Added | ValueError:
         """Add one job; return the error of one that DynamoDB refuses, so that the others are added."""
         self._specs.upload(job, spec)
-        there = self._writes.put_new(spec)
-        if there is not None and not self._specs.is_same(job, there):
+        existing = self._writes.put_new(spec)
+        if existing is not None and not self._specs.is_same(job, existing):
             return Added.CLASH
         try:
-            there = self._writes.put_new(item | {"_write": {"S": write_id()}})
+            existing = self._writes.put_new(item | {"_write": {"S": write_id()}})
         except Exception as error:
             if not is_refused(error):
                 raise
             return ValueError(f"job {job.job_id}: DynamoDB refuses its record: {error}")
-        return Added.CREATED if there is None else Added.DUPLICATE
+        return Added.CREATED if existing is None else Added.DUPLICATE
 
     def save(self, jobs: Sequence[Job]) -> Sequence[Job | None]:
         """
@@ -204,9 +204,9 @@ class DynamoStore:
         Read jobs, consistently (see `jobcore.JobStore.get`).
 
         Raises:
-            CorruptRecord: one of the records, or its spec in S3, cannot be read. It is an
-                `Unavailable` as well if the same read may succeed later (S3 denies the object,
-                or does not answer).
+            CorruptRecord: one of the records, or its spec in S3, cannot be read. It is also an
+                `Unavailable` if the same read may succeed later (S3 denies the object, or does
+                not answer).
             Unavailable: DynamoDB did not answer, or denies the table; nothing was read.
         """
         items, specs = self._read(job_ids)
@@ -231,21 +231,21 @@ class DynamoStore:
             return job_of(item, self._specs.read(job_id, spec))
         except CorruptRecord:
             raise
-        except Exception as error:  # whatever it is, the other jobs can still be read
+        except Exception as error:  # any error concerns this job only
             raise CorruptRecord(job_id, f"{type(error).__name__}: {error}") from error
 
-    # --- what the ticks ask of the indexes ----------------------------------------------
+    # --- reads of indexes, by the ticks -------------------------------------------------
 
     def due(self, tick: Tick, *, before: datetime, limit: int) -> Sequence[Due]:
-        """List what *tick* has to look at, oldest first (see `jobcore.JobStore.due`)."""
+        """List the jobs that are due for *tick*, oldest first (see `jobcore.JobStore.due`)."""
         return self._queues().due(tick, before, limit) if limit > 0 else []
 
     def waiting(self, *, now: datetime, depth: int) -> Sequence[jobcore.ports.Waiting]:
         """
         List the heads of the lanes (see `jobcore.JobStore.waiting`).
 
-        It hops from lane to lane in the index, so it costs the lanes times *depth*, and
-        not the jobs that wait; jobs that back off are read over.
+        It seeks from lane to lane in the index, so its cost is the number of lanes times *depth*,
+        whatever the number of waiting jobs. Jobs that back off are read and skipped.
         """
         return self._queues().waiting(now, depth) if depth > 0 else []
 
@@ -255,10 +255,10 @@ class DynamoStore:
 
     def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
         """
-        Answer None: ticks on this store are called on a schedule.
+        Return None: ticks on this store are called on a schedule.
 
-        Back-offs are not sorted by time in any index. Deadlines are, but the answer would take a
-        request per shard in every tick, for a time that a schedule of one minute does not need.
+        No index sorts back-offs by time. Deadlines are sorted, but the answer would cost a request
+        per shard in every tick, which a schedule of one minute does not need.
         """
         return None
 
@@ -290,20 +290,20 @@ class DynamoStore:
         return self._records.tallies(keys)
 
     def tallies_to_pause(self) -> Sequence[GroupTally]:
-        """Read the tallies of groups that are to be paused; one query if there is none."""
+        """Read the tallies of groups that are to be paused; one query if there are none."""
         return self._records.tallies_to_pause()
 
     def save_tally(self, tally: GroupTally) -> bool:
         """Write a group's tally over the version it was read at."""
         return self._records.save_tally(tally)
 
-    # --- what people ask ----------------------------------------------------------------
+    # --- lists and counts, for people ---------------------------------------------------
 
     def find(self, query: JobQuery) -> Page:
         """
         List jobs, newest submission first.
 
-        A job whose record cannot be read is left out, and *on_corrupt* is told.
+        A job whose record cannot be read is left out and reported to *on_corrupt*.
 
         Raises:
             ValueError: *query* has a bad cursor.
@@ -313,7 +313,7 @@ class DynamoStore:
         return Listing(self._queues()).find(query, self._read_leniently)
 
     def counts(self, *, group: str | None = None, owner: str | None = None) -> Mapping[Status, int]:
-        """Count jobs by status; what it costs grows with the jobs counted, so no tick asks."""
+        """Count jobs by status; the cost grows with the number of jobs, so no tick calls it."""
         from ._listing import Listing  # no tick needs it
 
         return Listing(self._queues()).counts(group=group, owner=owner)
@@ -335,10 +335,10 @@ class DynamoStore:
 
     def _shards(self, *, sure: bool = False) -> int:
         """
-        Give the number of shards that the table was begun with; asked once per process.
+        Read the number of shards of the table, once per store object.
 
         Args:
-            sure: rather fail than go by what the constructor was told.
+            sure: fail if it cannot be read or written; otherwise use the constructor's number then.
 
         Raises:
             Unavailable: the item that holds the number is damaged; without it no job is found.
@@ -356,7 +356,7 @@ class DynamoStore:
                     ExpressionAttributeValues={":s": {"N": str(self._shards_wanted)}},
                     ReturnValues="ALL_NEW",
                 )["Attributes"]
-        except Unavailable:  # a reader that may not write, on a table without jobs
+        except Unavailable:  # no permission to write, and the table has no jobs yet
             if sure:
                 raise
             return self._shards_wanted
@@ -379,7 +379,7 @@ class DynamoStore:
 
 def _check_size(field: str, job: Job, item: Item) -> None:
     size = item_size(item)
-    if size > ITEM_BYTES_MAX - 2048:  # room for the key and what is written beside the record
+    if size > ITEM_BYTES_MAX - 2048:  # the key and attributes that are written with the record
         msg = (
             f"{field}: the record of job {job.job_id} takes {size:,} bytes; "
             f"DynamoDB holds {ITEM_BYTES_MAX:,}"

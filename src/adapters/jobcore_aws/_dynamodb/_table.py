@@ -1,14 +1,14 @@
 """
 The table and its indexes.
 
-The base table finds an item by its id: the partition is the first two characters of the job
-id (1,024 of them, evenly used, because ids are hashes or drawn), the sort key the kind of item
-and the id. So jobs are found by the beginning of their id without an index.
+The base table finds an item by its id: the partition is the first two characters of the job id, the
+sort key is the kind of item and the id. There are 1,024 partitions, evenly used, because ids are
+hashes or random. Jobs are found by the beginning of their id without an index.
 
-Every other question has a sparse index: a job is in it only while its sort (or partition)
-attribute is there. An index costs one write when a row enters, leaves or changes, two when its
-key changes, and none otherwise; the attributes are chosen so that a transition touches as few
-as possible. Rows are spread over the shards of the job's id, and a reader asks all shards.
+Every other query has a sparse index: a job is in it only while it has the index's sort (or
+partition) attribute. An index costs one write when a row enters, leaves or changes, two when its
+key changes, and none otherwise. The attributes are chosen so that a transition changes as few rows
+as possible. Rows are spread over shards by the job's id, and a reader queries all shards.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["INDEXES", "create_table", "table_definition"]
 
-# index -> (partition, sort, what else a row holds)
+# index -> (partition, sort, further attributes of a row)
 INDEXES: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    # New jobs, by lane and age; Held ones behind them ("~"). In the shard -1, which no job has:
+    # New jobs, by lane and age; Held ones after them ("~"). Shard -1, which no job has, holds the
     # tallies of groups whose waiting jobs are to be held.
     "waiting": ("_shard", "_waiting", ("_lane", "_attempt", "_not_before", "_name")),
     # Jobs that have, or may have, a training: for usage, and for the launch and monitor ticks.
@@ -31,13 +31,13 @@ INDEXES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "_pool",
         ("JobStatus", "_attempt", "_due", "_share", "_slots", "_sort", "_name"),
     ),
-    # New and Held jobs on which a clock runs out.
+    # New and Held jobs with a deadline.
     "deadline": ("_shard", "_deadline", ("JobStatus", "_attempt")),
-    # Jobs that owe a message.
+    # Jobs with a message to send.
     "notify": ("_shard", "_notify", ("JobStatus", "_attempt")),
     # Terminal jobs, by status, newest first.
     "over": ("_over", "_sort", ("_name",)),
-    # All jobs of an owner, of a group, newest first. `_over` lets an owner's history be counted.
+    # All jobs of an owner or a group, newest first. `_over` has the status of finished jobs, for counts.
     "owner": ("_owner", "_sort", ("_over", "_name")),
     "group": ("_group", "_sort", ("_name",)),
 }
@@ -47,7 +47,7 @@ _NUMBERS = frozenset({"_shard"})
 
 def table_definition(table: str) -> dict[str, Any]:
     """
-    Give the arguments of CreateTable: keys, indexes, billing per request, and the stream.
+    Make the arguments of CreateTable: keys, indexes, billing per request, and the stream.
 
     The CloudFormation template has the same keys and indexes; a test compares them with this.
     """
@@ -80,7 +80,7 @@ def _key_schema(partition: str, sort: str) -> list[dict[str, str]]:
 
 
 def create_table(client: DynamoDBClient, table: str) -> None:
-    """Make the table and wait until it is there: for tests and the sandbox; AWS has the template."""
+    """Create the table and wait for it: for tests and the sandbox; deployments use the template."""
     client.create_table(**table_definition(table))
     client.get_waiter("table_exists").wait(
         TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 60}

@@ -1,4 +1,4 @@
-"""Conditional writes of single items, each recognised as our own if its reply is lost."""
+"""Conditional writes of single items, each with an id by which it is recognised after a lost reply."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._items import Item
 
 __all__ = ["Writes", "write_id"]
 
-# What tells one state of an item from the next.
+# The attributes that differ between any two states of an item.
 _STATE_OF_ITEM = ("_version", "_write")
 
 
@@ -22,16 +22,16 @@ class Writes:
         self._calls = calls
 
     def put_new(self, item: Item) -> Item | None:
-        """Write an item unless there is one of its key; give back the one that is there."""
+        """Write an item unless its key exists; return the existing item, or None."""
         return self._put(item, "attribute_not_exists(pk)")
 
     def put_first(self, item: Item) -> Item | None:
         """Write the first version of an item, as `put_new` does."""
         return self.put_new(item | {"_version": {"N": "1"}, "_write": {"S": write_id()}})
 
-    def put_over(self, item: Item, there: Item) -> bool:
-        """Write the first version of an item over *there*, unless that has been written since."""
-        known = {name: there[name] for name in _STATE_OF_ITEM if name in there}
+    def put_over(self, item: Item, existing: Item) -> bool:
+        """Replace the item *existing* by a first version; False if it has been written since it was read."""
+        known = {name: existing[name] for name in _STATE_OF_ITEM if name in existing}
         conditions = [
             f"#{name} = :{name}" if name in known else f"attribute_not_exists(#{name})"
             for name in _STATE_OF_ITEM
@@ -54,15 +54,16 @@ class Writes:
                 **arguments,
             )
         except Exception as error:
-            there = self._lost_to(error, {"pk": item["pk"], "sk": item["sk"]})
-            # Written by this very call, whose first reply was lost: it is ours.
-            return None if "_write" in item and there.get("_write") == item["_write"] else there
+            existing = self._conflicting_item(error, {"pk": item["pk"], "sk": item["sk"]})
+            # This call wrote it, and the reply to its first try was lost.
+            is_own = "_write" in item and existing.get("_write") == item["_write"]
+            return None if is_own else existing
         return None
 
     def compare_and_set(
         self, key: Item, version: int, attributes: Mapping[str, Item], gone: Sequence[str] = ()
     ) -> bool:
-        """Write attributes over one version of an item; False if it has another one by now."""
+        """Write and remove (*gone*) attributes of one version of an item; False if it has another version now."""
         write = {"S": write_id()}
         attributes = {**attributes, "_version": {"N": str(version + 1)}, "_write": write}
         names = {f"#{n}": name for n, name in enumerate((*attributes, *gone))}
@@ -81,20 +82,20 @@ class Writes:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except Exception as error:
-            # Our own write, if the reply to it was lost and it was sent again.
-            return self._lost_to(error, key).get("_write") == write
+            # True if this call wrote it, and the reply to its first try was lost.
+            return self._conflicting_item(error, key).get("_write") == write
         return True
 
-    def _lost_to(self, error: Exception, key: Item) -> Item:
-        """Give the item that made a condition fail; any other error goes on."""
+    def _conflicting_item(self, error: Exception, key: Item) -> Item:
+        """Return the item that made a condition fail; raise any other error."""
         if error_code(error) != "ConditionalCheckFailedException":
             raise error
-        there: Item | None = getattr(error, "response", {}).get("Item")
-        if there is None:  # no such item, or an endpoint that does not say
-            there = self._calls.call("get_item", Key=key, ConsistentRead=True).get("Item", {})
-        return there or {}
+        existing: Item | None = getattr(error, "response", {}).get("Item")
+        if existing is None:  # no such item, or an endpoint that does not return it
+            existing = self._calls.call("get_item", Key=key, ConsistentRead=True).get("Item", {})
+        return existing or {}
 
 
 def write_id() -> str:
-    """Draw a name for one write, to recognise it after a lost reply."""
+    """Draw the id of one write, to recognise it after a lost reply."""
     return os.urandom(6).hex()

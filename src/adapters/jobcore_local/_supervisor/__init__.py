@@ -15,7 +15,7 @@ any time.
 The files of a training's folder, which its shim writes:
 
 * ``lock``: flock-ed by the shim for life, and inherited by the script. The kernel releases it when
-  both are dead, so it tells that the training is alive without process ids.
+  both are dead, so a held lock means that the training is alive, without process ids.
 * ``started.json``: synced under another name and then linked to this one, before the script runs,
   so it is whole or absent. It is never removed: a name with this file is reserved for ever.
 * ``stop``: made by the process that requests a stop.
@@ -26,5 +26,5 @@ from __future__ import annotations
 
 import os
 
-#: What the manager runs to start its fork server.
+#: The script by which the manager starts its fork server.
 START_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
