@@ -32,8 +32,15 @@ class FakeWiring(Wiring):
         self.allowed_images = {"trainer"}
 
     def check(self, spec: Spec) -> list[Problem]:
+        problems = [
+            Problem(f"tags.{name}", "expected at most 256 characters")
+            for name, value in spec.tags.items()
+            if len(value) > 256
+        ]
         image = spec.args.get("image", "trainer")
-        return [] if image in self.allowed_images else [Problem("image", "not an allowed image")]
+        if image not in self.allowed_images:
+            problems.append(Problem("image", "not an allowed image"))
+        return problems
 
     def nudge(self, tick: str, payload: Any) -> None:
         if tick in self.broken_hints:
