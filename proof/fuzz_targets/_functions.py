@@ -33,7 +33,7 @@ _ = _http  # loaded by the handler at its first event; here, so that a fuzzer ca
 
 
 class FuzzWiring(Wiring):
-    """Every port in memory, and the real check of a spec against SageMaker's model."""
+    """Every port in memory, and the service's limits of a spec as the description of the API has them."""
 
     _lambda = sagemaker = None
 
@@ -47,10 +47,28 @@ class FuzzWiring(Wiring):
         self.launches_together = 1
 
     def check(self, spec: Spec) -> list[jobcore.errors.Problem]:
-        return []
+        tables = (
+            ("hyperparameters", spec.args.get("hyperparameters"), 100, 256, None),
+            ("environment", spec.args.get("environment"), 100, 512, 512),
+            ("channels", spec.args.get("channels"), 20, 64, None),
+            ("tags", dict(spec.tags), 45, 128, 256),
+        )
+        wrong = [field for field, *bounds in tables if _is_too_large(*bounds)]
+        if len(spec.placements) > 5:
+            wrong.append("pools")
+        return [jobcore.errors.Problem(field, "too large") for field in wrong]
 
     def nudge(self, tick: str, payload: Mapping[str, Any]) -> None:
         assert json.dumps(payload)
+
+
+def _is_too_large(table: Any, entries: int, name_chars: int, value_chars: int | None) -> bool:
+    if not isinstance(table, dict):
+        return False
+    return len(table) > entries or any(
+        len(name) > name_chars or (value_chars is not None and len(str(value)) > value_chars)
+        for name, value in table.items()
+    )
 
 
 @dataclass

@@ -94,7 +94,7 @@ def describe_open(data: bytes) -> None:
     def word() -> str:
         return source.one_of(words) if source.below(4) else source.text()
 
-    description: dict[str, Any] = {"TrainingJobName": source.text() or "x"}
+    description: dict[str, Any] = {"TrainingJobName": "training"}
     if source.below(8):
         description["TrainingJobStatus"] = word()
     if source.below(8):
