@@ -88,5 +88,5 @@ def test_the_tests_run_in_an_environment_of_their_own(
 def test_what_is_left_out_exists_and_ci_runs_the_rest() -> None:
     for folder in pythons.ELSEWHERE:
         assert (pythons.ROOT / "tests" / folder).is_dir()
-    assert "test-pythons" in (pythons.ROOT / ".ci/run").read_text("utf-8")
+    assert "\ntest-pythons:" in (pythons.ROOT / "Makefile").read_text("utf-8")
     assert os.access(pythons.ROOT / ".ci/run", os.X_OK)
