@@ -140,7 +140,7 @@ def code(session, monkeypatch, tmp_path):
     """A bucket, and a waiting job whose script is in a local folder."""
     monkeypatch.setattr(_aws, "upload_source", UPLOAD_SOURCE)
     checked = []
-    monkeypatch.setattr(_aws, "check_spec", lambda spec, settings: checked.append(spec.args))
+    monkeypatch.setattr(jobcore_aws, "check", lambda spec, settings: checked.append(spec.args))
     s3 = connect("s3", "")
     s3.create_bucket(Bucket="code")
     folder = tmp_path / "code"
