@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import jobcore
-from jobcore import Job, Status, _jobfile
+from jobcore import Job, Status
+from jobcore.jobfile.parse import _unreadable
 from jobcore.ports import Evidence
 from jobcore_aws._dynamodb import _items
 from jobcore_sqlite import _store as sqlite_store
@@ -135,7 +136,7 @@ def secrets(data: bytes) -> None:
         assert len(value) < 6 or "*" in value or value not in told
     args = source.changed({"environment": {"A": "x"}, "hyperparameters": {"api_key": "k", "lr": 0.1},
                            "arguments": ["--token", "x"]})  # fmt: skip
-    if not isinstance(args, dict) or _jobfile._unreadable(args):
+    if not isinstance(args, dict) or _unreadable(args):
         return  # no job file has such arguments
     shown = jobcore.redact.redact_args(args)
     assert set(shown) == set(args)
