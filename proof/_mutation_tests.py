@@ -26,7 +26,6 @@ __all__ = [
     "Baseline",
     "Chooser",
     "fails",
-    "files_for",
     "first_run",
     "modules",
     "path_of",
@@ -167,14 +166,6 @@ def fails(item: pytest.Item) -> bool:
     return VERDICT.failed
 
 
-def files_for(mutant: Mutant, items: Sequence[pytest.Item]) -> list[str]:
-    """Choose test files for a module that is loaded anew: its own, or those that are likely."""
-    files = dict.fromkeys(item.nodeid.partition("::")[0] for item in items)
-    shared = [file for file in SHARED if file in files]
-    own = [f for f in files if f not in shared and f.startswith(_own(mutant.module))]
-    return [*shared, *own] if own else [*shared, *list(files)[:4]]
-
-
 def _own(module: str) -> tuple[str, ...]:
     """Give the beginnings of the paths of a module's tests: its own path under tests, or another."""
     home = TESTED_ELSEWHERE.get(module)
@@ -223,6 +214,14 @@ class Chooser:
     def is_only_loaded(self, mutant: Mutant) -> bool:
         """Tell whether the code runs when the module is loaded, and not in a test."""
         return mutant.in_function and not self._covering(mutant)
+
+    def files_for(self, mutant: Mutant, items: Sequence[pytest.Item]) -> list[str]:
+        """Choose files for a module that is loaded again: its own, or the first of *items*."""
+        known = {item.nodeid.partition("::")[0] for item in self.items.values()}
+        shared = [file for file in SHARED if file in known]
+        own = sorted(file for file in known - set(shared) if file.startswith(_own(mutant.module)))
+        likely = list(dict.fromkeys(item.nodeid.partition("::")[0] for item in items))
+        return [*shared, *(own or likely[:4])]
 
     def tests_for(self, mutant: Mutant) -> list[pytest.Item]:
         tests = self._covering(mutant) & self.items.keys()
