@@ -19,13 +19,13 @@ import pytest
 
 from ._code_mutants import Mutant
 from ._mutation_apply import Loader, NeedsLoadingError, apply
-from ._mutation_tests import LEFT_OUT, ROOT, Baseline, Chooser, fails, files_for, first_run
+from ._mutation_tests import LEFT_OUT, ROOT, Baseline, Chooser, fails, first_run
 
 __all__ = ["OPTIONS", "SLOW", "SURVIVED", "Result", "Runner"]
 
 CPU_LEAST = 3.0  # seconds that a test may take with a mutant, at least; or this many times longer:
 CPU_TIMES = 6
-LOADED_CPU = 60.0  # seconds for the tests of a module that is loaded anew
+LOADED_CPU = 60.0  # seconds for the tests of a module that is loaded again
 KILLED, SURVIVED, SLOW = "killed", "survived", "too slow"
 
 
@@ -84,7 +84,8 @@ class Runner:
                         try:
                             os.close(hear)
                             load = choose.is_only_loaded(waiting)
-                            _in_child(waiting, items, base, say, load=load)
+                            files = choose.files_for(waiting, items)
+                            _in_child(waiting, items, files, base, say, load=load)
                         finally:
                             os._exit(2)
                     os.close(say)
@@ -131,9 +132,20 @@ class Runner:
 
 
 def _in_child(
-    mutant: Mutant, items: Sequence[pytest.Item], base: Baseline, say: int, *, load: bool
+    mutant: Mutant,
+    items: Sequence[pytest.Item],
+    files: Sequence[str],
+    base: Baseline,
+    say: int,
+    *,
+    load: bool,
 ) -> None:
-    """Run in a forked process: exit code 0 if no test fails; the test that failed is written to *say*."""
+    """
+    Run in a forked process: exit code 0 if no test fails; the test that failed is written to *say*.
+
+    If no test of *items* fails, *files* run with the modules loaded again: a test may call the code
+    when it is collected, in its parameters.
+    """
     gc.disable()
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
@@ -156,15 +168,7 @@ def _in_child(
         except Exception:
             os.write(say, b"(loading)")
             os._exit(1)
-    if load:
-        limit(LOADED_CPU / CPU_TIMES)
-        try:
-            failed = _run_loaded(mutant, files_for(mutant, items))
-        except BaseException:
-            failed = True
-        os.write(say, b"(loaded anew)" if failed else b"")
-        os._exit(1 if failed else 0)
-    for item in items:
+    for item in () if load else items:
         limit(base.seconds[item.nodeid])
         try:
             failed = fails(item)
@@ -173,7 +177,13 @@ def _in_child(
         if failed:
             os.write(say, item.nodeid.encode())
             os._exit(1)
-    os._exit(0)
+    limit(LOADED_CPU / CPU_TIMES)
+    try:
+        failed = _run_loaded(mutant, files)
+    except BaseException:
+        failed = True
+    os.write(say, b"(loaded again)" if failed else b"")
+    os._exit(1 if failed else 0)
 
 
 @dataclasses.dataclass

@@ -26,7 +26,6 @@ __all__ = [
     "Baseline",
     "Chooser",
     "fails",
-    "files_for",
     "first_run",
     "modules",
     "path_of",
@@ -63,19 +62,24 @@ def _tests() -> tuple[str, ...]:
 
 #: The tests of the core, at the paths of what they test.
 TESTS = _tests()
-#: Not run for each mutant: they search for faults of whole worlds, and take seconds each.
-LEFT_OUT = ("machine/test_checker.py", "machine/test_swarm.py")
-#: The beginnings of test files of a module that do not have its name.
-ELSEWHERE = {
-    "documents": ("lifecycle/test_codec",),
-    "jobfile.fields": ("jobfile/test_parse", "jobfile/test_properties_parse"),
-    "lifecycle.clocks": ("lifecycle/test_transitions",),
-    "lifecycle.handlers": ("lifecycle/test_transitions",),
-    "lifecycle.records": ("lifecycle/test_codec",),
-    "port_values": ("test_values",),
-    "scheduling.groups": ("machine/test_group_breaker",),
-    "ticks.group_holds": ("machine/test_group_breaker",),
-}
+#: Not run: each takes seconds, and other tests check the same code.
+LEFT_OUT = (
+    "machine/test_checker.py", "machine/test_swarm.py", "test_simulated_histories",
+    "doctor_reads_all_jobs",
+)  # fmt: skip
+_HOMES = ROOT / "tests/test_rooms.py"
+
+
+def _tested_elsewhere() -> Mapping[str, str]:
+    """Read the modules whose tests are not at their own path, with that path: the list of `_HOMES`."""
+    for node in ast.parse(_HOMES.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TESTED_ELSEWHERE":
+            homes = ast.literal_eval(node.value)
+            return {module: home.partition(":")[0] for module, home in homes.items()}
+    return {}
+
+
+TESTED_ELSEWHERE = _tested_elsewhere()
 #: They compare the words and defaults of all modules with the documentation.
 SHARED = ("tests/lifecycle/test_properties_model.py", "tests/lifecycle/test_codec_properties.py")
 CASES_MAX = 20  # of one slow test with many parameters, evenly spread
@@ -162,20 +166,14 @@ def fails(item: pytest.Item) -> bool:
     return VERDICT.failed
 
 
-def files_for(mutant: Mutant, items: Sequence[pytest.Item]) -> list[str]:
-    """Choose test files for a module that is loaded anew: its own, or those that are likely."""
-    files = dict.fromkeys(item.nodeid.partition("::")[0] for item in items)
-    shared = [file for file in SHARED if file in files]
-    own = [f for f in files if f not in shared and f.startswith(_own(mutant.module))]
-    return [*shared, *own] if own else [*shared, *list(files)[:4]]
-
-
 def _own(module: str) -> tuple[str, ...]:
-    """Give the beginnings of the test files of a module: its path under tests, and `ELSEWHERE`."""
+    """Give the beginnings of the paths of a module's tests: its own path under tests, or another."""
+    home = TESTED_ELSEWHERE.get(module)
+    if home is not None:
+        return (f"tests/{home}".removesuffix(".py"),)
     *rooms, name = module.split(".")
-    folder = "".join(f"{room}/" for room in rooms)
-    paths = (f"{folder}test_{name}", f"{folder}test_properties_{name}", *ELSEWHERE.get(module, ()))
-    return tuple(f"tests/{path}" for path in paths)
+    folder = "/".join(("tests", *rooms))
+    return (f"{folder}/test_{name}", f"{folder}/test_properties_{name}")
 
 
 class Chooser:
@@ -216,6 +214,14 @@ class Chooser:
     def is_only_loaded(self, mutant: Mutant) -> bool:
         """Tell whether the code runs when the module is loaded, and not in a test."""
         return mutant.in_function and not self._covering(mutant)
+
+    def files_for(self, mutant: Mutant, items: Sequence[pytest.Item]) -> list[str]:
+        """Choose files for a module that is loaded again: its own, or the first of *items*."""
+        known = {item.nodeid.partition("::")[0] for item in self.items.values()}
+        shared = [file for file in SHARED if file in known]
+        own = sorted(file for file in known - set(shared) if file.startswith(_own(mutant.module)))
+        likely = list(dict.fromkeys(item.nodeid.partition("::")[0] for item in items))
+        return [*shared, *(own or likely[:4])]
 
     def tests_for(self, mutant: Mutant) -> list[pytest.Item]:
         tests = self._covering(mutant) & self.items.keys()

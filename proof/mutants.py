@@ -246,13 +246,13 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a Describe that fails counts as a failed training",
         both(
-            edit(monitor._described, ('run.trouble("", error)\n        return {}', "return None")),
+            edit(monitor._described, ('run.trouble("", error)', "return 'failed'")),
             edit(monitor._monitor, ("observations = PoolObservations(run)",
-                                    "observations = PoolObservations(run)\n    import jobcore.ports\n    if trainings is None:\n        trainings = {n: Training(name=n, state=jobcore.ports.TrainingState.FAILED, job_id=i, attempt=jobs[i].attempt_number, spec_hash=jobcore.lifecycle.spec_hash(jobs[i].spec)) for i, n in names.items()}")),
+                                    "observations = PoolObservations(run)\n    import jobcore.ports\n    if trainings == 'failed':\n        trainings = {n: Training(name=n, state=jobcore.ports.TrainingState.FAILED, job_id=i, attempt=jobs[i].attempt_number, spec_hash=jobcore.lifecycle.spec_hash(jobs[i].spec)) for i, n in names.items()}")),
         ),
     ),
     Mutant("a Describe that fails counts as not found",
-           edit(monitor._described, ('run.trouble("", error)\n        return {}', "return dict.fromkeys(names.values())")),
+           edit(monitor._described, ('run.trouble("", error)', "return dict.fromkeys(names.values())")),
            equivalent="a training that is not found is launched again under its name, never as a new attempt"),
     Mutant("every observation is saved",
            edit(handlers.see_training, ("if event.detail == state.detail and state.missing_since is None:", "if False:"))),

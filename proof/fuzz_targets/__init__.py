@@ -1,4 +1,4 @@
-"""What is fuzzed: for each parser a function of bytes, and its oracle.
+"""The fuzz targets: for each parser a function of bytes, and its oracle.
 
 A target returns for every input. Exceptions that a parser may raise are caught here; any other
 exception, an `AssertionError` of a broken invariant included, is a finding. `proof.fuzz` runs the
@@ -13,7 +13,7 @@ from ._failures import classify, failure_reason, rules, secrets
 from ._functions import api, cursor, direct, events
 from ._jobfiles import job_file_table, job_file_text, names
 from ._messages import sns
-from ._records import item_dynamodb, pool_state, record_sqlite
+from ._records import item_dynamodb, record_sqlite, side_records
 from ._simulations import sandbox_control, sandbox_wire, scenario, traces
 from ._trainers import describe, describe_open, local_contract, sagemaker_request
 from ._values import Target
@@ -24,15 +24,15 @@ TARGETS: Mapping[str, Target] = {
     "job-file-text": Target(job_file_text, "text of TOML, YAML or JSON: a spec that survives its encoding, CliError of one line, or InvalidJob", (b"\x00\x00name='x'\nscript='a'", b"\x01\x00a: &a [1]\nb: *a", b"\x02\x00{}"), weight=0.6),
     "job-file-table": Target(job_file_table, "decoded data: a spec that is valid and survives its encoding, or InvalidJob with problems; a sweep of 1 to 10,000", weight=0.6),
     "names": Target(names, "ids and training names: round trip, at most 39 characters, safe alphabet, or ValueError", weight=2),
-    "record-sqlite": Target(record_sqlite, "stored record and spec: a job that can be encoded, stepped and told of, or CorruptRecord", weight=1.5),
+    "record-sqlite": Target(record_sqlite, "stored record and spec: a job that can be encoded, stepped and announced, or CorruptRecord", weight=1.5),
     "item-dynamodb": Target(item_dynamodb, "stored items: the same", weight=0.8),
-    "pool-state": Target(pool_state, "a pool's item: a state, whatever it holds", weight=1.5),
+    "side-records": Target(side_records, "items of pools, shares and groups: the record of that name, or CorruptRecord", weight=1.5),
     "classify": Target(classify, "any evidence: one failure of at most 1,024 characters, the same twice; a quota or None", weight=1.5),
     "rules": Target(rules, "rule tables: rules that can be used, or ValueError", weight=1.5),
     "failure-reason": Target(failure_reason, "any reason: an item under 400 KB without lone surrogates, that reads back the same", weight=0.6),
     "secrets": Target(secrets, "any text and arguments: no known value is left, the environment shows names only"),
     "sns": Target(sns, "any texts: subject of 1-99 printable ASCII, at most 256 KB, JSON for machines, at most 10 attributes"),
-    "api": Target(api, "HTTP events: a declared status (never 5xx) and a JSON object; nothing changed by a refusal or by somebody else", weight=0.6),
+    "api": Target(api, "HTTP events: a declared status (never 5xx) and a JSON object; a refused call and a call by another owner change nothing", weight=0.6),
     "direct": Target(direct, "direct invocations: ids or an error, as JSON", weight=0.6),
     "cursor": Target(cursor, "cursors, on three stores: a page, or ValueError that says so", weight=0.5),
     "events": Target(events, "EventBridge, queue, stream and hint events: an answer, and never a change of status"),

@@ -13,6 +13,11 @@ from ._values import ACCOUNT, T0, jobs
 __all__ = ["sns"]
 
 
+def _text(source: Source, longest: int) -> str:
+    """Read text that a spec may hold: without NUL and lone surrogates."""
+    return source.text(longest).encode("utf-8", "replace").decode().replace("\x00", "")
+
+
 def sns(data: bytes) -> None:
     source = Source(data)
     job = source.one_of(jobs())
@@ -26,7 +31,7 @@ def sns(data: bytes) -> None:
     job = jobcore.lifecycle.decode_job(jobcore.lifecycle.encode_job(job), spec, version=1)
     reason = source.text(400) * source.one_of((1, 1, 10, 3000))
     entry = jobcore.lifecycle.OutboxEntry(
-        event_id=f"{job.job_id}:{source.text(20)}", status=job.status, at=T0, reason=reason
+        event_id=f"{job.job_id}:{_text(source, 20)}", status=job.status, at=T0, reason=reason
     )
     message = jobcore.messages.message_for(job, entry)
     assert message.subject.isprintable()

@@ -1,4 +1,4 @@
-"""Targets: stored jobs and pool states."""
+"""Targets: stored jobs, and the records of pools, shares and groups."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 import jobcore
 from jobcore import CorruptRecord, Job
-from jobcore_aws._dynamodb import _items
+from jobcore.lifecycle import GroupTally, PoolState, ShareUsage
+from jobcore_aws._dynamodb import _items, _records
 from jobcore_aws._dynamodb._specs import Specs
 from jobcore_sqlite import _store as sqlite_store
 from proof._source import Source
 
-from ._values import check_job, jobs
+from ._values import T0, check_job, jobs
 
-__all__ = ["item_dynamodb", "pool_state", "record_sqlite"]
+__all__ = ["item_dynamodb", "record_sqlite", "side_records"]
 
 
 def record_sqlite(data: bytes) -> None:
@@ -57,7 +58,7 @@ def item_dynamodb(data: bytes) -> None:
 
 
 def _encoded(source: Source, job: Job) -> dict[str, Any]:
-    """Give an item whose attribute values are well formed, whatever they say."""
+    """Make an item whose attribute values are well formed."""
     record = source.changed(jobcore.lifecycle.encode_job(job))
     item = _items.job_item(job, 4)
     if isinstance(record, dict):
@@ -69,10 +70,26 @@ def _encoded(source: Source, job: Job) -> dict[str, Any]:
     return item
 
 
-def pool_state(data: bytes) -> None:
-    """A stored pool state of any form is read, or refused as a value that cannot be read."""
+def side_records(data: bytes) -> None:
     source = Source(data)
-    state = jobcore.lifecycle.PoolState(name="cpu", version=2)
-    changed = source.changed(jobcore.lifecycle.encode_pool(state))
-    with suppress(*jobcore.lifecycle.UNREADABLE):
-        assert jobcore.lifecycle.decode_pool("cpu", changed, version=2).name == "cpu"
+    kind, record = source.one_of(
+        (
+            (_records._POOL, PoolState(name="cpu", refused_at=T0, because="no capacity")),
+            (_records._SHARE, ShareUsage(share="ada", hours=2.5, at=T0)),
+            (_records._GROUP, GroupTally(group="sweep", owner="ada", at=T0, failed=2, cause="x")),
+        )
+    )
+    state = source.changed(kind.encode(record))
+    try:
+        item = {"state": _items.value_of(state), "_version": {"N": "2"}}
+        item = source.changed(item) if source.flag() else item
+    except RecursionError:  # DynamoDB itself takes 32 levels
+        return
+    if not isinstance(item, dict):
+        return  # DynamoDB gives tables
+    key = kind.key_of(record)
+    try:
+        found = kind.read(item | key)
+    except CorruptRecord:
+        return
+    assert kind.key_of(found) == key

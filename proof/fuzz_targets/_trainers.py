@@ -86,7 +86,7 @@ def describe(data: bytes) -> None:
 
 
 def describe_open(data: bytes) -> None:
-    """What the model promises of types, with any words: must be read without an error."""
+    """Read a description that has the types of the service's model, with any words, without an error."""
     source = Source(data)
     words = ("InProgress", "Completed", "Failed", "Stopping", "Stopped", "Deleting", "Pending", "Training",
              "Starting", "Interrupted", "MaxRuntimeExceeded", "MaxWaitTimeExceeded", "Restarting")  # fmt: skip
@@ -94,7 +94,7 @@ def describe_open(data: bytes) -> None:
     def word() -> str:
         return source.one_of(words) if source.below(4) else source.text()
 
-    description: dict[str, Any] = {"TrainingJobName": "training"}
+    description: dict[str, Any] = {"TrainingJobName": f"jc-{source.below(10)}"}  # never empty
     if source.below(8):
         description["TrainingJobStatus"] = word()
     if source.below(8):

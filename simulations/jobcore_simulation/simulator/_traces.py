@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobcore import InvalidSetting
+
 from ._scenario import PoolSpec, Scenario, Task
 
 __all__ = ["Trace", "WorkRow", "capacity_from", "scenario_from", "work_from"]
@@ -296,10 +298,20 @@ def scenario_from(
     return Scenario(
         name=names,
         title=", ".join(chosen[:3]) + (f" and {len(chosen) - 3} more" if len(chosen) > 3 else ""),
-        pools=_pools({name: traces[name] for name in chosen}, scale, spot=spot),
+        pools=_pools_of(paths, {name: traces[name] for name in chosen}, scale, spot=spot),
         tasks_given=tasks,
         horizon=_YEAR + (tasks[-1].submitted if tasks else 0.0),
     )
+
+
+def _pools_of(
+    paths: Sequence[Path], traces: Mapping[str, Trace], scale: int, *, spot: bool
+) -> list[PoolSpec]:
+    try:
+        return _pools(traces, scale, spot=spot)
+    except InvalidSetting as error:
+        msg = f"{', '.join(map(str, paths))}: {error}"
+        raise ValueError(msg) from error
 
 
 def _pools(traces: Mapping[str, Trace], scale: int, *, spot: bool) -> list[PoolSpec]:

@@ -48,6 +48,12 @@ def test_skypilots_json_is_read_and_its_end_is_known(tmp_path):
     assert scenario_from(path, None).pools[0].repeat == 3000.0
 
 
+def test_a_trace_that_no_scenario_can_hold_names_its_file(tmp_path):
+    path = write(tmp_path / "far.csv", rle("a,0,3", "a,2.6e18,0"))
+    with pytest.raises(ValueError, match=r"far\.csv: capacity: expected .*; repeat: expected"):
+        scenario_from(path, None)
+
+
 def test_several_files_and_folders_are_several_pools(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
