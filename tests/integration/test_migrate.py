@@ -8,6 +8,7 @@ import click
 import pytest
 
 import jobcore
+import jobcore_aws
 from aws_fixtures import connect
 from core_strategies import T0, accepted, after, decided, ended, make_job
 from jobcore import Placement, Status
@@ -141,6 +142,8 @@ def code(session, monkeypatch, tmp_path):
     checked = []
     monkeypatch.setattr(_aws, "check_spec", lambda spec, settings: checked.append(spec.args))
     s3 = connect("s3", "")
+    # The package's own clients share a session that may be older than the emulation.
+    monkeypatch.setattr(jobcore_aws, "client", lambda service: connect(service, ""))
     s3.create_bucket(Bucket="code")
     folder = tmp_path / "code"
     folder.mkdir()
