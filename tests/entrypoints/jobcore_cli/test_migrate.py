@@ -142,6 +142,8 @@ def code(session, monkeypatch, tmp_path):
     checked = []
     monkeypatch.setattr(jobcore_aws, "check", lambda spec, settings: checked.append(spec.args))
     s3 = connect("s3", "")
+    # The package's own clients share a session that may be older than the emulation.
+    monkeypatch.setattr(jobcore_aws, "client", lambda service: connect(service, ""))
     s3.create_bucket(Bucket="code")
     folder = tmp_path / "code"
     folder.mkdir()
