@@ -390,8 +390,8 @@ def test_the_charts_say_what_happened():
     assert max(asked.ys) >= max(used.ys)
     assert [line.name for line in waits.lines] == ["clairvoyant", "jobcore"]
     assert waits.lines[1].xs[-1] * 60 == pytest.approx(made.row.wait_max)
-    assert launches.x == "minutes since the start"
-    hours = [(b - a) / 60 for a, b in pairwise(launches.lines[0].xs)]
+    assert launches.x == "hours since the start"
+    hours = [b - a for a, b in pairwise(launches.lines[0].xs)]
     created = sum(
         h * y for line in launches.lines[:2] for h, y in zip(hours, line.ys, strict=False)
     )
