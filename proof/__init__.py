@@ -1,1 +1,1 @@
-"""What is proved about jobcore, one command each: `make proof` and its companions."""
+"""Proofs and searches for faults, one command each: `make proof` and its companions."""

@@ -1,5 +1,5 @@
 """
-Small wrong changes of the core's code, one at a time: what `proof.mutation` runs the tests against.
+Small wrong changes of the core's code, one at a time; `proof.mutation` runs the tests on each.
 
 A mutant is a change of one node of a module's syntax tree. Left alone are: texts for people (a
 string with a space in it, f-strings), docstrings, annotations, asserts and zip's ``strict`` (they
@@ -220,7 +220,7 @@ def _is_short(node: ast.expr | ast.stmt) -> bool:
 
 
 def _texts(before: ast.stmt, after: ast.stmt, path: Path) -> tuple[str, str]:
-    """Write what is changed, with as much around it as fits into a line."""
+    """Write the changed code, with as much around it as fits into a line."""
     old = _walk_path(before, path)
     depth = len(old) - 1
     whole = len(_walk_same(before, after, path)) == len(old)

@@ -68,7 +68,7 @@ class Result:
 
 
 def confirmed(report: Report) -> bool:
-    """Play the trace again with nothing merged: a mutant may know more than the real code does."""
+    """Replay the trace with nothing merged: a mutant may use local state that the real code does not."""
     assert report.found is not None
     try:
         replay(replace(report.scope, merge=False), report.found.steps)

@@ -1,4 +1,4 @@
-"""Bytes read as values: what a fuzzer changes are bytes, what a parser is given are texts and tables.
+"""Bytes read as values: a fuzzer changes bytes, and a parser reads texts and tables.
 
 Every value is a pure function of the bytes, so that an input that found something finds it
 again. When the bytes are used up, the smallest value follows.
@@ -42,7 +42,7 @@ class Source:
     Reads values off *data*.
 
     Args:
-        local: also give what TOML and YAML know and JSON does not: dates, bytes, sets.
+        local: also give the values of TOML and YAML that JSON does not have: dates, bytes, sets.
     """
 
     def __init__(self, data: bytes, *, local: bool = False) -> None:

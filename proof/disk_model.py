@@ -1,11 +1,11 @@
-"""What a disk may hold after a power cut, given what was asked of it before.
+"""The possible contents of a disk after a power cut, given the operations before it.
 
-The model: a volatile cache of 512-byte sectors. What was written since the last sync of its file may
-be there or not, each sector by itself, in any order; the same for truncations, and for entries of
-the folder since its last sync. Where a file grew and a sector of the growth was lost, zeros or
-garbage stand in its place. A sync that succeeded is believed: a disk that lies is not modelled. A sync
-that failed may have dropped the dirty mark of what it did not write (as Linux does), so no later
-sync covers that.
+The model: a volatile cache of 512-byte sectors. Each sector that was written since the last sync of
+its file is there or not, independently of the others; the same holds for truncations, and for
+entries of the folder since its last sync. Where a file grew and a sector of the growth was lost, it
+holds zeros or garbage. A sync that succeeded is durable: a disk that reports success without writing
+is not modelled. A sync that failed may have dropped the dirty mark of sectors that it did not write
+(as Linux does), so no later sync writes them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["SECTOR", "Disk", "Image"]
 SECTOR = 512
 Image = Mapping[str, bytes]
 
-# How likely what is pending was written out: mostly even, sometimes nearly all or nearly none.
+# The probability that a pending write reached the disk: mostly even, sometimes near 0 or 1.
 _KEPT = (0.0, 0.1, 0.5, 0.5, 0.5, 0.5, 0.9, 1.0)
 
 
@@ -31,7 +31,7 @@ class _File:
         self.dropped: list[Op] = []  # after a failed sync: perhaps there, and no sync will help
 
     def sync(self) -> None:
-        """Make durable what is pending; what a failed sync dropped stays as uncertain as it was."""
+        """Make pending writes durable; writes that a failed sync dropped stay uncertain."""
         if not self.dropped:
             for op in self.pending:
                 _apply(self.durable, op)
@@ -97,7 +97,7 @@ class Disk:
     One folder on such a disk.
 
     Args:
-        image: what it holds at first, all of it durable.
+        image: its first content, which is durable.
     """
 
     def __init__(self, image: Image) -> None:
@@ -136,7 +136,7 @@ class Disk:
             self._names[name] = file
 
     def cut(self, draw: random.Random) -> dict[str, bytes]:
-        """Give what is there after a power cut now; the running system is not affected."""
+        """Draw the content after a power cut now; the running system is not affected."""
         likely = draw.choice(_KEPT)
         names = dict(self._durable)
         for name, file in self._entries:

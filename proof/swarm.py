@@ -2,7 +2,7 @@
 Random runs of the whole system with faults at every port: see docs/concepts/fault-injection.md.
 
     python -m proof.swarm --seeds 50000            what CI runs
-    python -m proof.swarm --seeds 1000000          what a night is for
+    python -m proof.swarm --seeds 1000000          for a night
     python -m proof.swarm --replay 4711            one seed, call by call
     python -m proof.swarm --mutants                seeded bugs: how many seeds each takes
 """
@@ -34,7 +34,7 @@ from jobcore_simulation.swarm import (
 )
 
 _CHUNK = 250
-#: From here on a cell that was never reached says that the swarm has lost its way there.
+#: With so many seeds every cell must have been reached.
 _REACHES_ALL = 50_000
 _MUTANT_SEEDS = 20_000
 _SAID_EVERY = 30.0
@@ -49,7 +49,7 @@ def _chunk(first: int, last: int) -> tuple[Tally, float]:
 
 
 def _begin() -> None:
-    # Worlds are small, and most of what they leave is freed at once: a look each chunk is enough.
+    # Worlds are small, and most of their objects are freed at once: one collection a chunk is enough.
     gc.freeze()
     gc.disable()
 
@@ -100,7 +100,7 @@ def report(total: Tally, wall: float, cpu: float) -> None:
 
 
 def explain(bad: Result) -> None:
-    """Say what a bad seed has done, and how little of it is needed."""
+    """Print a bad seed, and the smallest part of it that still fails."""
     found = bad.found[0]
     case = Case(bad.seed, adapters_of(bad.seed))
     print(f"\nFAILED {found.code}: {found.said} (job {found.job_id or '-'})")

@@ -73,7 +73,7 @@ def _is_too_large(table: Any, entries: int, name_chars: int, value_chars: int | 
 
 @dataclass
 class Context:
-    """What the functions need of Lambda's context."""
+    """The part of Lambda's context that the functions use."""
 
     aws_request_id: str = "r"
 
@@ -191,7 +191,7 @@ def direct(data: bytes) -> None:
     event = source.changed({"jobs": [file], "token": "t"}) if source.below(4) else source.value(3)
     if isinstance(event, dict):
         event.pop("requestContext", None)
-    # Lambda gives what it has decoded from JSON, so that is what a function can be given.
+    # A function gets values that Lambda has decoded from JSON.
     event = json.loads(json.dumps(event))
     answer, log = _called(submit.handler, event, wired)
     assert ("ids" in answer) != ("error" in answer)

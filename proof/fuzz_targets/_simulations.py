@@ -176,7 +176,7 @@ def sandbox_control(data: bytes) -> None:
             json.dumps(control.handle(method, path, changed))
         except (NotFound, ValueError, TypeError, KeyError):
             continue
-    # Whatever was asked of it, it still answers: a refused control has left nothing behind.
+    # A refused control has changed nothing: the sandbox still answers.
     json.dumps(control.handle("GET", "state", None))
     sandbox.faults.clear()
     sandbox.buckets = {}

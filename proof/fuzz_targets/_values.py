@@ -40,7 +40,7 @@ class Target:
 
     Args:
         run: returns for every input; anything raised is a finding.
-        oracle: what is allowed and what holds, in words.
+        oracle: the allowed results, in words.
         seeds: inputs to begin with.
         weight: its part of the executions, against 1 for the others.
     """
@@ -134,7 +134,7 @@ def spec_of(document: object) -> Spec | None:
 
 
 def check_job(job: Job) -> None:
-    """A job that was read can be used: it is written as it was, looked at, and told of."""
+    """Use a job that was read: encode it again, compute its due times and its messages."""
     document = jobcore.lifecycle.encode_job(job)
     text = json.dumps(document)
     again = jobcore.lifecycle.decode_job(json.loads(text), job.spec, version=job.version)

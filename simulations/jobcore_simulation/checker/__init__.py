@@ -1,6 +1,6 @@
 """Explores every interleaving of the production ticks' port calls, with faults (docs/concepts/exhaustive-check.md)."""
 
-from ._cells import missing_cells, sites
+from ._cells import missing_cells, sites, wrong_exceptions
 from ._check import Checker, Found, Report
 from ._paths import Step
 from ._replay import Broken, as_test, replay
@@ -20,4 +20,5 @@ __all__ = [
     "missing_cells",
     "replay",
     "sites",
+    "wrong_exceptions",
 ]

@@ -1,4 +1,4 @@
-"""What may become of a port call: every reply that a tick may get, and every effect on the world."""
+"""The outcomes of a port call: every reply that a tick may get, with the effect on the world."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-__all__ = ["NEVER", "OUTCOMES", "missing_cells", "sites"]
+__all__ = ["NEVER", "OUTCOMES", "missing_cells", "sites", "wrong_exceptions"]
 
 #: The outcomes of a call, by method; "dies" is the death of the caller before the call.
 OUTCOMES: Mapping[str, tuple[str, ...]] = {
@@ -39,9 +39,6 @@ NEVER: Mapping[str, str] = {
     "launch: launch_tick>read: get: dies": _NOT_BEGUN,
     "monitor: monitor_tick>read: get: dies": _NOT_BEGUN,
     "notify: notify_tick>read: get: dies": _NOT_BEGUN,
-    "ask stop: ask: get: dies": _NOT_BEGUN,
-    "ask hold: ask: get: dies": _NOT_BEGUN,
-    "ask release: ask: get: dies": _NOT_BEGUN,
 }
 
 
@@ -54,3 +51,9 @@ def missing_cells(cells: set[str]) -> list[str]:
     """List the outcomes that were not reached at a site that was."""
     wanted = {f"{site}: {what}" for site in sites(cells) for what in OUTCOMES[site.split(": ")[2]]}
     return sorted(wanted - cells - set(NEVER))
+
+
+def wrong_exceptions(cells: set[str]) -> list[str]:
+    """List the cells of `NEVER` that were reached, or whose site was not."""
+    reached = sites(cells)
+    return sorted(cell for cell in NEVER if cell in cells or not sites([cell]) <= reached)

@@ -1,4 +1,4 @@
-"""What happens to a world without a port call: trainings go on, late requests arrive, users ask."""
+"""The events of a world beside port calls: trainings go on, late requests arrive, users make requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._world import Worlds
 
 __all__ = ["Environment"]
 
-#: By letter of a training: what may happen to it, and its letter then.
+#: By letter of a training: its possible events, with the letter after each.
 _BECOMES: Mapping[str, Sequence[tuple[str, str]]] = {
     "P": [("starts", "R"), ("fails early", "F")],
     "R": [("completes", "C"), ("fails", "F")],

@@ -39,7 +39,7 @@ class Column:
 
 class Table:
     """
-    The transitions of one kind of actor by (world, node), worked out when they are first asked for.
+    The transitions of one kind of actor by (world, node), worked out at their first use.
 
     Args:
         expand: lists the transitions of a (node, world).

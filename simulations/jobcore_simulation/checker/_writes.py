@@ -1,4 +1,4 @@
-"""What a write may change: the invariants of a job's history, checked over the stored version."""
+"""The invariants of a job's history, checked at each write against the stored version."""
 
 from __future__ import annotations
 

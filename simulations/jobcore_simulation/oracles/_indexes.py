@@ -1,4 +1,4 @@
-"""What the indexes of a store must list, given its jobs (S16, J1)."""
+"""The rows that the indexes of a store must have, given its jobs (S16, J1)."""
 
 from __future__ import annotations
 

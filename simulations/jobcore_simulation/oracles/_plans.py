@@ -1,4 +1,4 @@
-"""What a plan may launch, given its snapshot: quotas, sizes, limits and rotation (S17, J2)."""
+"""The launches that a snapshot allows: quotas, sizes, limits and rotation (S17, J2)."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Port:
         return self.call == "save" and self.what == "launch"
 
     def now(self) -> datetime:
-        """Tell the time."""
+        """Return the time."""
         return self.scene.now + self.skew
 
     # --- the store: reads -------------------------------------------------------------------
@@ -192,7 +192,7 @@ class Port:
 
         Args:
             kind: the fault that strikes; None for none.
-            key: the arguments that tell answers of one call apart.
+            key: the arguments by which answers of one call differ.
             rows: the present rows.
             whole: give an earlier answer as it was; else a mix of it and of *rows*.
             unique: give each job at most one row.

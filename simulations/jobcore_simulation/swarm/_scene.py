@@ -44,7 +44,7 @@ class _TrueClock:
         self._scene = scene
 
     def now(self) -> datetime:
-        """Tell the time."""
+        """Return the time."""
         return self._scene.now
 
 
@@ -172,7 +172,7 @@ class Scene:
         self.faults.note(f"{'':12}   {job.job_id[:4]} {write} ({event}: {change.note})")
 
     def _go_on(self) -> bool:
-        """Tell a tick whether it has time left (``Settings.go_on``)."""
+        """Whether a tick has time left (``Settings.go_on``)."""
         if self.faults.takes_turns and "hurried" in self.config.world and self.chance() < 0.1:
             self.faults.count("hurried")
             return False

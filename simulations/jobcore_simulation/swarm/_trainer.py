@@ -84,7 +84,7 @@ RULES_MATCHED = _rules()
 
 
 class Pool:
-    """A pool: its instances, the account's quota, and how much of the quota others use."""
+    """A pool: its instances, the account's quota, and the use of the quota by other customers."""
 
     __slots__ = ("capacity", "charged", "name", "others", "quota", "size_known", "used")
 
@@ -176,7 +176,7 @@ class TinyTrainer:
         return run.view
 
     def stop(self, name: str) -> None:
-        """Ask a training to stop; it does so later."""
+        """Request the stop of a training, which ends later."""
         run = self.alive.get(name)
         if run is not None and run.state is not STOPPING:
             run.state = STOPPING
