@@ -145,7 +145,7 @@ def a_retry_has_no_end():
 
     def wrong(job, failure, *, now):
         decision = retries.retry(job, failure, now=now)
-        return retries.TryAgain(None) if isinstance(decision, retries.GiveUp) else decision
+        return retries.TryAgain(None, 1) if isinstance(decision, retries.GiveUp) else decision
 
     return patch.object(handlers, "retry", wrong)
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_strategies import T0, json_values, make_job, specs, texts
+from core_strategies import T0, json_values, make_job, specs, words
 from jobcore import (
     Clocks,
     Failure,
@@ -226,7 +226,7 @@ def test_a_state_is_stored_so(state, stored):
     assert decode_job(encode_job(job), SPEC, version=7) == job
 
 
-@given(specs, texts, st.integers(0, 3))
+@given(specs, words, st.integers(0, 3))
 def test_a_spec_that_differs_in_one_field_has_another_hash(spec, text, count):
     others = [
         replace(spec, name=spec.name + "x"),

@@ -39,7 +39,7 @@ def test_every_class_has_a_default():
 def test_the_default_budget_is_used_up_and_not_exceeded(kind, retryable):
     allowed = DEFAULT_BUDGETS[kind]
     if allowed is None:
-        assert answer(kind, retryable, used=10_000) == TryAgain(None)
+        assert answer(kind, retryable, used=10_000) == TryAgain(None, used=10_001)
         return
     assert isinstance(answer(kind, retryable, used=allowed), GiveUp)
     if allowed:
@@ -61,16 +61,16 @@ def test_a_request_larger_than_the_quota_waits_for_a_human():
 
 @pytest.mark.parametrize("kind", sorted(POOL_CLASSES))
 def test_what_is_the_pools_trouble_is_left_to_the_pool(kind):
-    assert answer(kind, Retryable.YES, used=7) == TryAgain(None)
+    assert answer(kind, Retryable.YES, used=7) == TryAgain(None, used=8)
 
 
 def test_the_first_interruption_waits_for_nothing():
-    assert answer(FailureClass.SPOT_INTERRUPTED) == TryAgain(None)
+    assert answer(FailureClass.SPOT_INTERRUPTED) == TryAgain(None, used=1)
     assert answer(FailureClass.SPOT_INTERRUPTED, used=1).not_before > T0
 
 
-def interrupted_after(minutes, used):
-    job = make_job()
+def interrupted_after(minutes, used, **policy):
+    job = make_job(retry=RetryPolicy(**policy))
     attempt = Attempt(
         number=3,
         placement=job.spec.placements[0],
@@ -85,7 +85,12 @@ def interrupted_after(minutes, used):
 
 def test_an_interruption_after_progress_is_free_however_many_there_were():
     """A training of days in a pool that comes and goes each half hour is interrupted a hundred times."""
-    assert interrupted_after(10, used=10**6) == TryAgain(None, anew=True)
+    assert interrupted_after(10, used=10**6) == TryAgain(None, used=1)
+
+
+def test_a_budget_of_0_allows_no_retry_after_progress_either():
+    budgets = {FailureClass.SPOT_INTERRUPTED: 0}
+    assert interrupted_after(10, used=0, budgets=budgets) == GiveUp()
 
 
 def test_who_is_interrupted_whenever_it_starts_is_given_up():

@@ -63,6 +63,7 @@ def test_a_budget_bounds_the_retries_of_its_class_alone(failure, policy, times):
         assert isinstance(decision, Hold)
     elif failure.scope is Scope.ACCOUNT and kind not in NO_BOUND:
         assert isinstance(decision, TryAgain), "no job is to blame for the account"
+        assert decision.used == times, "and none is charged"
     elif failure.retryable is Retryable.NO and not asked_for:
         assert decision == GiveUp()
     else:

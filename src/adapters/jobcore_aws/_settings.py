@@ -207,7 +207,6 @@ def settings_from(
 
 def _read(config: object) -> dict[str, Any]:
     """Read the two parts of the table, so that the problems of both are reported."""
-    from jobcore_config.limits import read_limits
     from jobcore_config.reading import read
 
     table = expect(Mapping, config)
@@ -215,7 +214,7 @@ def _read(config: object) -> dict[str, Any]:
     parts = collect(
         {"": table, "limits": {} if limits is None else limits}.items(),
         lambda at, part: (
-            read_limits(part) if at else read(SageMakerSettings, part, beside=["limits"])
+            read(Limits, part) if at else read(SageMakerSettings, part, beside=["limits"])
         ),
     )
     return {"sagemaker": parts[""], "limits": parts["limits"]}

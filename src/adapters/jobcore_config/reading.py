@@ -19,12 +19,9 @@ from jobcore.errors import InvalidSetting
 
 from .checks import KINDS, Wrong, collect, duration, expect, problems_in
 
-__all__ = ["CHECKS", "read", "structure"]
+__all__ = ["read", "structure"]
 
 T = TypeVar("T")
-
-#: The checks of the fields of dataclasses, which have no validators.
-CHECKS: dict[type, Mapping[str, Callable[[Any, Any, Any], None]]] = {}
 
 
 def read(cls: type[T], data: object, *, where: str = "", beside: Iterable[str] = ()) -> T:
@@ -36,7 +33,7 @@ def read(cls: type[T], data: object, *, where: str = "", beside: Iterable[str] =
     unless the field can be None.
 
     Args:
-        cls: an attrs class, or a dataclass.
+        cls: an attrs class, or a dataclass that checks its own values.
         data: decoded TOML or JSON.
         where: the source, for messages.
         beside: further names in *data* that the caller reads.
@@ -107,8 +104,7 @@ def _structure_union(value: object, kind: Any) -> Any:
 def _class_hook(cls: Any) -> Callable[..., Any]:
     names, kinds = _names(cls), get_type_hints(cls)
     never_null = {names[name] for name in names if NoneType not in get_args(kinds[name])}
-    checks = CHECKS.get(cls, {})
-    overrides = {f.name: _override(f, checks.get(f.name)) for f in _fields(cls)}
+    overrides = {f.name: _override(f) for f in _fields(cls)}
     make = make_dict_structure_fn(cls, _converter, _cattrs_use_linecache=False, **overrides)
 
     def hook(value: object, _: Any, beside: tuple[str, ...] = ()) -> Any:
@@ -117,15 +113,22 @@ def _class_hook(cls: Any) -> Callable[..., Any]:
         try:
             return make(own, cls)
         except cattrs.ClassValidationError as error:
-            raise InvalidSetting(_problems(error, [*names.values(), *beside])) from None
+            problems = list(_problems(error, [*names.values(), *beside]))
+        wrong = {_field(path) for path, _ in problems}
+        try:  # a dataclass checks its values when it is made, which takes fields of the right kinds
+            make({name: part for name, part in own.items() if name not in wrong}, cls)
+        except cattrs.ClassValidationError as error:
+            more = _problems(error, [])
+            problems += [problem for problem in more if _field(problem[0]) not in wrong]
+        raise InvalidSetting(problems)
 
     return hook
 
 
-def _override(field: Any, check: Any) -> Any:
+def _override(field: Any) -> Any:
     """Check each value where it is structured, so that the problems of all fields are found."""
     how = {"struct_hook": _converter.structure, **field.metadata.get("override", {})}
-    convert, check = how.pop("struct_hook"), check or field.metadata.get("check")
+    convert, check = how.pop("struct_hook"), field.metadata.get("check")
 
     def hook(value: Any, kind: Any) -> Any:
         made = convert(value, kind)
@@ -165,6 +168,10 @@ def _names(cls: Any) -> dict[str, str]:
     """Map the names of fields in the class to those in files."""
     how = {field.name: field.metadata.get("override", {}) for field in _fields(cls)}
     return {name: o.get("rename", name) for name, o in how.items() if not o.get("omit")}
+
+
+def _field(path: str) -> str:
+    return path.partition(".")[0].partition("[")[0]
 
 
 def _problems(error: cattrs.ClassValidationError, known: list[str]) -> Iterator[tuple[str, str]]:

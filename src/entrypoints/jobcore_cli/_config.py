@@ -24,9 +24,9 @@ def _local_limits() -> Limits:
 
 
 def _read_limits(table: object, _: Any) -> Limits:
-    from jobcore_config.limits import read_limits
+    from jobcore_config.reading import read
 
-    return read_limits({**_LOCAL, **expect(Mapping, table)})
+    return read(Limits, {**_LOCAL, **expect(Mapping, table)})
 
 
 @attrs.frozen(kw_only=True, field_transformer=report_all)

@@ -147,9 +147,8 @@ def _after_failure(job: Job, failure: Failure, next_attempt: int, now: datetime)
     if isinstance(decision, Hold):
         return _held(job, next_attempt, decision.code, decision.reason, now)
     assert isinstance(decision, TryAgain)
-    kind = failure.failure_class
-    used = 0 if decision.anew else job.charges.get(kind, 0)
-    job = replace(job, charges={**job.charges, kind: used + 1})
+    if decision.used:
+        job = replace(job, charges={**job.charges, failure.failure_class: decision.used})
     if job.hold_next:
         why = "asked for while a training ran"
         return _held(job, next_attempt, HoldCode.USER, why, now, tell=False)

@@ -52,11 +52,11 @@ class TryAgain:
     """
     Try again, not before *not_before* (None: as soon as a pool has room).
 
-    *anew*: the attempt made progress, so the retries of this class are counted from the beginning.
+    *used*: the retries of this failure class that are used then, this one included if it is charged.
     """
 
     not_before: datetime | None
-    anew: bool = False
+    used: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,6 @@ class GiveUp:
 
 
 #: The result of `retry`.
-#: What `retry` may decide.
 RetryDecision = TryAgain | Hold | GiveUp
 
 
@@ -93,28 +92,28 @@ def retry(job: Job, failure: Failure, *, now: datetime) -> RetryDecision:
     be submitted again. A failure of the account's own credentials never fails a job.
     """
     kind = failure.failure_class
+    used = job.charges.get(kind, 0)
     final = failure.retryable is Retryable.NO
     if kind is FailureClass.QUOTA and final:
         return Hold(HoldCode.QUOTA, failure.headline)
     if failure.scope is Scope.ACCOUNT and kind not in _POOL_CLASSES:
-        # The caller's own credentials or account: no job is to blame, so none may fail for it.
-        return TryAgain(now + _delay(job, job.charges.get(kind, 0)))
+        # The caller's own credentials or account: no job is to blame, so none fails or is charged.
+        return TryAgain(now + _delay(job, used), used)
     if final and kind not in job.spec.retry.budgets:
         return GiveUp()
-    if kind is FailureClass.SPOT_INTERRUPTED and _made_progress(job):
-        return TryAgain(None, anew=True)
-    used = job.charges.get(kind, 0)
     allowed = budget(job.spec.retry, kind)
+    if kind is FailureClass.SPOT_INTERRUPTED and allowed != 0 and _made_progress(job):
+        return TryAgain(None, used=1)  # counted from the beginning
     if allowed is not None and used >= allowed:
         return GiveUp()
     if kind in _POOL_CLASSES:
-        return TryAgain(None)
+        return TryAgain(None, used + 1)
     doublings = used
     if kind is FailureClass.SPOT_INTERRUPTED:
         if used == 0:
-            return TryAgain(None)  # the first interruption says nothing about the next
+            return TryAgain(None, used + 1)  # the first interruption says nothing about the next
         doublings = used - 1
-    return TryAgain(now + _delay(job, doublings))
+    return TryAgain(now + _delay(job, doublings), used + 1)
 
 
 def _made_progress(job: Job) -> bool:

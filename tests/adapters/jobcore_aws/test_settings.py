@@ -131,7 +131,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"network_isolation": "no"}, "network_isolation: expected true or false"),
     ({"limits": []}, "limits: expected a table"),
     ({"limits": {"pool": {}}}, "limits.pool: unknown field"),
-    ({"limits": {"launches_max": -1}}, "limits.launches_max: expected 1 or more, got -1"),
+    ({"limits": {"launches_max": -1}}, "limits.launches_max: expected 0 or more, got -1"),
     ({"limits": {"pools": {"gpu": "2"}}}, "limits.pools.gpu: expected a whole number"),
 ]  # fmt: skip
 

@@ -38,7 +38,6 @@ from jobcore_config.checks import (
     parse_toml,
     report_all,
 )
-from jobcore_config.limits import read_limits
 from jobcore_config.reading import _names, read
 from jobcore_lambda._requests import ApiError, Hold, Listing, Submission, read_request
 from jobcore_local import read_pools, write_pools
@@ -116,8 +115,8 @@ def under(*path: str | int) -> Callable[[dict[str, Any]], Any]:
 
 LIMITS = {
     "pools": TABLE_OF_COUNTS, "shares": TABLE_OF_COUNTS, "share_default": COUNT + " huge",
-    "share_weights": NULL + "{} {1}", "aging": NULL + "0.5 1 2 1h", "group_breaker": COUNT + " huge",
-    "launches_max": WHOLE, "pool_backoff": DURATION, "pool_backoff_max": DURATION,
+    "share_weights": NULL + "{} {1}", "aging": NULL + "1 2 1h", "group_breaker": COUNT + " huge",
+    "launches_max": COUNT + " huge", "pool_backoff": DURATION, "pool_backoff_max": DURATION,
 }  # fmt: skip
 POOL_TABLE = {
     "instance_type": NONE, "instance_types": NULL + "[]", "market": NONE, "region": NONE,
@@ -141,7 +140,7 @@ CLASSES: Mapping[str, Settings] = {
         },
         frozenset({"limits"}),
     ),
-    "limits": Settings(Limits, read_limits, {}, LIMITS),
+    "limits": Settings(Limits, lambda document: read(Limits, document), {}, LIMITS),
     "pool of a deployment": Settings(
         _Table, lambda table: settings_from({}, config={"pools": {"ml.m5.large": table}}),
         {"instance_type": "ml.m5.large"}, POOL_TABLE
@@ -328,9 +327,9 @@ def test_queries_are_texts() -> None:
 BAD_LIMITS = [
     ({"pools": {"cpu": "2"}}, "pools.cpu: expected a whole number, got '2'"),
     ({"pools": {"cpu": 2.5}}, "pools.cpu: expected a whole number, got 2.5"),
-    ({"share_weights": {"ada": 0}}, "share_weights.ada: expected more than 0, got 0"),
-    ({"aging": "0s"}, "aging: expected more than 0s, got 0s"),
-    ({"launches_max": -5}, "launches_max: expected 1 or more, got -5"),
+    ({"share_weights": {"ada": 0}}, "share_weights.ada: expected 0.000001 to 1,000,000, got 0"),
+    ({"aging": "0s"}, "aging: expected at least 1 second, got 0 seconds"),
+    ({"launches_max": -5}, "launches_max: expected 0 or more, got -5"),
     ({"share_default": -1}, "share_default: expected 0 or more, got -1"),
     ({"share_weights": {"ada": math.inf}}, "share_weights.ada: expected a number, got inf"),
 ]
@@ -507,7 +506,9 @@ class Outer:
     rates: Mapping[str, float] = attrs.field(factory=dict, validator=each(above(0)))
     mode: str = attrs.field(default="a", validator=one_of("a", "b", "c"))
     code: str = attrs.field(default="x", validator=matching("[a-z]+", "small letters"))
-    wait: timedelta = attrs.field(default=timedelta(0), validator=at_least(timedelta(0)))
+    wait: timedelta = attrs.field(
+        default=timedelta(seconds=2), validator=at_least(timedelta(seconds=2))
+    )
 
 
 def test_every_problem_is_told_by_its_path() -> None:
@@ -522,7 +523,7 @@ def test_every_problem_is_told_by_its_path() -> None:
                 "rates": {"a": 1, "b": 0, "c": -1.5},
                 "mode": "d",
                 "code": "X",
-                "wait": -90,
+                "wait": 1,
                 "unknown": 1,
                 "another": 2,
             },
@@ -541,7 +542,7 @@ def test_every_problem_is_told_by_its_path() -> None:
         ("rates.c", "expected more than 0, got -1.5"),
         ("mode", "expected a, b or c, got 'd'"),
         ("code", "expected small letters, got 'X'"),
-        ("wait", "expected 0s or more, got -90s"),
+        ("wait", "expected 2s or more, got 1s"),
         ("another", f"unknown field; known: {known}"),
         ("unknown", "unknown field"),
     )
