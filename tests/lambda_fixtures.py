@@ -22,7 +22,7 @@ class FakeWiring(Wiring):
     def __init__(self, environ: dict[str, str] | None = None, *, slots: int = 4) -> None:
         super().__init__({"JOBCORE_STACK": "test", "JOBCORE_ACCOUNT": ACCOUNT} | (environ or {}))
         self.clock = ManualClock()
-        self.store = MemoryStore()
+        self.store = MemoryStore(on_corrupt=self.report_corrupt)
         self.trainer = MemoryTrainer(clock=self.clock, slots={"cpu": slots})
         self.notifier = RecordingNotifier()
         self.limits = Limits()

@@ -111,8 +111,8 @@ class Model:
             self.tell(Status.HELD, decision.reason)
             self.attempt, self.hold_next = next_attempt, False
             return self.move(Status.HELD, now, code=decision.code, why=decision.reason)
-        kind = failure.failure_class
-        self.charges[kind] = self.charges.get(kind, 0) + 1
+        if decision.used:
+            self.charges[failure.failure_class] = decision.used
         self.attempt = next_attempt
         if self.hold_next:
             return self.hold(now, HoldCode.USER, "asked for while a training ran", tell=False)

@@ -86,6 +86,7 @@ class Manager:
         self.interrupted = False  # by a signal
         self._troubled = False
         self._troubles: set[str] = set()  # reported already
+        session.on_trouble = self._trouble
         self.ended: dict[jobcore.Status, int] = {}
         notifiers: list[jobcore.Notifier] = [FileNotifier(session.home_path / "messages.jsonl")]
         if session.is_aws and session.aws.topic_arn:

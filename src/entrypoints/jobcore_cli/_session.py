@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ class Session:
     backend: str | None = None
     as_json: bool = False
     no_color: bool = False
+    #: Called with the job id (or "") and the text of a trouble; the manager's log.
+    on_trouble: Callable[[str, str], None] | None = None
 
     # --- settings -------------------------------------------------------------------
 
@@ -117,7 +120,7 @@ class Session:
             return self.local_store
         from jobcore_aws import DynamoStore
 
-        return DynamoStore(self.aws.table, bucket=self.aws.bucket)
+        return DynamoStore(self.aws.table, bucket=self.aws.bucket, on_corrupt=self._corrupt)
 
     @cached_property
     def trainer(self) -> jobcore.Trainer:
@@ -139,7 +142,22 @@ class Session:
         except OSError as error:
             msg = f"{home}: {error.strerror}; choose another home (--home or JOBCORE_HOME)"
             raise CliError(msg, CONFLICT) from None
-        return SqliteStore(home / "jobcore.db", reserve_bytes=_RESERVE_BYTES)
+        return SqliteStore(
+            home / "jobcore.db", reserve_bytes=_RESERVE_BYTES, on_corrupt=self._corrupt
+        )
+
+    def _corrupt(self, error: jobcore.CorruptRecord) -> None:
+        """Report a record that a store left out of its answer; on standard error, once each."""
+        text = " ".join(str(error).split())
+        if self.on_trouble is not None:
+            self.on_trouble(error.job_id, f"CorruptRecord: {text}")
+        elif text not in self._reported:
+            self._reported.add(text)
+            print(f"jobcore: {text}; left out here (see jobcore doctor)", file=sys.stderr)
+
+    @cached_property
+    def _reported(self) -> set[str]:
+        return set()
 
     def close(self) -> None:
         """Close the store, if it was opened; when it is needed again, it is opened again."""

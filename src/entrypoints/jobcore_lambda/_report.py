@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from ._wiring import Wiring
 
 if TYPE_CHECKING:
+    from jobcore import CorruptRecord
     from jobcore.ticks import Change
 
 __all__ = ["Context", "Reporter", "reporter", "scrubbed"]
@@ -53,8 +54,10 @@ class Context(Protocol):
 
 
 def reporter(function: str, wired: Wiring, context: Context) -> Reporter:
-    """Make the reporter of one invocation."""
-    return Reporter(function, stack=wired.stack, request_id=context.aws_request_id)
+    """Make the reporter of one invocation; records that the store leaves out are reported to it."""
+    made = Reporter(function, stack=wired.stack, request_id=context.aws_request_id)
+    wired.on_corrupt = made.corrupt
+    return made
 
 
 class Reporter:
@@ -76,6 +79,7 @@ class Reporter:
         self.request_id = request_id
         self.out = out
         self.metrics: dict[str, tuple[float, str]] = {}
+        self._corrupt: set[str] = set()
 
     def line(self, level: str, message: str, **fields: Any) -> None:
         """Write one line."""
@@ -116,6 +120,14 @@ class Reporter:
         kind, _, text = what.partition(": ")
         fields = {"text": scrubbed(text)} if kind in _OWN_ERRORS else {}
         self.line("WARNING", "trouble", job_id=job_id, error=kind[:100], **fields)
+
+    def corrupt(self, error: CorruptRecord) -> None:
+        """Report a record that the store left out of an answer, once in the invocation."""
+        if str(error) in self._corrupt:
+            return
+        self._corrupt.add(str(error))
+        self.trouble(error.job_id, f"CorruptRecord: {error}")
+        self.count("Troubles")
 
     def count(self, name: str, value: float = 1) -> None:
         """Add to a counter."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobcore import Clock, JobStore, Limits, Notifier, Spec, Trainer
+    from jobcore import Clock, CorruptRecord, JobStore, Limits, Notifier, Spec, Trainer
     from jobcore.errors import Problem
     from jobcore.failures import Rules
     from jobcore_aws import AwsSettings
@@ -46,6 +46,12 @@ class Wiring:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
+        #: Called with each record that the store left out of an answer; the invocation's log.
+        self.on_corrupt: Callable[[CorruptRecord], None] = lambda error: None
+
+    def report_corrupt(self, error: CorruptRecord) -> None:
+        """Report a record to the invocation that runs now; the store lives as long as the container."""
+        self.on_corrupt(error)
 
     @cached_property
     def clock(self) -> Clock:
@@ -66,7 +72,12 @@ class Wiring:
 
         # All clients share one session: a second one would load the SDK's data again.
         dynamodb = client("dynamodb", mutating=True)
-        return DynamoStore(self.settings.table, client=dynamodb, bucket=self.settings.bucket)
+        return DynamoStore(
+            self.settings.table,
+            client=dynamodb,
+            bucket=self.settings.bucket,
+            on_corrupt=self.report_corrupt,
+        )
 
     @cached_property
     def trainer(self) -> Trainer:

@@ -187,9 +187,26 @@ def test_doctor_names_a_damaged_pool_and_the_ticks_go_on(capsys, tmp_path) -> No
     assert [name for name, check in checks.items() if not check["ok"]] == ["store"]
     assert "pool gpu: stored record cannot be read" in checks["store"]["said"]
     assert "pools, shares and groups are learned anew" in checks["store"]["said"]
-    with pytest.warns(RuntimeWarning, match="pool gpu"):
-        assert main(["tick"]) == 0
-    capsys.readouterr()
+    assert main(["tick"]) == 0
+    assert capsys.readouterr().err.count("pool gpu: stored record cannot be read") == 1
     assert main(["list", "--json"]) == 0
     (job,) = json.loads(capsys.readouterr().out)["jobs"]
     assert job["status"] != "New"
+
+
+def test_a_list_reports_a_damaged_job_in_one_line_and_shows_the_others(capsys, tmp_path) -> None:
+    (tmp_path / "train.sh").write_text("exit 0")
+    for name in ("sound", "damaged"):
+        (tmp_path / "job.toml").write_text(f'name = "{name}"\nscript = "train.sh"\n')
+        assert main(["submit", str(tmp_path / "job.toml")]) == 0
+    db = sqlite3.connect(tmp_path / "home" / "jobcore.db")
+    db.execute("UPDATE job SET record = '{' WHERE job_id = (SELECT max(job_id) FROM job)")
+    db.commit()
+    db.close()
+    capsys.readouterr()
+    assert main(["list", "--json"]) == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)["jobs"]) == 1
+    (line,) = said.err.splitlines()
+    assert line.startswith("jobcore: job ")
+    assert line.endswith("left out here (see jobcore doctor)")

@@ -11,6 +11,7 @@ import pytest
 
 import jobcore
 from jobcore import Status, Unavailable
+from jobcore.lifecycle import PoolState
 from jobcore.ports import Evidence, TrainingState
 from jobcore_lambda import _wiring, launch, monitor, notify, reap, stream, submit
 from jobcore_lambda._report import Reporter, scrubbed
@@ -43,6 +44,21 @@ def call(event: dict) -> tuple[int, dict]:
 
 def get(wired: FakeWiring, job_id: str) -> jobcore.Job:
     return wired.store.get([job_id])[job_id]
+
+
+def test_a_record_that_a_store_leaves_out_is_logged_and_counted_in_its_invocation(wired, capsys):
+    submitted()
+    assert wired.store.save_pool(PoolState(name="gpu"))
+    wired.store.overwrite_side_record("pool", "gpu", text="{")
+    capsys.readouterr()
+    assert launch.handler({}, FakeContext())["launched"] == 1
+    out = capsys.readouterr().out
+    (line,) = [line for line in lines(out) if line.get("message") == "trouble"]
+    assert line["text"].startswith("pool gpu: stored record cannot be read")
+    assert metrics(out)["Troubles"] == 1
+    launch.handler({}, FakeContext(aws_request_id="request-2"))
+    (line,) = [one for one in lines(capsys.readouterr().out) if one.get("message") == "trouble"]
+    assert line["request_id"] == "request-2"
 
 
 # --- the whole life ---------------------------------------------------------------------
