@@ -22,7 +22,7 @@ ID = make_job().job_id
 FULL = LaunchRefused(attempt=1, failure=make_failure(FailureClass.CAPACITY, Retryable.YES))
 LATE = LaunchRefused(attempt=1, failure=make_failure(FailureClass.THROTTLE, Retryable.YES))
 FINAL = make_failure(FailureClass.BAD_INPUT, Retryable.NO)
-TOLD = HoldRequested(by="jobcore", reason="alike", code=HoldCode.GROUP, tell=True)
+TOLD = HoldRequested(by="jobcore", reason="alike", code=HoldCode.GROUP, notify=True)
 SAID = "Submitted: 2026-01-01 00:00:00 UTC"
 HOUR = parse_duration("1h")
 NEW = make_job(group="g")

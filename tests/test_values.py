@@ -88,9 +88,9 @@ VALID: dict[type, dict[str, Any]] = {
         "fade": 0.5,
         "growth": 1,
         "shrunk": True,
-        "heard": False,
+        "queue_granted": False,
         "limit": 1,
-        "because": "b",
+        "refusal": "b",
     }
     | dict.fromkeys(PoolState.COUNTS, 1)
     | dict.fromkeys(PoolState.TIMES, T0),
@@ -190,7 +190,7 @@ VALID: dict[type, dict[str, Any]] = {
         "by": "ada",
         "reason": "r",
         "code": lifecycle.HoldCode.USER,
-        "tell": True,
+        "notify": True,
     },
     events.ReleaseRequested: {"by": "ada"},
     events.TimePassed: {},

@@ -73,7 +73,7 @@ def side_records(data: bytes) -> None:
     source = Source(data)
     kind, record = source.one_of(
         (
-            (_records._POOL, PoolState(name="cpu", refused_at=T0, because="no capacity")),
+            (_records._POOL, PoolState(name="cpu", refused_at=T0, refusal="no capacity")),
             (_records._SHARE, ShareUsage(share="ada", hours=2.5, at=T0)),
             (_records._GROUP, GroupTally(group="sweep", owner="ada", at=T0, failed=2, cause="x")),
         )

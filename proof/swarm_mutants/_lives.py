@@ -120,7 +120,9 @@ def a_hold_loses_the_training():
     """A hold while a training runs is done at once, and forgets the training."""
 
     def wrong(job, state, event, now):
-        return handlers._held(job, state.attempt.number + 1, HoldCode.USER, "held", now, tell=False)
+        return handlers._held(
+            job, state.attempt.number + 1, HoldCode.USER, "held", now, notify=False
+        )
 
     return cells({(Status.IN_PROGRESS, HoldRequested): Go(wrong, (Status.HELD,))})
 

@@ -65,7 +65,7 @@ pools = st.builds(
     version=st.integers(0, 2),
     refusals=st.integers(0, 3),
     closed_until=st.none() | moments,
-    because=st.text(max_size=5),
+    refusal=st.text(max_size=5),
 )
 SHARES = ("ada", "team")
 KEYS = tuple(GroupKey(group, owner) for group in GROUPS if group for owner in OWNERS)

@@ -35,9 +35,12 @@ from jobcore import (
 )
 from jobcore.lifecycle import (
     SCHEMA,
+    PoolState,
     decode_job,
+    decode_pool,
     decode_spec,
     encode_job,
+    encode_pool,
     encode_spec,
     from_micros,
     spec_hash,
@@ -109,6 +112,13 @@ def test_what_a_newer_writer_added_is_kept(extra):
     read = decode_job(through_json(record), job.spec, version=0)
     assert read.extra == extra
     assert encode_job(after(read, decided())).items() >= extra.items()
+
+
+def test_a_pool_state_of_an_earlier_release_keeps_the_fields_that_were_renamed():
+    stored = {"level": 3, "heard": True, "because": "no capacity"}
+    state = PoolState(name="gpu", version=7, level=3, queue_granted=True, refusal="no capacity")
+    assert decode_pool("gpu", stored, version=7) == state
+    assert decode_pool("gpu", encode_pool(state), version=7) == state
 
 
 def test_an_unknown_attribute_never_hides_a_known_one():

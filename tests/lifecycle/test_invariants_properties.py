@@ -31,7 +31,7 @@ AGAIN = after(RUNS, ended(), RELEASE)
 RUNS_AGAIN = after(AGAIN, decided(2), accepted(2), TrainingSeen(attempt=2, running=True))
 DONE = after(RUNS_AGAIN, ended(2, outcome=Status.COMPLETED))
 FAILED = after(RUNS, ended(failure=make_failure(FailureClass.TIMEOUT)))
-HELD_ONCE = after(NEW, HoldRequested(by="x", tell=True), RELEASE, decided(), accepted(), RUNS_1)
+HELD_ONCE = after(NEW, HoldRequested(by="x", notify=True), RELEASE, decided(), accepted(), RUNS_1)
 LATE = after(make_job(clocks=Clocks(run_at_most=timedelta(hours=1))), decided(), accepted(), RUNS_1)
 LATE = after(LATE, TimePassed(), now=T0 + timedelta(days=1))
 

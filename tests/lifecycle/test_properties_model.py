@@ -148,7 +148,7 @@ def test_nothing_is_known_of_a_pool_at_first():
     assert [getattr(state, name) for name in zero] == [0] * len(zero)
     none = ("level_at", "growth", "bet_at", "refused_at", "closed_until", "limit", "limit_at")
     assert [getattr(state, name) for name in none] == [None] * len(none)
-    assert (state.fade, state.shrunk, state.heard, state.because) == (1.0, False, False, "")
+    assert (state.fade, state.shrunk, state.queue_granted, state.refusal) == (1.0, False, False, "")
     times = {f.name for f in dataclasses.fields(PoolState) if "datetime" in str(f.type)}
     assert set(PoolState.TIMES) == times, "a store turns these, and only these, into numbers"
 

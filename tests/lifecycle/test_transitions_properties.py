@@ -70,7 +70,7 @@ def test_what_is_refused_is_no_change():
 
 
 def test_texts_of_people_are_cut_at_200_characters():
-    held = after(make_job(), HoldRequested(by="x", reason=LONG, tell=True))
+    held = after(make_job(), HoldRequested(by="x", reason=LONG, notify=True))
     assert (held.state.reason, held.outbox[0].reason) == ("x" * 200, "x" * 200)
     assert len(note(held)) == 200
     assert after(make_job(), HoldRequested(by="x", reason="y" * 200)).state.reason == "y" * 200
@@ -170,7 +170,7 @@ def test_why_nothing_changed_is_told():
 
 
 def test_each_hold_has_its_own_message_and_each_end_one():
-    told = HoldRequested(by="x", tell=True)
+    told = HoldRequested(by="x", notify=True)
     job = after(make_job(), told, RELEASE, told, STOP)
     prefix = f"{job.job_id}/1"
     assert [entry.event_id for entry in job.outbox] == [

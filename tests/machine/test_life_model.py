@@ -83,23 +83,23 @@ class Model:
             setattr(self, name, value)
         return True
 
-    def tell(self, status, reason):
+    def announce(self, status, reason):
         event_id = f"{self.job.job_id}/{self.attempt}/{status}"
         if status is Status.HELD:
             event_id += f"/{self.job.version}"
         self.outbox.append((event_id, status, reason))
 
     def end(self, status, now, reason=None):
-        self.tell(status, reason)
+        self.announce(status, reason)
         self.hold_next = False
         self.move(status, now)
         # A job that is over speaks of its last attempt; the one that was to come never was.
         self.attempt = self.ended[-1]["number"] if self.ended else 1
         return True
 
-    def hold(self, now, code, why, *, tell):
-        if tell:
-            self.tell(Status.HELD, why)
+    def hold(self, now, code, why, *, notify):
+        if notify:
+            self.announce(Status.HELD, why)
         self.hold_next = False
         return self.move(Status.HELD, now, code=code, why=why)
 
@@ -108,14 +108,14 @@ class Model:
         if isinstance(decision, GiveUp):
             return self.end(Status.FAILED, now, f"{failure.failure_class}: {failure.headline}")
         if isinstance(decision, Hold):
-            self.tell(Status.HELD, decision.reason)
+            self.announce(Status.HELD, decision.reason)
             self.attempt, self.hold_next = next_attempt, False
             return self.move(Status.HELD, now, code=decision.code, why=decision.reason)
         if decision.used:
             self.charges[failure.failure_class] = decision.used
         self.attempt = next_attempt
         if self.hold_next:
-            return self.hold(now, HoldCode.USER, "asked for while a training ran", tell=False)
+            return self.hold(now, HoldCode.USER, "asked for while a training ran", notify=False)
         return self.move(Status.NEW, now, not_before=decision.not_before)
 
     def stopped(self, now):
@@ -151,7 +151,7 @@ class Model:
 
     def name_taken(self, event, now):
         if self.status is Status.LAUNCHING:
-            return self.hold(now, HoldCode.NAME_TAKEN, event.reason, tell=True)
+            return self.hold(now, HoldCode.NAME_TAKEN, event.reason, notify=True)
         if self.status is Status.STOPPING and not self.known:
             return self.stopped(now)
         return False
@@ -232,7 +232,7 @@ class Model:
     def hold_requested(self, event, now):
         if self.status is Status.NEW:
             why = event.reason or f"held by {event.by}"
-            return self.hold(now, event.code, why, tell=event.tell)
+            return self.hold(now, event.code, why, notify=event.notify)
         if self.status in TRAINS and not self.hold_next:
             self.hold_next = True
             return True
@@ -488,9 +488,9 @@ class LifeAsTold(Twins, RuleBasedStateMachine):
     def stop(self, by):
         self.happens(StopRequested(by=by))
 
-    @rule(by=short, reason=short, code=st.sampled_from(HoldCode), tell=st.booleans())
-    def hold(self, by, reason, code, tell):
-        self.happens(HoldRequested(by=by, reason=reason, code=code, tell=tell))
+    @rule(by=short, reason=short, code=st.sampled_from(HoldCode), notify=st.booleans())
+    def hold(self, by, reason, code, notify):
+        self.happens(HoldRequested(by=by, reason=reason, code=code, notify=notify))
 
     @rule(by=short)
     def release(self, by):
@@ -540,7 +540,7 @@ def facts(n):
     yield TrainingMissing(attempt=n)
     yield StopRequested(by="ada")
     yield HoldRequested(by="ada")
-    yield HoldRequested(by="jobcore", reason="why", code=HoldCode.GROUP, tell=True)
+    yield HoldRequested(by="jobcore", reason="why", code=HoldCode.GROUP, notify=True)
     yield ReleaseRequested(by="ada")
     yield TimePassed()
     yield MessagePublished(event_id="another")

@@ -52,7 +52,7 @@ def why(job=None, *, limits=None, others=(), now=T0, **snapshot):
 # --- obstacles --------------------------------------------------------------------------------
 
 USED = [Usage("a", "ada", 5, 3), Usage("a", "bob", 2), Usage("b", "ada", 1)]
-CLOSED = PoolState(name="a", closed_until=T0 + MINUTE, refused_at=T0, because="no room")
+CLOSED = PoolState(name="a", closed_until=T0 + MINUTE, refused_at=T0, refusal="no room")
 
 WAITS = [
     (
@@ -94,7 +94,7 @@ WAITS = [
     (
         {"capacity": {"a": None}, "pools": {"a": CLOSED}},
         WaitCode.POOL_CLOSED,
-        {"pool": "a", "because": "no room"},
+        {"pool": "a", "refusal": "no room"},
         "pool 'a' refused a launch and is tried again later (no room)",
     ),
     (

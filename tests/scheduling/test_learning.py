@@ -88,7 +88,7 @@ states = st.builds(
     overdue=st.integers(0, 9),
     peak=st.integers(0, 25),
     peak_at=st.none() | ago,
-    heard=st.booleans(),
+    queue_granted=st.booleans(),
     closed_until=st.none() | st.integers(-9, 9).map(lambda m: T0 + m * MINUTE),
     limit=st.none() | st.integers(0, 30),
     external=st.integers(0, 9),
@@ -293,8 +293,8 @@ def test_listening_is_at_the_old_level_as_far_as_it_is_trusted():
 
 def test_bets_that_are_answered_are_no_slots():
     assert may(replace(POOL, bets=3), in_flight=10, running=10).reuse == 0
-    assert may(replace(POOL, bets=3, heard=True), in_flight=10, running=10).reuse == 0
-    assert may(replace(POOL, bets=3, heard=True), in_flight=8, running=8).reuse == 2
+    assert may(replace(POOL, bets=3, queue_granted=True), in_flight=10, running=10).reuse == 0
+    assert may(replace(POOL, bets=3, queue_granted=True), in_flight=8, running=8).reuse == 2
     assert may(replace(POOL, bets=3), in_flight=12, running=9) == Allowance(1, 1, oversize=True)
     old = replace(POOL, bets=2)
     assert may(old, in_flight=12, running=10, now=T0 + 600 * MINUTE).reuse == 0
@@ -347,25 +347,25 @@ def test_what_was_in_flight_is_level_once_nothing_was_refused_for_six_minutes():
 
 def test_a_start_after_the_refusal_ends_the_shortage_and_so_does_one_that_waited_long():
     dry = replace(
-        POOL, before=20, fade=0.49, refusals=3, refused_at=T0, shrunk=True, because="no room"
+        POOL, before=20, fade=0.49, refusals=3, refused_at=T0, shrunk=True, refusal="no room"
     )
     now = T0 + MINUTE
     started = fact(FactKind.STARTED, launched_at=T0 + TICK)
     after = learn(dry, started, in_flight=10, running=10, now=now)
-    assert (after.refusals, after.shrunk, after.because, after.fade) == (0, False, "", 1.0)
+    assert (after.refusals, after.shrunk, after.refusal, after.fade) == (0, False, "", 1.0)
     old = fact(FactKind.STARTED, launched_at=T0)
     assert learn(dry, old, in_flight=10, running=10, now=now).refusals == 3
     waited = learn(dry, old, in_flight=10, running=10, now=T0 + LATE + TICK)
-    assert (waited.refusals, waited.heard) == (0, True)
+    assert (waited.refusals, waited.queue_granted) == (0, True)
     on_time = learn(dry, old, in_flight=10, running=10, now=T0 + LATE)
-    assert (on_time.refusals, on_time.heard) == (3, False)
-    assert not after.heard
+    assert (on_time.refusals, on_time.queue_granted) == (3, False)
+    assert not after.queue_granted
     done = fact(FactKind.ENDED, launched_at=T0 - 9 * MINUTE)
-    assert not learn(dry, done, in_flight=10, running=10, now=now).heard
+    assert not learn(dry, done, in_flight=10, running=10, now=now).queue_granted
     forgotten = replace(dry, before=0)
     assert learn(forgotten, started, in_flight=10, running=10, now=now).fade == 0.49
     gone = fact(FactKind.STARTED, launched_at=T0, over=True)
-    assert not learn(dry, gone, in_flight=10, running=10, now=T0 + LATE + TICK).heard
+    assert not learn(dry, gone, in_flight=10, running=10, now=T0 + LATE + TICK).queue_granted
 
 
 def test_a_shortage_is_remembered_by_the_level_before_it():
@@ -406,7 +406,7 @@ def test_what_is_a_shortage(kind, failure, short):
     held = 9 if kind is FactKind.REFUSED else 8
     assert (after.level, after.refusals) == ((held, 1) if short else (10, 0))
     if short:
-        assert after.because == failure.text
+        assert after.refusal == failure.text
 
 
 def test_each_kind_of_fact_teaches_its_own():
@@ -416,7 +416,7 @@ def test_each_kind_of_fact_teaches_its_own():
     unsure = replace(POOL, growth=None)
     assert learn(unsure, fact(FactKind.STARTED), in_flight=10, running=10).growth is None
     both = [fact(FactKind.LOST, failure=FULL), fact(FactKind.LOST, failure=SPOT)]
-    assert learn(POOL, *both, in_flight=9, running=9).because == "taken back", "the last one"
+    assert learn(POOL, *both, in_flight=9, running=9).refusal == "taken back", "the last one"
     mixed = replace(quota(9, 9), failure_class=FailureClass.CAPACITY)
     assert learn(POOL, fact(FactKind.LOST, failure=mixed)).limit is None
     dry = replace(POOL, shrunk=True, before=99, refused_at=T0 - MINUTE)
@@ -483,7 +483,7 @@ def test_a_quota_is_what_the_last_sentence_says():
     said = [fact(FactKind.REFUSED, failure=quota(9, 12)), fact(FactKind.LOST, failure=quota(8, 6))]
     after = learn(POOL, *said, in_flight=5, running=5, now=T0 + MINUTE)
     assert (after.limit, after.external, after.limit_at) == (8, 1, T0 + MINUTE)
-    assert after.because == quota(8, 6).headline
+    assert after.refusal == quota(8, 6).headline
     raised = learn(after, fact(FactKind.ACCEPTED), in_flight=9, running=5, now=T0 + MINUTE)
     assert (raised.limit, raised.external, raised.limit_at) == (None, 0, None)
     assert learn(after, in_flight=9, running=5, now=T0 + MINUTE).limit == 8, "nothing was taken"

@@ -393,7 +393,7 @@ def test_every_obstacle_has_its_code():
     job = make_job(placements=(Placement("a", 2),))
     used = [Usage("a", "ada", 3)]
     said = {"a": PoolState(name="a", limit=3, limit_at=T0)}
-    closed = {"a": PoolState(name="a", closed_until=T0 + timedelta(1), because="no room")}
+    closed = {"a": PoolState(name="a", closed_until=T0 + timedelta(1), refusal="no room")}
     asked = {"a": PoolState(name="a", growth=0)}
     none = {"a": None}
     assert codes_of({}, job=job).code is WaitCode.POOL_UNKNOWN

@@ -41,7 +41,7 @@ def order(jobs, **options):
     return [ids.index(launch.job_id) for launch in planned(jobs, **options).launches]
 
 
-CLOSED = PoolState(name="a", closed_until=T0 + MINUTE, refused_at=T0, because="no room")
+CLOSED = PoolState(name="a", closed_until=T0 + MINUTE, refused_at=T0, refusal="no room")
 
 
 # --- who goes first ---------------------------------------------------------------------------

@@ -171,9 +171,9 @@ def test_launches_that_wait_are_listeners_once_one_of_them_was_heard():
     betting = replace(SEEN, bets=2)
     assert may(betting, in_flight=11, running=9).reuse == 1
     late = fact(FactKind.STARTED, launched_at=T0 - 9 * MINUTE)
-    heard = learn(betting, late, in_flight=12, running=10)
-    assert heard.heard
-    assert may(heard, in_flight=11, running=9).reuse == 0
+    after = learn(betting, late, in_flight=12, running=10)
+    assert after.queue_granted
+    assert may(after, in_flight=11, running=9).reuse == 0
 
 
 def test_a_quota_without_numbers_closes_the_pool():
@@ -237,7 +237,7 @@ def test_what_starts_up_belongs_to_the_level_once_nothing_was_refused_for_a_whil
 
 
 def test_a_refused_bet_takes_nothing_from_what_starts_up():
-    state = replace(SEEN, bets=1, heard=True)
+    state = replace(SEEN, bets=1, queue_granted=True)
     late = fact(FactKind.PENDING, 1, launched_at=T0 - 6 * MINUTE)
     after = learn(state, late, in_flight=11, running=7)
     assert (after.level, after.overdue) == (10, 1)

@@ -87,11 +87,11 @@ def test_a_quota_leaves_what_others_do_not_use_until_it_is_believed_no_more():
 
 def test_a_pool_that_closed_opens_at_its_time():
     closed = PoolState(
-        name="b", closed_until=T0 + MINUTE, refused_at=T0, refusals=1, because="no capacity"
+        name="b", closed_until=T0 + MINUTE, refused_at=T0, refusals=1, refusal="no capacity"
     )
     obstacle = capacity(pools={"b": closed}).choose(job(("b", 1)))
     assert (obstacle.code, obstacle.until) == (WaitCode.POOL_CLOSED, T0 + MINUTE)
-    assert obstacle.facts == {"pool": "b", "because": "no capacity"}
+    assert obstacle.facts == {"pool": "b", "refusal": "no capacity"}
 
 
 def test_a_load_is_the_usage_now_and_lately_by_weight():

@@ -36,7 +36,7 @@ def test_a_message_that_was_not_taken_is_owed_and_the_next_one_is_published():
 
 def test_of_two_messages_of_a_job_each_counts():
     world, notifier = World(), RecordingNotifier()
-    world.put(0, HoldRequested(by="x", tell=True), STOP)
+    world.put(0, HoldRequested(by="x", notify=True), STOP)
     notifier.fail_next()
     report = notify(world, notifier)
     assert (report.published, report.troubles) == (1, 1)
@@ -54,7 +54,7 @@ def test_where_there_is_no_time_nothing_is_published():
 
 def owing(world):
     """A job with a message of an earlier hold that has not been published yet."""
-    world.put(0, HoldRequested(by="x", tell=True), ReleaseRequested(by="x"))
+    world.put(0, HoldRequested(by="x", notify=True), ReleaseRequested(by="x"))
 
 
 def test_a_message_that_is_owed_does_not_disturb_launch_and_look():

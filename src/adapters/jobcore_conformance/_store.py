@@ -296,7 +296,9 @@ class StoreContract:
         assert store.save_pool(PoolState(name="cpu", refusals=9)) is False
         (state,) = store.pools().values()
         assert (state.refusals, state.closed_until) == (1, NOW)
-        learned = replace(state, refusals=2, fade=0.25, growth=3, heard=True, because="quota: 3")
+        learned = replace(
+            state, refusals=2, fade=0.25, growth=3, queue_granted=True, refusal="quota: 3"
+        )
         assert store.save_pool(learned) is True
         assert store.pools()["cpu"] == replace(learned, version=2)
         assert store.save_pool(replace(learned, name="gpu")) is False, "it was never saved"

@@ -297,7 +297,7 @@ def pools_command(ctx: click.Context) -> int | None:
         state = learned.get(name)
         closed = state.closed_until if state is not None else None
         note = (
-            f"closed for {ago(closed - now)}: {state.because}"
+            f"closed for {ago(closed - now)}: {state.refusal}"
             if state and closed and closed > now
             else ""
         )

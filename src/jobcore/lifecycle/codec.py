@@ -342,6 +342,8 @@ _STATE_FIELDS = {
     status: doc.fields_of(cls, _KINDS, always=("attempt",)) for status, cls in _STATES.items()
 }
 _POOL_FIELDS = doc.fields_of(PoolState, _KINDS, columns=("name", "version"))
+#: Fields of a stored pool state that had another name in releases before the present one.
+_POOL_RENAMED = {"heard": "queue_granted", "because": "refusal"}
 _SHARE_FIELDS = doc.fields_of(ShareUsage, _KINDS, columns=("share", "version"))
 _TALLY_FIELDS = doc.fields_of(GroupTally, _KINDS, columns=("group", "owner", "version"))
 
@@ -360,8 +362,9 @@ def decode_pool(name: str, document: Mapping[str, Any], *, version: int) -> Pool
     Raises:
         AttributeError, KeyError, TypeError, ValueError: the document is not one that `encode_pool` wrote.
     """
+    renamed = {_POOL_RENAMED.get(field, field): value for field, value in document.items()}
     return doc.decode_fields(
-        PoolState, _POOL_FIELDS, document, name=doc.read_text(name), version=doc.read_int(version)
+        PoolState, _POOL_FIELDS, renamed, name=doc.read_text(name), version=doc.read_int(version)
     )
 
 

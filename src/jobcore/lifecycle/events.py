@@ -163,13 +163,13 @@ class HoldRequested:
 
     Args:
         code: USER, or GROUP if it is the group breaker.
-        tell: whether the owner gets a message; of a paused group, one job sends it.
+        notify: whether the owner gets a message; of a paused group, one job sends it.
     """
 
     by: str
     reason: str = ""
     code: HoldCode = HoldCode.USER
-    tell: bool = False
+    notify: bool = False
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind."""
@@ -177,7 +177,7 @@ class HoldRequested:
             by=checks.wrong_string(self.by),
             reason=checks.wrong_string(self.reason),
             code=checks.wrong_kind(self.code, HoldCode, "a HoldCode"),
-            tell=checks.wrong_flag(self.tell),
+            notify=checks.wrong_flag(self.notify),
         )
 
 

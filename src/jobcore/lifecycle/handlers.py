@@ -129,12 +129,12 @@ def _timed_out(job: Job, cause: StopCause, now: datetime) -> Job:
 
 
 def _held(
-    job: Job, attempt: int, code: HoldCode, reason: str, now: datetime, *, tell: bool = True
+    job: Job, attempt: int, code: HoldCode, reason: str, now: datetime, *, notify: bool = True
 ) -> Job:
-    """Hold the job; with *tell*, its owner is notified."""
+    """Hold the job; with *notify*, its owner is notified."""
     reason = reason[:REASON_KEPT_CHARS_MAX]
     state = Held(since=now, attempt=attempt, code=code, reason=reason)
-    outbox = _announced(job, Status.HELD, now, reason) if tell else job.outbox
+    outbox = _announced(job, Status.HELD, now, reason) if notify else job.outbox
     return _moved(job, state, now, f"{code}: {reason}", outbox=outbox, hold_next=False)
 
 
@@ -151,7 +151,7 @@ def _after_failure(job: Job, failure: Failure, next_attempt: int, now: datetime)
         job = replace(job, charges={**job.charges, failure.failure_class: decision.used})
     if job.hold_next:
         why = "asked for while a training ran"
-        return _held(job, next_attempt, HoldCode.USER, why, now, tell=False)
+        return _held(job, next_attempt, HoldCode.USER, why, now, notify=False)
     state = New(since=now, attempt=next_attempt, not_before=decision.not_before, after=failure)
     return _moved(job, state, now, note)
 
@@ -344,7 +344,7 @@ def stop_again(job: Job, state: Stopping, event: StopRequested, now: datetime) -
 def hold_waiting(job: Job, state: New, event: HoldRequested, now: datetime) -> Job:
     """Hold a job that waits."""
     reason = event.reason or f"held by {event.by}"
-    return _held(job, state.attempt, event.code, reason, now, tell=event.tell)
+    return _held(job, state.attempt, event.code, reason, now, notify=event.notify)
 
 
 def hold_next(job: Job, state: Active, event: HoldRequested, now: datetime) -> Job | str:

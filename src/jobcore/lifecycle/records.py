@@ -43,13 +43,14 @@ class PoolState:
         peak, peak_at: most slots in flight, without those overdue, since the last shortage, and since
             when. If nothing has been refused for a while, all of them have had their instances at
             once; the number that runs is always less by those that start up.
-        heard: whether a launch that waited in the provider's queue has been given instances. Then
-            those that wait there now get what becomes free, and a further launch would be one too many.
+        queue_granted: whether a launch that waited in the provider's queue has been given instances.
+            Then the launches that wait there now get the instances that become free, and a further
+            launch would be one too many.
         closed_until: no bet before this.
         limit: the quota, as the last refusal stated it; None while unknown.
         external: slots in use by others, from the same refusal.
         limit_at: when that was said. *external* is believed for two minutes only.
-        because: the headline of the last refusal.
+        refusal: the headline of the last refusal.
     """
 
     TIMES: ClassVar = ("level_at", "bet_at", "refused_at", "peak_at", "closed_until", "limit_at")
@@ -73,12 +74,12 @@ class PoolState:
     overdue: int = 0
     peak: int = 0
     peak_at: datetime | None = None
-    heard: bool = False
+    queue_granted: bool = False
     closed_until: datetime | None = None
     limit: int | None = None
     external: int = 0
     limit_at: datetime | None = None
-    because: str = ""
+    refusal: str = ""
 
     def __post_init__(self) -> None:
         """Refuse numbers below 0, fields of another kind, and times that are not in UTC."""
@@ -95,8 +96,8 @@ class PoolState:
             growth=checks.if_given(checks.wrong_whole, self.growth, 0),
             limit=checks.if_given(checks.wrong_whole, self.limit, 0),
             shrunk=checks.wrong_flag(self.shrunk),
-            heard=checks.wrong_flag(self.heard),
-            because=checks.wrong_string(self.because),
+            queue_granted=checks.wrong_flag(self.queue_granted),
+            refusal=checks.wrong_string(self.refusal),
         )
 
 

@@ -45,7 +45,7 @@ class Explanation:
             - PoolLimit: ``pool``, ``limit``, ``used``, ``count``.
             - ShareLimit: ``share``, ``limit``, ``used``, ``count``.
             - QuotaFull: ``pool``, ``limit``, ``used``, ``external`` (used by others), ``count``.
-            - PoolClosed: ``pool``, ``because`` (the headline of the refusal).
+            - PoolClosed: ``pool``, ``refusal`` (its headline).
             - Probing: ``pool``, ``pending``.
             - PoolUnknown: ``pool``, ``known`` (the names of the pools).
             - Held: ``status``, ``hold`` (a `jobcore.lifecycle.HoldCode`), ``reason``.
@@ -74,7 +74,7 @@ _OF_CODE = {
     ),
     WaitCode.BACKING_OFF: "attempt {attempt} waits until {until:%H:%M:%S %Z}{after}",
     WaitCode.POOL_FULL: "pool {pool!r} has {size} slots, {used} in use",
-    WaitCode.POOL_CLOSED: "pool {pool!r} refused a launch and is tried again later ({because})",
+    WaitCode.POOL_CLOSED: "pool {pool!r} refused a launch and is tried again later ({refusal})",
     WaitCode.PROBING: (
         "{pending} slots of pool {pool!r} are asked for and not given yet; more follow when they are"
     ),

@@ -146,12 +146,12 @@ class _Learning:
         held = started or any(f.kind is FactKind.ENDED for f in facts)
         if risen or (held and self.level):
             self.new["level_at"] = self.now
-        if not self.state.heard and any(not f.over for f in late):
-            self.new["heard"] = True
+        if not self.state.queue_granted and any(not f.over for f in late):
+            self.new["queue_granted"] = True
         if not late and not any(self._is_news(f) for f in started):
             return
         self.refusals = 0
-        self.new |= {"shrunk": False, "closed_until": None, "because": ""}
+        self.new |= {"shrunk": False, "closed_until": None, "refusal": ""}
         if risen:
             growth = BET_FIRST if self.state.growth is None else self.state.growth
             bets_max = max(_BET_MAX_AT_LEAST, self.level)
@@ -212,7 +212,7 @@ class _Learning:
             "limit": fact.quota.limit,
             "external": max(0, fact.quota.used - self.in_flight),
             "limit_at": self.now,
-            "because": fact.failure.headline,
+            "refusal": fact.failure.headline,
         }
 
     def _lower_level(self, held: int) -> None:
@@ -247,7 +247,7 @@ class _Learning:
         self.new |= {
             "closed_until": closed,
             "growth": 0,
-            "because": fact.failure.headline,
+            "refusal": fact.failure.headline,
         }
 
     def result(self) -> PoolState:

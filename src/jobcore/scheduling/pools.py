@@ -108,7 +108,7 @@ def allowance(
     if state is None:
         state = PoolState(name="")
     level, memory = _level_of(state, in_flight, running, now)
-    bets = 0 if state.heard else min(state.bets, max(0, in_flight - running))
+    bets = 0 if state.queue_granted else min(state.bets, max(0, in_flight - running))
     reuse = max(0, level + bets - in_flight)
     if state.closed_until is not None and now < state.closed_until:
         return Allowance(reuse, 0, until=state.closed_until)

@@ -253,8 +253,8 @@ class Capacity:
         ):
             return None
         if allowed.until is not None:
-            because = self.snapshot.pools[pool].because
-            return Obstacle(WaitCode.POOL_CLOSED, {"pool": pool, "because": because}, allowed.until)
+            refusal = self.snapshot.pools[pool].refusal
+            return Obstacle(WaitCode.POOL_CLOSED, {"pool": pool, "refusal": refusal}, allowed.until)
         pending = self._pool_used.get(pool, 0) - self._pool_running.get(pool, 0)
         return Obstacle(WaitCode.PROBING, {"pool": pool, "pending": pending})
 

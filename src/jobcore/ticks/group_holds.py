@@ -65,7 +65,7 @@ def _jobs_of(run: TickRun, tally: GroupTally, status: Status) -> Sequence[Job]:
 
 def _hold(tally: GroupTally, *, notify: bool) -> HoldRequested:
     reason = pause_reason(tally)
-    return HoldRequested(by="jobcore", reason=reason, code=HoldCode.GROUP, tell=notify)
+    return HoldRequested(by="jobcore", reason=reason, code=HoldCode.GROUP, notify=notify)
 
 
 def count_ends(run: TickRun, before: Mapping[str, Job], after: Sequence[Job]) -> None:
