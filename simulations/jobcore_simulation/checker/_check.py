@@ -23,7 +23,7 @@ __all__ = ["Checker", "Found", "Report"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A violation, and the shortest way to it; *environment*: how trainings went while healing."""
+    """A violation, and the shortest trace to it; *environment*: that of the healing in which it was found."""
 
     wrong: str
     steps: tuple[Step, ...] = ()
@@ -88,7 +88,7 @@ class Checker:
         progress: Callable[[Report], None] | None = None,
     ) -> Report:
         """
-        Explore until everything was seen, an invariant is broken, or a bound is reached.
+        Explore until every state was reached, an invariant is broken, or a bound is reached.
 
         Args:
             seconds: a bound, in CPU seconds.

@@ -1,4 +1,4 @@
-"""The events of a world beside port calls: trainings go on, late requests arrive, users make requests."""
+"""The events of a world besides port calls: changes of trainings, late requests, users' requests."""
 
 from __future__ import annotations
 

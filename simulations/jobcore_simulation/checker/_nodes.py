@@ -49,7 +49,7 @@ class Actors:
         nodes: the nodes by number; number 0 is `IDLE`.
         places: the numbers of the nodes at which an actor may wait, so that they need fewer bits.
         roots: the first node of each program.
-        spare: dearer ways to settled nodes, as (faults, cells): they count as reached cells.
+        spare: more expensive ways to settled nodes, as (faults, cells): they count as reached cells.
         probed: (program, site, method) of calls answered at once that were let fail.
         runs: how often production code was run.
     """
@@ -173,7 +173,7 @@ class Actors:
         Tell whether a tick may end here, because a new tick would do the same from here on.
 
         A launch tick that has finished old launches and now plans uses nothing of what it read
-        before: a new tick that finds no old launch goes on alike. (With several jobs no tick is
+        before: a new tick that finds no old launch does the same. (With several jobs no tick is
         cut.)
         """
         node = self.nodes[number]

@@ -1,4 +1,4 @@
-"""How actors step from one call that depends on the world to the next, call by call."""
+"""The steps of an actor from one call that depends on the world to the next."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def paths(
 
     Args:
         done: the calls on the way to *number*, and *cost* the faults.
-        asked: whether such a call has been answered already.
+        asked: whether the way to *number* has such a call already.
 
     Yields:
         The next node that waits for such a call, the world, the faults, the calls.

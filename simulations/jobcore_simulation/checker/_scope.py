@@ -28,7 +28,7 @@ class Scope:
         vanish: whether a live training may be lost with its name (costs a fault). (A terminal
             training keeps its name for ever: `jobcore.Trainer` promises that.)
         deletes: whether a terminal training may be deleted, which frees its name (costs a fault).
-            No trainer may do that; the scope shows that the promises rest on it.
+            No trainer may do that; the scope shows that the invariants depend on it.
         elsewhere: whether a training may be stopped from outside (costs a fault).
         to_stop_runs: whether a request with ``to_stop`` may create a training that runs, as well as
             one that is stopped from the start.
@@ -73,7 +73,7 @@ class Scope:
 
     @property
     def attempts_max(self) -> int:
-        """How many attempts the budgets allow."""
+        """The most attempts that the budgets allow."""
         return 1 + sum(self.budgets.values())
 
     @property

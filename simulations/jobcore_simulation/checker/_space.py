@@ -20,7 +20,7 @@ from ._world import Worlds
 
 __all__ = ["CHUNK", "Space"]
 
-#: How many states are expanded at once: numpy arrays of a few megabytes.
+#: The number of states expanded at once: numpy arrays of a few megabytes.
 CHUNK = 1 << 19
 _NEVER = 1 << 30  # a version that no job reaches
 

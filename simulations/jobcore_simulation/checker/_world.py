@@ -1,6 +1,6 @@
 """The worlds of a scope: each has a number, and is checked when it gets one.
 
-`_calls` says how port calls change worlds, `_environment` what happens to them without a call.
+`_calls` has the effects of port calls on worlds, `_environment` the events that need no call.
 """
 
 from __future__ import annotations

@@ -30,11 +30,11 @@ __all__ = ["Actors"]
 
 _SECOND = timedelta(seconds=1)
 _CALLS_PER_JOB_MAX = 20
-_FOLLOWS_TURNS = 0.85  # probability, in runs in which not any actor goes on
+_FOLLOWS_TURNS = 0.85  # probability that `Config.turns` decides a turn; else any actor gets it
 
 
 class Actors:
-    """The actors that have begun and not ended; each runs until a port call gives up its turn."""
+    """The running actors; each runs until one of its port calls ends its turn."""
 
     def __init__(self, scene: Scene) -> None:
         """Begin with no actor."""
@@ -75,7 +75,7 @@ class Actors:
             self.check_calls(port)
 
     def _draw_turn(self) -> int | None:
-        """Draw the index of the actor that goes on; None for none."""
+        """Draw the index of the actor that runs next; None for none."""
         chance, turns, count = self.scene.chance, self.scene.config.turns, len(self._running)
         if turns != "any" and chance() < _FOLLOWS_TURNS:
             if turns == "newest":

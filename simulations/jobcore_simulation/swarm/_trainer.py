@@ -1,4 +1,4 @@
-"""A small trainer for many runs: trainings change only when the environment says so."""
+"""A small, fast trainer: its trainings change only by calls of the environment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _describe(status: str, secondary: str, text: str) -> Evidence:
     return Evidence(where="describe", status=status, secondary_status=secondary, text=text)
 
 
-#: How a training can end: its state, and the evidence that the service gives.
+#: The possible ends of a training, by name: its state, and the evidence that the service gives.
 FATES: Mapping[str, tuple[TrainingState, Evidence | None]] = {
     "completed": (COMPLETED, None),
     "bug": (FAILED, _describe("Failed", "Failed", "AlgorithmError: KeyError: 'x', exit code: 1")),
@@ -68,7 +68,7 @@ def over_quota(pool: str, limit: int, used: int, count: int) -> Evidence:
 
 def _rules() -> Rules:
     """
-    Take those of the failure rules that match any evidence of this module, in their order.
+    Select the failure rules that match any evidence of this module, in their order.
 
     All but eight of a hundred rules never match here, and trying them would take most of a run.
     """
@@ -183,7 +183,7 @@ class TinyTrainer:
             run.view = None
 
     def capacity(self) -> Mapping[str, int | None]:
-        """Name the pools."""
+        """Return the pools with their sizes."""
         return {pool.name: pool.quota if pool.size_known else None for pool in self.pools.values()}
 
     def running(self) -> Iterable[Training]:
@@ -215,7 +215,7 @@ class TinyTrainer:
         del self.runs[name]
 
     def strange(self, request: LaunchRequest) -> None:
-        """Create a training of another account under this name; it uses none of our pools."""
+        """Create a training of another account under this name; it uses no pool of the run."""
         run = self.runs[request.name] = _Run(
             request, Pool("", capacity=0, quota=0, size_known=False)
         )
