@@ -25,5 +25,5 @@ class Agenda:
         return self._heap[0][0] if self._heap else None
 
     def pop(self) -> Callable[[], None]:
-        """Take the next plan; `next_at` must have said that there is one."""
+        """Take the next plan; only after `next_at` has returned a time."""
         return heapq.heappop(self._heap)[3]

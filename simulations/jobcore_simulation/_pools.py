@@ -47,10 +47,10 @@ class PoolConfig:
     A pool as it is set up.
 
     Attributes:
-        capacity: instances there are: a number, or steps (seconds since the pool was set up,
-            instances), the first of which holds at once; None: without end.
+        capacity: existing instances: a number, or steps (seconds since the pool was set up,
+            instances), the first of which holds at once; None: without bound.
         period: after this many seconds the steps begin again; None: the last one stays.
-        quota: instances that the account may use at once; None: without end.
+        quota: instances that the account may use at once; None: without bound.
         shortage: see `Shortage`; None: WAIT for accelerated instance types, FAIL for others.
         capacity_error_after: seconds from creation to the CapacityError of `Shortage.FAIL`.
     """
@@ -123,7 +123,7 @@ def first_allowed(
 
     Args:
         candidates: pools and instances, the preferred one first.
-        total, used: the quota over all pools, and what is used of it.
+        total, used: the quota over all pools, and its use, in instances.
 
     Raises:
         Refused: ResourceLimitExceeded, with the first pool's numbers.

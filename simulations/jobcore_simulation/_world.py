@@ -2,8 +2,8 @@
 
 Time comes in as an argument, in seconds since the epoch, and never goes back. A driver reads the
 time of the next event from `World.next_event_at` and calls `World.advance`; the sandbox follows the
-wall clock. Random draws are hashes of the seed and a name: two worlds that get the same calls do
-the same.
+wall clock. Random draws are hashes of the seed and a name: two worlds with the same calls behave
+alike.
 
 Phases and statuses are those of SageMaker's training jobs; docs/reference/sandbox.md names the sources of the
 texts, and those that could not be checked.
@@ -110,7 +110,7 @@ class World:
 
     def advance(self, to: float) -> None:
         """
-        Let time pass, and everything happen that is due by then, each at its time.
+        Advance the time, and apply each event that is due by then, at its time.
 
         Raises:
             ValueError: *to* is in the past.
@@ -173,7 +173,7 @@ class World:
 
     def stop(self, now: float, name: str) -> Training:
         """
-        Ask a training to stop; asked again while it is stopping, nothing changes.
+        Request the stop of a training; a repetition while it is stopping changes nothing.
 
         Raises:
             KeyError: there is none of that name.
@@ -397,7 +397,7 @@ class World:
         self._seek(training)
 
     def _after_placement(self, training: Training, seconds: float, ends_as: str) -> None:
-        """Stop the training after so long on these instances, whichever phase it is in."""
+        """Plan the stop of the training after *seconds* on these instances, in any phase."""
         placed_at = training.placed_at
         self._agenda.plan(
             self.now + seconds,

@@ -83,7 +83,7 @@ def _rotation_violations(
     """
     Check that a speculative launch went to the job's least recently tried pool.
 
-    Only pools in which nothing but the shortage speaks against the job are compared.
+    Pools with another obstacle for the job than the shortage are not compared.
     """
     pool = launch.placement.pool
     chosen = snapshot.pools.get(pool)

@@ -1,4 +1,4 @@
-"""The sandbox's clock: real time at a higher speed, or time that passes by `skip` alone."""
+"""The sandbox's clock: real time at a higher speed, or time that advances by `skip` alone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["SandboxClock"]
 
 class SandboxClock:
     """
-    Tells the time in seconds since the epoch.
+    A clock in seconds since the epoch.
 
     Args:
-        start: the first time that it shows; None: now.
+        start: the first time; None: now.
         speed: seconds of the sandbox for one second of real time.
-        manual: time passes by `skip` alone.
+        manual: time advances by `skip` alone.
     """
 
     def __init__(self, *, start: float | None, speed: float, manual: bool) -> None:
@@ -37,10 +37,10 @@ class SandboxClock:
 
     def skip(self, seconds: float) -> None:
         """
-        Let time pass at once.
+        Advance the time at once.
 
         Raises:
-            ValueError: *seconds* is negative.
+            ValueError: *seconds* is below 0.
         """
         if not seconds >= 0:
             msg = "seconds: time runs forwards"

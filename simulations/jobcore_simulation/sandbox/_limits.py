@@ -1,4 +1,4 @@
-"""Rates of calls, and faults that tests set up."""
+"""Rate limits of calls, and injected faults."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class Fault:
 
     Attributes:
         operation, name: shell patterns for the operation and the training's name.
-        skip: how many matching calls pass before the first fault.
-        times: how many calls it strikes; None: all.
+        skip: the number of matching calls before the first fault.
+        times: the number of calls that it strikes; None: all.
     """
 
     kind: FaultKind

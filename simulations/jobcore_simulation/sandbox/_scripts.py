@@ -1,9 +1,9 @@
 """Trainings whose script runs, as a process of this machine in the environment of SageMaker's toolkit.
 
-A request asks for it as the SageMaker training toolkit names things: the hyperparameters
-``sagemaker_program`` and ``sagemaker_submit_directory``, the latter a folder or a .tar.gz on this
-machine (a path or a file:// URL) below the folder that the sandbox was told, or a .tar.gz in the
-emulated S3. Channels and checkpoints are read from there too; model and checkpoints are left there.
+A request names the script as for the SageMaker training toolkit, by the hyperparameters
+``sagemaker_program`` and ``sagemaker_submit_directory``. The latter is a folder or a .tar.gz on this
+machine (a path or a file:// URL) below `SandboxConfig.run_scripts`, or a .tar.gz in the emulated S3.
+Channels and checkpoints are read from that S3; the model and checkpoints are written to it.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class ScriptRunner:
         self._finish(training, failure)
 
     def _keep(self, training: Training, ml: Path) -> None:
-        """Leave the model and the checkpoints in S3."""
+        """Write the model and the checkpoints to S3."""
         if self._s3 is None or self._sandbox.closing.is_set():
             return
         self._s3.put_archive(ml / "model", model_artifacts(training), ml / "model.tar.gz")

@@ -38,10 +38,10 @@ def page(
     Cut a page out of the sorted items; it begins after the item that the token names.
 
     Args:
-        sorted_by: what *key* is; a token is good for the order it was given out for.
+        sorted_by: names the order by *key*; a token is valid for that order only.
 
     Raises:
-        Refused: the token was not given out here, or for another order.
+        Refused: the token is not one of this sandbox, or belongs to another order.
     """
     order = f"{'-' if descending else '+'}{sorted_by}"
     ordered = sorted(items, key=key, reverse=descending)
@@ -79,7 +79,7 @@ def holds(expression: Record, record: Record, known: frozenset[str]) -> bool:
     Tell whether a search expression is true of a record.
 
     Args:
-        known: the first parts of the property names that there are.
+        known: the first parts of the existing property names.
 
     Raises:
         Refused: a filter names an unknown property, or has a value that cannot be compared.

@@ -61,7 +61,7 @@ class Server(Sandbox):
         self._sink.close()
 
     def _pass_time(self) -> None:
-        """Let the worlds go on between calls."""
+        """Advance the worlds between calls."""
         while not self.closing.is_set():
             self.wake.clear()
             if not self.clock.manual:

@@ -41,7 +41,7 @@ _SORT_KEYS: Mapping[str, Callable[[Training], Any]] = {
 
 
 class _Region:
-    """One region's world, with the tags of its trainings and what Search knows of them."""
+    """One region's world, with the tags of its trainings and the index of Search."""
 
     def __init__(self, service: Service, name: str) -> None:
         config = service.config
@@ -104,7 +104,7 @@ class Service:
 
     Args:
         now: tells the sandbox's time.
-        on_event: is given the EventBridge event of every status change.
+        on_event: called with the EventBridge event of every status change.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Service:
             The answer; None: an empty one.
 
         Raises:
-            Refused: the service says no.
+            Refused: the service refuses the request.
             Malformed: the request has a value of the wrong type.
         """
         if problems := self._validators[operation].problems(request):
@@ -166,7 +166,7 @@ class Service:
             return self.regions[name]
 
     def advance(self) -> None:
-        """Bring all worlds to the present time."""
+        """Advance all worlds to the present time."""
         with self.lock:
             for region in tuple(self.regions.values()):
                 region.world.advance(max(self.now(), region.world.now))

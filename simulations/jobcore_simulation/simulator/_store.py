@@ -31,7 +31,7 @@ class _Lane:
     """
     The waiting jobs of a lane, in order, with their keys and back-offs.
 
-    Jobs mostly leave at the head, so the lists are in use from *head* on: to delete the first
+    Jobs mostly leave at the head, so the lists are in use from *head* on: deleting the first
     element would move the whole queue at each launch.
     """
 
@@ -83,8 +83,8 @@ class ObjectStore:
     """
     A `jobcore.JobStore` on dicts of frozen jobs.
 
-    Nothing is encoded, so it does not test what a real store can keep; `jobcore_memory` does.
-    Reads of lane heads, due jobs and usage do not walk the history, as in a real store.
+    Nothing is encoded, so it does not test whether a job can be stored; `jobcore_memory` does.
+    As in a real store, reads of lane heads, due jobs and usage do not walk the history.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The three clocks of a job (`jobcore.Clocks`): which deadline comes first, and which has passed."""
+"""The three clocks of a job (`jobcore.Clocks`): the next deadline, and the clock that has run out."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ __all__ = [
     "has_clocks",
 ]
 
-#: The trainer enforces run_at_most. The core stops the training only this long after, so that the
-#: trainer has time for its own stop (SIGTERM, up to two minutes, then the upload of results).
+#: The trainer enforces run_at_most. The core stops the training only this long after that, so that
+#: the trainer has time for its own stop (SIGTERM, up to two minutes, then the upload of results).
 RUN_AT_MOST_GRACE = timedelta(minutes=5)
 
 
