@@ -261,7 +261,7 @@ class Attempt:
         started_at: when the training began to run, by the trainer's clock.
         ended_at: when it was over, by the trainer's clock.
         outcome: the training's terminal state: Completed, Failed or Stopped.
-        failure: the classified failure; None if it completed.
+        failure: the classified failure; None if it completed or has not ended.
     """
 
     number: int

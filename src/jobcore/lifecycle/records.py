@@ -37,8 +37,8 @@ class PoolState:
         bets: slots launched as bets and not answered yet.
         bet_at, rounds: when the last bets were made, and how many rounds there were.
         refusals: rounds refused since the last success; the back-off doubles with each.
-        refused_at: the time of the last refusal; results of launches begun before it are not counted
-            again.
+        refused_at: the time of the last refusal; refusals of launches begun before it belong to the
+            same shortage and do not count again.
         shrunk: whether *before* holds the level from before this shortage.
         overdue: slots launched longer than `jobcore.scheduling.LATE` ago that do not run.
         peak, peak_at: most slots in flight, without those overdue, since the last shortage, and the

@@ -29,7 +29,7 @@ _PAGES_MAX = 100  # of the index, in one tick
 
 def monitor_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Settings) -> TickReport:
     """
-    Observe the trainings of active jobs, apply deadlines, and send the stops that jobs owe.
+    Observe the trainings of active jobs, apply deadlines, and send pending stops.
 
     A training that could not be read leaves its job as it is, and is reported. So is a training
     under a job's name that was not made for the job.
@@ -106,7 +106,7 @@ def _observed(
     trainings: Mapping[str, Training | None],
     observations: PoolObservations,
 ) -> Sequence[Event]:
-    """Turn the description of a job's training into events; none, and a report, if it says nothing about it."""
+    """Convert the description of a job's training to events; report it if it is unread or a stranger's."""
     attempt = job.current
     if attempt is None:
         return ()
