@@ -42,7 +42,7 @@ class TrainingRequest:
         retries: the restarts under the same name after an InternalServerError.
         checkpoints: whether it resumes after an interruption; else it starts again.
         labels: values that scripts can match, e.g. ``Tags.team`` or ``HyperParameters.lr``.
-        open_ended: its training phase lasts until `World.finish`, whatever its script says.
+        open_ended: its training phase lasts until `World.finish`, instead of its script's duration.
         document: the caller's own record; the world does not read it.
     """
 

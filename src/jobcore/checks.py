@@ -156,7 +156,7 @@ def wrong_time(value: object) -> str | None:
         return None
     if value.tzinfo is None:
         return "expected an aware datetime (UTC), got a naive one"
-    # The offset alone does not tell UTC from London in winter, where adding months is an hour wrong.
+    # The offset alone is not enough: London's is 0 in winter, and adding months there is an hour wrong.
     if value.utcoffset() == timedelta(0) and value.tzname() == "UTC":
         return None
     return f"expected an aware datetime in UTC, got {value.isoformat()}; convert it with astimezone(UTC)"

@@ -132,9 +132,9 @@ class Ports:
         """
         Give the local state that the tick still uses after this call; None for its whole history.
 
-        Ticks with equal results (at one site, with one call) do the same from here on, whatever
-        they have read before, and share a node. The result is read from their frames. The reasons
-        why it is enough, by site:
+        Ticks with equal results (at one site, with one call) do the same from here on, even if they
+        have read different values before, and share a node. The result is read from their frames.
+        The reasons why it is enough, by site:
 
         - A loop that applies events again after a lost save uses the events, not what it had read
           before. A refusal is applied only if the status is still the one before the save; intents

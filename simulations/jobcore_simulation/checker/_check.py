@@ -37,8 +37,8 @@ class Report:
 
     Attributes:
         depth: the number of the last level that had states.
-        worlds, nodes: how many were reached.
-        runs: how often production code was run.
+        worlds, nodes: the numbers of those reached.
+        runs: the number of runs of production code.
         rounds: the most rounds that a world took to heal.
         seconds: CPU seconds.
         exhausted: whether every state was reached.

@@ -51,7 +51,7 @@ class Actors:
         roots: the first node of each program.
         spare: more expensive ways to settled nodes, as (faults, cells): they count as reached cells.
         probed: (program, site, method) of calls answered at once that were let fail.
-        runs: how often production code was run.
+        runs: the number of runs of production code.
     """
 
     def __init__(self, calls: Calls, programs: Iterable[str]) -> None:

@@ -77,7 +77,7 @@ class World(NamedTuple):
         runs: (job, attempt, letter) of each training name that was used.
         late: requests that may still take effect.
         published: ids of the messages that the notifier took.
-        left: how often users and environment may still act, by position: stops, holds, releases,
+        left: the remaining acts of users and environment, by position: stops, holds, releases,
             spot interruptions, refused launches.
         intended: by job, the highest attempt that was ever stored as Launching.
         bad: the invariant that was broken on the way here; "" if none.

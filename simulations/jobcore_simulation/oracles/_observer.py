@@ -36,8 +36,8 @@ class Observer:
     Attributes:
         found: the broken invariants; empty in a good run.
         jobs: the jobs as they are stored.
-        edges: how often each change of status was written.
-        published: how often each message was published, by its event id.
+        edges: the number of writes of each change of status.
+        published: the number of publications of each message, by its event id.
         notified: by job, the event ids under which its end was published.
         intended: names of trainings whose intent was stored.
         created: the trainings that were created, by name.

@@ -49,7 +49,7 @@ class SandboxClock:
             self._skipped += seconds
 
     def wait_for(self, at: float | None) -> float | None:
-        """Tell how many real seconds to wait until *at*; None: no wait reaches it."""
+        """Return the real seconds until *at*; None: no wait reaches it."""
         if at is None or self.manual:
             return None
         return max(0.0, (at - self.now()) / self.speed)

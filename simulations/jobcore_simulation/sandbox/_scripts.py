@@ -38,7 +38,7 @@ _FOLDERS = ("input/config", "input/data", "model", "output/data", "checkpoints")
 
 
 class _BadInput(ValueError):  # noqa: N818  (a condition)
-    """The script cannot be run; the text says why."""
+    """The script cannot be run, for the reason in the text."""
 
 
 def program_of(document: Mapping[str, Any]) -> tuple[str, str] | None:

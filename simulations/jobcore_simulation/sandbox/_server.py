@@ -19,7 +19,7 @@ class Server(Sandbox):
     A running sandbox.
 
     Attributes:
-        url: where it listens, on 127.0.0.1.
+        url: its address, on 127.0.0.1.
         port: the port of the url.
         control: answers the calls below ``/_sandbox/``.
         scripts: runs training scripts; None if the configuration has no folder for them.

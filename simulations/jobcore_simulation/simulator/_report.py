@@ -185,8 +185,8 @@ def _figures(rows: Sequence[Row]) -> list[str]:
     text = (
         f"{len(scenarios)} scenario{'s' if len(scenarios) > 1 else ''}, seed {names}. Ratios (x) are "
         "to a clairvoyant that sees the capacity of every pool at every moment. Wasted: creates per "
-        "job that led to nothing. Jain: fairness between shares, 1 is best. Hand: what a person "
-        "had to do about single jobs."
+        "job without a training that started. Jain: fairness between shares, 1 is best. Hand: the "
+        "number of a person's actions on single jobs."
     )
     parts = [f'<p class="note">{text}</p>']
     means = summary(rows)

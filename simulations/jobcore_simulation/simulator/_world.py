@@ -191,7 +191,7 @@ class Fleet:
             self._end(run, TrainingState.STOPPED, stopped)
 
     def capacity(self) -> Mapping[str, int | None]:
-        """Return the pools, with unknown sizes: SageMaker does not tell them either."""
+        """Return the pools, with unknown sizes, as in SageMaker."""
         return dict.fromkeys(self.pools)
 
     def running(self) -> Iterable[Training]:

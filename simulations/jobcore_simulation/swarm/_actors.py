@@ -130,7 +130,7 @@ class Actors:
         return partial(tick, port, port, port, scene.settings)
 
     def _draw_request(self, port: Port) -> partial[Any]:
-        """Draw a user's request, mostly for a job that is active, and half of those while it is launched."""
+        """Draw a user's request: usually for an active job, half of these for one that is being launched."""
         scene = self.scene
         active = [job for job in scene.oracle.jobs.values() if job.status.is_active]
         if active and scene.chance() < 0.6:

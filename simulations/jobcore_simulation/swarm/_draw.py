@@ -131,14 +131,14 @@ class Config:
         lease, page, launches_together: see `jobcore.Settings`.
         reserves_names: see `TinyTrainer`.
         steps: steps of phase 1.
-        actors: how many actors there are at most at once.
+        actors: the most actors at once.
         switch: the probability that a port call gives the turn to another actor.
         turns: the actor that mostly runs next: "any", "newest" (older ones sleep for long), or
             "saves last" (launch ticks sleep before each save, so that their launches cross;
             with five actors, of which some are awake).
         requests: the share of actors that are users' requests.
-        fates: how trainings end in phase 1: "mixed" or "buggy".
-        healing: how trainings end in phase 2: "complete", "fail" or "forever" (not by themselves).
+        fates: the ends of trainings in phase 1: "mixed" or "buggy".
+        healing: the ends of trainings in phase 2: "complete", "fail" or "forever" (not by themselves).
         poison: a job that cannot be read ("corrupt") or makes the trainer raise ("raises").
         bad: the job whose launch request the trainer refuses as malformed.
         stranger: the job whose first training name belongs to another account's training.

@@ -177,7 +177,7 @@ class Environment:
         scene.runs_forever = config.healing == "forever"
 
     def advance(self) -> int:
-        """Let trainings begin and end as ``config.healing`` says; return how many changed."""
+        """Begin and end trainings by ``config.healing``; return the number of changed ones."""
         scene, tiny = self.scene, self.scene.tiny
         if tiny is None:
             scene.now += _MEMORY_STEP

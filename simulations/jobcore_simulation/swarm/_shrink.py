@@ -16,7 +16,7 @@ def shrink(case: Case, *, trials: int = 400) -> Case:
     Remove faults, jobs and steps that a violation does not need.
 
     Args:
-        trials: how often the case is run at most.
+        trials: the most runs of the case.
 
     Returns:
         A case whose first violation has the same code as the first violation of *case*.

@@ -45,7 +45,7 @@ class World:
 
     Args:
         store, scheduler, keep, jobs, note: see `Scene`.
-        steps: how many steps the first phase has at most; None for as many as were drawn.
+        steps: the most steps of the first phase; None for as many as were drawn.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class World:
         oracle.check_store(scene.base, scene.now)
 
     def _run_tick(self, tick: Callable[..., TickReport]) -> int:
-        """Run a tick to its end; return how many jobs it has changed."""
+        """Run a tick to its end; return the number of jobs that it has changed."""
         scene = self.scene
         port = Port(scene)
         try:

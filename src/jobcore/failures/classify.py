@@ -34,7 +34,7 @@ _REPORTED = (
     r"(?:\w*(?:error|exception|interrupt|iteration)|systemexit|bad_alloc)(?=:|[\"']|$| \()"
 )
 _ERRORS_MAX = 32  # the last ones: bounds the work on a text that is nothing but error names
-_WRAPPERS_MAX = 8  # how many wrappers one around the other are removed
+_WRAPPERS_MAX = 8  # the most nested wrappers that are removed
 _TEXT_CHARS_MAX = 2048  # twice the length that a failure keeps; the rest of a text is not matched
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u00b4": "'"})
 

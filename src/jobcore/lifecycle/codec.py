@@ -305,7 +305,7 @@ def readable(kind: str, key: str, decode: Callable[[], T]) -> T:
     Call *decode*, which reads one stored record.
 
     Raises:
-        CorruptRecord: the record cannot be read, whatever is wrong with it.
+        CorruptRecord: the record cannot be read, for any reason.
     """
     try:
         return decode()

@@ -42,7 +42,7 @@ class LaunchDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchAccepted:
-    """The training of *attempt* exists and is ours: just created, or adopted after doubt."""
+    """The training of *attempt* exists and passed the ownership check, or was created by this call."""
 
     attempt: int
     placement: Placement
@@ -72,7 +72,7 @@ class LaunchRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameTaken:
-    """A training that is not ours has the name of *attempt*."""
+    """A stranger's training has the name of *attempt*."""
 
     attempt: int
     reason: str

@@ -97,7 +97,7 @@ def _announced(job: Job, status: Status, now: datetime, reason: str) -> tuple[Ou
     event_id = f"{job.job_id}/{job.attempt_number}/{status}"
     if (
         not status.is_terminal
-    ):  # a job can be held more than once; the version tells the holds apart
+    ):  # a job can be held more than once; the version distinguishes the holds
         event_id += f"/{job.version}"
     reason = reason[:REASON_KEPT_CHARS_MAX]
     return (*job.outbox, OutboxEntry(event_id=event_id, status=status, at=now, reason=reason))

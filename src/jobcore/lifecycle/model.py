@@ -191,7 +191,7 @@ class Spec:
     Args:
         name: a label for people; need not be unique.
         owner: the person who gets the messages about the job.
-        placements: where it may run, best first; at least one.
+        placements: the pools in which it may run, best first; at least one.
         args: the arguments of the training, in the trainer's terms (stored as JobArgs); JSON data.
         share: the share that is charged for the job's slots; the owner unless given.
         group: names the jobs that were submitted together (a sweep).
@@ -256,7 +256,7 @@ class Attempt:
 
     Args:
         number: from 1. It names the training together with the job id.
-        placement: where it was launched.
+        placement: the pool and the number of slots of its launch.
         launching_at: when the intent was recorded, before the trainer was called.
         started_at: when the training began to run, by the trainer's clock.
         ended_at: when it was over, by the trainer's clock.

@@ -71,7 +71,7 @@ def _monitor(run: TickRun, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
     count_ends(run, jobs, after)
     for job in after:
         run.report.wake_by(wake_at(job))
-        # Only Stopping owes a stop. Skip the others: owed() builds names that are not needed here.
+        # Only a job in Stopping requires a stop. Skip the others: owed() builds names not needed here.
         for effect in owed(job) if isinstance(job.state, Stopping) else ():
             if isinstance(effect, StopTraining):
                 stop_training(run, trainer, job.job_id, effect.name)
