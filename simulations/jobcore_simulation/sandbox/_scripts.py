@@ -81,8 +81,8 @@ class ScriptRunner:
         self._home.cleanup()
 
     def _is_ours(self, document: Mapping[str, Any]) -> bool:
-        asked = program_of(document)
-        return asked is not None and (self._s3 is not None or not asked[1].startswith(_IN_S3))
+        found = program_of(document)
+        return found is not None and (self._s3 is not None or not found[1].startswith(_IN_S3))
 
     def _work(self) -> None:
         while (turn := self._turns.get()) is not None:
@@ -131,9 +131,9 @@ class ScriptRunner:
 
     def _launch(self, training: Training, folder: Path) -> subprocess.Popen[bytes]:
         document = training.request.document
-        asked = program_of(document)
-        assert asked is not None
-        program, source = asked
+        found = program_of(document)
+        assert found is not None
+        program, source = found
         ml = folder / "ml"
         for name in _FOLDERS:
             (ml / name).mkdir(parents=True)
@@ -175,16 +175,16 @@ class ScriptRunner:
         if checkpoints and self._s3 is not None:
             self._s3.fetch_all(checkpoints["S3Uri"].rstrip("/") + "/", ml / "checkpoints")
 
-    def _code(self, asked: str, folder: Path) -> Path:
+    def _code(self, place: str, folder: Path) -> Path:
         target = folder / "code"
-        if asked.startswith("s3://"):
+        if place.startswith("s3://"):
             assert self._s3 is not None
             source = folder / "code.tar.gz"
-            self._s3.fetch(asked, source)
+            self._s3.fetch(place, source)
             return _unpacked(source, target)
-        if asked.startswith(_CHANNELS):
-            return _unpacked(folder / "ml/input/data" / asked.removeprefix(_CHANNELS), target)
-        source = Path(asked).resolve()
+        if place.startswith(_CHANNELS):
+            return _unpacked(folder / "ml/input/data" / place.removeprefix(_CHANNELS), target)
+        source = Path(place).resolve()
         if not source.is_relative_to(self._root):
             msg = f"{source} is not below {self._root}"
             raise _BadInput(msg)

@@ -64,8 +64,8 @@ class _Region:
     def _changed(self, at: float, training: Training) -> None:
         arn = self.arn + training.name
         if len(training.transitions) == 1:  # just created: the call has not returned yet
-            asked = training.request.document.get("Tags", ())
-            self.tags[training.name] = {tag["Key"]: tag["Value"] for tag in asked}
+            tags = training.request.document.get("Tags", ())
+            self.tags[training.name] = {tag["Key"]: tag["Value"] for tag in tags}
         if self._service.config.search_lag > 0:
             self.indexed.setdefault(training.name, []).append((at, describe(training, arn)))
         for listener in self._service.listeners:

@@ -288,13 +288,13 @@ class ObjectStore:
     def _queue(self, job: Job) -> None:
         waiting = waiting_of(job)
         # Most jobs of a lane share one placements object; its id is cheaper than its hash.
-        quick = (waiting.share, waiting.priority, id(waiting.placements))
-        lane = self._lanes_by_id.get(quick)
+        lane_id = (waiting.share, waiting.priority, id(waiting.placements))
+        lane = self._lanes_by_id.get(lane_id)
         if lane is None:
             lane = self._lanes.get(waiting.lane)
             if lane is None:
                 lane = self._lanes[waiting.lane] = _Lane(waiting.placements)
-                self._lanes_by_id[quick] = lane
+                self._lanes_by_id[lane_id] = lane
         lane.add(waiting, getattr(job.state, "not_before", None))
         self._waiting[job.job_id] = (waiting, lane)
 

@@ -135,18 +135,18 @@ class _Text:
         reading = rules.reading
         self.rules = rules
         self.where = evidence.where
-        self.normalised, told = _unwrap(evidence.text, reading)
+        self.normalised, from_wrapper = _unwrap(evidence.text, reading)
         self.own_end = _own_words_end(self.normalised, reading)
         given = (evidence.error_code or "").strip().casefold()
-        self.code = self._code(given, told or "")
+        self.code = self._code(given, from_wrapper or "")
         self.states = {s.casefold() for s in (evidence.status, evidence.secondary_status) if s}
         self.quota = _quota_in(self.normalised, reading)
         self._errors: tuple[str, ...] | None = None
 
-    def _code(self, given: str, told: str) -> str | None:
+    def _code(self, given: str, from_wrapper: str) -> str | None:
         """Choose the error code: the evidence's, else that of a wrapper, else that in the text."""
         reading = self.rules.reading
-        for code in (given, told):
+        for code in (given, from_wrapper):
             if code and code not in reading.not_codes:
                 return code
         if self.own_end is None:
@@ -154,7 +154,7 @@ class _Text:
                 match = compiled(pattern).match(self.normalised)
                 if match and match["code"] and match["code"] not in reading.not_codes:
                     return match["code"]
-        return told or given or None
+        return from_wrapper or given or None
 
     @property
     def errors(self) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class LaunchDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchAccepted:
-    """The training of *attempt* exists and passed the ownership check, or was created by this call."""
+    """The training of *attempt* exists: just created, or adopted after the ownership check."""
 
     attempt: int
     placement: Placement
