@@ -19,7 +19,7 @@ class Agenda:
         heapq.heappush(self._heap, (when, self._planned, still, act))
 
     def next_at(self) -> float | None:
-        """Tell when the next plan is due; None: there is none."""
+        """Return when the next plan is due; None: there is none."""
         while self._heap and not self._heap[0][2]():
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None

@@ -127,7 +127,7 @@ def sandbox_command(
 
 
 def environment_of(server: Server, aws: str | None) -> dict[str, str]:
-    """Give the environment variables that point boto3 and the AWS CLI at the sandbox."""
+    """Return the environment variables that point boto3 and the AWS CLI at the sandbox."""
     environment = {
         "AWS_ENDPOINT_URL_SAGEMAKER": server.url,
         "AWS_ACCESS_KEY_ID": server.config.account,  # MiniStack takes it for the account

@@ -131,7 +131,7 @@ class Script:
     open_ended: bool = False
 
     def matches(self, request: TrainingRequest) -> bool:
-        """Tell whether the script is for this training."""
+        """Check whether the script is for this training."""
         return (
             fnmatchcase(request.name, self.name)
             and fnmatchcase(request.pools[0][0], self.pool)

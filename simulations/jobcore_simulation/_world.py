@@ -105,7 +105,7 @@ class World:
     # --- time -----------------------------------------------------------------------------
 
     def next_event_at(self) -> float | None:
-        """Tell when the next event is due; None: there is none."""
+        """Return when the next event is due; None: there is none."""
         return self._agenda.next_at()
 
     def advance(self, to: float) -> None:
@@ -233,7 +233,7 @@ class World:
     # --- capacity -------------------------------------------------------------------------
 
     def _seek(self, training: Training) -> None:
-        """Give the training instances, or put it into the queues of its pools."""
+        """Allocate instances to the training, or put it into the queues of its pools."""
         for name, count in training.request.pools:
             pool = self.pools[name]
             if pool.has_room(count) and self._may_use(training, pool, count):
@@ -285,7 +285,7 @@ class World:
             self._fill(self.pools[before])  # its quota has room again
 
     def _release(self, training: Training) -> None:
-        """Give the instances back; the caller gives them to waiting trainings (`_fill`)."""
+        """Release the training's instances; the caller gives them to waiting trainings (`_fill`)."""
         if training.pool is None or training.placed_at is None:
             return
         pool = self.pools[training.pool]

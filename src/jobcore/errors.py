@@ -21,7 +21,7 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        """Give the problem as one line; the message alone if it is about the input as a whole."""
+        """Return the problem as one line; the message alone if it is about the input as a whole."""
         return f"{self.field}: {self.message}" if self.field else self.message
 
 
@@ -41,7 +41,7 @@ class _Invalid(ValueError):  # noqa: N818  (the base of the two below)
         super().__init__(self.problems, where)  # the arguments, so that it can be pickled
 
     def __str__(self) -> str:
-        """Give every problem on one line, with the source in front."""
+        """Return every problem on one line, with the source in front."""
         text = "; ".join(map(str, self.problems))
         return f"{self.where}: {text}" if self.where else text
 

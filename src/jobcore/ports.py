@@ -106,7 +106,7 @@ class JobStore(Protocol):
 
     def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
         """
-        Give the earliest time later than *after* at which time alone gives *tick* work.
+        Return the earliest time later than *after* at which time alone gives *tick* work.
 
         For LAUNCH that is the end of a New job's back-off, for MONITOR the deadline of a New or
         Held job. None if there is none, or if the store would have to read all waiting jobs to find

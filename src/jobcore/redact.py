@@ -79,7 +79,7 @@ _FORMS = re.compile(
 
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
-    """Tell whether a value called *name* is a secret: ``DB_PASSWORD``, ``apiKey``, ``--hf-token``."""
+    """Check whether a value called *name* is a secret: ``DB_PASSWORD``, ``apiKey``, ``--hf-token``."""
     words = [word.lower() for word in _WORDS.findall(name[:200])]
     while words and words[-1].isdigit():  # token_2
         words.pop()

@@ -130,7 +130,7 @@ class Ports:
 
     def _known(self, call: Call, site: str, frames: Mapping[str, FrameType]) -> Any:
         """
-        Give the local state that the tick still uses after this call; None for its whole history.
+        Return the local state that the tick still uses after this call; None for its whole history.
 
         Ticks with equal results (at one site, with one call) do the same from here on, even if they
         have read different values before, and share a node. The result is read from their frames.
@@ -162,7 +162,7 @@ class Ports:
         return None
 
     def _known_again(self, frames: Mapping[str, FrameType]) -> tuple[Any, ...]:
-        """Give the part of the local state that a read after a lost save still uses."""
+        """Return the part of the local state that a read after a lost save still uses."""
         again = frames["_again"].f_locals
         events = again["events"]
         refused = any(isinstance(event, LaunchRefused) for event in events)

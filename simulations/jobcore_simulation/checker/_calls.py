@@ -246,7 +246,7 @@ class Calls:
 
 
 def created_letters(scope: Scope, *, to_stop: bool) -> str:
-    """Give the states that a created training may have at first."""
+    """Return the states that a created training may have at first."""
     if not to_stop:
         return "P"
     return "TP" if scope.to_stop_runs else "T"

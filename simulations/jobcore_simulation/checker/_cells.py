@@ -43,7 +43,7 @@ NEVER: Mapping[str, str] = {
 
 
 def sites(cells: Iterable[str]) -> set[str]:
-    """Give the sites of *cells*: program, place in the code and method."""
+    """Return the sites of *cells*: program, place in the code and method."""
     return {": ".join(cell.split(": ")[:3]) for cell in cells if not cell.startswith("happens")}
 
 

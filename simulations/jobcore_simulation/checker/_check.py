@@ -123,7 +123,7 @@ class Checker:
         return report
 
     def _next_level(self, frontier: States, report: Report) -> States:
-        """Give the new states that follow a level."""
+        """Return the new states that follow a level."""
         bits = self.space.layout.fault_bits
         parts: list[States] = []
         for start in range(0, len(frontier), CHUNK):

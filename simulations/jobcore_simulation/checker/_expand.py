@@ -48,7 +48,7 @@ class Expander:
         self._labels: dict[tuple[str, ...], int] = {}
 
     def of_actor(self, kind: str) -> Callable[[int, int], Iterator[Transition]]:
-        """Give the function that lists the transitions of an actor at (place, world)."""
+        """Return the function that lists the transitions of an actor at (place, world)."""
         return partial(self._expand, kind)
 
     def of_environment(self, node: int, world: int) -> Iterator[Transition]:

@@ -117,7 +117,7 @@ class Actors:
             node.raised = probe.raised or f"a {node.program} tick goes on without {aside[1]}"
 
     def place(self, number: int) -> int:
-        """Give the place of a node: its number among those at which an actor may wait."""
+        """Return the place of a node: its number among those at which an actor may wait."""
         found = self._place_of.get(number)
         if found is None:
             found = self._place_of[number] = len(self.places)
@@ -125,7 +125,7 @@ class Actors:
         return found
 
     def child(self, number: int, reply: Reply) -> int:
-        """Give the node after *reply*."""
+        """Return the node after *reply*."""
         found = self._children.get((number, reply))
         if found is None:
             node = self.nodes[number]
@@ -170,7 +170,7 @@ class Actors:
 
     def is_cut(self, number: int) -> bool:
         """
-        Tell whether a tick may end here, because a new tick would do the same from here on.
+        Check whether a tick may end here, because a new tick would do the same from here on.
 
         A launch tick that has finished old launches and now plans uses nothing of what it read
         before: a new tick that finds no old launch does the same. (With several jobs no tick is

@@ -95,7 +95,7 @@ class _Player:
         return actors.roots[call]
 
     def _reply(self, actors: Actors, number: int, call: str) -> Reply | None:
-        """Give the reply of a node's call by its name, and go to the world after it."""
+        """Return the reply of a node's call by its name, and go to the world after it."""
         node = actors.nodes[number]
         assert node.call is not None
         method, _, what = call.partition(": ")

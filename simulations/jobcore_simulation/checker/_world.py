@@ -114,7 +114,7 @@ class Worlds:
         return self.intern(world._replace(bad=wrong))
 
     def _matters(self, world: World, request: tuple[Any, ...]) -> bool:
-        """Tell whether a late request can still change anything."""
+        """Check whether a late request can still change anything."""
         match request:
             case ("save", j, raw):
                 return bool(self.jobs[raw].version == self.jobs[world.jobs[j]].version)

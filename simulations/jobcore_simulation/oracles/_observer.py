@@ -180,7 +180,7 @@ class Observer:
             self.fail("S5", job.job_id, f"it is Failed, and {name} completed")
 
     def _was_created_by_another_tick(self, before: Job, name: str) -> bool:
-        """Tell whether the training was created after the answer that this write is based on."""
+        """Check whether the training was created after the answer that this write is based on."""
         is_known = before.status is not Status.LAUNCHING and getattr(before.state, "known", True)
         created_at = self.create_numbers.get(name, 0)
         return not is_known and created_at > self.reserved.get(name, self.creates)
@@ -259,7 +259,7 @@ class Observer:
 
 
 def _is_unchanged(before: Job, job: Job) -> bool:
-    """Tell whether a write left everything as it was, apart from version and state."""
+    """Check whether a write left everything as it was, apart from version and state."""
     return (
         job.outbox == before.outbox
         and job.stop == before.stop

@@ -27,12 +27,12 @@ class SandboxClock:
         self._lock = threading.Lock()
 
     def now(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         passed = 0.0 if self.manual else self.real()
         return self._base + self._skipped + passed
 
     def real(self) -> float:
-        """Tell the seconds since the start, times the speed; they pass even when *manual* is set."""
+        """Return the seconds since the start, times the speed; they pass even when *manual* is set."""
         return (time.monotonic() - self._begun) * self.speed
 
     def skip(self, seconds: float) -> None:

@@ -88,7 +88,7 @@ class Fault:
     hits: int = attrs.field(default=0, metadata={"override": {"omit": True}})
 
     def strikes(self, operation: str, name: str) -> bool:
-        """Tell whether the fault strikes this call, and count it if so."""
+        """Check whether the fault strikes this call, and count it if so."""
         if self.times is not None and self.hits >= self.times:
             return False
         if not fnmatchcase(operation, self.operation) or not fnmatchcase(name, self.name):

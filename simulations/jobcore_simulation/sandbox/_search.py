@@ -76,7 +76,7 @@ def _bad_token() -> Refused:
 
 def holds(expression: Record, record: Record, known: frozenset[str]) -> bool:
     """
-    Tell whether a search expression is true of a record.
+    Check whether a search expression is true of a record.
 
     Args:
         known: the first parts of the existing property names.
@@ -92,7 +92,7 @@ def holds(expression: Record, record: Record, known: frozenset[str]) -> bool:
 
 
 def names_asked(expression: Record) -> Sequence[str] | None:
-    """Give the names that a search is limited to; None: all."""
+    """Return the names that a search is limited to; None: all."""
     if expression.get("Operator") == "Or":
         return None
     for f in expression.get("Filters", ()):

@@ -159,7 +159,7 @@ class Service:
             return self._calls[operation](here, request)
 
     def region(self, name: str) -> _Region:
-        """Give a region; it is created at its first call."""
+        """Return a region; it is created at its first call."""
         with self.lock:
             if name not in self.regions:
                 self.regions[name] = _Region(self, name)
@@ -172,7 +172,7 @@ class Service:
                 region.world.advance(max(self.now(), region.world.now))
 
     def next_event_at(self) -> float | None:
-        """Tell when the next event of any region is due; None: there is none."""
+        """Return when the next event of any region is due; None: there is none."""
         with self.lock:
             times = [region.world.next_event_at() for region in self.regions.values()]
         return min((at for at in times if at is not None), default=None)

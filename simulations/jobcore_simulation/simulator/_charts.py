@@ -73,7 +73,7 @@ class Chart:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Give about *count* round numbers from *low* to *high*."""
+    """Return about *count* round numbers from *low* to *high*."""
     span = max(high - low, 1e-9)
     power = 1.0
     while power * 10 <= span:

@@ -258,7 +258,7 @@ _MEANS = (
 
 
 def summary(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
-    """Give the means over scenarios and seeds, by policy."""
+    """Return the means over scenarios and seeds, by policy."""
     by: dict[str, list[Row]] = {}
     for row in rows:
         by.setdefault(row.policy, []).append(row)

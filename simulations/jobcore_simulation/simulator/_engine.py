@@ -121,7 +121,7 @@ class Log:
             self._flush()
 
     def digest(self) -> str:
-        """Give the hash so far, 16 hex digits."""
+        """Return the hash so far, 16 hex digits."""
         self._flush()
         return self._hash.hexdigest()[:16]
 

@@ -112,7 +112,7 @@ class Outcome:
         self.makespan = at
 
     def waits_until(self, end: float) -> list[float]:
-        """Give all waits, sorted; jobs without a result waited until *end*."""
+        """Return all waits, sorted; jobs without a result waited until *end*."""
         rest = [max(end - submitted - work, 0.0) for submitted, work in self.unfinished]
         return sorted([*self.waits, *rest])
 

@@ -85,11 +85,11 @@ class _Peer:
         return waiting
 
     def in_turn(self, job: Waiting) -> Sequence[Placement]:
-        """Give the order in which *job* tries its pools."""
+        """Return the order in which *job* tries its pools."""
         return job.placements
 
     def may(self, job: Waiting, pool: str, now: datetime) -> bool:
-        """Tell whether *job* may be tried in *pool*."""
+        """Check whether *job* may be tried in *pool*."""
         return True
 
     def passed_over(self, pool: str) -> None:

@@ -123,7 +123,7 @@ class Simulation:
         self._launch_at = self._look_at = self._notify_at = -1  # microseconds of planned ticks
 
     def now(self) -> datetime:
-        """Tell the time as the ticks see it (the `jobcore.Clock` port)."""
+        """Return the time of the ticks (the `jobcore.Clock` port)."""
         micros = self.engine.now
         if micros != self._now_micros:
             self._now_micros, self._now = micros, to_time(micros)
@@ -165,7 +165,7 @@ class Simulation:
         self._plan_launch(0)
 
     def _spec(self, task: Task) -> Spec:
-        """Give the spec of a task; equal tasks get one object, since specs never change."""
+        """Return the spec of a task; equal tasks get one object, since specs never change."""
         key = (task.share, task.pools, task.count)
         spec = self._specs.get(key)
         if spec is None:

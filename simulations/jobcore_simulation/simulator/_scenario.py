@@ -215,7 +215,7 @@ class Task:
     flaky: bool = False
 
     def failure_of(self, attempt: int) -> str | None:
-        """Give the failure reason of an attempt that runs to its end."""
+        """Return the failure reason of an attempt that runs to its end."""
         if self.bug:
             return self.bug
         if self.flaky and attempt == 1:

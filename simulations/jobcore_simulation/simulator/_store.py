@@ -198,7 +198,7 @@ class ObjectStore:
         return True
 
     def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
-        """Give the next end of a back-off, or the next deadline of an idle job."""
+        """Return the next end of a back-off, or the next deadline of an idle job."""
         if tick is Tick.LAUNCH:
             times: Iterable[datetime] = (
                 at for lane in self._lanes.values() for at in lane.not_before.values()
@@ -312,7 +312,7 @@ class ObjectStore:
 
 
 def _slots(job: Job | None) -> tuple[str, str, int, int] | None:
-    """Give pool, share and number of the slots that *job* holds, and how many of them run."""
+    """Return pool, share and number of the slots that *job* holds, and the number that run."""
     current = job.current if job is not None else None
     if job is None or current is None:
         return None

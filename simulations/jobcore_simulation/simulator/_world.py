@@ -83,7 +83,7 @@ class Draws:
 
 
 def checkpointed(ran: float) -> float:
-    """Give the seconds of work that a training interrupted after *ran* seconds has saved."""
+    """Return the seconds of work that a training interrupted after *ran* seconds has saved."""
     return ran // _CHECKPOINT_EVERY * _CHECKPOINT_EVERY
 
 

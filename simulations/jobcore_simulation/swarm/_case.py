@@ -47,7 +47,7 @@ class Case:
 
     @property
     def options(self) -> str:
-        """Give the options that replay the case."""
+        """Return the options that replay the case."""
         said = f"--replay {self.seed}"
         if self.adapters != adapters_of(self.seed):
             said += f" --adapters {self.adapters}"

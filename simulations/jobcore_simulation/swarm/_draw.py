@@ -168,7 +168,7 @@ class Config:
     adapters: str = "tiny"
 
     def faults(self) -> Faults:
-        """Give the faults of each call as (cumulative rate, kind)."""
+        """Return the faults of each call as (cumulative rate, kind)."""
         rows: dict[str, list[tuple[float, str]]] = {}
         for kind, rate in self.rates.items():
             for call in KINDS[kind]:

@@ -129,7 +129,7 @@ class Faults:
         return kind
 
     def detail(self) -> Random:
-        """Give the random source for the details of the current fault, independent of other draws."""
+        """Return the random source for the details of the current fault, independent of other draws."""
         return Random(self.config.seed * 1_000_003 + self.result.faults)  # noqa: S311
 
     def count(self, kind: str) -> None:

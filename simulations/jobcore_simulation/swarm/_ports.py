@@ -146,7 +146,7 @@ class Port:
         return scene.store.pools()
 
     def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
-        """Give the next end of a back-off, or the next deadline."""
+        """Return the next end of a back-off, or the next deadline."""
         scene = self.scene
         if self.faults.arrive(self, "next_wake", tick) is not None:
             _fail("next_wake")

@@ -61,7 +61,7 @@ BAD = Evidence(
 
 
 def over_quota(pool: str, limit: int, used: int, count: int) -> Evidence:
-    """Give the evidence of a full quota, in the words of the service."""
+    """Return the evidence of a full quota, in the words of the service."""
     refusal = over_limit(f"{pool} for training job usage", limit, used, count)
     return Evidence(where="create", error_code=refusal.code, text=refusal.text)
 

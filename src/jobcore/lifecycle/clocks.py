@@ -36,7 +36,7 @@ def clock_run_out(job: Job, now: datetime) -> StopCause | None:
 
 
 def has_clocks(job: Job) -> bool:
-    """Tell whether the job has any clock. Without one `TimePassed` never changes it."""
+    """Check whether the job has any clock. Without one `TimePassed` never changes it."""
     clocks = job.spec.clocks
     return (
         clocks.wait_at_most is not None

@@ -34,7 +34,7 @@ class TrainingName(NamedTuple):
 
 @lru_cache(maxsize=2**14)
 def is_job_id(text: str) -> bool:
-    """Tell whether *text* is a well-formed job id: 26 characters, safe in paths and names."""
+    """Check whether *text* is a well-formed job id: 26 characters, safe in paths and names."""
     return _JOB_ID.fullmatch(text) is not None
 
 

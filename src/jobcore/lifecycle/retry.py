@@ -117,7 +117,7 @@ def retry(job: Job, failure: Failure, *, now: datetime) -> RetryDecision:
 
 
 def _made_progress(job: Job) -> bool:
-    """Tell whether the attempt that has ended ran for long enough to have saved a checkpoint."""
+    """Check whether the attempt that has ended ran for long enough to have saved a checkpoint."""
     ended = job.attempts[-1] if job.attempts else None
     if ended is None or ended.started_at is None or ended.ended_at is None:
         return False

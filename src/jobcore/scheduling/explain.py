@@ -178,7 +178,7 @@ def _ahead_of(
 
 
 def _is_cut(ahead: Iterable[Waiting], depth: int | None) -> bool:
-    """Tell whether a lane may have more jobs ahead than the snapshot has of it."""
+    """Check whether a lane may have more jobs ahead than the snapshot has of it."""
     if depth is None:
         return False
     return any(count >= depth for count in Counter(job.lane for job in ahead).values())

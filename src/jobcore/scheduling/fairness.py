@@ -23,7 +23,7 @@ _HOUR = timedelta(hours=1)
 
 
 def current_usage(usage: ShareUsage | None, now: datetime) -> float:
-    """Give a share's slot hours as they count at *now*; 0 for a share that was never charged."""
+    """Return a share's slot hours as they count at *now*; 0 for a share that was never charged."""
     if usage is None:
         return 0.0
     return float(usage.hours * 0.5 ** (max(timedelta(0), now - usage.at) / HALF_LIFE))

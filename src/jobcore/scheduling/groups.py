@@ -76,7 +76,7 @@ def count_end(tally: GroupTally | None, end: JobEnd, *, now: datetime) -> GroupT
 
 def is_evaluation_due(tally: GroupTally, *, first: int) -> bool:
     """
-    Tell whether the group is to be evaluated after this end.
+    Check whether the group is to be evaluated after this end.
 
     After *first* failures of one cause, then after twice as many, and so on: an evaluation counts
     the group's jobs, which costs more than the tally.
@@ -106,7 +106,7 @@ def evaluate_group(tally: GroupTally, counts: Mapping[Status, int]) -> GroupTall
 
 
 def is_held_by_breaker(job: Job) -> bool:
-    """Tell whether the group breaker holds *job*."""
+    """Check whether the group breaker holds *job*."""
     return isinstance(job.state, Held) and job.state.code is HoldCode.GROUP
 
 

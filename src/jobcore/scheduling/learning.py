@@ -229,7 +229,7 @@ class _Learning:
         self.new |= {"growth": 0, "refused_at": self.now, "peak": 0, "peak_at": None}
 
     def _is_round(self) -> bool:
-        """Tell whether the pool was open, so that these refusals answer a new round of bets."""
+        """Check whether the pool was open, so that these refusals answer a new round of bets."""
         return self.state.closed_until is None or self.now >= self.state.closed_until
 
     def _back_off(self, fact: PoolFact, limits: Limits) -> None:

@@ -75,7 +75,7 @@ class Limits:
         )
 
     def share_limit(self, share: str) -> int | None:
-        """Give the limit of *share*; None for none."""
+        """Return the limit of *share*; None for none."""
         return self.shares.get(share, self.share_default)
 
 

@@ -124,7 +124,7 @@ def allowance(
 
 
 def _is_unanswered(state: PoolState, now: datetime) -> bool:
-    """Tell whether the launches in flight have had no answer for so long that other jobs may go ahead."""
+    """Check whether the launches in flight have had no answer for so long that other jobs may go ahead."""
     times = [at for at in (state.bet_at, state.refused_at, state.level_at) if at is not None]
     return bool(times) and now - max(times) > _UNANSWERED
 
