@@ -94,7 +94,7 @@ class Message:
 
     Args:
         event_id: deterministic; the same event always has the same id.
-        subject: one line of printable text. An adapter shortens it where its service wants that.
+        subject: one line of printable text. An adapter shortens it to its service's limit.
         body: for people: the status, its reason, attempts and retries; several lines of any text.
             It does not name the next step (`jobcore.messages.WordedNotifier` adds it).
         next_step: the next step of the owner.

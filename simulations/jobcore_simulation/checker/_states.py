@@ -111,7 +111,7 @@ def unique(states: States) -> States:
 
 
 def most_faults(states: States, bits: int) -> States:
-    """Of states that differ in the faults left alone, keep the one with most: it covers the others."""
+    """Keep, of states that differ in the faults left only, the one with most: it covers the others."""
     if not states.size:
         return states
     rest = states >> np.uint64(bits)

@@ -57,7 +57,7 @@ class Engine:
         heapq.heappush(self._heap, (self.now + delay, self._planned, act, what))
 
     def stream(self, items: Iterable[tuple[int, Any]], act: Callable[[Any], None]) -> None:
-        """Let ``act(what)`` happen at each of the *items*, which come in the order of time."""
+        """Plan ``act(what)`` for each of the *items*, which come in the order of time."""
         rest: Iterator[tuple[int, Any]] = iter(items)
 
         def take(what: Any) -> None:

@@ -85,7 +85,7 @@ class Actors:
         return int(chance() * count)
 
     def kill(self) -> None:
-        """Let every actor crash where it is."""
+        """Crash every actor at its present call."""
         for actor, _ in self._running:
             actor.throw(Crash)
         self._running.clear()

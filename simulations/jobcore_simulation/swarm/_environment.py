@@ -93,7 +93,7 @@ class Environment:
         scene.latest = max(scene.latest, scene.now)
 
     def _progress(self) -> None:
-        """Let trainings begin and end."""
+        """Begin and end trainings."""
         scene, tiny, chance = self.scene, self.scene.tiny, self.scene.chance
         if tiny is None:
             self._pass_time()

@@ -139,7 +139,7 @@ class Faults:
             self.note(f"{'world':>12} ** {kind}")
 
     def end(self) -> None:
-        """Let no fault strike from now on, and no index lag."""
+        """End all faults, and the lag of indexes."""
         self._rates = {}
         self.past.clear()
         self.lags = self.takes_turns = False

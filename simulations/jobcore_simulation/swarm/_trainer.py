@@ -193,7 +193,7 @@ class TinyTrainer:
     # --- changes --------------------------------------------------------------------------------
 
     def begin(self, name: str, now: datetime) -> bool:
-        """Let a pending training run; False if it is not pending or its pool has no room."""
+        """Start a pending training; False if it is not pending or its pool has no room."""
         run = self.alive[name]
         count = run.request.placement.count
         if run.state is not PENDING or run.pool.used + count > run.pool.capacity:
@@ -203,7 +203,7 @@ class TinyTrainer:
         return True
 
     def end(self, name: str, fate: str, now: datetime) -> None:
-        """Let a training end."""
+        """End a training."""
         run = self._free(name)
         run.state, run.evidence = FATES[fate]
         run.ended_at, run.view = now, None

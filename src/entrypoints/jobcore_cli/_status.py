@@ -62,7 +62,7 @@ def _print_status(document: Mapping[str, Any]) -> None:
         print(
             f"  {label.lower():<8} {function['state']:<8} {function['package']}  {function['code']}"
         )
-    print(f"  lost hints: {lost}" + ("  (look into the queue of dead letters)" if lost else ""))
+    print(f"  lost hints: {lost}" + ("  (see the dead-letter queue)" if lost else ""))
     for tick, seconds in document["oldest_due_seconds"].items():
         late = "nothing due"
         if seconds is not None:

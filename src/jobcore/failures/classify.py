@@ -75,7 +75,7 @@ def reported_errors(text: str, rules: Rules) -> tuple[str, ...]:
 
     The first entry is the text itself after its opening words (`Reading.own_words`,
     `Reading.preamble`); the others begin with an exception's name (``valueerror: …``). Only the
-    last 32 names are looked at.
+    last 32 names count.
     """
     match = compiled(rules.reading.before_errors).match(text)
     start = match.end() if match else 0

@@ -128,7 +128,9 @@ def decode_spec(document: Mapping[str, Any]) -> Spec:
 
 def spec_hash(spec: Spec) -> str:
     """Hash a spec: recorded with every training, for the ownership check."""
-    if spec.digest is None:  # needed at every look at a training; a spec never changes
+    if (
+        spec.digest is None
+    ):  # kept: needed at every observation of a training, and a spec never changes
         object.__setattr__(spec, "digest", doc.digest(encode_spec(spec)))
     assert spec.digest is not None
     return spec.digest

@@ -289,7 +289,7 @@ def miss_training(
     if state.missing_since is None:
         return replace(job, state=replace(state, missing_since=now))
     if now - state.missing_since < MISSING_BELIEVED_AFTER:
-        return "missing, not for long enough to believe it"
+        return "missing for a short time only; a read may not see a new training yet"
     if isinstance(state, Stopping):
         # Rule B: reserve the name, so that no training can appear under it later.
         return replace(job, state=replace(state, known=False, missing_since=None))
@@ -348,14 +348,14 @@ def hold_waiting(job: Job, state: New, event: HoldRequested, now: datetime) -> J
 
 
 def hold_next(job: Job, state: Active, event: HoldRequested, now: datetime) -> Job | str:
-    """Let the training continue, and hold the job before its next attempt."""
+    """Record a hold for the time after this attempt; the training continues."""
     if job.hold_next:
         return "it will be held before its next attempt already"
     return replace(job, hold_next=True)
 
 
 def release_held(job: Job, state: Held, event: ReleaseRequested, now: datetime) -> Job:
-    """Let a held job wait for capacity again."""
+    """Release a held job: it waits for capacity again."""
     # A stranger's training has the name, so the job has no training: the next number is safe.
     number = state.attempt + (state.code is HoldCode.NAME_TAKEN)
     return _moved(

@@ -128,11 +128,11 @@ def _messages(job: Job) -> Iterator[_Said]:
     seen = {mark.status for mark in job.timeline}
     ids = [entry.event_id for entry in job.outbox]
     if len(set(ids)) < len(ids):
-        yield "S7", "it owes one message twice"
+        yield "S7", "its outbox has one message twice"
     for entry in job.outbox:
         if not entry.event_id.startswith(f"{job.job_id}/"):
-            yield "S7", f"it owes the message {entry.event_id} of another job"
+            yield "S7", f"its outbox has the message {entry.event_id} of another job"
         if entry.status not in seen:
-            yield "S8", f"it owes a message that it is {entry.status}, which it never was"
+            yield "S8", f"its outbox has a message that it is {entry.status}; its timeline does not"
         if entry.status.is_terminal and entry.status is not job.status:
-            yield "S8", f"it owes a message that it is {entry.status}; it is {job.status}"
+            yield "S8", f"its outbox has a message that it is {entry.status}; it is {job.status}"

@@ -130,7 +130,7 @@ def explain(job: Job, snapshot: Snapshot, limits: Limits, *, now: datetime) -> E
 
 
 def _explain_waiting(me: Waiting, snapshot: Snapshot, limits: Limits, now: datetime) -> Explanation:
-    """Walk as `plan` does until *me* is decided; *snapshot* has *me*."""
+    """Follow the plan's `Walk` until its decision about *me*; *snapshot* has *me*."""
     walk = Walk(snapshot, limits, now)
     launched: set[str] = set()
     is_blocked = False
