@@ -289,7 +289,7 @@ def miss_training(
     if state.missing_since is None:
         return replace(job, state=replace(state, missing_since=now))
     if now - state.missing_since < MISSING_BELIEVED_AFTER:
-        return "missing for a short time only; a read may not see a new training yet"
+        return "missing, but not for long enough to count as gone"
     if isinstance(state, Stopping):
         # Rule B: reserve the name, so that no training can appear under it later.
         return replace(job, state=replace(state, known=False, missing_since=None))
