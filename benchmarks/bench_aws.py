@@ -1,13 +1,13 @@
 """
-The costs of the DynamoDB store, counted and not timed: write units and requests.
+The costs of the DynamoDB store in write units and requests, which are counted and not timed.
 
-Handlers of botocore's events see every request. Units are calculated from the items by DynamoDB's
+Handlers of botocore's events count every request. Units are calculated from the items by DynamoDB's
 rules, because the emulators report 1 for every request:
 
 - a write costs the larger of the item before and after, in units of 1 KB, rounded up;
-- in each index: 1 unit per KB for a row that enters, leaves, or changes in what the index
-  holds of it; both for a row whose key changes; nothing for a row that stays as it is;
-- a condition that fails costs as much as a write that succeeds would;
+- in each index: 1 unit per KB for a row that enters, leaves, or changes in a projected attribute;
+  the units of the old and of the new row if its key changes; nothing for an unchanged row;
+- a write whose condition fails costs as much as one that succeeds;
 - a row in an index has its keys, the table's keys and the projected attributes only.
 """
 
@@ -69,7 +69,7 @@ def write_units(before: Item | None, after: Item) -> int:
 
 
 class Meter:
-    """Counts the requests of a client; of a write, it reads the item before and after."""
+    """A counter of a client's requests; reads the item before and after each write."""
 
     def __init__(self, client: Any, table: str, *, weigh: bool = True) -> None:
         self.client = client

@@ -1,8 +1,8 @@
 """No-op jobs per second and submit-to-start latency of a running manager, beside bare references.
 
-References in the same run, on the same machine: task-spooler (Debian's `task-spooler`, the
-command `tsp`) and a bare loop of posix_spawn with one SQLite FULL commit before and after
-each process. All with two slots.
+The references are measured in the same run on the same machine: task-spooler (Debian's package
+`task-spooler`, command `tsp`), and a bare loop of posix_spawn with one SQLite FULL commit before and
+after each process. All have two slots.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def submit(home: Path, store: SqliteStore, documents: list[dict[str, object]]) -
 
 
 def jobcore_throughput(home: Path) -> float:
-    """Submit JOBS no-op jobs in one call and wait until all are over; jobs per second."""
+    """Submit JOBS no-op jobs in one call, wait until all are over, and return the jobs per second."""
     with SqliteStore(home / "jobcore.db") as store, manager(home):
         before = store.counts().get(jobcore.Status.COMPLETED, 0)
         begun = time.perf_counter()
@@ -67,7 +67,7 @@ def jobcore_throughput(home: Path) -> float:
 
 
 def jobcore_latency(home: Path) -> list[float]:
-    """Submit single jobs to an idle manager; seconds until each script ran."""
+    """Submit single jobs to an idle manager; return the seconds until each script ran."""
     source = home / "source"
     source.mkdir()
     (source / "stamp.sh").write_text(STAMP)
@@ -115,7 +115,7 @@ def _tsp(home: Path, *arguments: str) -> None:
 
 
 def task_spooler(home: Path) -> tuple[float, list[float]]:
-    """Measure the same with task-spooler: jobs per second, latencies."""
+    """Measure task-spooler in the same way; return jobs per second and latencies in seconds."""
     _tsp(home, "-S", "2")
     try:
         begun = time.perf_counter()
@@ -132,7 +132,7 @@ def task_spooler(home: Path) -> tuple[float, list[float]]:
 
 
 def bare_loop(home: Path) -> float:
-    """Spawn `true` two at a time with a durable commit before and after each; jobs per second."""
+    """Spawn `true` two at a time, with a durable commit before and after each; return jobs per second."""
     connection = sqlite3.connect(home / "bare.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")

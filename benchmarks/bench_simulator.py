@@ -1,5 +1,5 @@
 """
-The simulator: its engine beside SimPy on one model, and whole job lives with the production ticks.
+Speed of the simulator: its engine beside SimPy on one model, and whole job lives with the production ticks.
 
 ``python -m benchmarks.bench_simulator --million`` simulates a million lives, which takes minutes.
 All seconds are of process time, on one core.
@@ -165,7 +165,7 @@ def engine() -> None:
     except ImportError:
         print("  SimPy is not installed: nothing to compare with")
         return
-    # If the two do not end at the same microsecond, they are not the same model.
+    # Both engines must end at the same microsecond; otherwise they did not run the same model.
     assert theirs == end, (theirs, end)
     print(
         f"  SimPy: {JOBS / reference:,.0f} jobs/s, {steps / reference:,.0f} events/s of "
@@ -177,7 +177,7 @@ def engine() -> None:
 
 
 def model(jobs: int) -> Scenario:
-    """The model as a scenario: one pool of 1,000 slots, sweeps of 100 jobs."""
+    """Make the scenario of the model: one pool of 1,000 slots, sweeps of 100 jobs."""
     return Scenario(
         name="model",
         work=Work(
@@ -194,7 +194,7 @@ def model(jobs: int) -> Scenario:
 
 
 def fleet(jobs: int) -> Scenario:
-    """10,000 slots in four pools, five shares, sweeps of 1,000 jobs; creates at 10 a second."""
+    """Make a scenario: 10,000 slots in four pools, five shares, sweeps of 1,000 jobs, 10 creates a second."""
     slots = 10_000
     return Scenario(
         name="fleet",
@@ -234,7 +234,7 @@ def lives() -> None:
 
 
 def million(jobs: int = 1_000_000) -> None:
-    """Measure a fleet's million lives; jobs that are over are dropped from memory."""
+    """Measure a million lives in a fleet; jobs that are over are dropped from memory."""
     begin = time.process_time()
     outcome = Simulation(fleet(jobs), forget=True).run()
     print_outcome(outcome, time.process_time() - begin)

@@ -37,7 +37,7 @@ def print_heading(text: str) -> None:
 
 
 class Saboteur(threading.Thread):
-    """Kills one training once it has checkpoints, then removes slots for a while."""
+    """A thread that kills one training once it has checkpoints, then removes slots for a while."""
 
     def __init__(self) -> None:
         """Make a daemon thread, so that it does not keep the program alive."""
@@ -56,7 +56,7 @@ class Saboteur(threading.Thread):
 
 
 def kill_one_with_a_checkpoint() -> str:
-    """Send SIGKILL to a training that has a checkpoint, as the kernel's out-of-memory killer would."""
+    """Send SIGKILL, as the kernel's out-of-memory killer does, to a training that has a checkpoint."""
     for checkpoint in HOME.glob("checkpoints/*/last.joblib"):
         job_id = checkpoint.parent.name
         for process in Path("/proc").glob("[0-9]*"):

@@ -1,8 +1,8 @@
 """Train a small neural network on handwritten digits: the same script runs on a laptop and on SageMaker.
 
 It uses the SageMaker training contract: hyperparameters as arguments, SM_MODEL_DIR for the model,
-SM_OUTPUT_DATA_DIR for metrics, and a checkpoint folder that all attempts share. If it is killed, the
-next attempt goes on after the last finished epoch.
+SM_OUTPUT_DATA_DIR for metrics, and a checkpoint folder that all attempts share. If an attempt is
+killed, the next one continues after the last finished epoch.
 """
 
 import argparse

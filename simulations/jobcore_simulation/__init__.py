@@ -1,4 +1,4 @@
-"""A world to run the ticks in: pools with capacity, trainings with fates, a service with limits."""
+"""Simulated worlds for the ticks: pools with capacity, trainings, a service with limits and faults."""
 
 from ._pools import PoolConfig, Shortage, is_accelerated, pool_name, quota_name
 from ._texts import Refused

@@ -19,11 +19,11 @@ class Agenda:
         heapq.heappush(self._heap, (when, self._planned, still, act))
 
     def next_at(self) -> float | None:
-        """Tell when the next plan is due; None: there is none."""
+        """Return when the next plan is due; None: there is none."""
         while self._heap and not self._heap[0][2]():
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def pop(self) -> Callable[[], None]:
-        """Take the next plan; `next_at` must have said that there is one."""
+        """Take the next plan; only after `next_at` has returned a time."""
         return heapq.heappop(self._heap)[3]

@@ -127,7 +127,7 @@ def sandbox_command(
 
 
 def environment_of(server: Server, aws: str | None) -> dict[str, str]:
-    """Give the environment variables that point boto3 and the AWS CLI at the sandbox."""
+    """Return the environment variables that point boto3 and the AWS CLI at the sandbox."""
     environment = {
         "AWS_ENDPOINT_URL_SAGEMAKER": server.url,
         "AWS_ACCESS_KEY_ID": server.config.account,  # MiniStack takes it for the account
@@ -185,7 +185,7 @@ def _tell(
     print(f"# SageMaker at {server.url}, {server.config.speed:g} seconds here in a real one.")
     if stack is not None:
         print(f"# The rest of AWS (MiniStack) at {stack.url}.")
-    print("# Paste this into the shell that you want to try things in; Ctrl-C here ends it all.")
+    print("# Paste this into the shell in which you use jobcore; Ctrl-C here ends the sandbox.")
     for name, value in environment.items():
         print(f"export {name}={value}")
     sys.stdout.flush()

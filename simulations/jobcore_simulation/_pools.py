@@ -47,10 +47,10 @@ class PoolConfig:
     A pool as it is set up.
 
     Attributes:
-        capacity: instances there are: a number, or steps (seconds since the pool was set up,
-            instances), the first of which holds at once; None: without end.
+        capacity: existing instances: a number, or steps (seconds since the pool was set up,
+            instances), the first of which holds at once; None: without bound.
         period: after this many seconds the steps begin again; None: the last one stays.
-        quota: instances that the account may use at once; None: without end.
+        quota: instances that the account may use at once; None: without bound.
         shortage: see `Shortage`; None: WAIT for accelerated instance types, FAIL for others.
         capacity_error_after: seconds from creation to the CapacityError of `Shortage.FAIL`.
     """
@@ -76,7 +76,7 @@ class PoolConfig:
             raise InvalidSetting([("period", "expected more than the steps of capacity take")])
 
     def steps(self) -> Sequence[tuple[float, int]]:
-        """Give the capacity as steps; none where it is constant."""
+        """Return the capacity as steps; none where it is constant."""
         return self.capacity if isinstance(self.capacity, tuple) else ()
 
 
@@ -107,11 +107,11 @@ class Pool:
         return Shortage.WAIT if is_accelerated(self.name) else Shortage.FAIL
 
     def has_room(self, count: int) -> bool:
-        """Tell whether *count* more instances are there now."""
+        """Check whether *count* more instances are there now."""
         return self.capacity is None or self.used + count <= self.capacity
 
     def has_quota(self, count: int) -> bool:
-        """Tell whether the account may use *count* more instances."""
+        """Check whether the account may use *count* more instances."""
         return self.config.quota is None or self.quota_used + count <= self.config.quota
 
 
@@ -123,7 +123,7 @@ def first_allowed(
 
     Args:
         candidates: pools and instances, the preferred one first.
-        total, used: the quota over all pools, and what is used of it.
+        total, used: the quota over all pools, and its use, in instances.
 
     Raises:
         Refused: ResourceLimitExceeded, with the first pool's numbers.
@@ -155,5 +155,5 @@ def quota_name(pool: str) -> str:
 
 
 def is_accelerated(pool: str) -> bool:
-    """Tell whether the pool's instances have accelerators (the ml.p, ml.g, ml.trn families ...)."""
+    """Check whether the pool's instances have accelerators (the ml.p, ml.g, ml.trn families ...)."""
     return pool.split("/")[1].startswith(_ACCELERATED_FAMILIES)

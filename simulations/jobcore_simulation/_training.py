@@ -39,10 +39,10 @@ class TrainingRequest:
         max_runtime: seconds on instances, after which the training is stopped.
         max_wait: seconds from creation, waiting and running; for spot, or with *retries*.
         max_pending: seconds that it may be Pending; counts for accelerated instances only.
-        retries: how often an InternalServerError starts it again under the same name.
+        retries: the restarts under the same name after an InternalServerError.
         checkpoints: whether it resumes after an interruption; else it starts again.
         labels: values that scripts can match, e.g. ``Tags.team`` or ``HyperParameters.lr``.
-        open_ended: its training phase lasts until `World.finish`, whatever its script says.
+        open_ended: its training phase lasts until `World.finish`, instead of its script's duration.
         document: the caller's own record; the world does not read it.
     """
 
@@ -72,7 +72,7 @@ class Fate:
     The course of one training; all durations in seconds.
 
     Args:
-        noticing: until a shortage of instances shows as Pending.
+        noticing: until a shortage of instances is shown as Pending.
         starting, downloading, training, uploading: the phases; *training* None: it lasts
             until `World.finish`.
         stopping: from a stop request to Stopped, at most 120 s on the real service.
@@ -105,7 +105,7 @@ class Script:
     Attributes:
         name, pool: shell patterns for the training's name and its preferred pool.
         where: label → shell pattern; all must match.
-        times: how many trainings it applies to; None: all.
+        times: the number of trainings that it applies to; None: all.
         failure_rate: the share of trainings that fail, with one of *failures*.
         fails_in: the phase at whose end they fail.
         refusal: their create is answered with this.
@@ -131,7 +131,7 @@ class Script:
     open_ended: bool = False
 
     def matches(self, request: TrainingRequest) -> bool:
-        """Tell whether the script is for this training."""
+        """Check whether the script is for this training."""
         return (
             fnmatchcase(request.name, self.name)
             and fnmatchcase(request.pools[0][0], self.pool)
@@ -171,7 +171,7 @@ def _bounds(span: Span) -> tuple[float, float]:
 
 
 class ScriptBook:
-    """Scripts in the order in which they are tried, with how often each may still apply."""
+    """Scripts in the order in which they are tried, with the number of trainings left for each."""
 
     def __init__(self, scripts: Iterable[Script] = ()) -> None:
         """Begin with *scripts*."""
@@ -216,14 +216,14 @@ class Transition:
 @dataclass(slots=True)
 class Training:
     """
-    A training in the world; read it, only the world changes it.
+    A training in the world; only the world changes it.
 
     Args:
-        pool: whose instances it has; None while it has none.
-        charged: whose quota it counts against; None once it is over.
-        started_at: when it first got to work on instances; None if it never did.
-        busy: seconds on instances before the present stay.
-        done: seconds of training that an interruption did not undo.
+        pool: the pool of its instances; None while it has none.
+        charged: the pool whose quota it counts against; None once it is over.
+        started_at: when it first started on instances; None if it never did.
+        busy: seconds on instances before the last start.
+        done: seconds of training that interruptions did not undo.
     """
 
     request: TrainingRequest

@@ -2,8 +2,8 @@
 
 Time comes in as an argument, in seconds since the epoch, and never goes back. A driver reads the
 time of the next event from `World.next_event_at` and calls `World.advance`; the sandbox follows the
-wall clock. Random draws are hashes of the seed and a name: two worlds that get the same calls do
-the same.
+wall clock. Random draws are hashes of the seed and a name: two worlds with the same calls behave
+alike.
 
 Phases and statuses are those of SageMaker's training jobs; docs/reference/sandbox.md names the sources of the
 texts, and those that could not be checked.
@@ -105,12 +105,12 @@ class World:
     # --- time -----------------------------------------------------------------------------
 
     def next_event_at(self) -> float | None:
-        """Tell when the next event is due; None: there is none."""
+        """Return when the next event is due; None: there is none."""
         return self._agenda.next_at()
 
     def advance(self, to: float) -> None:
         """
-        Let time pass, and everything happen that is due by then, each at its time.
+        Advance the time, and apply each event that is due by then, at its time.
 
         Raises:
             ValueError: *to* is in the past.
@@ -173,7 +173,7 @@ class World:
 
     def stop(self, now: float, name: str) -> Training:
         """
-        Ask a training to stop; asked again while it is stopping, nothing changes.
+        Request the stop of a training; a repetition while it is stopping changes nothing.
 
         Raises:
             KeyError: there is none of that name.
@@ -233,7 +233,7 @@ class World:
     # --- capacity -------------------------------------------------------------------------
 
     def _seek(self, training: Training) -> None:
-        """Give the training instances, or put it into the queues of its pools."""
+        """Allocate instances to the training, or put it into the queues of its pools."""
         for name, count in training.request.pools:
             pool = self.pools[name]
             if pool.has_room(count) and self._may_use(training, pool, count):
@@ -285,7 +285,7 @@ class World:
             self._fill(self.pools[before])  # its quota has room again
 
     def _release(self, training: Training) -> None:
-        """Give the instances back; the caller gives them to waiting trainings (`_fill`)."""
+        """Release the training's instances; the caller gives them to waiting trainings (`_fill`)."""
         if training.pool is None or training.placed_at is None:
             return
         pool = self.pools[training.pool]
@@ -397,7 +397,7 @@ class World:
         self._seek(training)
 
     def _after_placement(self, training: Training, seconds: float, ends_as: str) -> None:
-        """Stop the training after so long on these instances, whichever phase it is in."""
+        """Plan the stop of the training after *seconds* on these instances, in any phase."""
         placed_at = training.placed_at
         self._agenda.plan(
             self.now + seconds,

@@ -1,14 +1,14 @@
 """
 A pure core for fire-and-forget training jobs.
 
-The names here are those that an embedder or an adapter's author begins with. Everything else is in
-the rooms: `jobcore.lifecycle`, `jobcore.ports`, `jobcore.scheduling`, `jobcore.failures`,
+This package exports the names that an embedder or an adapter's author needs first. The others are in
+its sub-packages: `jobcore.lifecycle`, `jobcore.ports`, `jobcore.scheduling`, `jobcore.failures`,
 `jobcore.ticks`, `jobcore.jobfile`, `jobcore.messages`, `jobcore.redact` and `jobcore.errors`.
 """
 
 from __future__ import annotations
 
-# The rooms, as attributes: `jobcore.lifecycle` is there after `import jobcore`.
+# Import the sub-packages, so that `jobcore.lifecycle` is an attribute after `import jobcore`.
 from jobcore import (  # noqa: F401
     errors,
     failures,

@@ -1,8 +1,8 @@
 """
-Checks that values run on their own fields when they are made.
+Checks of the fields of a value, run when it is constructed.
 
-A `wrong_...` function looks at one value and returns what is wrong with it, as
-"expected ..., got ...", or None. `refuse` and `refuse_setting` raise for the fields that are wrong:
+A `wrong_...` function checks one value and returns the fault as "expected ..., got ...", or None.
+`refuse` and `refuse_setting` raise for the fields with a fault:
 
     refuse(count=wrong_whole(self.count, 1), pool=wrong_text(self.pool, "the name of a pool"))
 """
@@ -109,7 +109,7 @@ def wrong_text(
     NUL ends a string of the operating system. Half of a surrogate pair cannot be written as UTF-8.
 
     Args:
-        expected: what the message asks for.
+        expected: describes the expected value in the message.
         empty: the empty text is allowed.
         secret: the value may be a secret; the message does not quote it.
     """
@@ -127,7 +127,7 @@ def wrong_text(
 
 
 def wrong_string(value: object) -> str | None:
-    """Check that *value* is text of any characters, such as a service's own words."""
+    """Check that *value* is text of any characters, such as a service's message."""
     return None if isinstance(value, str) else f"expected text, got {described(value)}"
 
 
@@ -156,7 +156,7 @@ def wrong_time(value: object) -> str | None:
         return None
     if value.tzinfo is None:
         return "expected an aware datetime (UTC), got a naive one"
-    # The offset alone does not tell UTC from London in winter, where adding months is an hour wrong.
+    # The offset alone is not enough: London's is 0 in winter, and adding months there is an hour wrong.
     if value.utcoffset() == timedelta(0) and value.tzname() == "UTC":
         return None
     return f"expected an aware datetime in UTC, got {value.isoformat()}; convert it with astimezone(UTC)"
@@ -215,7 +215,7 @@ def wrong_in(
         secret: the mapping may hold secrets; messages do not quote it.
 
     Returns:
-        What is wrong, by field: "pools", or "pools.cpu" for an entry. For `refuse`.
+        The faults by field: "pools", or "pools.cpu" for an entry. For `refuse`.
     """
     if (message := wrong_table(table, secret=secret)) is not None:
         return {field: message}

@@ -1,8 +1,8 @@
 """
 JSON documents: times and durations as integers, values of a checked kind, dataclasses field by field.
 
-A reader of a record refuses a value of another kind than the writer wrote, so that a job that can be
-read is a job that can be worked on.
+A reader of a record refuses a value of another kind than the writer wrote. So a damaged record fails
+when it is read, and not later in a tick.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 #: JSON data.
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-#: How a field is written and read, by its annotation.
+#: The functions that write and read a field, by its annotation.
 Kinds: TypeAlias = Mapping[str, tuple[Callable[[Any], Json], Callable[[Any], Any]]]
 
 
@@ -82,7 +82,7 @@ def read_duration(micros: int) -> timedelta:
 
 
 def _bounded(micros: int) -> int:
-    """Refuse what is so far away that a duration added to it has no date."""
+    """Refuse a time so far away that adding a duration to it may overflow a datetime."""
     if abs(read_int(micros)) > _MICROS_MAX:
         msg = f"{micros} microseconds are more than three thousand years"
         raise ValueError(msg)

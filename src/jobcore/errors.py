@@ -15,13 +15,13 @@ __all__ = ["CorruptRecord", "InvalidJob", "InvalidSetting", "Problem", "Unavaila
 
 
 class Problem(NamedTuple):
-    """One thing wrong with an input: the *field*, and a *message* that says what is wrong and what to do."""
+    """A problem of an input: the *field*, and a *message* with the fault and the way to correct it."""
 
     field: str
     message: str
 
     def __str__(self) -> str:
-        """Give the problem as one line; the message alone if it is about the input as a whole."""
+        """Return the problem as one line; the message alone if it is about the input as a whole."""
         return f"{self.field}: {self.message}" if self.field else self.message
 
 
@@ -41,7 +41,7 @@ class _Invalid(ValueError):  # noqa: N818  (the base of the two below)
         super().__init__(self.problems, where)  # the arguments, so that it can be pickled
 
     def __str__(self) -> str:
-        """Give every problem on one line, with the source in front."""
+        """Return every problem on one line, with the source in front."""
         text = "; ".join(map(str, self.problems))
         return f"{self.where}: {text}" if self.where else text
 
@@ -55,7 +55,7 @@ class InvalidSetting(_Invalid):
 
 
 class Unavailable(Exception):  # noqa: N818  (a condition, not a bug)
-    """The port did not answer, or refused for now. Nothing may be concluded about any job; try again later."""
+    """The port did not answer, or refused for now. The state of every job is unknown; try again later."""
 
 
 class CorruptRecord(ValueError):  # noqa: N818
@@ -64,12 +64,12 @@ class CorruptRecord(ValueError):  # noqa: N818
 
     Args:
         key: names the record: a job's id, a pool's or a share's name, a group.
-        why: what is wrong with it.
+        why: the fault of the record.
         kind: "job", "pool", "share" or "group".
     """
 
     def __init__(self, key: str, why: str, kind: str = "job") -> None:
-        """Name the record and the trouble."""
+        """Keep the record's kind and key, and the fault."""
         super().__init__(f"{kind} {key}: stored record cannot be read: {why}")
         self.key = key
         self.why = why

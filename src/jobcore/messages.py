@@ -1,8 +1,8 @@
 """
 The message that the owner of a job gets when it is over or held.
 
-The core gives facts and a code for the next step. What a user types or clicks to take that step
-differs by entry point, so each entry point has words of its own and adds them with `WordedNotifier`.
+The core gives facts and a code for the next step. The command or button for that step differs by
+entry point, so each entry point has its own texts and adds them with `WordedNotifier`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ __all__ = [
 
 class WordedNotifier:
     """
-    A `jobcore.Notifier` that adds the next step to each message, in an entry point's words.
+    A `jobcore.Notifier` that adds the text of the next step to each message.
 
     Args:
         notifier: publishes the messages.
-        words: words a message's `Message.next_step`, such as "release the job in the console".
+        words: returns the text for a message's `Message.next_step`, such as "release the job in the
+            console".
     """
 
     def __init__(self, notifier: Notifier, words: Callable[[Message], str]) -> None:
@@ -51,7 +52,7 @@ def message_for(job: Job, entry: OutboxEntry) -> Message:
     failure = getattr(job.state, "failure", None) if job.status == entry.status else None
     hold = _hold_code(job, entry)
     attempts = job.attempts[-1].number if job.attempts else 0
-    # An older release may have stored the reason unredacted, and a person may have written it.
+    # Redact again: an older release may have stored the reason unredacted, and a hold's is a person's.
     reason = redact(entry.reason, secret_values(job.spec))
     next_step = _next_step(entry.status, hold, attempts)
     attributes = {"status": str(entry.status), "owner": job.spec.owner, "job": job.job_id}

@@ -1,7 +1,7 @@
 """
-The values that cross the ports: requests, answers, and the little of a job that a plan needs.
+The values that cross the ports: requests, answers, and the part of a job that a plan needs.
 
-They refuse on construction what no port can use. `jobcore.ports` exports them.
+They refuse invalid fields on construction. `jobcore.ports` exports them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PAGE_MAX = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """
-    The answer of a trainer, in its own words.
+    A trainer's answer or a training's status, as the service returned it: the classifier's input.
 
     Args:
         where: ``"create"`` (the answer to a launch) or ``"describe"`` (a status read later).
@@ -78,9 +78,9 @@ class Evidence:
 
 
 class NextStep(StrEnum):
-    """The step that is left to the owner of a job; each entry point words it for its own users."""
+    """The next step of a job's owner; each entry point has its own text for it."""
 
-    SHOW = "show"  # the job completed: see what it did
+    SHOW = "show"  # the job completed: look at its results
     READ_LOGS_AND_RETRY = "read_logs_and_retry"
     RETRY = "retry"  # no attempt was made, or a person stopped the job: a log would not help
     RELEASE = "release"  # find out why the job is held, then release it
@@ -94,11 +94,11 @@ class Message:
 
     Args:
         event_id: deterministic; the same event always has the same id.
-        subject: one line of printable text. An adapter shortens it where its service wants that.
+        subject: one line of printable text. An adapter shortens it to its service's limit.
         body: for people: the status, its reason, attempts and retries; several lines of any text.
             It does not name the next step (`jobcore.messages.WordedNotifier` adds it).
-        next_step: the step that is left to the owner.
-        attributes: for filters: status, owner, job, and where there is one, group and class.
+        next_step: the next step of the owner.
+        attributes: for filters: status, owner, job, and, if it has them, group and class.
         data: the facts, for machines: ids, name, group, status, time, attempts, reason, failure
             class, hold code, retries used by class, next step.
 
@@ -165,7 +165,7 @@ class Waiting:
 
     @property
     def lane(self) -> tuple[str, int, tuple[Placement, ...]]:
-        """The request as the planner sees it; jobs of one lane are interchangeable."""
+        """The lane: share, priority and placements; the jobs of a lane are interchangeable."""
         return (self.share, self.priority, self.placements)
 
 
@@ -194,12 +194,12 @@ class Usage:
 
 
 def order_key(job: Waiting) -> tuple[int, datetime, str]:
-    """Sort by this for launch order: priority, then age, then id (to be total)."""
+    """Return the sort key of the launch order: priority, then age, then id (for a total order)."""
     return (-job.priority, job.submitted_at, job.job_id)
 
 
 def waiting_of(job: Job) -> Waiting:
-    """Reduce a job to what a plan needs of it."""
+    """Reduce a job to the part that a plan needs."""
     spec = job.spec
     return Waiting(
         job_id=job.job_id,
@@ -225,7 +225,7 @@ def usage_of(jobs: Iterable[Job]) -> tuple[Usage, ...]:
 
 
 class Added(StrEnum):
-    """What became of one job of a submission."""
+    """The result of registering one job of a submission."""
 
     CREATED = "created"
     DUPLICATE = "duplicate"  # the same job was there already: an earlier call, repeated
@@ -235,7 +235,7 @@ class Added(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Due:
     """
-    A job that a tick has to look at, as the index says; read the job before acting.
+    An entry of the index of due jobs; the index may lag, so read the job before acting.
 
     Raises:
         ValueError: a field is of another kind; the message names it.
@@ -259,7 +259,7 @@ class Due:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobQuery:
     """
-    Which jobs to list; every condition given must hold.
+    The conditions on the jobs of a listing; every condition given must hold.
 
     Args:
         statuses: any of these; empty for all.
@@ -323,7 +323,7 @@ class Page:
 
 
 class TrainingState(StrEnum):
-    """Where a training stands in the trainer."""
+    """The state of a training in the trainer."""
 
     PENDING = "Pending"  # accepted, not running yet (waiting for capacity, starting, downloading)
     RUNNING = "Running"  # trains, or is known to have been given its instances
@@ -350,11 +350,11 @@ class LaunchRequest:
         name: the training's name, which no other training ever has.
         job_id, attempt, spec_hash: recorded with the training, for the ownership check.
         run_at_most: the trainer stops the training after this long.
-        owner, group, tags: the job's, for a trainer that can mark its trainings with them
-            (cost reports, access). The ownership check does not use them.
+        owner, group, tags: the job's, for trainers that can tag their trainings (cost reports,
+            access). The ownership check does not use them.
         to_stop: only reserve the name: a stop was requested while it was not certain whether the
-            training exists. A trainer that can records it as stopped without running it; another
-            starts it, and the next request stops it.
+            training exists. If the trainer can, it records the training as stopped without running
+            it; otherwise it starts the training, and the next request stops it.
 
     Raises:
         ValueError: a field is not as described; the message names it and quotes no secret.
@@ -390,11 +390,11 @@ class LaunchRequest:
 
 
 class LaunchResult(StrEnum):
-    """The four answers to a launch."""
+    """The results of a launch."""
 
     ACCEPTED = "accepted"  # the training exists, made by this call
-    EXISTS = "exists"  # a training of this name exists already: look whose it is
-    REFUSED = "refused"  # definitely not created; the evidence says why
+    EXISTS = "exists"  # a training of this name exists already: run the ownership check
+    REFUSED = "refused"  # definitely not created, for the reason in the evidence
     UNCLEAR = "unclear"  # timeout, reset, 5xx: it may exist, now or later
 
 
@@ -424,8 +424,9 @@ class Training:
     A training as the trainer describes it.
 
     Args:
-        job_id, attempt, spec_hash: as recorded at launch; None on a training that is not ours.
-        detail: the trainer's own word for the phase, for display only.
+        job_id, attempt, spec_hash: as recorded at launch; None on a training that jobcore did not
+            launch.
+        detail: the trainer's name of the phase, for display only.
         started_at, ended_at: in UTC; None while unknown.
         evidence: for FAILED and STOPPED, the input of the classifier.
 

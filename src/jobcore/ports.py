@@ -1,11 +1,11 @@
 """
 The four ports, and the values that cross them (`jobcore.port_values`).
 
-A port is what the ticks need of the world, in the core's words. Each has a conformance suite
+A port is an interface through which the ticks use a service. Each has a conformance suite
 (`jobcore_conformance`) that every adapter passes, the shipped fakes included.
 
 Two errors cross a port, both for reads and writes that did not take place:
-`jobcore.errors.Unavailable` (try again later; nothing may be concluded) and
+`jobcore.errors.Unavailable` (the outcome is unknown; try again later) and
 `jobcore.errors.CorruptRecord` (one stored job cannot be read; the others can).
 """
 
@@ -48,23 +48,23 @@ __all__ = [
 
 class JobStore(Protocol):
     """
-    Where jobs live. Every write is durable when the call returns.
+    The store of jobs. Every write is durable when the call returns.
 
     Reads of one job are consistent: they see every write that returned before.
-    `due`, `waiting`, `usage`, `find` and `counts` may lag behind; no decision about a job rests on them alone.
+    `due`, `waiting`, `usage`, `find` and `counts` may lag behind: read a job before deciding about it.
     """
 
     def add(self, jobs: Sequence[Job]) -> Sequence[Added]:
         """
-        Register new jobs, each at most once, and say what became of each, in order.
+        Register new jobs, each at most once; return the result of each, in order.
 
         A job whose id is there already is not touched: ``DUPLICATE`` if the stored
         spec is the same, ``CLASH`` if not.
 
         Raises:
             ValueError: a job cannot be stored as it is; nothing was written.
-            Unavailable: none was created or, where a store has no transaction as large as
-                that, some were: the same call, repeated, completes it.
+            Unavailable: none was created or, if the store has no transaction for so many, some
+                were: repeating the call completes it.
         """
         ...
 
@@ -83,11 +83,11 @@ class JobStore(Protocol):
         Write each job over the version it was read at (compare and set), in order.
 
         Returns:
-            For each job the saved job, its version one higher, or None where
-            another writer has saved it meanwhile (read again and decide again).
+            For each job the saved job, its version one higher, or None if another writer has
+            saved it meanwhile (read it again and decide again).
 
         Raises:
-            Unavailable: it is not certain which were saved; nothing may be concluded.
+            Unavailable: any of the jobs may have been saved or not.
         """
         ...
 
@@ -99,18 +99,18 @@ class JobStore(Protocol):
         """
         List the first *depth* waiting jobs of every lane, in launch order within a lane.
 
-        A lane is the jobs with the same share, priority and placements: if its
-        head cannot start, none can. Jobs with a not-before time after *now* are left out.
+        A lane is the jobs with the same share, priority and placements: if its head cannot start,
+        no job of it can. Jobs with a not-before time after *now* are left out.
         """
         ...
 
     def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
         """
-        Give the earliest time later than *after* at which time alone gives *tick* work.
+        Return the earliest time later than *after* at which time alone gives *tick* work.
 
         For LAUNCH that is the end of a New job's back-off, for MONITOR the deadline of a New or
-        Held job. None if there is none, or if a store cannot tell without reading the jobs that
-        wait; where a store may say None for the latter, ticks have to be called on a schedule.
+        Held job. None if there is none, or if the store would have to read all waiting jobs to find
+        it; with such a store, ticks have to be called on a schedule.
         """
         ...
 
@@ -130,15 +130,15 @@ class JobStore(Protocol):
         """Count jobs by status, of one group or owner if given."""
         ...
 
-    # A record that cannot be read is reported by the store (as `find` reports a job) and counts as
-    # absent: the others are read, and a save with version 0 replaces it.
+    # The store reports a record that cannot be read (as `find` reports a job) and treats it as
+    # absent: the other records are read, and a save with version 0 replaces it.
 
     def pools(self) -> Mapping[str, PoolState]:
-        """Read the state of each pool of which something has been learned."""
+        """Read the state of each pool that has one."""
         ...
 
     def save_pool(self, state: PoolState) -> bool:
-        """Write a pool's state over the version it was read at; False if another writer was faster."""
+        """Write a pool's state over the version it was read at; False if another writer saved it first."""
         ...
 
     def shares(self, names: Collection[str]) -> Mapping[str, ShareUsage]:
@@ -150,12 +150,12 @@ class JobStore(Protocol):
         Write the usage of shares, each over the version it was read at.
 
         Returns:
-            For each, in order, False where another writer was faster.
+            For each, in order, False if another writer saved it first.
         """
         ...
 
     def tallies(self, keys: Collection[GroupKey]) -> Mapping[GroupKey, GroupTally]:
-        """Read the tallies of groups; a group of which nothing was counted is absent."""
+        """Read the tallies of groups; a group without counted ends is absent."""
         ...
 
     def tallies_to_pause(self) -> Sequence[GroupTally]:
@@ -167,7 +167,7 @@ class JobStore(Protocol):
         ...
 
     def save_tally(self, tally: GroupTally) -> bool:
-        """Write a group's tally over the version it was read at; False if another writer was faster."""
+        """Write a group's tally over the version it was read at; False if another writer saved it first."""
         ...
 
 
@@ -175,25 +175,25 @@ class Trainer(Protocol):
     """
     The service that runs trainings: in a cloud, as local processes, or in memory for tests.
 
-    No call ever raises for the state of a training; `Unavailable` means that
-    nothing was learned. A name, once used, is never free again.
+    No call raises because of the state of a training; `Unavailable` means that the state is still
+    unknown. A name, once used, is never free again.
     """
 
     def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
         """
-        Start trainings under their names, or say why not: one answer for each, in order.
+        Start trainings under their names; return one reply for each request, in order.
 
-        Never starts a second training of a name. The requests are independent, and an adapter
-        may have several under way at once. What is wrong with one of them is its own answer;
-        if the call raises, nothing is known of any.
+        Never starts a second training of a name. The requests are independent, and an adapter may
+        send several at once. A fault of one request is in its reply. If the call raises, the
+        outcome of every request is unknown.
         """
         ...
 
     def describe(self, names: Sequence[str]) -> Mapping[str, Training | None]:
         """
-        Read trainings by name. None: the trainer says there is none of that name.
+        Read trainings by name; None for a name that the trainer does not have.
 
-        A name that could not be read (throttled, say) is absent from the answer.
+        A name that could not be read (because of throttling, say) is absent from the answer.
 
         Raises:
             Unavailable: nothing could be read.
@@ -202,19 +202,19 @@ class Trainer(Protocol):
 
     def stop(self, name: str) -> None:
         """
-        Ask a training to stop; idempotent, and no error if it is over or unknown.
+        Request the stop of a training; idempotent, and no error if it is over or unknown.
 
         The training gets SIGTERM and, after a grace time, SIGKILL. It is stopped
         only when `describe` says so.
 
         Raises:
-            Unavailable: the request did not arrive, or perhaps not.
+            Unavailable: the request may not have arrived.
         """
         ...
 
     def capacity(self) -> Mapping[str, int | None]:
         """
-        Name the pools and their size in slots; None where the size is not known.
+        Return the pools and their sizes in slots; None for an unknown size.
 
         Raises:
             Unavailable: the sizes cannot be read now.
@@ -223,7 +223,7 @@ class Trainer(Protocol):
 
     def running(self) -> Iterable[Training]:
         """
-        Walk the trainings of ours that are not over; only the reap tick calls this.
+        Walk the trainings launched by jobcore that are not over; only the reap tick calls this.
 
         Raises:
             Unavailable: the list could not be read to its end.
@@ -232,14 +232,14 @@ class Trainer(Protocol):
 
 
 class Notifier(Protocol):
-    """Tells people. At least once: a consumer drops repetitions by the message's event id."""
+    """Publishes messages, at least once each: a consumer drops repetitions by the message's event id."""
 
     def publish(self, message: Message) -> None:
         """
-        Hand a message over; on return it is delivered, or stored durably for delivery.
+        Publish a message; on return it is delivered, or stored durably for delivery.
 
         Raises:
-            Unavailable: it is not certain that the message was taken; it will be sent again.
+            Unavailable: the message may not have been accepted; it will be sent again.
         """
         ...
 
@@ -248,5 +248,5 @@ class Clock(Protocol):
     """The time, as an aware UTC datetime."""
 
     def now(self) -> datetime:
-        """Tell the time."""
+        """Return the time."""
         ...

@@ -1,9 +1,9 @@
 """
 Redaction of secrets in texts and arguments.
 
-Hyperparameters, environments and arguments are handed to the training and are kept with the job;
-people put passwords and tokens there. No other output of jobcore shows them: no failure text that
-quotes the command line, no message, log line or listing.
+Hyperparameters, environments and arguments are passed to the training and stored with the job; they
+may contain passwords and tokens. No other output of jobcore shows them: no failure text that quotes
+the command line, no message, log line or listing.
 
 A secret is recognised by the name of a value (``api_key``, ``--hf-token``) or by the form of the
 value (``AKIA...``, ``ghp_...``, ``https://user:password@``). Neither finds everything: keep a secret in
@@ -43,7 +43,7 @@ _SECRET_WORDS = frozenset(
     }
 )  # fmt: skip
 _ENDINGS = ("password", "passwd", "passphrase", "apikey")  # PGPASSWORD
-# "key" is a secret after one of these words only; otherwise it is a table's key.
+# "key" is a secret after one of these words only; otherwise it may be a table's key.
 _KEYS = frozenset(
     {"api", "access", "secret", "private", "signing", "encryption", "auth", "account", "master", "ssh", "client"}
 )  # fmt: skip
@@ -51,7 +51,7 @@ _KEYS = frozenset(
 _TOKENS = frozenset(
     {"bos", "eos", "pad", "unk", "mask", "sep", "cls", "start", "end", "special", "next", "image", "prefix", "per"}
 )  # fmt: skip
-# A name that ends so gives the place or the length of a secret, not the secret.
+# A name with one of these endings gives the place or the length of a secret, not the secret.
 _ABOUT = frozenset(
     {"name", "arn", "path", "file", "dir", "uri", "length", "len", "size", "type", "count", "ttl", "version"}
 )  # fmt: skip
@@ -79,7 +79,7 @@ _FORMS = re.compile(
 
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
-    """Tell whether a value called *name* is a secret: ``DB_PASSWORD``, ``apiKey``, ``--hf-token``."""
+    """Check whether a value called *name* is a secret: ``DB_PASSWORD``, ``apiKey``, ``--hf-token``."""
     words = [word.lower() for word in _WORDS.findall(name[:200])]
     while words and words[-1].isdigit():  # token_2
         words.pop()

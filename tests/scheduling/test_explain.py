@@ -289,7 +289,7 @@ def test_what_does_not_wait_is_explained_by_its_status():
         (
             after(new, StopRequested(by="ada")),
             WaitCode.OVER,
-            "stopped because somebody asked for it",
+            "stopped as requested",
         ),
     ]
     for job, code, sentence in said:

@@ -79,7 +79,7 @@ _STATES = {
 
 
 class Suspend(BaseException):
-    """Ends a run at the first port call without a reply; the code under test may not catch it."""
+    """The end of a run at the first port call without a reply; the code under test does not catch it."""
 
     def __init__(self, call: Call, site: str, known: Any) -> None:
         super().__init__(call)
@@ -89,7 +89,7 @@ class Suspend(BaseException):
 
 
 class Ports:
-    """Store, trainer, notifier and clock that answer from a list of replies, and then suspend."""
+    """Store, trainer, notifier and clock that answer from a list of replies, then raise `Suspend`."""
 
     def __init__(
         self, worlds: Worlds, replies: Sequence[Reply], failing: tuple[str, str] | None = None
@@ -130,17 +130,18 @@ class Ports:
 
     def _known(self, call: Call, site: str, frames: Mapping[str, FrameType]) -> Any:
         """
-        Give the local state that the tick still uses after this call; None for its whole history.
+        Return the local state that the tick still uses after this call; None for its whole history.
 
-        Ticks with equal results (at one site, with one call) go on alike, whatever they have read
-        before, and share a node. The result is read from their frames. Why it is enough, by site:
+        Ticks with equal results (at one site, with one call) do the same from here on, even if they
+        have read different values before, and share a node. The result is read from their frames.
+        The reasons why it is enough, by site:
 
         - A loop that applies events again after a lost save uses the events, not what it had read
           before. A refusal is applied only if the status is still the one before the save; intents
           count only if the version has changed since the plan. The number of tries counts if the
           scope says so; else the tick tries until it succeeds.
-        - A launch uses the jobs that are handed to it. With one job (others never share nodes) it
-          is the last of its batch and of its phase.
+        - A launch uses the jobs that are handed to it. With one job (ticks of scopes with more
+          jobs share no nodes) it is the last of its batch and of its phase.
         - No call follows the last stop of a pass. The reaper uses the list that it has read.
         """
         method = call[0]
@@ -161,7 +162,7 @@ class Ports:
         return None
 
     def _known_again(self, frames: Mapping[str, FrameType]) -> tuple[Any, ...]:
-        """Give the part of the local state that a read after a lost save still uses."""
+        """Return the part of the local state that a read after a lost save still uses."""
         again = frames["_again"].f_locals
         events = again["events"]
         refused = any(isinstance(event, LaunchRefused) for event in events)
@@ -359,7 +360,7 @@ def _ask(ports: Any, what: str) -> None:
         assert done.job.stop is not None, f"L4: a stop is ignored in {done.job.status}"
 
 
-#: The programs of actors. They look functions up in the module at each run, so mutants are run.
+#: The programs of actors. Each run looks functions up in their module, so that it runs a mutant there.
 PROGRAMS: Mapping[str, Callable[[Any], object]] = {
     "launch": lambda ports: _LAUNCH.launch_tick(ports, ports, ports, SETTINGS),
     "monitor": lambda ports: _MONITOR.monitor_tick(ports, ports, ports, SETTINGS),

@@ -98,9 +98,9 @@ class Calls:
             return
         wrong = ""
         if n > world.intended[j]:
-            wrong = f"S6: training {n} is asked for without a stored intent"
+            wrong = f"S6: training {n} is requested without a stored intent"
         elif stop_known and not to_stop:
-            wrong = "S10: a training is asked for although a stop is known"
+            wrong = "S10: a training is requested although a stop is known"
         if wrong:
             yield "ok", 0, ("launched", "accepted"), self.worlds.intern_bad(world, wrong)
             return
@@ -115,7 +115,8 @@ class Calls:
     ) -> Iterator[Outcome]:
         yield "exists", 0, ("launched", "exists"), number
         yield "unclear", 1, ("launched", "unclear"), number
-        # A service checks its rates before names. Where a stop depends on it, adapters look.
+        # A service checks its rate limit before the name, so it may throttle a launch under a used
+        # name. With ``to_stop`` adapters then read the training and answer that it exists.
         if world.left[REFUSALS] and not to_stop and "throttle" in self.scope.refused_for:
             refused = self.worlds.intern(world.with_one_less(REFUSALS))
             yield "refused: throttle", 0, ("launched", "throttle"), refused
@@ -245,7 +246,7 @@ class Calls:
 
 
 def created_letters(scope: Scope, *, to_stop: bool) -> str:
-    """Give the states that a created training may have at first."""
+    """Return the states that a created training may have at first."""
     if not to_stop:
         return "P"
     return "TP" if scope.to_stop_runs else "T"

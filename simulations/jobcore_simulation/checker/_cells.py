@@ -32,8 +32,8 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "save_tally": ("ok", "unavailable"),
 }  # fmt: skip
 
-_NOT_BEGUN = "the first call that depends on the world: the tick has done nothing before it"
-#: Cells that cannot be reached, and why.
+_NOT_BEGUN = "the tick's first call that depends on the world: a death before it has no effect"
+#: Cells that cannot be reached, with the reason.
 NEVER: Mapping[str, str] = {
     "launch: launch_tick>_decide>read: get: dies": _NOT_BEGUN,
     "launch: launch_tick>read: get: dies": _NOT_BEGUN,
@@ -43,7 +43,7 @@ NEVER: Mapping[str, str] = {
 
 
 def sites(cells: Iterable[str]) -> set[str]:
-    """Give the sites of *cells*: program, place in the code and method."""
+    """Return the sites of *cells*: program, place in the code and method."""
     return {": ".join(cell.split(": ")[:3]) for cell in cells if not cell.startswith("happens")}
 
 

@@ -23,7 +23,7 @@ __all__ = ["Checker", "Found", "Report"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A violation, and the shortest way to it; *environment*: how trainings went while healing."""
+    """A violation, and the shortest trace to it; *environment*: that of the healing in which it was found."""
 
     wrong: str
     steps: tuple[Step, ...] = ()
@@ -37,8 +37,8 @@ class Report:
 
     Attributes:
         depth: the number of the last level that had states.
-        worlds, nodes: how many were reached.
-        runs: how often production code was run.
+        worlds, nodes: the numbers of those reached.
+        runs: the number of runs of production code.
         rounds: the most rounds that a world took to heal.
         seconds: CPU seconds.
         exhausted: whether every state was reached.
@@ -88,7 +88,7 @@ class Checker:
         progress: Callable[[Report], None] | None = None,
     ) -> Report:
         """
-        Explore until everything was seen, an invariant is broken, or a bound is reached.
+        Explore until every state was reached, an invariant is broken, or a bound is reached.
 
         Args:
             seconds: a bound, in CPU seconds.
@@ -123,7 +123,7 @@ class Checker:
         return report
 
     def _next_level(self, frontier: States, report: Report) -> States:
-        """Give the new states that follow a level."""
+        """Return the new states that follow a level."""
         bits = self.space.layout.fault_bits
         parts: list[States] = []
         for start in range(0, len(frontier), CHUNK):

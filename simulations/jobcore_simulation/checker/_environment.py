@@ -1,4 +1,4 @@
-"""The events of a world beside port calls: trainings go on, late requests arrive, users make requests."""
+"""The events of a world besides port calls: changes of trainings, late requests, users' requests."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Environment:
                 yield name, 0, world.with_run(j, n, "S")
 
     def requested(self, number: int, request: str) -> int | None:
-        """Give the world in which the user has begun a request; None if none of these are left."""
+        """Return the world in which the user has begun a request; None if none of these are left."""
         world = self.worlds.worlds[number]
         position = REQUESTS[request]
         if not world.left[position]:

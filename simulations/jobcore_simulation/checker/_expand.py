@@ -29,11 +29,11 @@ class SpareStep(NamedTuple):
 
 class Expander:
     """
-    Works out transitions, and labels each with the cells that it stands for.
+    Computes transitions, and labels each with the cells that it stands for.
 
     Attributes:
         label_names: the cells of each label, by its number.
-        spare: steps that add no state: they lead nowhere else, or a cheaper step leads there too.
+        spare: steps that add no state: they change nothing, or a cheaper step has the same result.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Expander:
         self._labels: dict[tuple[str, ...], int] = {}
 
     def of_actor(self, kind: str) -> Callable[[int, int], Iterator[Transition]]:
-        """Give the function that lists the transitions of an actor at (place, world)."""
+        """Return the function that lists the transitions of an actor at (place, world)."""
         return partial(self._expand, kind)
 
     def of_environment(self, node: int, world: int) -> Iterator[Transition]:
@@ -110,7 +110,7 @@ class Expander:
         cells: tuple[str, ...],
         found: _Found,
     ) -> None:
-        """Answer the call of a node in every way."""
+        """Answer the call of a node with each of its outcomes."""
         node = actors.nodes[number]
         if node.raised or node.call is None:
             bad = self.worlds.intern_bad(self.worlds.worlds[world], node.raised)

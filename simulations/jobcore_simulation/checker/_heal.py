@@ -3,7 +3,7 @@
 All actors are dead and their local state is gone; late requests are lost. Then launch, monitor,
 notify and reap run one after the other, again and again, while trainings go on in one of three
 environments: all complete, all fail, or all run for ever unless they are stopped. Within a bound
-of rounds nothing may change any more, and the world must then be well.
+of rounds the world must come to rest, and then keep the invariants that `Healer.at_rest` checks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def rounds_max(attempts: int) -> int:
 
 
 class Healer:
-    """Heals worlds; the effect of a tick on a world is worked out once."""
+    """Heals worlds; the effect of a tick on a world is computed once."""
 
     def __init__(self, calls: Calls) -> None:
         self.calls = calls
@@ -37,7 +37,7 @@ class Healer:
 
     @property
     def runs(self) -> int:
-        """How often production code was run."""
+        """The number of runs of production code."""
         return sum(actors.runs for actors in self.actors.values())
 
     def heal(self, world: int) -> tuple[int, str, str]:
@@ -144,7 +144,7 @@ class Healer:
                 and live == [job.attempt_number]
             )
             if live and not runs_on:
-                return f"L1: training {live[0]} is left alone; the job is {job.status}"
+                return f"L1: training {live[0]} is left running; the job is {job.status}"
             if scope.poison in ("launch", "publish") and j == 0:
                 continue
             wrong = self._job_at_rest(world, job, runs_on=runs_on)

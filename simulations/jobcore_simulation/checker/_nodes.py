@@ -49,9 +49,9 @@ class Actors:
         nodes: the nodes by number; number 0 is `IDLE`.
         places: the numbers of the nodes at which an actor may wait, so that they need fewer bits.
         roots: the first node of each program.
-        spare: dearer ways to settled nodes, as (faults, cells): they count as reached cells.
+        spare: more expensive ways to settled nodes, as (faults, cells): they count as reached cells.
         probed: (program, site, method) of calls answered at once that were let fail.
-        runs: how often production code was run.
+        runs: the number of runs of production code.
     """
 
     def __init__(self, calls: Calls, programs: Iterable[str]) -> None:
@@ -117,7 +117,7 @@ class Actors:
             node.raised = probe.raised or f"a {node.program} tick goes on without {aside[1]}"
 
     def place(self, number: int) -> int:
-        """Give the place of a node: its number among those at which an actor may wait."""
+        """Return the place of a node: its number among those at which an actor may wait."""
         found = self._place_of.get(number)
         if found is None:
             found = self._place_of[number] = len(self.places)
@@ -125,7 +125,7 @@ class Actors:
         return found
 
     def child(self, number: int, reply: Reply) -> int:
-        """Give the node after *reply*."""
+        """Return the node after *reply*."""
         found = self._children.get((number, reply))
         if found is None:
             node = self.nodes[number]
@@ -170,10 +170,10 @@ class Actors:
 
     def is_cut(self, number: int) -> bool:
         """
-        Tell whether a tick may end here, because a new tick would do the same from here on.
+        Check whether a tick may end here, because a new tick would do the same from here on.
 
         A launch tick that has finished old launches and now plans uses nothing of what it read
-        before: a new tick that finds no old launch goes on alike. (With several jobs no tick is
+        before: a new tick that finds no old launch does the same. (With several jobs no tick is
         cut.)
         """
         node = self.nodes[number]

@@ -1,4 +1,4 @@
-"""How actors step from one call that depends on the world to the next, call by call."""
+"""The steps of an actor from one call that depends on the world to the next."""
 
 from __future__ import annotations
 
@@ -22,26 +22,32 @@ def programs_of(scope: Scope, kind: str) -> list[str]:
 
 
 def paths(
-    actors: Actors, number: int, world: int, done: Step = (), cost: int = 0, *, asked: bool = False
+    actors: Actors,
+    number: int,
+    world: int,
+    done: Step = (),
+    cost: int = 0,
+    *,
+    is_answered: bool = False,
 ) -> Iterator[tuple[int, int, int, Step]]:
     """
     Follow a node until its first call that depends on the world is answered, in every way.
 
     Args:
         done: the calls on the way to *number*, and *cost* the faults.
-        asked: whether such a call has been answered already.
+        is_answered: whether the way to *number* has such a call already.
 
     Yields:
         The next node that waits for such a call, the world, the faults, the calls.
     """
     node = actors.nodes[number]
     if number == IDLE or node.raised or node.call is None:
-        if asked:
+        if is_answered:
             yield number, world, cost, done
         return
     method = node.call[0]
     if actors.is_cut(number):
-        if asked:
+        if is_answered:
             yield IDLE, world, cost, (*done, "waiting: no row")
         return
     choices = actors.choices(node)
@@ -49,12 +55,19 @@ def paths(
         for what, more, reply in choices:
             after = actors.child(number, reply)
             yield from paths(
-                actors, after, world, (*done, f"{method}: {what}"), cost + more, asked=asked
+                actors,
+                after,
+                world,
+                (*done, f"{method}: {what}"),
+                cost + more,
+                is_answered=is_answered,
             )
         return
-    if asked:
+    if is_answered:
         yield number, world, cost, done
         return
     for what, more, reply, then in actors.calls.outcomes(node.call, world):
         after = actors.child(number, reply)
-        yield from paths(actors, after, then, (*done, f"{method}: {what}"), cost + more, asked=True)
+        yield from paths(
+            actors, after, then, (*done, f"{method}: {what}"), cost + more, is_answered=True
+        )

@@ -59,7 +59,7 @@ class _Player:
             raise Broken(self.worlds.worlds[self.world].bad)
 
     def _take(self, who: str, call: str) -> bool:
-        """Let an actor take one call; False: it does not fit."""
+        """Answer one call of an actor as in the trace; False: it does not fit."""
         kind, _, _ = who.partition(" ")
         actors = self.actors[kind]
         if self.at.get(who, IDLE) == IDLE:
@@ -95,7 +95,7 @@ class _Player:
         return actors.roots[call]
 
     def _reply(self, actors: Actors, number: int, call: str) -> Reply | None:
-        """Give the reply of a node's call by its name, and go to the world after it."""
+        """Return the reply of a node's call by its name, and go to the world after it."""
         node = actors.nodes[number]
         assert node.call is not None
         method, _, what = call.partition(": ")

@@ -1,4 +1,4 @@
-"""A scope: the actors, the events that may happen, and how often."""
+"""A scope: the actors, and the bounds of the events in one history."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Scope:
     Args:
         launchers, monitors, reapers, notifiers: actors of each kind; each runs its tick again and
             again, at any time. With *people* there is one more actor, the user.
-        faults: how many faults may happen in one history, all kinds together.
+        faults: the most faults in one history, all kinds together.
         people: the requests of the user, each as often as it is named: "stop", "hold", "release".
         budgets: retries by failure class, as in `jobcore.RetryPolicy`.
         spots: spot interruptions in one history.
@@ -28,7 +28,7 @@ class Scope:
         vanish: whether a live training may be lost with its name (costs a fault). (A terminal
             training keeps its name for ever: `jobcore.Trainer` promises that.)
         deletes: whether a terminal training may be deleted, which frees its name (costs a fault).
-            No trainer may do that; the scope shows that the promises rest on it.
+            No trainer may do that; the scope shows that the invariants depend on it.
         elsewhere: whether a training may be stopped from outside (costs a fault).
         to_stop_runs: whether a request with ``to_stop`` may create a training that runs, as well as
             one that is stopped from the start.
@@ -39,7 +39,7 @@ class Scope:
             true (or stale, which costs a fault).
         tries: whether a tick's tries after lost saves are counted (it gives up after five); else
             it tries until it succeeds.
-        merge: whether ticks with the same local state share a node, whatever they read before.
+        merge: whether ticks with the same local state share a node, also after different reads.
         bits: bits of a state for an actor, by kind, where they differ from the usual ones.
         poison: the call that always fails for the first job: "record", "launch" or "publish".
     """
@@ -73,7 +73,7 @@ class Scope:
 
     @property
     def attempts_max(self) -> int:
-        """How many attempts the budgets allow."""
+        """The most attempts that the budgets allow."""
         return 1 + sum(self.budgets.values())
 
     @property

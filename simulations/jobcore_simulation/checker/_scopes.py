@@ -57,7 +57,7 @@ _ALL = (
         Scope(name=f"poison {what}", launchers=1, notifiers=1, jobs=2, poison=what, fails=False)
         for what in ("record", "launch", "publish")
     ),
-    # Not checked in CI: a trainer that breaks its own promise, and what breaks then.
+    # Not checked in CI: a trainer that breaks its contract; invariants must break, too.
     Scope(
         name="deletes", launchers=1, reapers=1, people=_STOP, faults=2, time=True, deletes=True,
         bits={"monitor": 14, "user": 9},

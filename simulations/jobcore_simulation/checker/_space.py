@@ -20,7 +20,7 @@ from ._world import Worlds
 
 __all__ = ["CHUNK", "Space"]
 
-#: How many states are expanded at once: numpy arrays of a few megabytes.
+#: The number of states expanded at once: numpy arrays of a few megabytes.
 CHUNK = 1 << 19
 _NEVER = 1 << 30  # a version that no job reaches
 
@@ -57,7 +57,7 @@ class Space:
         self._place_if_lost = {kind: Column(np.int64, []) for kind in self.actors}
 
     def start(self) -> States:
-        """Give the first state: all actors idle, no fault used."""
+        """Return the first state: all actors idle, no fault used."""
         return self.layout.pack(self.worlds.start, [0] * len(self.kinds), self.scope.faults)
 
     def successors(
@@ -105,7 +105,7 @@ class Space:
         return self.layout.sorted_alike(states)
 
     def if_lost(self, kind: str, number: int, world: int) -> int:
-        """Give the node after a save that is lost in *world*; else *number* itself."""
+        """Return the node after a save that is lost in *world*; else *number* itself."""
         actors = self.actors[kind]
         place = actors.place(number)
         self._note_versions()
@@ -126,7 +126,7 @@ class Space:
                 self._place_if_lost[kind].extend([place])
 
     def _save_at(self, actors: Actors, number: int) -> tuple[int, int]:
-        """Give the version over which a node saves, and the place of the node if that is lost."""
+        """Return the version over which a node saves, and the place of the node if that is lost."""
         node = actors.nodes[number]
         if node.call is not None and node.call[0] == "save":
             lost = actors.child(number, ("saved", ((0, None),)))

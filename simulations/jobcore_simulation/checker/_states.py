@@ -46,25 +46,25 @@ class Layout:
         return np.array([state], np.uint64)
 
     def world(self, states: States) -> npt.NDArray[np.int64]:
-        """Give the worlds of states."""
+        """Return the worlds of states."""
         return (states >> np.uint64(self.world_shift)).astype(np.int64)
 
     def place(self, states: States, slot: int) -> npt.NDArray[np.int64]:
-        """Give the places of one actor."""
+        """Return the places of one actor."""
         mask = np.uint64((1 << self.bits[slot]) - 1)
         return ((states >> np.uint64(self.shifts[slot])) & mask).astype(np.int64)
 
     def faults(self, states: States) -> npt.NDArray[np.int8]:
-        """Give the faults left."""
+        """Return the faults left."""
         return (states & np.uint64((1 << self.fault_bits) - 1)).astype(np.int8)
 
     def with_world(self, states: States, worlds: npt.NDArray[Any]) -> States:
-        """Give the states in other worlds."""
+        """Return the states in other worlds."""
         keep = np.uint64((1 << self.world_shift) - 1)
         return (states & keep) | (worlds.astype(np.uint64) << np.uint64(self.world_shift))
 
     def with_place(self, states: States, slot: int, places: npt.NDArray[Any]) -> States:
-        """Give the states with one actor at other places."""
+        """Return the states with one actor at other places."""
         shift = self.shifts[slot]
         keep = ~np.uint64(((1 << self.bits[slot]) - 1) << shift)
         return (states & keep) | (places.astype(np.uint64) << np.uint64(shift))
@@ -111,7 +111,7 @@ def unique(states: States) -> States:
 
 
 def most_faults(states: States, bits: int) -> States:
-    """Of states that differ in the faults left alone, keep the one with most: it covers the others."""
+    """Keep, of states that differ in the faults left only, the one with most: it covers the others."""
     if not states.size:
         return states
     rest = states >> np.uint64(bits)

@@ -57,7 +57,7 @@ class Table:
         self.faulty: npt.NDArray[np.bool_] = np.zeros(1024, np.bool_)
 
     def look_up(self, worlds: npt.NDArray[Any], nodes: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-        """Give the rows of these pairs; expand those that are new."""
+        """Return the rows of these pairs; expand those that are new."""
         self._make_room(int(worlds.max()) + 1, int(nodes.max()) + 1)
         rows = self.rows[worlds, nodes]
         missing = np.flatnonzero(rows == 0)

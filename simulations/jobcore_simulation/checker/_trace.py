@@ -16,7 +16,7 @@ __all__ = ["trace"]
 
 def trace(space: Space, levels: list[States], world: int) -> tuple[Step, ...]:
     """
-    Give the steps to a state in *world*.
+    Return the steps to a state in *world*.
 
     Args:
         levels: all levels of the breadth-first search; the last one has such a state.

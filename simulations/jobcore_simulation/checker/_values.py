@@ -77,7 +77,7 @@ class World(NamedTuple):
         runs: (job, attempt, letter) of each training name that was used.
         late: requests that may still take effect.
         published: ids of the messages that the notifier took.
-        left: how often users and environment may still act, by position: stops, holds, releases,
+        left: the remaining acts of users and environment, by position: stops, holds, releases,
             spot interruptions, refused launches.
         intended: by job, the highest attempt that was ever stored as Launching.
         bad: the invariant that was broken on the way here; "" if none.
@@ -99,18 +99,18 @@ class World(NamedTuple):
         return ""
 
     def with_run(self, job: int, attempt: int, letter: str) -> World:
-        """Give the world with that training in the state *letter*."""
+        """Return the world with that training in the state *letter*."""
         others = [run for run in self.runs if run[:2] != (job, attempt)]
         return self._replace(runs=tuple(sorted([*others, (job, attempt, letter)])))
 
     def with_one_less(self, position: int) -> World:
-        """Give the world in which users or environment may act once less."""
+        """Return the world in which users or environment may act once less."""
         left = list(self.left)
         left[position] -= 1
         return self._replace(left=tuple(left))
 
     def with_late(self, *requests: tuple[Any, ...]) -> World:
-        """Give the world in which these requests may still take effect."""
+        """Return the world in which these requests may still take effect."""
         return self._replace(late=(*self.late, *requests))
 
 
@@ -138,7 +138,7 @@ def aged(value: Any) -> Any:
 
 
 def job_key(job: Job) -> tuple[Any, ...]:
-    """Give everything by which two jobs of one scope can differ."""
+    """Return everything by which two jobs of one scope can differ."""
     charges = tuple(sorted(job.charges.items()))
     return (
         job.job_id, job.version, job.state, charges, job.attempts, job.outbox, job.stop,

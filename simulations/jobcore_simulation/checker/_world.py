@@ -1,6 +1,6 @@
 """The worlds of a scope: each has a number, and is checked when it gets one.
 
-`_calls` says how port calls change worlds, `_environment` what happens to them without a call.
+`_calls` has the effects of port calls on worlds, `_environment` the events that need no call.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Worlds:
         return self.intern(world._replace(bad=wrong))
 
     def _matters(self, world: World, request: tuple[Any, ...]) -> bool:
-        """Tell whether a late request can still change anything."""
+        """Check whether a late request can still change anything."""
         match request:
             case ("save", j, raw):
                 return bool(self.jobs[raw].version == self.jobs[world.jobs[j]].version)

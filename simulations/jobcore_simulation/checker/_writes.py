@@ -24,7 +24,7 @@ EDGES = frozenset(
     for target in cell.to
 )
 _FOREIGN_OR_OVER = frozenset({"X", *OVER})
-#: Where a job goes from Launching when its launch was refused or its training is over.
+#: The statuses after Launching if the launch was refused or the training is over.
 _AFTER_A_LAUNCH = (Status.NEW, Status.HELD, Status.FAILED)
 
 
@@ -88,7 +88,7 @@ def _stop_request(write: _Write) -> str:
 def _attempt(write: _Write) -> str:
     n, m = write.before.attempt_number, write.after.attempt_number
     if write.after.status.is_terminal and m < n:
-        m = n  # the attempt that was planned next never came
+        m = n  # the next attempt was planned and never launched
     if m != n and (m != n + 1 or write.run.upper() not in _FOREIGN_OR_OVER):
         return f"Rule A: attempt {n} became {m} while training {n} is {write.run or 'unused'}"
     if m > write.scope.attempts_max + write.scope.stranger:
@@ -103,9 +103,9 @@ def _end(write: _Write) -> str:
         return f"S5: Completed, and training {n} is {run or 'unused'}"
     has_cause = write.was_refused or run.upper() in _FOREIGN_OR_OVER
     if old is Status.LAUNCHING and new in _AFTER_A_LAUNCH and not has_cause:
-        return f"S5: {new} because of a refusal or an end that never was"
+        return f"S5: {new} without a refused launch or an ended training"
     if new is Status.FAILED and old is not new and not _may_fail(write):
-        return "S5: Failed, and nothing has"
+        return "S5: Failed without a reason to fail"
     return ""
 
 

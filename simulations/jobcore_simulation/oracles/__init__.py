@@ -1,10 +1,10 @@
 """
-The invariants of every run, as code that watches one.
+The invariants of every run, checked at its port calls.
 
-An `Oracle` wraps the ports of a run below every injected fault: it sees each call with the effect
-that the call really had, keeps a copy of the stored jobs, and records each broken invariant in
-`Oracle.found`. It never raises into the code under test, which may catch exceptions; the driver of
-the run reads `found` after each step.
+An `Oracle` wraps the ports of a run below every injected fault. So it gets each call with its real
+effect. It keeps a copy of the stored jobs, and records each broken invariant in `Oracle.found`. It
+never raises into the code under test, which may catch exceptions; the driver of the run reads
+`found` after each step.
 
 ======  ============================================================  ===========================
 Code    Invariant                                                     Checked where

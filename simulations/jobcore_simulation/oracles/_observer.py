@@ -1,4 +1,4 @@
-"""The observer of one run: what its ports did, and the invariants that each call must keep."""
+"""The observer of one run: the effects of its port calls, and the invariants that each must keep."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ class Observer:
     Records the effects of port calls and checks each of them.
 
     Args:
-        truth: reads how a training really is (None: it does not exist); no port call, no fault.
+        truth: reads the true state of a training (None: it does not exist), without a port call or
+            a fault.
 
     Attributes:
         found: the broken invariants; empty in a good run.
         jobs: the jobs as they are stored.
-        edges: how often each change of status was written.
-        published: how often each message was published, by its event id.
+        edges: the number of writes of each change of status.
+        published: the number of publications of each message, by its event id.
         notified: by job, the event ids under which its end was published.
         intended: names of trainings whose intent was stored.
         created: the trainings that were created, by name.
         names: the names of the trainings created, by job.
         ended: names whose end, or whose foreign owner, a tick has read.
-        creates: how many trainings were created so far.
+        creates: the number of trainings created so far.
         create_numbers: by name, the value of `creates` when its training was created.
-        reserved: by name, the value of `creates` when the tick that writes now asked the trainer
-            to reserve the name. Another tick may have created the training since; stopping it is
-            then that tick's duty.
+        reserved: by name, the value of `creates` when the tick that writes now requested the name
+            from the trainer. If another tick has created the training since, that tick must stop it.
     """
 
     def __init__(self, truth: Callable[[str], Training | None]) -> None:
@@ -180,7 +180,7 @@ class Observer:
             self.fail("S5", job.job_id, f"it is Failed, and {name} completed")
 
     def _was_created_by_another_tick(self, before: Job, name: str) -> bool:
-        """Tell whether the training was created after the answer on which this write rests."""
+        """Check whether the training was created after the answer that this write is based on."""
         is_known = before.status is not Status.LAUNCHING and getattr(before.state, "known", True)
         created_at = self.create_numbers.get(name, 0)
         return not is_known and created_at > self.reserved.get(name, self.creates)
@@ -259,7 +259,7 @@ class Observer:
 
 
 def _is_unchanged(before: Job, job: Job) -> bool:
-    """Tell whether a write left everything as it was, apart from version and state."""
+    """Check whether a write left everything as it was, apart from version and state."""
     return (
         job.outbox == before.outbox
         and job.stop == before.stop

@@ -17,7 +17,7 @@ __all__ = ["Oracle"]
 
 
 class Oracle(Observer):
-    """Watches the ports of one run; `Observer` lists its attributes."""
+    """An observer that wraps the ports of one run; `Observer` lists its attributes."""
 
     # --- wrappers ---------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ def _rotation_violations(
     """
     Check that a speculative launch went to the job's least recently tried pool.
 
-    Only pools in which nothing but the shortage speaks against the job are compared.
+    Pools with another obstacle for the job than the shortage are not compared.
     """
     pool = launch.placement.pool
     chosen = snapshot.pools.get(pool)
@@ -105,7 +105,7 @@ def _rotation_violations(
 
 
 def _is_short_only(snapshot: Snapshot, limits: Limits, place: Placement) -> bool:
-    """Tell whether the pool has neither a quota nor an operator's limit nor a known size."""
+    """Check whether the pool has neither a quota nor an operator's limit nor a known size."""
     return (
         snapshot.pools[place.pool].limit is None
         and place.pool not in limits.pools

@@ -1,4 +1,4 @@
-"""The ways in which a call ends without the answer of the service."""
+"""Exceptions for calls that end in an injected fault: a cut connection, an error answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandbox's clock: real time at a higher speed, or time that passes by `skip` alone."""
+"""The sandbox's clock: real time at a higher speed, or time that advances by `skip` alone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["SandboxClock"]
 
 class SandboxClock:
     """
-    Tells the time in seconds since the epoch.
+    A clock in seconds since the epoch.
 
     Args:
-        start: the first time that it shows; None: now.
+        start: the first time; None: now.
         speed: seconds of the sandbox for one second of real time.
-        manual: time passes by `skip` alone.
+        manual: time advances by `skip` alone.
     """
 
     def __init__(self, *, start: float | None, speed: float, manual: bool) -> None:
@@ -27,20 +27,20 @@ class SandboxClock:
         self._lock = threading.Lock()
 
     def now(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         passed = 0.0 if self.manual else self.real()
         return self._base + self._skipped + passed
 
     def real(self) -> float:
-        """Tell the seconds since the start, times the speed; they pass even when *manual* is set."""
+        """Return the seconds since the start, times the speed; they pass even when *manual* is set."""
         return (time.monotonic() - self._begun) * self.speed
 
     def skip(self, seconds: float) -> None:
         """
-        Let time pass at once.
+        Advance the time at once.
 
         Raises:
-            ValueError: *seconds* is negative.
+            ValueError: *seconds* is below 0.
         """
         if not seconds >= 0:
             msg = "seconds: time runs forwards"
@@ -49,7 +49,7 @@ class SandboxClock:
             self._skipped += seconds
 
     def wait_for(self, at: float | None) -> float | None:
-        """Tell how many real seconds to wait until *at*; None: no wait reaches it."""
+        """Return the real seconds until *at*; None: no wait reaches it."""
         if at is None or self.manual:
             return None
         return max(0.0, (at - self.now()) / self.speed)

@@ -52,15 +52,15 @@ def _read_default_pool(value: object, _: Any) -> PoolConfig | None:
 @attrs.frozen(kw_only=True, field_transformer=report_all)
 class SandboxConfig:
     """
-    How the sandbox behaves.
+    The configuration of the sandbox.
 
     Attributes:
         pools: pool name (``region/instance type/market``) → its set-up.
         default_pool: the set-up of every other pool; None: not available in the region.
-        scripts: what becomes of trainings; the first that matches counts.
+        scripts: the course of trainings; the first that matches counts.
         seed: of every draw.
         account: the account id in ARNs; MiniStack's own by default.
-        region: where `Server.world` is; other regions come into being when they are called.
+        region: that of `Server.world`; other regions are created at their first call.
         speed: seconds that pass here in a second of real time.
         manual: time stands still but for ``POST /_sandbox/advance``.
         start: the time at which the world begins, in seconds since the epoch; None: now.
@@ -68,12 +68,12 @@ class SandboxConfig:
         rates: operation → (calls per second, burst); in the sandbox's seconds.
         quota_total: instances the account may use in all pools together.
         instances_per_job_max: the service's limit for one training.
-        search_lag: Search sees the state of so many seconds ago.
-        on_event: is given every event, in a thread of its own.
-        events_endpoint: where events are put with PutEvents, e.g. MiniStack.
+        search_lag: Search returns the state of this many seconds ago.
+        on_event: called with every event, in a thread of its own.
+        events_endpoint: the endpoint for PutEvents, e.g. MiniStack's.
         events_lost, events_twice: the share of events that are never, or twice, delivered.
         run_scripts: run scripts that are below this folder, as the user that started the sandbox.
-        aws_endpoint: whose S3 such scripts read from and write to; their code may be there too.
+        aws_endpoint: the endpoint of the S3 for such scripts: channels, results, perhaps their code.
     """
 
     pools: Mapping[str, PoolConfig] = attrs.field(factory=dict, validator=_check_names)
@@ -109,7 +109,7 @@ def load_config(path: Path) -> dict[str, Any]:
     Read a TOML file as arguments for `SandboxConfig`.
 
     Raises:
-        InvalidSetting: it is not TOML, or something in it has no meaning; with every problem.
+        InvalidSetting: it is not TOML, or has an unknown or invalid field; with every problem.
     """
     document = parse_toml(path.read_bytes(), where=str(path))
     region = document.get("region", "us-east-1")

@@ -134,12 +134,12 @@ class Control:
             ]
 
     def _advance(self, document: Any) -> dict[str, Any]:
-        asked = read(_Advance, document)
-        if asked.to_next_event:
+        body = read(_Advance, document)
+        if body.to_next_event:
             at = self._sandbox.service.next_event_at()
             self._sandbox.advance(max(0.0, (at or 0.0) - self._sandbox.clock.now()))
         else:
-            self._sandbox.advance(asked.seconds or 0.0)
+            self._sandbox.advance(body.seconds or 0.0)
         return self._state(None)
 
     def _script(self, document: Any) -> dict[str, Any]:
@@ -173,11 +173,11 @@ class Control:
         return {}
 
     def _settings(self, document: Any) -> dict[str, Any]:
-        asked = read(_Settings, document)
-        if asked.latency is not None:
-            self._sandbox.latency = asked.latency
-        if asked.rates is not None:
-            self._sandbox.set_rates(asked.rates)
+        body = read(_Settings, document)
+        if body.latency is not None:
+            self._sandbox.latency = body.latency
+        if body.rates is not None:
+            self._sandbox.set_rates(body.rates)
         return {"latency": self._sandbox.latency, "rates": sorted(self._sandbox.buckets)}
 
 

@@ -24,12 +24,12 @@ Event = Mapping[str, Any]
 
 class EventSink:
     """
-    Takes events without delay and delivers them from a thread of its own.
+    Accepts events without delay and delivers them from a thread of its own.
 
     Delivery is best effort, as SageMaker's is: events are lost if the endpoint does not answer.
 
     Args:
-        on_event: is given every event.
+        on_event: called with every event.
         endpoint: an EventBridge for the events. It must accept sources ``aws.*``, which AWS itself
             does not.
         lost, twice: the share of events that is not delivered, or delivered twice.
@@ -56,7 +56,7 @@ class EventSink:
             self._thread.start()
 
     def put(self, event: Event) -> None:
-        """Take an event."""
+        """Accept an event for delivery."""
         self.events.append(event)
         if self._thread is None or hash_fraction("lost", event["id"]) < self._lost:
             return

@@ -55,7 +55,7 @@ class HttpServer(ThreadingHTTPServer):
         self._open.discard(request)
         if request in self.resets:
             self.resets.discard(request)
-            self.close_request(request)  # without the orderly end that shutdown() would be
+            self.close_request(request)  # without shutdown(), which would end it orderly
             return
         super().shutdown_request(request)
 
@@ -69,7 +69,7 @@ class HttpServer(ThreadingHTTPServer):
                 continue
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing when a client has gone away."""
+        """Print nothing when a client has closed its connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Rates of calls, and faults that tests set up."""
+"""Rate limits of calls, and injected faults."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class Fault:
 
     Attributes:
         operation, name: shell patterns for the operation and the training's name.
-        skip: how many matching calls pass before the first fault.
-        times: how many calls it strikes; None: all.
+        skip: the number of matching calls before the first fault.
+        times: the number of calls that it strikes; None: all.
     """
 
     kind: FaultKind
@@ -88,7 +88,7 @@ class Fault:
     hits: int = attrs.field(default=0, metadata={"override": {"omit": True}})
 
     def strikes(self, operation: str, name: str) -> bool:
-        """Tell whether the fault strikes this call, and count it if so."""
+        """Check whether the fault strikes this call, and count it if so."""
         if self.times is not None and self.hits >= self.times:
             return False
         if not fnmatchcase(operation, self.operation) or not fnmatchcase(name, self.name):

@@ -80,7 +80,7 @@ class Files:
 
 
 def _below(prefix: str, key: str) -> str:
-    """Name an object within its channel: what follows the prefix's last whole folder."""
+    """Name an object within its channel: the part of its key after the prefix's last whole folder."""
     whole = prefix.rstrip("/") + "/"
     if key.startswith(whole) or whole == "/":
         return key.removeprefix(whole)

@@ -39,7 +39,7 @@ class Sandbox:
     Attributes:
         clock: the sandbox's time.
         faults: the faults to come; a list to append to.
-        calls: how often each operation was called, throttled and faulty calls included.
+        calls: the number of calls by operation, throttled and faulty ones included.
         log: the calls in order: (operation, training's name, outcome).
         latency: seconds that each call waits.
         service: carries the operations out.
@@ -85,11 +85,11 @@ class Sandbox:
 
     @property
     def events_undelivered(self) -> int:
-        """How many events the endpoint did not take."""
+        """The number of events that the endpoint did not accept."""
         return self._sink.undelivered
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and everything happen that is due by then."""
+        """Advance the time, and apply each event that is due by then."""
         self.clock.skip(seconds)
         self.service.advance()
         self.wake.set()

@@ -1,9 +1,9 @@
 """Trainings whose script runs, as a process of this machine in the environment of SageMaker's toolkit.
 
-A request asks for it as the SageMaker training toolkit names things: the hyperparameters
-``sagemaker_program`` and ``sagemaker_submit_directory``, the latter a folder or a .tar.gz on this
-machine (a path or a file:// URL) below the folder that the sandbox was told, or a .tar.gz in the
-emulated S3. Channels and checkpoints are read from there too; model and checkpoints are left there.
+A request names the script as for the SageMaker training toolkit, by the hyperparameters
+``sagemaker_program`` and ``sagemaker_submit_directory``. The latter is a folder or a .tar.gz on this
+machine (a path or a file:// URL) below `SandboxConfig.run_scripts`, or a .tar.gz in the emulated S3.
+Channels and checkpoints are read from that S3; the model and checkpoints are written to it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FOLDERS = ("input/config", "input/data", "model", "output/data", "checkpoints")
 
 
 class _BadInput(ValueError):  # noqa: N818  (a condition)
-    """The script cannot be run; the text says why."""
+    """The script cannot be run, for the reason in the text."""
 
 
 def program_of(document: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -81,8 +81,8 @@ class ScriptRunner:
         self._home.cleanup()
 
     def _is_ours(self, document: Mapping[str, Any]) -> bool:
-        asked = program_of(document)
-        return asked is not None and (self._s3 is not None or not asked[1].startswith(_IN_S3))
+        found = program_of(document)
+        return found is not None and (self._s3 is not None or not found[1].startswith(_IN_S3))
 
     def _work(self) -> None:
         while (turn := self._turns.get()) is not None:
@@ -121,7 +121,7 @@ class ScriptRunner:
         self._finish(training, failure)
 
     def _keep(self, training: Training, ml: Path) -> None:
-        """Leave the model and the checkpoints in S3."""
+        """Write the model and the checkpoints to S3."""
         if self._s3 is None or self._sandbox.closing.is_set():
             return
         self._s3.put_archive(ml / "model", model_artifacts(training), ml / "model.tar.gz")
@@ -131,9 +131,9 @@ class ScriptRunner:
 
     def _launch(self, training: Training, folder: Path) -> subprocess.Popen[bytes]:
         document = training.request.document
-        asked = program_of(document)
-        assert asked is not None
-        program, source = asked
+        found = program_of(document)
+        assert found is not None
+        program, source = found
         ml = folder / "ml"
         for name in _FOLDERS:
             (ml / name).mkdir(parents=True)
@@ -175,16 +175,16 @@ class ScriptRunner:
         if checkpoints and self._s3 is not None:
             self._s3.fetch_all(checkpoints["S3Uri"].rstrip("/") + "/", ml / "checkpoints")
 
-    def _code(self, asked: str, folder: Path) -> Path:
+    def _code(self, place: str, folder: Path) -> Path:
         target = folder / "code"
-        if asked.startswith("s3://"):
+        if place.startswith("s3://"):
             assert self._s3 is not None
             source = folder / "code.tar.gz"
-            self._s3.fetch(asked, source)
+            self._s3.fetch(place, source)
             return _unpacked(source, target)
-        if asked.startswith(_CHANNELS):
-            return _unpacked(folder / "ml/input/data" / asked.removeprefix(_CHANNELS), target)
-        source = Path(asked).resolve()
+        if place.startswith(_CHANNELS):
+            return _unpacked(folder / "ml/input/data" / place.removeprefix(_CHANNELS), target)
+        source = Path(place).resolve()
         if not source.is_relative_to(self._root):
             msg = f"{source} is not below {self._root}"
             raise _BadInput(msg)

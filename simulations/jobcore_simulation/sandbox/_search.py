@@ -38,10 +38,10 @@ def page(
     Cut a page out of the sorted items; it begins after the item that the token names.
 
     Args:
-        sorted_by: what *key* is; a token is good for the order it was given out for.
+        sorted_by: names the order by *key*; a token is valid for that order only.
 
     Raises:
-        Refused: the token was not given out here, or for another order.
+        Refused: the token is not one of this sandbox, or belongs to another order.
     """
     order = f"{'-' if descending else '+'}{sorted_by}"
     ordered = sorted(items, key=key, reverse=descending)
@@ -76,10 +76,10 @@ def _bad_token() -> Refused:
 
 def holds(expression: Record, record: Record, known: frozenset[str]) -> bool:
     """
-    Tell whether a search expression is true of a record.
+    Check whether a search expression is true of a record.
 
     Args:
-        known: the first parts of the property names that there are.
+        known: the first parts of the existing property names.
 
     Raises:
         Refused: a filter names an unknown property, or has a value that cannot be compared.
@@ -92,7 +92,7 @@ def holds(expression: Record, record: Record, known: frozenset[str]) -> bool:
 
 
 def names_asked(expression: Record) -> Sequence[str] | None:
-    """Give the names that a search is limited to; None: all."""
+    """Return the names that a search is limited to; None: all."""
     if expression.get("Operator") == "Or":
         return None
     for f in expression.get("Filters", ()):

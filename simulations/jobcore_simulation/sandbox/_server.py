@@ -19,7 +19,7 @@ class Server(Sandbox):
     A running sandbox.
 
     Attributes:
-        url: where it listens, on 127.0.0.1.
+        url: its address, on 127.0.0.1.
         port: the port of the url.
         control: answers the calls below ``/_sandbox/``.
         scripts: runs training scripts; None if the configuration has no folder for them.
@@ -61,7 +61,7 @@ class Server(Sandbox):
         self._sink.close()
 
     def _pass_time(self) -> None:
-        """Let the worlds go on between calls."""
+        """Advance the worlds between calls."""
         while not self.closing.is_set():
             self.wake.clear()
             if not self.clock.manual:

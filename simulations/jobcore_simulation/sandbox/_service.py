@@ -41,7 +41,7 @@ _SORT_KEYS: Mapping[str, Callable[[Training], Any]] = {
 
 
 class _Region:
-    """One region's world, with the tags of its trainings and what Search knows of them."""
+    """One region's world, with the tags of its trainings and the index of Search."""
 
     def __init__(self, service: Service, name: str) -> None:
         config = service.config
@@ -64,8 +64,8 @@ class _Region:
     def _changed(self, at: float, training: Training) -> None:
         arn = self.arn + training.name
         if len(training.transitions) == 1:  # just created: the call has not returned yet
-            asked = training.request.document.get("Tags", ())
-            self.tags[training.name] = {tag["Key"]: tag["Value"] for tag in asked}
+            tags = training.request.document.get("Tags", ())
+            self.tags[training.name] = {tag["Key"]: tag["Value"] for tag in tags}
         if self._service.config.search_lag > 0:
             self.indexed.setdefault(training.name, []).append((at, describe(training, arn)))
         for listener in self._service.listeners:
@@ -104,7 +104,7 @@ class Service:
 
     Args:
         now: tells the sandbox's time.
-        on_event: is given the EventBridge event of every status change.
+        on_event: called with the EventBridge event of every status change.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Service:
             The answer; None: an empty one.
 
         Raises:
-            Refused: the service says no.
+            Refused: the service refuses the request.
             Malformed: the request has a value of the wrong type.
         """
         if problems := self._validators[operation].problems(request):
@@ -159,20 +159,20 @@ class Service:
             return self._calls[operation](here, request)
 
     def region(self, name: str) -> _Region:
-        """Give a region; it is created at its first call."""
+        """Return a region; it is created at its first call."""
         with self.lock:
             if name not in self.regions:
                 self.regions[name] = _Region(self, name)
             return self.regions[name]
 
     def advance(self) -> None:
-        """Bring all worlds to the present time."""
+        """Advance all worlds to the present time."""
         with self.lock:
             for region in tuple(self.regions.values()):
                 region.world.advance(max(self.now(), region.world.now))
 
     def next_event_at(self) -> float | None:
-        """Tell when the next event of any region is due; None: there is none."""
+        """Return when the next event of any region is due; None: there is none."""
         with self.lock:
             times = [region.world.next_event_at() for region in self.regions.values()]
         return min((at for at in times if at is not None), default=None)

@@ -237,7 +237,7 @@ def _lower(name: str) -> str:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Tell whether the whole text matches a pattern of the model."""
+    """Check whether the whole text matches a pattern of the model."""
     if "\\p{" not in pattern:
         return _plain(pattern).fullmatch(text) is not None
     if text.isascii():

@@ -108,7 +108,7 @@ def event(
 
 
 def model_artifacts(training: Training) -> str:
-    """Give the S3 URI of the model."""
+    """Return the S3 URI of the model."""
     where = str(training.request.document["OutputDataConfig"]["S3OutputPath"]).rstrip("/")
     return f"{where}/{training.name}/output/model.tar.gz"
 

@@ -2,10 +2,10 @@
 
 The script submits each job once, the jobs going to the pools in turn. The person looks at the list
 of jobs at each full hour from 9:00 to 17:00, Monday to Friday (a scenario begins on a Monday at
-9:00), reads why each job failed that has failed since, and has the script submit those again that
-failed for capacity, quota, an interruption or a fault of the service: each to the next of its
-pools, from its checkpoint. Bugs are not submitted again. A look takes no time and makes no
-mistakes, and the end of a job is known at once, so real persons take longer.
+9:00), and reads the failure of each job that has failed since the last look. Jobs that failed for
+capacity, quota, an interruption or a fault of the service are submitted again by the script, each
+to the next of its pools, from its checkpoint. Bugs are not submitted again. In this model a look
+takes no time, is free of mistakes, and shows the end of a job at once; a real person takes longer.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class _Office:
         )
         for task in self._open.values():
             out.never_ended(max(out.makespan, self.engine.now / 1e6), task)
-        self.person.readings += len(self._failed)  # the last bugs are read on the next day
+        self.person.readings += len(self._failed)  # failures since the last look are read later
         bugs = sum(
             bool(job.task.bug) and job.job_id not in self._open for job in self._jobs.values()
         )
@@ -96,7 +96,7 @@ class _Office:
             self.engine.after(0, self._create)
 
     def _create(self, _: object) -> None:
-        """Create as many trainings as the API takes; the client waits after a throttled call."""
+        """Create as many trainings as the API accepts; the client waits after a throttled call."""
         provider = self.scenario.provider
         for _number in range(provider.burst):
             if not self._to_send:

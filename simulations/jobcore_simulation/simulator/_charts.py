@@ -73,7 +73,7 @@ class Chart:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Give about *count* round numbers from *low* to *high*."""
+    """Return about *count* round numbers from *low* to *high*."""
     span = max(high - low, 1e-9)
     power = 1.0
     while power * 10 <= span:
@@ -136,7 +136,7 @@ def charts_of_run(curves: Curves, bound: Curves) -> list[Chart]:
         ),
         Chart(
             key=f"{stem}-launches",
-            title="Launches: what came of creates",
+            title="Launches: outcomes of creates",
             x=start,
             y="creates per hour",
             lines=[
@@ -201,7 +201,7 @@ def comparison_charts(curves: Sequence[Curves], bound: Curves) -> list[Chart]:
         Chart(
             key=f"{stem}-waits-beyond",
             title="Waits beyond the clairvoyant's, by policy",
-            x="% of jobs, from who waited least to who waited longest",
+            x="% of jobs, ordered by their wait",
             y=f"{beyond_name} more",
             lines=[
                 Line(
@@ -246,7 +246,7 @@ def overall_charts(rows: Sequence[Row]) -> list[Chart]:
         ),
         Chart(
             key="policies-wasted",
-            title="Creates per job that led to nothing",
+            title="Wasted creates per job",
             x="refused, throttled or given up, per job",
             y="",
             rows=names,

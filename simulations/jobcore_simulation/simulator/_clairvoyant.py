@@ -1,9 +1,9 @@
 """The clairvoyant policy: a bound that the other policies are compared with.
 
-It sees the present capacity and quota of every pool without delay (and nothing of the future),
-places jobs at once, makes as many calls as it likes, and serves jobs by age, skipping those that do
-not fit. Trainings start up, train, fail and are interrupted by the same random draws as in the
-world of the other policies.
+It reads the present capacity and quota of every pool without delay (and nothing of the future),
+places jobs at once, has no limit on its calls, and takes jobs by age, skipping those that do not
+fit. Trainings start up, train, fail and are interrupted by the same random draws as in the world of
+the other policies.
 """
 
 from __future__ import annotations

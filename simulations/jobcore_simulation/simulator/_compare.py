@@ -1,4 +1,4 @@
-"""Compares policies in the same worlds with the same seeds; ratios are to the clairvoyant."""
+"""Comparison of policies in the same worlds with the same seeds; ratios are to the clairvoyant."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Row:
         completed: whether all jobs were over before the horizon.
         wait_mean, wait_p50, wait_p95, wait_max: from submission to the end, without the training itself.
         capacity_used: the work done by the moment the clairvoyant is finished, against all of it.
-        wasted_per_job: creates that led to nothing (refused, throttled, or given up unstarted).
-        jain: fairness of the service that shares got while they had jobs waiting.
-        gave_up: jobs that ended Failed although nothing was wrong with them.
+        wasted_per_job: creates without a training that started: refused, throttled or given up.
+        jain: fairness of the slots that shares had while they had jobs waiting.
+        gave_up: sound jobs (without a bug) that ended Failed.
         left: jobs not over at the horizon.
         lost_five: jobs that lost five launches or more: a budget of five attempts would have ended them.
-        interventions: what a person had to do about single jobs. By hand: each resubmission.
-            Else: jobs held for a person, and those in *gave_up*, which have to be submitted again.
-        readings: failures that a person had to read to know what to do. By hand: each failed
-            attempt. Else: each job that ended Failed: its one message names the cause.
-        polls: looks at the list of jobs. Nobody needs to look where a message comes.
+        interventions: a person's actions on single jobs. By hand: each resubmission. Else: jobs
+            held for a person, and those in *gave_up*, which have to be submitted again.
+        readings: failures that a person had to read. By hand: each failed attempt. Else: each job
+            that ended Failed, since its one message names the cause.
+        polls: a person's looks at the list of jobs; 0 under policies that send messages.
     """
 
     scenario: str
@@ -89,7 +89,7 @@ def _at(sorted_values: Sequence[float], share: float) -> float:
 
 
 def _ratio(value: float, bound: float) -> float:
-    return value / max(bound, 1.0)  # seconds; a bound below one second would blow the ratio up
+    return value / max(bound, 1.0)  # seconds; a bound below 1 s would give a huge ratio
 
 
 def rate(outcome: Outcome, bound: Outcome) -> Row:
@@ -189,9 +189,9 @@ def runs(
     Run every policy in every scenario with every seed.
 
     Args:
-        processes: how many to run at once; the results do not depend on it.
-        charts: whether to keep what charts are made of, of the first seed.
-        progress: told now and then which share of the jobs of all runs is over.
+        processes: the number of runs at once; the results do not depend on it.
+        charts: whether to keep the curves that charts draw, of the first seed.
+        progress: called now and then with the share of the jobs of all runs that are over.
     """
     tasks = [
         _Task(number, scenario, seed, name, charts and seed == seeds[0])
@@ -225,7 +225,7 @@ def runs(
 
 
 def _context() -> BaseContext:
-    """Choose how processes start: a fork of a process with threads may find a lock held for ever."""
+    """Choose the start method of processes: after a fork of a process with threads, a lock may stay held."""
     context = multiprocessing.get_context()
     if context.get_start_method() == "fork" and _has_threads():
         return multiprocessing.get_context("forkserver")
@@ -234,7 +234,7 @@ def _context() -> BaseContext:
 
 def _has_threads() -> bool:
     try:
-        return len(os.listdir("/proc/self/task")) > 1  # those of libraries as well
+        return len(os.listdir("/proc/self/task")) > 1  # counts the threads of libraries, too
     except OSError:
         return threading.active_count() > 1
 
@@ -258,7 +258,7 @@ _MEANS = (
 
 
 def summary(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
-    """Give the means over scenarios and seeds, by policy."""
+    """Return the means over scenarios and seeds, by policy."""
     by: dict[str, list[Row]] = {}
     for row in rows:
         by.setdefault(row.policy, []).append(row)

@@ -26,8 +26,8 @@ class Curves:
         at: seconds of each point; *capacity*, *used*, *asked* (slots) and *waiting* (jobs) at it.
         shares: slots in use by share at each point, the busiest shares first.
         buckets: seconds at which each bucket of launches begins, and the end of the last.
-        launches: creates per hour in each bucket, by what came of them.
-        waits: seconds: the quantiles 0, 0.005, ... 1 of what jobs waited.
+        launches: creates per hour in each bucket, by their outcome.
+        waits: the quantiles 0, 0.005, ... 1 of the jobs' waits, in seconds.
     """
 
     scenario: str

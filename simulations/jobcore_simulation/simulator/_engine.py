@@ -1,8 +1,8 @@
 """A virtual clock and a queue of planned events: the kernel of the simulator.
 
-Time is whole microseconds. Of two events planned for the same moment, the one planned first
-happens first, so that a run is the same every time. Arrivals and capacity traces are streamed
-from iterators: only their next step is in the queue, which stays as small as the work in flight.
+Time is in whole microseconds. Of two events planned for the same moment, the one planned first
+happens first, so that runs are reproducible. Arrivals and capacity traces are streamed from
+iterators: only their next step is in the queue, so its size is that of the work in flight.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ SECOND = 1_000_000
 
 
 def seconds(value: float) -> int:
-    """Give a duration in seconds as microseconds."""
+    """Convert a duration in seconds to microseconds."""
     return round(value * SECOND)
 
 
 def to_time(micros: int) -> datetime:
-    """Give a moment of the simulation as the time that the ticks see."""
+    """Convert a moment of the simulation, in microseconds, to the datetime that the ticks read."""
     return EPOCH + timedelta(microseconds=micros)
 
 
@@ -36,7 +36,7 @@ class Engine:
 
     Attributes:
         now: microseconds since the beginning.
-        events: how many events have happened.
+        events: the number of events so far.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Engine:
         heapq.heappush(self._heap, (self.now + delay, self._planned, act, what))
 
     def stream(self, items: Iterable[tuple[int, Any]], act: Callable[[Any], None]) -> None:
-        """Let ``act(what)`` happen at each of the *items*, which come in the order of time."""
+        """Plan ``act(what)`` for each of the *items*, which come in the order of time."""
         rest: Iterator[tuple[int, Any]] = iter(items)
 
         def take(what: Any) -> None:
@@ -72,14 +72,14 @@ class Engine:
 
     def run(self, *, until: Callable[[], bool], horizon: int) -> bool:
         """
-        Let events happen until *until* returns true; False: the *horizon* came first, or no event is left.
+        Run events until *until* returns true; False: the *horizon* came first, or no event is left.
 
         Args:
             until: called after each event.
             horizon: the last microsecond.
         """
         heap, pop, count = self._heap, heapq.heappop, 0
-        # A run makes frozen values by the million; they hold no cycles, so reference counts free
+        # A run makes millions of frozen values without reference cycles, so reference counts free
         # them. The cycle collector would take a fifth of the time (measured).
         collected = gc.isenabled()
         gc.disable()
@@ -101,7 +101,7 @@ class Engine:
 
 
 class Log:
-    """A running hash of what has happened: two runs that agree in it are the same run."""
+    """A running hash of all events: two runs with the same hash are the same run."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -121,7 +121,7 @@ class Log:
             self._flush()
 
     def digest(self) -> str:
-        """Give the hash so far, 16 hex digits."""
+        """Return the hash so far, 16 hex digits."""
         self._flush()
         return self._hash.hexdigest()[:16]
 

@@ -11,7 +11,7 @@ from ._world import Fleet
 
 __all__ = ["SAMPLES_MAX", "ByHand", "Outcome", "Recorder", "Sample", "jain"]
 
-SAMPLES_MAX = 4000  # kept of a run, however long; more could not be drawn
+SAMPLES_MAX = 4000  # kept of a run of any length; a chart cannot show more
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Sample:
         waiting: jobs submitted and not over.
         shares: slots in use by share.
         accepted, refused, given_up: creates so far that the provider accepted, that it refused
-            (quota or rate), and that it accepted and gave up for want of instances.
+            (quota or rate), and that it accepted and then failed for lack of instances.
     """
 
     at: float
@@ -62,7 +62,7 @@ class Outcome:
         many_losses: jobs that lost five launches or more.
         held: jobs in status Held at the end.
         by_hand: the work of the person, under the policy by-hand.
-        digest: a hash of all events; two runs that agree in it are the same run.
+        digest: a hash of all events; two runs with the same hash are the same run.
         worked: of each job, when it ended, the seconds that it trained, and its instances.
         samples: the world over time, thinned out as a run gets long.
     """
@@ -112,7 +112,7 @@ class Outcome:
         self.makespan = at
 
     def waits_until(self, end: float) -> list[float]:
-        """Give all waits, sorted; jobs without a result waited until *end*."""
+        """Return all waits, sorted; jobs without a result waited until *end*."""
         rest = [max(end - submitted - work, 0.0) for submitted, work in self.unfinished]
         return sorted([*self.waits, *rest])
 
@@ -149,7 +149,7 @@ class Recorder:
             running: slots in use by share.
             asked: slots that a share's unfinished jobs ask for.
         """
-        # Shares with jobs that do not run yet, whether they wait here or at the provider.
+        # Shares with jobs that do not run yet, waiting in the queue or Pending at the provider.
         backlog = [share for share, slots in asked.items() if slots > running.get(share, 0)]
         if len(backlog) > 1:
             total = sum(running.get(share, 0) for share in backlog)
@@ -182,7 +182,7 @@ class Recorder:
         out = self._outcome
         out.calls, out.throttled, out.describes = fleet.calls, fleet.throttled, fleet.describes
         out.wasted = fleet.wasted + fleet.refused + fleet.throttled
-        # By fair slots, or a share that waits in one sample of a thousand counts like the others.
+        # Weighted by fair slots: a share that waits in one sample of a thousand counts little.
         service = [(got / fair, fair) for got, fair in self._service.values() if fair]
         out.jain = jain([ratio for ratio, _ in service], [fair for _, fair in service])
 

@@ -36,12 +36,12 @@ _RC: Any = {
 
 
 class MissingLibrary(Exception):  # noqa: N818  (it is not an error of the program)
-    """matplotlib is not installed; the message names the package to install."""
+    """Raised if matplotlib is not installed; the message names the package to install."""
 
 
 def check_library() -> None:
     """
-    See that PNGs can be made, before a long run and not after it.
+    Check that PNGs can be made; called before a long run, so that it does not fail at its end.
 
     Raises:
         MissingLibrary: matplotlib is not installed.

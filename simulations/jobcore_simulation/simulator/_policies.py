@@ -1,6 +1,6 @@
 """Peer policies: how other systems launch into a shortage, as schedulers of the same ticks.
 
-Each keeps its state in memory, as the originals do. All know the quota, and none the capacity.
+Each keeps its state in memory, as the originals do. All read the quota, and none the capacity.
 Each has a token bucket of its own, so that the API never throttles it.
 """
 
@@ -85,11 +85,11 @@ class _Peer:
         return waiting
 
     def in_turn(self, job: Waiting) -> Sequence[Placement]:
-        """Give the order in which *job* tries its pools."""
+        """Return the order in which *job* tries its pools."""
         return job.placements
 
     def may(self, job: Waiting, pool: str, now: datetime) -> bool:
-        """Tell whether *job* may be tried in *pool*."""
+        """Check whether *job* may be tried in *pool*."""
         return True
 
     def passed_over(self, pool: str) -> None:
@@ -100,7 +100,7 @@ class _Peer:
 
 
 class _PerJob(_Peer):
-    """Each job has a timer of its own; its pools are tried in rotation."""
+    """The common part of policies with a timer for each job; a job's pools are tried in rotation."""
 
     whole_queue = True
 
@@ -202,7 +202,7 @@ POLICIES: Mapping[str, tuple[str, Policy]] = {
 #: Not a scheduler of the ticks, but a model of its own (`_by_hand`).
 BY_HAND = "by-hand"
 
-#: Everything that can be compared, by name.
+#: The title of every policy that can be compared, by name.
 TITLES: Mapping[str, str] = {
     **{name: title for name, (title, _) in POLICIES.items()},
     BY_HAND: "a script, and a person who looks hourly in office hours and submits again",

@@ -86,8 +86,8 @@ def table(rows: Sequence[Row]) -> str:
     """
     Set policies side by side, scenario by scenario, and their means below.
 
-    ``x1.030`` is 3 % more than the clairvoyant; *wasted* is creates per job that led to nothing;
-    *hand* is what a person had to do about single jobs.
+    ``x1.030`` is 3 % more than the clairvoyant; *wasted* is the wasted creates per job; *hand* is the
+    number of a person's actions on single jobs.
     """
     lines: list[str] = []
     scenarios = list(dict.fromkeys(row.scenario for row in rows))
@@ -109,7 +109,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Keep a name from steering the terminal."""
+    """Replace control characters in a name, which could change the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
@@ -185,8 +185,8 @@ def _figures(rows: Sequence[Row]) -> list[str]:
     text = (
         f"{len(scenarios)} scenario{'s' if len(scenarios) > 1 else ''}, seed {names}. Ratios (x) are "
         "to a clairvoyant that sees the capacity of every pool at every moment. Wasted: creates per "
-        "job that led to nothing. Jain: fairness between shares, 1 is best. Hand: what a person "
-        "had to do about single jobs."
+        "job without a training that started. Jain: fairness between shares, 1 is best. Hand: the "
+        "number of a person's actions on single jobs."
     )
     parts = [f'<p class="note">{text}</p>']
     means = summary(rows)

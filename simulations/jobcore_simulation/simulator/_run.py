@@ -35,8 +35,8 @@ class Simulation:
 
     A launch tick runs each minute and shortly after an event of the provider. A monitor tick runs
     shortly after an event for the job that the event names, each minute for launches that have
-    become late, and each hour and after an outage for all jobs. (The Lambdas look at all jobs each
-    minute. The simulator loses no events, so that would take time and find nothing.)
+    become late, and each hour and after an outage for all jobs. (The Lambda functions look at all
+    jobs each minute. In the simulator no event is lost, so that would find nothing.)
 
     With *forget*, jobs that are terminal and have published their messages are dropped from store
     and world, and `Outcome.worked` is not kept. Memory then grows with the jobs that wait and run
@@ -61,7 +61,7 @@ class Simulation:
         Set up; `run` does the rest.
 
         Args:
-            check: called after each tick; a `Watch` also watches the ports.
+            check: called after each tick; a `Watch` also checks each port call.
             sample_every: seconds between two samples.
             progress: called now and then with the share of the jobs that are over.
 
@@ -90,12 +90,12 @@ class Simulation:
         self._open_books()
 
     def _connect(self, scheduler: Scheduler, limits: Limits) -> None:
-        """Give the ticks their ports, each behind the scenario's outages, with the watch below."""
+        """Set up the ticks' ports: the watch around each, and the scenario's outages around that."""
         ports = Ports(self.base, self.fleet, self.mailbox, scheduler)
         if isinstance(self._check, Watch):
             ports = self._check.wrap(ports, self.fleet.truth)
         self.store = self._with_outages("store", ports.store)
-        self.trainer = ports.trainer  # the fleet knows its outages itself
+        self.trainer = ports.trainer  # `Fleet` raises in its outages itself
         self.notifier = self._with_outages("notifier", ports.notifier)
         self.settings = Settings(
             limits=limits,
@@ -119,11 +119,11 @@ class Simulation:
         self._launched: dict[str, datetime] = {}  # jobs in Launched, with the time of the launch
         self._known_late: set[str] = set()  # launches that were late at the last look
         self._named: dict[str, None] = {}  # jobs that events have named since the last look
-        self._look_missed = False  # a look failed because a port was away
+        self._look_missed = False  # a look failed because a port was unavailable
         self._launch_at = self._look_at = self._notify_at = -1  # microseconds of planned ticks
 
     def now(self) -> datetime:
-        """Tell the time as the ticks see it (the `jobcore.Clock` port)."""
+        """Return the time of the ticks (the `jobcore.Clock` port)."""
         micros = self.engine.now
         if micros != self._now_micros:
             self._now_micros, self._now = micros, to_time(micros)
@@ -165,7 +165,7 @@ class Simulation:
         self._plan_launch(0)
 
     def _spec(self, task: Task) -> Spec:
-        """Give the spec of a task; equal tasks get one object, since specs never change."""
+        """Return the spec of a task; equal tasks get one object, since specs never change."""
         key = (task.share, task.pools, task.count)
         spec = self._specs.get(key)
         if spec is None:
@@ -340,7 +340,7 @@ class Simulation:
 
 
 def _limits_for(scheduler: Scheduler, scenario: Scenario) -> Limits:
-    """Bound the launches of a tick: by the API's burst, or not at all for `_Peer.whole_queue`."""
+    """Make the limits of a run: launches per tick up to the API's burst; none for `_Peer.whole_queue`."""
     if getattr(scheduler, "whole_queue", False):
         return Limits(launches_max=10**6)
     return Limits(launches_max=scenario.provider.burst)

@@ -1,4 +1,4 @@
-"""Scenarios: what happens to whom, as values and as TOML files."""
+"""Scenarios: a provider, pools, outages and jobs, as values and as TOML files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _RUN = Check(
 
 
 def _read_capacity(value: object, kind: Any) -> Steps:
-    """Read steps, or a number of instances that is there from the beginning."""
+    """Read steps, or a constant number of instances."""
     if isinstance(value, int) and not isinstance(value, bool):
         return ((0.0, value),)
     if not isinstance(value, list):
@@ -79,7 +79,7 @@ def _are_sizes(sizes: Mapping[int, float]) -> bool:
 @attrs.frozen(kw_only=True, field_transformer=report_all)
 class Provider:
     """
-    How the training service behaves; all times in seconds.
+    The behaviour of the training service; all times in seconds.
 
     Attributes:
         rate, burst: creates per second, and how many at once.
@@ -110,9 +110,9 @@ class PoolSpec:
     Attributes:
         capacity: (seconds, instances), the first at 0.
         repeat: after so many seconds the steps begin again; 0: the last one stays.
-        flips: (mean seconds up, mean seconds down): capacity is what the steps say while up, and 0
+        flips: (mean seconds up, mean seconds down): capacity is that of the steps while up, and 0
             while down, with exponential times (a Markov chain of two states).
-        quota: what the account may use; *quotas* changes it at (seconds, instances).
+        quota: instances that the account may use; *quotas* changes it at (seconds, instances).
         others: (seconds, instances) of the quota in use by other teams.
         spot: whether instances are taken away when the capacity falls.
     """
@@ -131,7 +131,7 @@ class PoolSpec:
     spot: bool = False
 
     def steps(self, seed: str) -> Iterator[tuple[float, int]]:
-        """Give the capacity as it changes, for ever if it repeats or flips."""
+        """Yield the steps of capacity (seconds, instances), without end if it repeats or flips."""
         if self.flips is None:
             yield from self._plain()
             return
@@ -155,19 +155,19 @@ class PoolSpec:
 @attrs.frozen(kw_only=True, field_transformer=report_all)
 class Work:
     """
-    What is submitted.
+    The jobs of a scenario.
 
     Attributes:
-        jobs: how many.
-        shares: among how many shares; share k gets jobs in proportion to 1/(k+1)**skew.
+        jobs: the number of jobs.
+        shares: the number of shares; share k gets jobs in proportion to 1/(k+1)**skew.
         over: seconds over which the jobs arrive, evenly with jitter; 0: all at once.
-        sweep: how many are submitted together.
+        sweep: the number of jobs that are submitted together.
         run: median seconds of a training, and the sigma of a log-normal.
         sizes: instances per job: weight.
         pools: the fallback list.
         spread: whether each job begins its list of pools at another one.
-        fails: share of jobs with a bug of their own, that fail after a while every time.
-        flaky: share of jobs whose first attempt fails for the service's fault.
+        fails: share of jobs with a bug: each attempt fails after a while.
+        flaky: share of jobs whose first attempt fails by a fault of the service.
         poison: share of jobs that fail within a second.
     """
 
@@ -193,7 +193,7 @@ class Work:
 
 @attrs.frozen(kw_only=True, field_transformer=report_all)
 class Outage:
-    """A port that does not answer from *begins* to *ends*: microseconds, in files seconds."""
+    """An outage of a port from *begins* to *ends*, in microseconds; in files in seconds."""
 
     port: str = attrs.field(validator=one_of("store", "trainer", "notifier"))
     begins: int = attrs.field(metadata={"override": {"struct_hook": _read_moment}})
@@ -215,7 +215,7 @@ class Task:
     flaky: bool = False
 
     def failure_of(self, attempt: int) -> str | None:
-        """Give the failure reason of an attempt that runs to its end."""
+        """Return the failure reason of an attempt that runs to its end."""
         if self.bug:
             return self.bug
         if self.flaky and attempt == 1:
@@ -236,8 +236,8 @@ class Scenario:
     A world and the work in it.
 
     Attributes:
-        clock_jump: (seconds, how far the ticks' clock then jumps).
-        apart: too long to be one of many: a comparison of all leaves it out unless it is named.
+        clock_jump: (the time, the seconds by which the ticks' clock then jumps).
+        apart: too long for a comparison of all scenarios, which leaves it out unless it is named.
     """
 
     name: str = attrs.field(default="", metadata={"override": {"omit": True}})
@@ -266,7 +266,7 @@ class Scenario:
 
     @property
     def jobs(self) -> int:
-        """How many jobs there are."""
+        """The number of jobs."""
         return self.work.jobs if self.tasks_given is None else len(self.tasks_given)
 
     def tasks(self, seed: str) -> list[Task]:
@@ -314,7 +314,7 @@ class Scenario:
 
 
 def builtin() -> dict[str, str]:
-    """Give the scenarios that come along: name and title, in the order of their names."""
+    """Return the built-in scenarios: name and title, in the order of their names."""
     folder = files(__package__) / "scenarios"
     names = sorted(f.name for f in folder.iterdir() if f.name.endswith(".toml"))
     return {
@@ -325,10 +325,10 @@ def builtin() -> dict[str, str]:
 
 def load(name: str) -> Scenario:
     """
-    Load a scenario that comes along, by its name, or one from a file, by its path.
+    Load a built-in scenario by its name, or one from a file by its path.
 
     Raises:
-        ValueError: there is none, or it says something that cannot be; the message names the field.
+        ValueError: there is none, or a field is invalid; the message names it.
     """
     if name.endswith(".toml"):
         try:

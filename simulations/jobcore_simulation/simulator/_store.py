@@ -31,7 +31,7 @@ class _Lane:
     """
     The waiting jobs of a lane, in order, with their keys and back-offs.
 
-    Jobs mostly leave at the head, so the lists are in use from *head* on: to delete the first
+    Jobs mostly leave at the head, so the lists are in use from *head* on: deleting the first
     element would move the whole queue at each launch.
     """
 
@@ -83,8 +83,8 @@ class ObjectStore:
     """
     A `jobcore.JobStore` on dicts of frozen jobs.
 
-    Nothing is encoded, so it does not test what a real store can keep; `jobcore_memory` does.
-    Reads of lane heads, due jobs and usage do not walk the history, as in a real store.
+    Nothing is encoded, so it does not test whether a job can be stored; `jobcore_memory` does.
+    As in a real store, reads of lane heads, due jobs and usage do not walk the history.
     """
 
     def __init__(self) -> None:
@@ -198,7 +198,7 @@ class ObjectStore:
         return True
 
     def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
-        """Give the next end of a back-off, or the next deadline of an idle job."""
+        """Return the next end of a back-off, or the next deadline of an idle job."""
         if tick is Tick.LAUNCH:
             times: Iterable[datetime] = (
                 at for lane in self._lanes.values() for at in lane.not_before.values()
@@ -288,13 +288,13 @@ class ObjectStore:
     def _queue(self, job: Job) -> None:
         waiting = waiting_of(job)
         # Most jobs of a lane share one placements object; its id is cheaper than its hash.
-        quick = (waiting.share, waiting.priority, id(waiting.placements))
-        lane = self._lanes_by_id.get(quick)
+        lane_id = (waiting.share, waiting.priority, id(waiting.placements))
+        lane = self._lanes_by_id.get(lane_id)
         if lane is None:
             lane = self._lanes.get(waiting.lane)
             if lane is None:
                 lane = self._lanes[waiting.lane] = _Lane(waiting.placements)
-                self._lanes_by_id[quick] = lane
+                self._lanes_by_id[lane_id] = lane
         lane.add(waiting, getattr(job.state, "not_before", None))
         self._waiting[job.job_id] = (waiting, lane)
 
@@ -312,7 +312,7 @@ class ObjectStore:
 
 
 def _slots(job: Job | None) -> tuple[str, str, int, int] | None:
-    """Give pool, share and number of the slots that *job* holds, and how many of them run."""
+    """Return pool, share and number of the slots that *job* holds, and the number that run."""
     current = job.current if job is not None else None
     if job is None or current is None:
         return None

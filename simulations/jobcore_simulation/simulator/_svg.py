@@ -36,7 +36,7 @@ def _palette(line: Line) -> int:
 
 
 class _Frame:
-    """Where things go: from values to pixels."""
+    """The layout of a chart: maps values to pixels."""
 
     def __init__(self, chart: Chart) -> None:
         self.chart = chart
@@ -180,7 +180,7 @@ def _marks(frame: _Frame, line: Line) -> list[str]:
 
 
 def _mark(line: Line, x: float, y: float) -> str:
-    """Draw a disc, a square or a triangle, so that form tells as well as colour."""
+    """Draw a disc, a square or a triangle, so that lines differ in form as well as in colour."""
     half = _MARKS / 2
     fill = f'class="f{_palette(line)}"'
     form = line.colour % 3

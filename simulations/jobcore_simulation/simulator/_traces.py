@@ -20,8 +20,8 @@ __all__ = ["Trace", "WorkRow", "capacity_from", "scenario_from", "work_from"]
 
 _SUFFIXES = (".gz", ".json", ".csv")
 _YEAR = 365 * 86400.0
-# Seconds that the last step of a CSV lasts; the file does not tell. A trace of few steps gets a day:
-# with an hour it would begin again, and interrupt its trainings, every hour.
+# Seconds that the last step of a CSV lasts, since the file has no end. A trace of few steps gets a
+# day: with an hour it would begin again, and interrupt its trainings, every hour.
 _LAST_STEP, _LAST_STEP_OF_FEW, _FEW = 3600.0, 86400.0, 3
 
 
@@ -46,7 +46,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class WorkRow:
-    """A job of a workload file; times in seconds, *gpus* 0 where the file does not say."""
+    """A job of a workload file; times in seconds, *gpus* 0 if the file has no number."""
 
     submitted: float
     duration: float
@@ -217,7 +217,7 @@ def work_from(path: Path, source: str = "") -> list[WorkRow]:
     """
     Read a workload, in the order of submission: CSV with ``submit_s``, ``duration_s``, and, where known, ``gpus``, ``user`` and ``source``.
 
-    A row without a submission or a duration is passed over: such jobs never ran, or still did.
+    A row without a submission or a duration is skipped: its job never ran, or had not ended.
 
     Args:
         source: only rows whose ``source`` contains this.
@@ -273,11 +273,11 @@ def scenario_from(
     may run in every pool that is ever large enough.
 
     Args:
-        pattern: which traces; the first *pools_max* by name become pools (None: all).
-        source: which rows of the workload.
-        jobs_max: the first jobs of the workload, by submission.
+        pattern: see `capacity_from`; the first *pools_max* traces by name become pools (None: all).
+        source: see `work_from`.
+        jobs_max: the most jobs, the first of the workload by submission.
         scale: instances for each of the trace's (one-node traces are on or off).
-        gpus_per_instance: how many GPUs an instance has.
+        gpus_per_instance: the number of GPUs of an instance.
         spot: whether a falling capacity takes instances away.
 
     Raises:

@@ -60,7 +60,7 @@ class Watch:
         Put the oracle between the ticks and their ports.
 
         Args:
-            truth: reads how a training really is; see `Oracle`.
+            truth: reads the true state of a training; see `Oracle`.
         """
         oracle = self.oracle
         oracle.truth = truth

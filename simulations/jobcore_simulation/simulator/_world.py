@@ -1,10 +1,9 @@
-"""The simulated provider: pools whose capacity comes and goes, and the trainings in them.
+"""The simulated provider: pools whose capacity changes over time, and the trainings in them.
 
-Behind the `jobcore.Trainer` port it answers as SageMaker does: a create may be throttled or
-refused for a quota (in the real sentence); what is accepted may wait Pending for instances, for
-which the provider keeps trying, and fails with a CapacityError after a while; spot instances are
-taken away. Draws are hashes of the seed and the training's name, so that a training's course is
-the same under every policy.
+Behind the `jobcore.Trainer` port it answers as SageMaker does. A create may be throttled, or refused
+for a quota (with the real text). An accepted training may wait Pending for instances, and fails with
+a CapacityError after a while. Spot instances are interrupted. Draws are hashes of the seed and the
+training's name, so that a training's course is the same under every policy.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class Draws:
 
 
 def checkpointed(ran: float) -> float:
-    """Give the seconds of work that a training interrupted after *ran* seconds has saved."""
+    """Return the seconds of work that a training interrupted after *ran* seconds has saved."""
     return ran // _CHECKPOINT_EVERY * _CHECKPOINT_EVERY
 
 
@@ -101,8 +100,8 @@ class SimPool:
     capacity: int
     quota: int | None
     spot: bool
-    used: int = 0  # instances that our trainings hold
-    charged: int = 0  # instances of ours that count against the quota, waiting ones included
+    used: int = 0  # instances held by jobcore's trainings
+    charged: int = 0  # instances that count against the quota, those of waiting trainings included
     others: int = 0  # of the quota, in use by other teams
     queue: dict[str, _Run] = field(default_factory=dict)
     running: dict[str, _Run] = field(default_factory=dict)
@@ -180,7 +179,7 @@ class Fleet:
         return {name: _view(self.runs.get(name)) for name in names}
 
     def truth(self, name: str) -> Training | None:
-        """Read a training without a port call: outages do not matter."""
+        """Read a training without a port call, so that it works during outages."""
         return _view(self.runs.get(name))
 
     def stop(self, name: str) -> None:
@@ -192,7 +191,7 @@ class Fleet:
             self._end(run, TrainingState.STOPPED, stopped)
 
     def capacity(self) -> Mapping[str, int | None]:
-        """Name the pools; their sizes are unknown to the ticks."""
+        """Return the pools, with unknown sizes, as in SageMaker."""
         return dict.fromkeys(self.pools)
 
     def running(self) -> Iterable[Training]:

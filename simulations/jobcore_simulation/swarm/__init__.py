@@ -1,10 +1,11 @@
 """
-Random worlds with faults at every port; one seed decides everything in one run.
+Random worlds with faults at every port; a seed determines a whole run.
 
-The production ticks run as actors that take turns before each port call, and an
-`jobcore_simulation.oracles.Oracle` watches. In the first phase any call may fail and no invariant
-may break; in the second no call fails and every job must end. docs/concepts/fault-injection.md describes the model,
-``python -m proof.swarm`` runs it. Needs greenlet, which is a development dependency.
+The production ticks run as actors that take turns before each port call, and a
+`jobcore_simulation.oracles.Oracle` checks each call. In the first phase any call may fail and no
+invariant may break; in the second no call fails and every job must end.
+docs/concepts/fault-injection.md describes the model, ``python -m proof.swarm`` runs it. Needs
+greenlet, which is a development dependency.
 """
 
 from ._case import Case, adapters_of, run_case

@@ -30,11 +30,11 @@ __all__ = ["Actors"]
 
 _SECOND = timedelta(seconds=1)
 _CALLS_PER_JOB_MAX = 20
-_FOLLOWS_TURNS = 0.85  # probability, in runs in which not any actor goes on
+_FOLLOWS_TURNS = 0.85  # probability that `Config.turns` decides a turn; else any actor gets it
 
 
 class Actors:
-    """The actors that have begun and not ended; each runs until a port call gives up its turn."""
+    """The running actors; each runs until one of its port calls ends its turn."""
 
     def __init__(self, scene: Scene) -> None:
         """Begin with no actor."""
@@ -75,7 +75,7 @@ class Actors:
             self.check_calls(port)
 
     def _draw_turn(self) -> int | None:
-        """Draw the index of the actor that goes on; None for none."""
+        """Draw the index of the actor that runs next; None for none."""
         chance, turns, count = self.scene.chance, self.scene.config.turns, len(self._running)
         if turns != "any" and chance() < _FOLLOWS_TURNS:
             if turns == "newest":
@@ -85,7 +85,7 @@ class Actors:
         return int(chance() * count)
 
     def kill(self) -> None:
-        """Let every actor crash where it is."""
+        """Crash every actor at its present call."""
         for actor, _ in self._running:
             actor.throw(Crash)
         self._running.clear()
@@ -130,7 +130,7 @@ class Actors:
         return partial(tick, port, port, port, scene.settings)
 
     def _draw_request(self, port: Port) -> partial[Any]:
-        """Draw a user's request, mostly for a job that is active, and half of those while it is launched."""
+        """Draw a user's request: usually for an active job, half of these for one that is being launched."""
         scene = self.scene
         active = [job for job in scene.oracle.jobs.values() if job.status.is_active]
         if active and scene.chance() < 0.6:

@@ -1,4 +1,4 @@
-"""One seed, or a part of it, and how to run it."""
+"""Cases: a seed or a part of its run, as options of the command, and `run_case`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ _SQLITE_EVERY = 1024
 
 
 def adapters_of(seed: int) -> str:
-    """Name the store and trainer of a seed: now and then those that users run."""
+    """
+    Name the store and trainer of a seed.
+
+    Most seeds use the swarm's own, which are faster; some use the memory or SQLite store.
+    """
     if seed % _SQLITE_EVERY == _SQLITE_EVERY // 2 - 1:
         return "sqlite"
     return "memory" if seed % _MEMORY_EVERY == _MEMORY_EVERY - 1 else "tiny"
@@ -43,7 +47,7 @@ class Case:
 
     @property
     def options(self) -> str:
-        """Give the options that replay the case."""
+        """Return the options that replay the case."""
         said = f"--replay {self.seed}"
         if self.adapters != adapters_of(self.seed):
             said += f" --adapters {self.adapters}"

@@ -44,10 +44,10 @@ KINDS: Mapping[str, Sequence[str]] = {
     "throttled": ("launch",),
     "quota": ("launch",),
     "short": ("launch",),
-    "unclear": ("launch",),  # not applied, and the answer does not tell
+    "unclear": ("launch",),  # not applied, and the reply leaves that open
     "unclear_applied": ("launch",),
     "late": ("launch", "stop"),  # not applied yet: arrives at any later time, or never
-    "exists": ("launch",),  # applied, and answered as if it had existed before
+    "exists": ("launch",),  # applied, and answered as if the training had existed before
     "absent": ("describe",),  # some names could not be read
     "cut": ("running",),  # the list ends early
 }
@@ -62,7 +62,7 @@ CELLS: frozenset[tuple[str, str]] = frozenset(
 ) | frozenset(("world", kind) for kind in WORLD)
 
 _RATES = (0.01, 0.03, 0.08, 0.2)
-_RATES_OF_LAUNCHES = (0.05, 0.15, 0.4)  # of the few calls that matter most
+_RATES_OF_LAUNCHES = (0.05, 0.15, 0.4)  # higher: a run has few launch calls
 _POOLS = ("a", "b", "c")
 _SECOND = timedelta(seconds=1)
 _RETRIES = (
@@ -92,7 +92,7 @@ _CLOCKS = (
 )
 
 
-@lru_cache(maxsize=4096)  # specs keep their hash, which is dear to compute
+@lru_cache(maxsize=4096)  # computing a spec's hash is slow, and a spec keeps it
 def _spec(
     number: int, pools: tuple[str, ...], count: int, retry: int, clocks: int, *, grouped: bool
 ) -> Spec:
@@ -123,7 +123,7 @@ Faults = Mapping[str, Sequence[tuple[float, str]]]
 @dataclass(slots=True, kw_only=True)
 class Config:
     """
-    Everything that is decided before a run begins.
+    The configuration of a run, drawn before it begins.
 
     Args:
         rates: the probability of each fault at a call that it can strike.
@@ -131,14 +131,14 @@ class Config:
         lease, page, launches_together: see `jobcore.Settings`.
         reserves_names: see `TinyTrainer`.
         steps: steps of phase 1.
-        actors: how many actors there are at most at once.
+        actors: the most actors at once.
         switch: the probability that a port call gives the turn to another actor.
-        turns: the actor that mostly goes on: "any", "newest" (older ones sleep for long), or
+        turns: the actor that mostly runs next: "any", "newest" (older ones sleep for long), or
             "saves last" (launch ticks sleep before each save, so that their launches cross;
             with five actors, of which some are awake).
         requests: the share of actors that are users' requests.
-        fates: how trainings end in phase 1: "mixed" or "buggy".
-        healing: how trainings end in phase 2: "complete", "fail" or "forever" (not by themselves).
+        fates: the ends of trainings in phase 1: "mixed" or "buggy".
+        healing: the ends of trainings in phase 2: "complete", "fail" or "forever" (not by themselves).
         poison: a job that cannot be read ("corrupt") or makes the trainer raise ("raises").
         bad: the job whose launch request the trainer refuses as malformed.
         stranger: the job whose first training name belongs to another account's training.
@@ -168,7 +168,7 @@ class Config:
     adapters: str = "tiny"
 
     def faults(self) -> Faults:
-        """Give the faults of each call as (cumulative rate, kind)."""
+        """Return the faults of each call as (cumulative rate, kind)."""
         rows: dict[str, list[tuple[float, str]]] = {}
         for kind, rate in self.rates.items():
             for call in KINDS[kind]:

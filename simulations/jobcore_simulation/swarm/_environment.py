@@ -1,4 +1,4 @@
-"""Everything that happens in a run without a tick: time, trainings, quotas, late calls, losses."""
+"""The events of a run that no tick causes: time, trainings, quotas, late calls, losses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MEMORY_STEP = (
 
 
 class Environment:
-    """The environment of a run; it draws from the run's seed what happens next."""
+    """The environment of a run; its events are drawn from the run's seed."""
 
     def __init__(self, scene: Scene, actors: Actors) -> None:
         """Act on *scene*; *actors* crash when a training vanishes."""
@@ -32,7 +32,7 @@ class Environment:
     # --- phase 1 ----------------------------------------------------------------------------
 
     def set_up(self) -> None:
-        """Let the faults happen that are there from the beginning."""
+        """Apply the faults that exist from the beginning of a run."""
         scene, config = self.scene, self.scene.config
         if "others" in config.world:
             for pool in scene.pools.values():
@@ -45,7 +45,7 @@ class Environment:
             self._create_foreign_training(IDS[config.stranger])
 
     def _create_foreign_training(self, job_id: str) -> None:
-        """Let another account's training have the name of the job's first attempt."""
+        """Create another account's training under the name of the job's first attempt."""
         scene = self.scene
         request = LaunchRequest(
             name=jobcore.lifecycle.training_name(job_id, 1),
@@ -62,7 +62,7 @@ class Environment:
         scene.faults.count("stranger")
 
     def happen(self) -> None:
-        """Let one thing happen."""
+        """Apply one drawn event."""
         scene = self.scene
         luck = scene.chance()
         if luck < 0.5:
@@ -76,7 +76,7 @@ class Environment:
         elif "vanished" in scene.config.world:
             self._lose_training()
         elif "jumped" in scene.config.world:
-            # The memory trainer derives states from the clock: there the clock must not go back.
+            # The memory trainer derives states from the clock, so its clock must not go back.
             least = 0 if scene.tiny is None else -7200
             scene.now += _SECOND * scene.random.randint(least, 7200)
             scene.faults.count("jumped")
@@ -93,7 +93,7 @@ class Environment:
         scene.latest = max(scene.latest, scene.now)
 
     def _progress(self) -> None:
-        """Let trainings begin and end."""
+        """Begin and end trainings."""
         scene, tiny, chance = self.scene, self.scene.tiny, self.scene.chance
         if tiny is None:
             self._pass_time()
@@ -114,7 +114,7 @@ class Environment:
                 tiny.end(name, scene.draw_fate(), scene.now)
 
     def land(self) -> None:
-        """Let a create and a stop that were in flight arrive, or get lost."""
+        """Deliver or lose a create call and a stop call in flight."""
         scene = self.scene
         if scene.in_flight:
             request = scene.in_flight.pop(int(scene.chance() * len(scene.in_flight)))
@@ -141,7 +141,7 @@ class Environment:
         Let the trainer lose a training and its name.
 
         Actors and calls in flight end first: a name that is free again while a request for it is
-        still under way is outside the promises of jobcore (docs/concepts/fault-injection.md).
+        still in flight is a case that jobcore does not cover (docs/concepts/fault-injection.md).
         """
         scene = self.scene
         names = [n for n in scene.oracle.created if scene.truth(n) is not None]
@@ -161,7 +161,7 @@ class Environment:
     # --- phase 2 ----------------------------------------------------------------------------
 
     def heal(self) -> None:
-        """Land or lose all calls in flight, set clocks right, end faults, give every pool room."""
+        """Deliver or lose all calls in flight, correct the clocks, end the faults, give every pool room."""
         scene, config = self.scene, self.scene.config
         while (scene.in_flight or scene.stops_in_flight) and not scene.oracle.found:
             self.land()
@@ -177,7 +177,7 @@ class Environment:
         scene.runs_forever = config.healing == "forever"
 
     def advance(self) -> int:
-        """Let trainings begin and end as ``config.healing`` says; return how many changed."""
+        """Begin and end trainings by ``config.healing``; return the number of changed ones."""
         scene, tiny = self.scene, self.scene.tiny
         if tiny is None:
             scene.now += _MEMORY_STEP

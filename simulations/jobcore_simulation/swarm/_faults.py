@@ -1,4 +1,4 @@
-"""Which fault strikes which port call, and when a port call lets other actors run."""
+"""The draws at each port call: the fault that strikes it, and whether other actors run first."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _BYTES = {name: bytes([n]) for n, name in enumerate((*_CALLS, *_KINDS))}
 
 
 class Crash(BaseException):
-    """The process of an actor dies here; the code under test may not catch it."""
+    """The death of an actor's process; no `Exception`, so that the code under test does not catch it."""
 
 
 class Caller(Protocol):
-    """The port of an actor, as far as faults concern it."""
+    """The part of an actor's port that `Faults` uses."""
 
     calls: int
     call: str
 
     @property
     def name(self) -> str:
-        """The actor, for the record of the run."""
+        """The actor's name in the record of the run."""
         ...
 
     @property
@@ -129,7 +129,7 @@ class Faults:
         return kind
 
     def detail(self) -> Random:
-        """Give the random source for the details of the current fault, independent of other draws."""
+        """Return the random source for the details of the current fault, independent of other draws."""
         return Random(self.config.seed * 1_000_003 + self.result.faults)  # noqa: S311
 
     def count(self, kind: str) -> None:
@@ -139,7 +139,7 @@ class Faults:
             self.note(f"{'world':>12} ** {kind}")
 
     def end(self) -> None:
-        """Let no fault strike from now on, and no index lag."""
+        """End all faults, and the lag of indexes."""
         self._rates = {}
         self.past.clear()
         self.lags = self.takes_turns = False

@@ -56,7 +56,7 @@ class Port:
         self.skew = skew
         self.number = number
         self.what = ""
-        self.hints: Sequence[str] | None = None  # the jobs that a monitor tick is told to look at
+        self.hints: Sequence[str] | None = None  # the jobs that a monitor tick is started for
         self.calls = 0
         self.call = ""  # the port call that was made last, or is about to be made
         self.reserved: dict[str, int] = {}  # see `Observer.reserved`
@@ -146,7 +146,7 @@ class Port:
         return scene.store.pools()
 
     def next_wake(self, tick: Tick, *, after: datetime) -> datetime | None:
-        """Give the next end of a back-off, or the next deadline."""
+        """Return the next end of a back-off, or the next deadline."""
         scene = self.scene
         if self.faults.arrive(self, "next_wake", tick) is not None:
             _fail("next_wake")
@@ -373,7 +373,7 @@ class Port:
         _fail("stop", kind)
 
     def capacity(self) -> Mapping[str, int | None]:
-        """Name the pools."""
+        """Return the pools with their sizes."""
         scene = self.scene
         if self.faults.arrive(self, "capacity", None) is not None:
             _fail("capacity")

@@ -24,10 +24,10 @@ class Result:
         rounds: rounds of phase 2 until everything had ended.
         seconds: simulated seconds.
         calls_max: the most port calls of one tick, divided by the number of jobs and one.
-        digest: a checksum of calls, faults and ends; two runs that agree in it are the same run.
-        cells: how often each (call, fault) was reached.
-        edges: how often each change of status was written.
-        ends: how many jobs were left in each status.
+        digest: a checksum of calls, faults and ends; two runs with the same digest are the same run.
+        cells: the number of times that each (call, fault) was reached.
+        edges: the number of writes of each change of status.
+        ends: the number of jobs left in each status.
     """
 
     seed: int

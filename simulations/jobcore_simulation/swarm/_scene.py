@@ -79,7 +79,7 @@ class Scene:
         poisoned: both of them.
         tiny: the trainer, if it is the swarm's own; None with the memory adapters.
         base, base_trainer: store and trainer below the oracle.
-        in_flight: create calls that are still on their way to the trainer.
+        in_flight: create calls that have not reached the trainer yet.
         stops_in_flight: the same for stop calls, by training name.
         runs_forever: whether trainings that begin now never end by themselves.
     """
@@ -181,7 +181,7 @@ class Scene:
     # --- how trainings end ------------------------------------------------------------------
 
     def draw_fate(self) -> str:
-        """Draw how a training ends: a key of `FATES`."""
+        """Draw the end of a training: a key of `FATES`."""
         fates = _FATES[self.config.fates]
         fate = fates[int(self.chance() * len(fates))]
         if fate == "interrupted":
@@ -191,7 +191,7 @@ class Scene:
         return fate
 
     def draw_script(self) -> Script:
-        """Draw how a training of the memory trainer goes."""
+        """Draw the course of a training of the memory trainer."""
         state, evidence = FATES[self.draw_fate()]
         pending = _SECOND * self.random.choice((0, 30))
         runs = (

@@ -1,4 +1,4 @@
-"""Makes a bad case smaller while it stays bad."""
+"""Shrinking: a smaller case that still has the violation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def shrink(case: Case, *, trials: int = 400) -> Case:
     Remove faults, jobs and steps that a violation does not need.
 
     Args:
-        trials: how often the case is run at most.
+        trials: the most runs of the case.
 
     Returns:
         A case whose first violation has the same code as the first violation of *case*.
@@ -28,12 +28,12 @@ def shrink(case: Case, *, trials: int = 400) -> Case:
         case = shrinker.with_fewer_faults(struck)
     case = shrinker.with_fewer_jobs(case)
     case = shrinker.with_fewer_steps(case)
-    # With fewer jobs and steps more faults may turn out to be needless.
+    # Again: with fewer jobs and steps, more faults may be needless.
     return shrinker.with_fewer_faults(case) if case.keep else case
 
 
 class _Shrinker:
-    """Searches smaller cases whose first violation has the code *code*, in *trials* runs at most."""
+    """A search for smaller cases whose first violation has the code *code*, in *trials* runs at most."""
 
     def __init__(self, code: str, trials: int) -> None:
         self.code = code

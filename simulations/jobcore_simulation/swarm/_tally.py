@@ -15,9 +15,9 @@ from ._result import Result
 
 __all__ = ["Tally", "run_seeds"]
 
-# One seed in some ten thousand reaches it: two launches that cross, and a hold between the answers.
+# About one seed in ten thousand reaches it: two launches race, and a hold comes between the replies.
 _RARE = frozenset({(Status.HELD, Status.LAUNCHED)})
-_TWICE_EVERY = 256  # one seed in so many is run again, and must be the same run
+_TWICE_EVERY = 256  # every 256th seed runs twice; both runs must have the same digest
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Tally:
         self.calls += result.calls
         self.faults += len(result.struck)
         self.seconds += result.seconds
-        self.digest ^= hash((result.seed, result.digest))  # of ints: the same everywhere
+        self.digest ^= hash((result.seed, result.digest))  # ints hash alike in every process
         self.calls_max = max(self.calls_max, result.calls_max)
         self.rounds[result.rounds] += 1
         self.slowest = max(self.slowest, (result.rounds, result.seed))

@@ -1,4 +1,4 @@
-"""A small trainer for many runs: trainings change only when the environment says so."""
+"""A small, fast trainer: its trainings change only by calls of the environment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _describe(status: str, secondary: str, text: str) -> Evidence:
     return Evidence(where="describe", status=status, secondary_status=secondary, text=text)
 
 
-#: How a training can end: its state, and the evidence that the service gives.
+#: The possible ends of a training, by name: its state, and the evidence that the service gives.
 FATES: Mapping[str, tuple[TrainingState, Evidence | None]] = {
     "completed": (COMPLETED, None),
     "bug": (FAILED, _describe("Failed", "Failed", "AlgorithmError: KeyError: 'x', exit code: 1")),
@@ -61,14 +61,14 @@ BAD = Evidence(
 
 
 def over_quota(pool: str, limit: int, used: int, count: int) -> Evidence:
-    """Give the evidence of a full quota, in the words of the service."""
+    """Return the evidence of a full quota, in the words of the service."""
     refusal = over_limit(f"{pool} for training job usage", limit, used, count)
     return Evidence(where="create", error_code=refusal.code, text=refusal.text)
 
 
 def _rules() -> Rules:
     """
-    Take those of the failure rules that match any evidence of this module, in their order.
+    Select the failure rules that match any evidence of this module, in their order.
 
     All but eight of a hundred rules never match here, and trying them would take most of a run.
     """
@@ -183,7 +183,7 @@ class TinyTrainer:
             run.view = None
 
     def capacity(self) -> Mapping[str, int | None]:
-        """Name the pools."""
+        """Return the pools with their sizes."""
         return {pool.name: pool.quota if pool.size_known else None for pool in self.pools.values()}
 
     def running(self) -> Iterable[Training]:
@@ -193,7 +193,7 @@ class TinyTrainer:
     # --- changes --------------------------------------------------------------------------------
 
     def begin(self, name: str, now: datetime) -> bool:
-        """Let a pending training run; False if it is not pending or its pool has no room."""
+        """Start a pending training; False if it is not pending or its pool has no room."""
         run = self.alive[name]
         count = run.request.placement.count
         if run.state is not PENDING or run.pool.used + count > run.pool.capacity:
@@ -203,7 +203,7 @@ class TinyTrainer:
         return True
 
     def end(self, name: str, fate: str, now: datetime) -> None:
-        """Let a training end."""
+        """End a training."""
         run = self._free(name)
         run.state, run.evidence = FATES[fate]
         run.ended_at, run.view = now, None
@@ -215,7 +215,7 @@ class TinyTrainer:
         del self.runs[name]
 
     def strange(self, request: LaunchRequest) -> None:
-        """Create a training of another account under this name; it uses none of our pools."""
+        """Create a training of another account under this name; it uses no pool of the run."""
         run = self.runs[request.name] = _Run(
             request, Pool("", capacity=0, quota=0, size_known=False)
         )

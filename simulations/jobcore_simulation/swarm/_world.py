@@ -31,11 +31,11 @@ from ._scene import Scene
 
 __all__ = ["ROUNDS_MAX", "World"]
 
-#: After the last fault everything must have ended within so many rounds (see docs/concepts/fault-injection.md).
+#: The most rounds after the last fault until every job has ended (see docs/concepts/fault-injection.md).
 ROUNDS_MAX = 60
 _ROUND = timedelta(seconds=61)
 _IDLE_ROUND = timedelta(minutes=5)
-# A pool that was short, behind a launch that is never answered, gives one launch an hour.
+# While a launch is never answered, a pool that was in a shortage admits one launch an hour.
 _IDLE_ROUND_UNANSWERED = timedelta(minutes=65)
 
 
@@ -45,7 +45,7 @@ class World:
 
     Args:
         store, scheduler, keep, jobs, note: see `Scene`.
-        steps: how many steps the first phase has at most; None for as many as were drawn.
+        steps: the most steps of the first phase; None for as many as were drawn.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class World:
         steps: int | None = None,
         note: Callable[[str], None] | None = None,
     ) -> None:
-        """Set the world up; `run` does the rest."""
+        """Set the world up."""
         self.scene = Scene(
             config, store=store, scheduler=scheduler, keep=keep, jobs=jobs, note=note
         )
@@ -138,7 +138,7 @@ class World:
         oracle.check_store(scene.base, scene.now)
 
     def _run_tick(self, tick: Callable[..., TickReport]) -> int:
-        """Run a tick to its end; return how many jobs it has changed."""
+        """Run a tick to its end; return the number of jobs that it has changed."""
         scene = self.scene
         port = Port(scene)
         try:
@@ -151,7 +151,7 @@ class World:
             self.actors.check_calls(port)
 
     def _act_as_people(self, number: int) -> int:
-        """Release held jobs and stop jobs that would run for ever; return how many."""
+        """Release held jobs, and stop jobs that would run for ever; return the number of requests."""
         scene, requests = self.scene, 0
         for job in list(scene.oracle.jobs.values()):
             event = self._request_for(job, number)

@@ -1,4 +1,4 @@
-"""Everything that keeps a job from running on AWS and shows before it is submitted."""
+"""The check of a job for AWS before its submission."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def check(spec: Spec, settings: AwsSettings, *, shape: Any = None) -> list[Probl
     """
     Check a job against SageMaker's limits, the deployment's allow-lists and the table's item size.
 
-    Entry points call it before they submit a job: a job that is refused later may be refused hours
-    later.
+    Entry points call it before they submit a job; without it SageMaker would refuse the job at its
+    launch, perhaps hours later.
 
     Args:
         shape: botocore's input shape of CreateTrainingJob; loaded if not given.

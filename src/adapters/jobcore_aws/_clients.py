@@ -32,7 +32,7 @@ def client(
         service: "dynamodb", "sagemaker", "sns", ...
         region, endpoint_url: None for those of the environment.
         mutating: whether its calls change something. Then it makes one attempt for each call, and
-            retries are the caller's: a repeated call may meet its own earlier effect.
+            the caller retries, because a repeated call may meet its own earlier effect.
     """
     from botocore.config import Config
 

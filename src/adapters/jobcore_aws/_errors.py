@@ -9,8 +9,8 @@ from jobcore.ports import Evidence
 
 __all__ = ["error_code", "error_text", "evidence_of", "is_refusal", "is_throttle"]
 
-# The service rejected the caller and not the request. So this is no refusal of the job: as long as the
-# caller's credentials fail, its jobs wait.
+# The service rejected the caller, not the request. This is no refusal of the job: jobs wait until the
+# caller's credentials work again.
 _CALLER = frozenset(
     {
         "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired",

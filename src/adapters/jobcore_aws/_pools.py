@@ -22,7 +22,7 @@ _ACCELERATED = re.compile(r"ml\.(?:p|g|trn)\d")
 
 
 class Market(StrEnum):
-    """How the instances of a pool are bought."""
+    """The purchase option of a pool's instances."""
 
     ON_DEMAND = "on-demand"
     SPOT = "spot"
@@ -36,7 +36,7 @@ class Pool:
 
     Attributes:
         name: the name in job files: ``<region>/<instance type>/<market>``, or a short name.
-        instance_types: mostly one. With several, SageMaker takes the first that has capacity
+        instance_types: usually one. With several, SageMaker uses the first that has capacity
             (InstancePreferences), so that one wait covers them all.
         market: on-demand, spot or plan.
         region: None for the deployment's.

@@ -1,8 +1,8 @@
-"""The trainer on SageMaker: calls are paced and made once, and an answer states only what is certain.
+"""The trainer on SageMaker: calls are paced and made once; an uncertain outcome is UNCLEAR, never a guess.
 
 A training name is unique for ever in its account and region, and it is the only idempotency key
 that CreateTrainingJob has. So "it exists already" is an answer (EXISTS), after which the launch tick
-checks the training's owner.
+runs the ownership check.
 """
 
 from __future__ import annotations
@@ -214,9 +214,10 @@ class SageMakerTrainer:
         """
         Check that a refused training does not exist from an earlier call of unclear outcome.
 
-        The service may report a full quota before it checks the name. Mostly the next launch, which
-        has the same name, finds the training. But the refusal of a launch that is only to be stopped
-        ends the job, and a job that was refused here may be launched in another region next.
+        The service may report a full quota before it checks the name. Usually the next launch, which
+        has the same name, finds the training. This check is needed in two cases: the refusal of a
+        launch that is only to be stopped ends the job, and the next launch of a job refused here may
+        go to another region.
         """
         found = self._describe(name, regions)
         if isinstance(found, Exception):
@@ -400,7 +401,7 @@ def _is_unknown(error: Exception) -> bool:
     """
     Check whether the error means that there is no training of that name.
 
-    Only the texts of `_UNKNOWN` do: another ValidationException says nothing about the training.
+    Only the texts of `_UNKNOWN` do: another ValidationException is no evidence about the training.
     """
     code = error_code(error)
     if code in ("ResourceNotFound", "ResourceNotFoundException"):

@@ -89,7 +89,7 @@ class SageMakerSettings:
         volume_gb: the disk of each instance, unless the job file sets it.
         run_at_most: for jobs that set none; *run_at_most_max* is the maximum for every job.
         spot_wait: the time that a spot training may take beyond its run time, waiting included.
-        pending_at_most: how long SageMaker waits for accelerated capacity; 30 minutes to 28 days.
+        pending_at_most: the longest wait of SageMaker for accelerated capacity; 30 minutes to 28 days.
         input_mode: of channels: File, FastFile or Pipe.
         checkpoints: keep ``/opt/ml/checkpoints`` in S3, one place for all attempts of a job.
         local_code: for a sandbox that runs scripts: take code from a folder or an archive of its

@@ -1,7 +1,7 @@
 """Descriptions of DescribeTrainingJob and Search as values of the port: pure functions.
 
-Statuses are open strings: the service adds new ones, and its documentation says so of
-SecondaryStatus. An unknown status never ends a training and never raises.
+Statuses are open strings: the service may add new ones (documented for SecondaryStatus). An unknown
+status never ends a training and never raises.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def training_of(description: Mapping[str, Any]) -> Training | None:
     Read a training from the service's description.
 
     Returns:
-        None if nothing can be concluded: it is being deleted, or has ended with an unknown status.
+        None if its state is uncertain: it is being deleted, or has ended with an unknown status.
     """
     state = _state(description)
     if state is None:

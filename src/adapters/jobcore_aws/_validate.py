@@ -1,9 +1,9 @@
 """Checks of CreateTrainingJob requests against the service's limits, before they are made.
 
 botocore checks types, required members and minima only. A name that is too long would be refused at
-the launch, hours after the submission. This module checks the whole request against botocore's own
-model of the service, with maxima, patterns and enumerations, and then against the rules in the
-documentation of the members that the model does not express.
+the launch, hours after the submission. This module checks the whole request against botocore's model
+of the service, with maxima, patterns and enumerations, and then against rules that only the
+documentation of the members has.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def validate_request(settings: SageMakerSettings, spec: Spec, *, shape: Any = No
         shape: botocore's input shape of CreateTrainingJob; loaded if not given.
 
     Returns:
-        One line for each problem: the job file's field, a colon, what is wrong and what to do.
-        Empty if the job can be asked for.
+        One line for each problem: the job file's field, a colon, the problem and how to correct it.
+        Empty if the job can be submitted.
     """
     job_id = job_id_from_bytes(b"\xff" * 16)
     problems: dict[str, None] = {}

@@ -1,5 +1,5 @@
 """
-The kinds and bounds of settings, with their words in messages; needs the standard library only.
+The kinds and bounds of settings, with their names in messages; needs the standard library only.
 
 A `Check` is a validator of an attrs class. None passes every check: it is the value of an optional
 field that was left out.
@@ -22,7 +22,7 @@ __all__ = [
 
 Number = int | float | timedelta
 
-#: The kinds that `expect` knows, with their words in messages.
+#: The kinds for `expect`, with their names in messages.
 KINDS: Mapping[type, str] = {
     bool: "true or false", float: "a number", int: "a whole number", list: "a list",
     Mapping: "a table", str: "a string",

@@ -161,7 +161,7 @@ class StoreContract:
         assert [w.job_id for w in seen if w.priority == 5] == [_job(9).job_id]
 
     def test_a_waiting_row_agrees_with_its_job(self) -> None:
-        """The planner sees rows only."""
+        """The planner reads rows only."""
         job = _job(1, placements=(CPU, Placement("gpu", 2)), share="team", priority=3)
         store = self._with([job])
         assert list(store.waiting(now=NOW, depth=5)) == [jobcore.ports.waiting_of(job)]

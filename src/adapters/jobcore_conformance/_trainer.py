@@ -29,7 +29,7 @@ class TrainerContract:
         raise NotImplementedError
 
     def prepare(self, trainer: Trainer, request: LaunchRequest) -> LaunchRequest:
-        """Make the training of *request* behave as its args say; return the request to use."""
+        """Prepare the behaviour that the args of *request* name; return the request to use."""
         raise NotImplementedError
 
     def settle(self, trainer: Trainer, name: str) -> Training:
@@ -37,7 +37,7 @@ class TrainerContract:
         raise NotImplementedError
 
     def failure_rules(self) -> Rules:
-        """Give the rules that know what the trainer says of failures."""
+        """Return the rules for the trainer's failure texts."""
         return GENERIC_RULES
 
     def _request(self, trainer: Trainer, token: str, act: str) -> LaunchRequest:

@@ -1,4 +1,4 @@
-"""What keeps a job from running on this machine and shows before it is submitted."""
+"""The check of a job for this machine before its submission."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["check"]
 
 #: Linux: MAX_ARG_STRLEN, 32 pages of 4 KB with the final NUL. Other systems have no such limit.
 STRING_BYTES_MAX = 131_071 if sys.platform == "linux" else sys.maxsize
-#: What the kernel puts beside arguments and environment: the file's name, pointers, alignment.
+#: The kernel's own part beside arguments and environment: the file's name, pointers, alignment.
 _MARGIN_BYTES = 8192
 _POINTER_BYTES = 8
 

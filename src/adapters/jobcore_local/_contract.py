@@ -52,7 +52,7 @@ def prepare(
     request: LaunchRequest, directory: Path, checkpoints: Path, inherited: Mapping[str, str]
 ) -> Prepared:
     """
-    Work out how to run a training, and the files that it expects; nothing is written.
+    Determine the command, environment and files of a training; nothing is written.
 
     Args:
         directory: the training's own folder.

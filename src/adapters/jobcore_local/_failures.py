@@ -13,6 +13,6 @@ __all__ = ["failure_rules"]
 
 @cache
 def failure_rules(base: Rules = GENERIC_RULES) -> Rules:
-    """Give the failure rules of trainings on this machine, in front of *base*."""
+    """Return the failure rules of trainings on this machine, in front of *base*."""
     text = files("jobcore_local").joinpath("failure_rules.toml").read_text("utf-8")
     return parse_rules(tomllib.loads(text), base, compile_patterns=False)

@@ -82,7 +82,7 @@ class DesktopNotifier:
     """
     Shows each message on the desktop, if the machine has one.
 
-    A message that could not be shown is no error: delivery cannot be confirmed here. Use a
+    A message that could not be shown is no error, because delivery cannot be confirmed here. Use a
     `FileNotifier` beside it, which keeps every message.
     """
 

@@ -273,7 +273,7 @@ class LocalTrainer:
         )
 
     def _end(self, name: str, started: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Read how a training ended; None while its shim is alive."""
+        """Read the end of a training; None while its shim is alive."""
         reason = "Interrupted: the training's supervisor died before the training ended"
         for _ in range(
             2

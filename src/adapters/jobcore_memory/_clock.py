@@ -29,7 +29,7 @@ class ManualClock:
         Move the clock, and return the new time.
 
         Args:
-            by: how far; may be negative, as steps of real clocks are.
+            by: the step; may be negative, as those of real clocks are.
         """
         self._now += by
         return self._now

@@ -29,7 +29,7 @@ class RecordingNotifier:
         Let the next publishes raise `jobcore.Unavailable`.
 
         Args:
-            times: how many of them.
+            times: the number of publishes that raise.
             after_taking: record the message all the same: a lost acknowledgement.
         """
         with self._lock:

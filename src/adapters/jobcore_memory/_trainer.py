@@ -27,7 +27,7 @@ class Script:
     The course of a training.
 
     Args:
-        pending, runs: how long it waits and then runs.
+        pending, runs: the time for which it waits, and then runs.
         outcome: the state in which it ends.
         text: the failure reason.
     """
@@ -55,7 +55,7 @@ class MemoryTrainer:
     pass through Pending and Running by the clock.
 
     Args:
-        clock: decides how far each training is.
+        clock: the time by which trainings start and end.
         slots: pools and their sizes.
         scripts: the course of a training, by name; others complete after a minute.
         stop_takes: from a stop request to Stopped.

@@ -36,7 +36,7 @@ def insert_new(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
 
 
 def _compare_with_stored(db: sqlite3.Connection, jobs: Sequence[Job]) -> list[Added]:
-    """Tell new jobs from repeated ones and clashes."""
+    """Return CREATED, DUPLICATE or CLASH for each job, by comparison with the stored specs."""
     stored: dict[str, bytes | str | None] = {
         row[0]: row[3] for row in read_rows(db, [job.job_id for job in jobs])
     }

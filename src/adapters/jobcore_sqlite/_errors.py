@@ -1,4 +1,4 @@
-"""SQLite's errors as errors of the port, with a text that says what to do."""
+"""SQLite's errors as errors of the port, with instructions for the user."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StoreUnusable(Unavailable):
     """
     The file cannot be used as a store, and waiting does not help.
 
-    It is an `Unavailable`: nothing was read or written, and no job may be changed because of it. A
+    It is an `Unavailable`: nothing was read or written, and the state of every job is unknown. A
     caller that can do more than try again catches this class first.
     """
 

@@ -42,7 +42,7 @@ def check_place(path: Path, mounts: Path = _MOUNTS) -> None:
         mounts: the kernel's list of mounts. Without it (not Linux) file systems are not checked.
 
     Raises:
-        StoreUnusable: the text says why, and what to do.
+        StoreUnusable: with the reason, and what to do.
     """
     with suppress(OSError):  # if it is missing or not accessible, `create_private` reports it
         if not stat.S_ISREG(path.stat().st_mode):

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 VERSION = 2
-APPLICATION_ID = 0x6A6F6263  # "jobc"; tells a store from the database of another program
+APPLICATION_ID = 0x6A6F6263  # "jobc"; distinguishes a store from another program's database
 
 # Listings are newest first. The conditions that have an index, the most selective first. An index
 # is read once for each status and the results are merged, so that any set of statuses costs no

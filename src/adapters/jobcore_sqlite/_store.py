@@ -77,7 +77,7 @@ class SqliteStore:
 
     Args:
         path: the file; created with access for its owner only if it does not exist.
-        busy_seconds: how long to wait for another process's write.
+        busy_seconds: the longest wait for another process's write.
         reserve_bytes: disk space to reserve in a file beside the store. On a full disk it is released
             to record a stop or to open the store. 0 for none.
         on_corrupt: called with each record that cannot be read and was left out; the default warns.
@@ -254,8 +254,8 @@ class SqliteStore:
         """
         List the heads of the lanes (see `jobcore.JobStore.waiting`).
 
-        It seeks from lane to lane in the index, so its cost is the number of lanes times *depth*,
-        whatever the number of waiting jobs.
+        It seeks from lane to lane in the index, so its cost is the number of lanes times *depth* and
+        does not depend on the number of waiting jobs.
         """
         heads: list[jobcore.ports.Waiting] = []
         micros, depth = to_micros(now), max(0, depth)

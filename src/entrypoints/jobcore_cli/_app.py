@@ -99,7 +99,7 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def common_but_owner(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add them without --owner to a command that has an --owner with another meaning."""
+    """Add the common options except --owner, which has another meaning in the command."""
     return _with_options(command, _HOME, *_OTHERS)
 
 
@@ -198,7 +198,7 @@ def cli(ctx: click.Context, /) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """
-    Run the command; an error is one line on standard error that says what to do.
+    Run the command; an error is one line on standard error, with instructions.
 
     Returns:
         The exit code (see `jobcore --help`).

@@ -114,7 +114,7 @@ def upload_source(document: Mapping[str, Any], settings: AwsSettings) -> dict[st
 
     Raises:
         CliError: there is no bucket, or the folder is too large.
-        Unavailable: S3 did not take it.
+        Unavailable: S3 did not accept it.
     """
     archive = _source_archive(document, settings)
     if archive is None:
@@ -143,7 +143,7 @@ def locate_source(document: Mapping[str, Any], settings: AwsSettings) -> dict[st
 
 
 class _Archive(NamedTuple):
-    """A source folder as SageMaker's training toolkit wants it (a tar.gz), and its place in S3."""
+    """A source folder as a tar.gz for SageMaker's training toolkit, and its place in S3."""
 
     bucket: str
     key: str

@@ -77,12 +77,12 @@ def build_zip(runtime: str, *, pin_sdk: bool = False, rules: bytes | None = None
 
     Args:
         runtime: Lambda's Python. If it is this one, the file includes compiled modules: a function
-            cannot cache what it compiles, so it would compile at each cold start.
+            cannot store compiled modules, so it would compile at each cold start.
         pin_sdk: include this environment's boto3, to be used instead of Lambda's.
         rules: the user's own file of failure rules.
 
     Raises:
-        CliError: a package is not installed, or the file is larger than Lambda takes.
+        CliError: a package is not installed, or the file is larger than Lambda accepts.
     """
     compiled = runtime == f"python{sys.version_info.major}.{sys.version_info.minor}"
     out = io.BytesIO()

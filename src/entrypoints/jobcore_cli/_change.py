@@ -67,9 +67,9 @@ def _count(jobs: Sequence[jobcore.Job]) -> str:
 
 def _end_trainings(session: Session, jobs: Sequence[jobcore.Job]) -> None:
     """
-    End trainings before their stops are recorded: on a full disk, one of them may be filling it.
+    End trainings before their stops are recorded, because on a full disk one of them may be filling it.
 
-    Otherwise it would use any space that becomes free, which the record needs.
+    While it runs it would use any space that becomes free, which the record needs.
     """
     names = [job.training_name for job in jobs if job.current is not None]
     for name in names:
@@ -152,7 +152,7 @@ def retry_command(
 
 
 def _unfinished(jobs: list[jobcore.Job], group: str | None) -> list[jobcore.Job]:
-    """Leave out the finished jobs of a group; a job that was named is kept, and refuses the change."""
+    """Leave out the finished jobs of a group; a finished job that was named is kept, to be reported."""
     return jobs if group is None else [job for job in jobs if not job.status.is_terminal]
 
 
@@ -239,7 +239,7 @@ def wait_command(
 
 def wait_until_over(session: Session, ids: Sequence[str], *, timeout: float | None) -> int:
     """
-    Wait for jobs, and print how they ended.
+    Wait for jobs, and print their ends.
 
     Raises:
         CliError: some are not over after *timeout* seconds.

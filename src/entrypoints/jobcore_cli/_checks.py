@@ -1,4 +1,4 @@
-"""What keeps a job from running on the chosen backend, asked of its adapter before a submission."""
+"""The check of a job against the limits of the chosen backend, before its submission."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ class CliConfig:
         backend: local or aws.
         rules: a TOML file of failure rules that are tried before the default ones.
         desktop: whether the manager shows desktop notifications.
-        launch_lease: how long other ticks leave a launch to the tick that began it; a local launch
-            takes milliseconds.
+        launch_lease: the time for which a launch that another tick has begun is not repeated; a
+            local launch takes milliseconds.
         limits: of the planner on this machine.
         aws: the deployment on AWS; see `jobcore_cli._aws.read_settings`.
     """

@@ -40,7 +40,7 @@ def client(service: str, region: str | None) -> Any:
 
 
 def with_aws_errors(command: Callable[..., int]) -> Callable[..., int]:
-    """Turn the errors of AWS into one line that says what to do."""
+    """Convert the errors of AWS to one line with instructions."""
 
     @wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> int:

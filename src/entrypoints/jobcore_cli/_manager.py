@@ -36,7 +36,7 @@ _BUSY = frozenset(s for s in jobcore.Status if not s.is_terminal and s is not jo
 
 
 class ManagerLock:
-    """At most one manager for a home. Two would be safe, but would do the same work twice."""
+    """The lock of a home's manager. Two managers would be safe, but would do the same work twice."""
 
     def __init__(self, session: Session) -> None:
         session.home_path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -275,7 +275,7 @@ class Display:
         self._events.append(f"{time.strftime('%H:%M:%S')}  {plain(text)}")
 
     def changed(self, change: jobcore.ticks.Change) -> None:
-        """Add a transition to the events, but for the steps of a launch."""
+        """Add a transition to the events, except for the steps of a launch."""
         job = change.job
         steps = (jobcore.Status.LAUNCHING, jobcore.Status.LAUNCHED)
         if job.status not in steps:

@@ -58,7 +58,7 @@ def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) ->
         shown = ", ".join(f"{j.job_id[:8]} {plain(j.spec.name)}" for j in active[:3])
         msg = f"{len(active)} jobs are running here ({shown}); wait for them, or stop them, first"
         raise CliError(msg, CONFLICT)
-    # A job that an earlier move has stopped here goes on there, perhaps with its pools renamed.
+    # A job that an earlier move has stopped here continues on AWS, perhaps with its pools renamed.
     over = [job for job in jobs if job.status.is_terminal and not _has_moved(job)]
     place = locate_source if dry_run else upload_source
     waiting = [

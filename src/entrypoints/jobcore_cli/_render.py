@@ -89,7 +89,7 @@ def run_time(job: jobcore.Job, now: datetime) -> timedelta | None:
 
 
 def reason(job: jobcore.Job) -> str:
-    """Give the reason of the job's status in a few words; may be empty."""
+    """Return the reason of the job's status in a few words; may be empty."""
     state = job.state
     if isinstance(state, jobcore.lifecycle.Failed):
         return f"{state.failure.failure_class}: {headline(state.failure)}"
@@ -115,7 +115,7 @@ def headline(failure: jobcore.Failure) -> str:
 
 
 def owner_note(job: jobcore.Job, caller: str) -> str:
-    """Name the owner of a job that is not the caller's, for the end of a line; else give ""."""
+    """Name the owner of a job that is not the caller's, for the end of a line; "" for the caller's."""
     return "" if job.spec.owner == caller else f"  (owner {plain(job.spec.owner)})"
 
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from ._stack import Stack
 
-#: Where the functions look for the user's rules (`jobcore_lambda` reads it beside its packages).
+#: The name of the user's rules in the functions' zip file (`jobcore_lambda` reads it there).
 RULES_FILE = "user_rules.toml"
 
 
 def default_rules(*, is_aws: bool) -> Rules:
-    """Give the rules of the backend in use."""
+    """Return the rules of the backend in use."""
     import jobcore_aws
 
     if is_aws:
@@ -46,7 +46,7 @@ def read_rules(file: Path, base: Rules) -> Rules:
 
 def rules_to_deploy(config: Path | None, stack: Stack, s3: Any) -> bytes | None:
     """
-    Give the file of rules that goes into the functions' zip file; None if there is none.
+    Return the file of rules for the functions' zip file; None if there is none.
 
     It is the file that ``rules`` in the configuration names (a path beside the configuration), or,
     without a configuration, the file of the present deployment: settings that are not given stay.
@@ -70,7 +70,7 @@ def refuse_rules(config: Path | None) -> None:
     Refuse a configuration that names a file of rules, for a deployment that runs an image.
 
     Raises:
-        CliError: it does.
+        CliError: the configuration names one.
     """
     if config is not None and _rules_file(config) is not None:
         msg = f"{config}: rules: copy the file into the image (see deploy/Dockerfile), and leave it out here"
@@ -78,7 +78,7 @@ def refuse_rules(config: Path | None) -> None:
 
 
 def _rules_file(config: Path) -> Path | None:
-    """Give the path of the rules that a deployment's configuration names."""
+    """Return the path of the rules that a deployment's configuration names."""
     from ._jobfiles import read_document
 
     chosen = read_document(config).get("rules")

@@ -199,7 +199,7 @@ class Session:
         return self.aws.limits if self.is_aws else self.settings.limits
 
     def rules(self, path: str | None = None) -> jobcore.failures.Rules:
-        """Give the failure rules: the user's own file, in front of those of the backend."""
+        """Return the failure rules: the user's own file, in front of those of the backend."""
         from ._rules import default_rules, read_rules
 
         rules = default_rules(is_aws=self.is_aws)
@@ -229,7 +229,7 @@ class Session:
         """
         Find the jobs that *words* mean, and those of *group*, to change them or wait for them.
 
-        An id means its job, whoever owns it. Names and groups are those of one owner only.
+        An id means its job, of any owner. Names and groups are those of one owner only.
 
         Args:
             owner: the owner of the names and of the group; None for the caller.
@@ -249,8 +249,8 @@ class Session:
             jobs.append(_only(word, found))
         if owner is not None and not named:
             msg = (
-                "--owner: names whose --group is meant, or the owner of a job given by name; an id "
-                "needs no owner. Before the command it says who you are"
+                "--owner: after the command, it is the owner of the --group or of the jobs given by "
+                "name; an id needs none. Before the command, it is your own name"
             )
             raise CliError(msg)
         if group is not None:

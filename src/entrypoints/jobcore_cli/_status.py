@@ -1,4 +1,4 @@
-"""`jobcore status`: a deployment's stack, functions, lost hints, and how late its work is."""
+"""`jobcore status`: a deployment's stack, functions, lost hints, and the delay of its work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FUNCTIONS = ("Submit", "Launch", "Monitor", "Notify", "Stream", "Reap")
 @click.pass_obj
 @with_aws_errors
 def status_command(session: Session, /, name: str, region: str | None, timeout: float) -> int:
-    """Show a deployment: its stack, functions, lost hints, and how late the oldest work is."""
+    """Show a deployment: its stack, functions, lost hints, and the delay of the oldest work."""
     stack = Stack(client("cloudformation", region), name)
     found = stack.describe()
     if found is None:
@@ -62,7 +62,7 @@ def _print_status(document: Mapping[str, Any]) -> None:
         print(
             f"  {label.lower():<8} {function['state']:<8} {function['package']}  {function['code']}"
         )
-    print(f"  lost hints: {lost}" + ("  (look into the queue of dead letters)" if lost else ""))
+    print(f"  lost hints: {lost}" + ("  (see the dead-letter queue)" if lost else ""))
     for tick, seconds in document["oldest_due_seconds"].items():
         late = "nothing due"
         if seconds is not None:
@@ -99,7 +99,7 @@ def _queue_depth(sqs: Any, url: str | None) -> int | None:
 
 
 def _work(outputs: Mapping[str, str], region: str | None) -> dict[str, Any]:
-    """Read from the store how late the oldest due work is, and the number of jobs by status."""
+    """Read the delay of the oldest due work, and the number of jobs by status, from the store."""
     import jobcore
     from jobcore_aws import DynamoStore
 

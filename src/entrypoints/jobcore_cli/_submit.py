@@ -150,7 +150,7 @@ def sweep_command(
 
 
 def _placed(session: Session, file: Path, options: dict[str, Any]) -> _Document:
-    """Read a job file, and put its folder where the trainer finds it; a dry run only names the place."""
+    """Read a job file, and upload its folder for the trainer; a dry run only names the place."""
     document = localise(read_document(file), file)
     if not session.is_aws:
         return document

@@ -1,4 +1,4 @@
-"""The next step for a user of this command, in commands and settings, for the codes of the core."""
+"""The texts of the next step for users of this command: commands and settings, by the core's codes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _HELP_FAILED = "read the logs, mend the cause, then retry"
 
 
 def help_for(why: Explanation, *, is_aws: bool) -> str:
-    """Return what a user can do about it; empty if there is nothing to do."""
+    """Return the user's next step; empty if there is none."""
     if why.code is WaitCode.NEXT and is_aws:
         return _HELP_NEXT_ON_AWS
     if why.facts.get("status") == Status.FAILED:

@@ -1,6 +1,6 @@
 """The operations of the submit function: submit, list, show, stop, hold, release.
 
-The owner is the caller, as authenticated by IAM. Jobs of other owners do not exist for the caller.
+The owner is the caller, as authenticated by IAM. For jobs of other owners the answer is "not found".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiError", "change_job", "get_job", "list_jobs", "owner_of", "read_json", "submit"]
 
-BODY_BYTES_MAX = 5_000_000  # Lambda takes 6 MB
+BODY_BYTES_MAX = 5_000_000  # Lambda accepts 6 MB
 
 _ARN = re.compile(r"arn:[a-z-]+:(?:iam|sts)::([0-9]{12}):([!-~]{1,220})")
 

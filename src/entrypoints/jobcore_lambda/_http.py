@@ -34,7 +34,7 @@ def _answer(status: int, document: Mapping[str, Any]) -> Response[str]:
 
 
 def _guarded(work: Callable[[str], Mapping[str, Any]], *, status: int = 200) -> Response[str]:
-    """Do *work* for the caller; an error becomes an answer, and a log line without values."""
+    """Do *work* for the caller; convert an error to an answer, and a log line without values."""
     wired = wiring()
     report = reporter("submit", wired, cast("Context", _app.lambda_context))
     route = f"{_app.current_event.http_method} {_app.current_event.raw_event.get('routeKey', '')}"

@@ -27,7 +27,7 @@ __all__ = ["Context", "Reporter", "reporter", "scrubbed"]
 NAMESPACE = "jobcore"
 TEXT_CHARS_MAX = 300
 
-# Errors whose texts are jobcore's own; of any other error only the type is logged.
+# Errors with texts of jobcore; for any other error only the type is logged.
 _OWN_ERRORS = ("CorruptRecord", "LookupError", "SpecUnavailable", "Unavailable")
 _SECRETS = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"

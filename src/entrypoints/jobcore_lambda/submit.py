@@ -1,8 +1,8 @@
 """The submit function: behind the HTTP API (IAM authorisation), or invoked directly.
 
-The event of a direct invocation is ``{"jobs": [...], "token": ..., "group": ...}``. A function does
-not know its caller, so all direct callers are one owner, the deployment's ``JOBCORE_DIRECT_OWNER``.
-For separate owners use the HTTP API.
+The event of a direct invocation is ``{"jobs": [...], "token": ..., "group": ...}``. Lambda does not
+pass the caller's identity to a function, so all direct callers are one owner, the deployment's
+``JOBCORE_DIRECT_OWNER``. For separate owners use the HTTP API.
 """
 
 from __future__ import annotations

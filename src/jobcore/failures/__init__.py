@@ -1,4 +1,4 @@
-"""Failure classification: how rules are read, and how a failure's evidence becomes a class and a cause."""
+"""Failure classification: rules as data, and the class and the cause of a failure from its evidence."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Classification: from the evidence of a trainer to a failure, by the first rule that matches.
 
 Patterns are anchored at the start of a text, because user code writes the tail of a failure
-reason and may well say "CapacityError" or "ThrottlingException" there.
+reason, in which "CapacityError" or "ThrottlingException" may occur.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _REPORTED = (
     r"(?:\w*(?:error|exception|interrupt|iteration)|systemexit|bad_alloc)(?=:|[\"']|$| \()"
 )
 _ERRORS_MAX = 32  # the last ones: bounds the work on a text that is nothing but error names
-_WRAPPERS_MAX = 8  # how many wrappers one around the other are removed
-_TEXT_CHARS_MAX = 2048  # twice what a failure keeps; the rest of a text never decides
+_WRAPPERS_MAX = 8  # the most nested wrappers that are removed
+_TEXT_CHARS_MAX = 2048  # twice the length that a failure keeps; the rest of a text is not matched
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u00b4": "'"})
 
 
 def classify(evidence: Evidence, rules: Rules) -> Failure:
     """
-    Find out what kind of failure *evidence* is: the first of *rules* that matches decides.
+    Classify *evidence* by the first of *rules* that matches.
 
-    Without a match the failure is ``unknown`` with a limited retry: a text that no rule knows
-    must neither lose a job nor loop for ever.
+    Without a match the failure is ``unknown`` with a limited retry, so that an unknown text neither
+    fails the job at once nor makes it loop for ever.
     """
-    # In a shortage the same few texts come back thousands of times.
+    # Cached: in a shortage the same few texts occur thousands of times.
     if len(evidence.text) <= REASON_CHARS_MAX:
         return _classify_cached(evidence, rules)
     return _classify(evidence, rules)
@@ -75,7 +75,7 @@ def reported_errors(text: str, rules: Rules) -> tuple[str, ...]:
 
     The first entry is the text itself after its opening words (`Reading.own_words`,
     `Reading.preamble`); the others begin with an exception's name (``valueerror: …``). Only the
-    last 32 names are looked at.
+    last 32 names count.
     """
     match = compiled(rules.reading.before_errors).match(text)
     start = match.end() if match else 0
@@ -87,18 +87,18 @@ def reported_errors(text: str, rules: Rules) -> tuple[str, ...]:
 
 
 def _own_words_end(text: str, reading: Reading) -> int | None:
-    """Where the words end that mark a text as the training's own; None if it is not."""
+    """Find the end of the words that mark a text as the training's own; None if there are none."""
     match = compiled(reading.opening).match(text) if reading.opening is not None else None
     return match.end() if match else None
 
 
 def _unwrap(text: str, reading: Reading) -> tuple[str, str | None]:
-    """Normalise, and give the error code that the wrappers told."""
+    """Normalise a text without its wrappers, and return it with the error code that they state."""
     folded = " ".join(text.casefold().translate(_QUOTES).split())[: 4 * _TEXT_CHARS_MAX]
     code: str | None = None
     for _ in range(_WRAPPERS_MAX):
         if _own_words_end(folded, reading) is not None:
-            break  # the rest is the training's own, even if it quotes a wrapper
+            break  # the training wrote the rest, even if it quotes a wrapper
         for pattern in reading.wrappers:
             if match := compiled(pattern).match(folded):
                 code = match.groupdict().get("code") or code
@@ -122,12 +122,12 @@ def _quota_in(normalised: str, reading: Reading) -> Quota | None:
                 requested=int(match["requested"]),
             )
         except (TypeError, ValueError):
-            continue  # a group that took no part, or not a number
+            continue  # the group did not match, or is not a number
     return None
 
 
 class _Text:
-    """A piece of evidence as the rules see it; each part is found out when it is first needed."""
+    """Evidence in the form that rules match; each part is computed at its first use."""
 
     __slots__ = ("_errors", "code", "normalised", "own_end", "quota", "rules", "states", "where")
 
@@ -135,18 +135,18 @@ class _Text:
         reading = rules.reading
         self.rules = rules
         self.where = evidence.where
-        self.normalised, told = _unwrap(evidence.text, reading)
+        self.normalised, from_wrapper = _unwrap(evidence.text, reading)
         self.own_end = _own_words_end(self.normalised, reading)
         given = (evidence.error_code or "").strip().casefold()
-        self.code = self._code(given, told or "")
+        self.code = self._code(given, from_wrapper or "")
         self.states = {s.casefold() for s in (evidence.status, evidence.secondary_status) if s}
         self.quota = _quota_in(self.normalised, reading)
         self._errors: tuple[str, ...] | None = None
 
-    def _code(self, given: str, told: str) -> str | None:
-        """Choose the error code: as given, as a wrapper told it, or as the text has it."""
+    def _code(self, given: str, from_wrapper: str) -> str | None:
+        """Choose the error code: the evidence's, else that of a wrapper, else that in the text."""
         reading = self.rules.reading
-        for code in (given, told):
+        for code in (given, from_wrapper):
             if code and code not in reading.not_codes:
                 return code
         if self.own_end is None:
@@ -154,7 +154,7 @@ class _Text:
                 match = compiled(pattern).match(self.normalised)
                 if match and match["code"] and match["code"] not in reading.not_codes:
                     return match["code"]
-        return told or given or None
+        return from_wrapper or given or None
 
     @property
     def errors(self) -> tuple[str, ...]:
@@ -193,7 +193,7 @@ def _classify(evidence: Evidence, rules: Rules) -> Failure:
 
 
 def _matches(rule: Rule, text: _Text) -> bool:
-    """Whether all conditions of *rule* hold; the cheap ones are tried first."""
+    """Check whether all conditions of *rule* hold, the cheap ones first."""
     if rule.where is not None and rule.where != text.where:
         return False
     if rule.own is not None and rule.own is (text.own_end is None):

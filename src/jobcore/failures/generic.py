@@ -1,9 +1,9 @@
-"""The failure rules that are true wherever a training runs: signals, exit codes, memory, disk, exceptions.
+"""The failure rules that hold wherever a training runs: signals, exit codes, memory, disk, exceptions.
 
 A document as `jobcore.failures.parse_rules` reads it, in Python because the core reads no files.
-Adapters put the rules of their service in front. Rules with ``own`` concern texts that the
-training itself wrote; which words mark such a text is the adapter's to say, besides the two
-that Python itself has. ``bare`` rules concern a reason that is passed on without such words.
+Adapters put the rules of their service in front. Rules with ``own`` concern texts that the training
+itself wrote: texts that begin with words of Python's (below) or of the adapter's reading. ``bare``
+rules concern a reason without such words.
 """
 
 from __future__ import annotations

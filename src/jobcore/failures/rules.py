@@ -1,4 +1,4 @@
-"""Failure rules as data: what a document of rules can say, and how documents are read and combined."""
+"""Failure rules as data: their fields, and reading and combining documents of rules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Rule:
     compiled when they are first used.
 
     Args:
-        name: stored with the failure, so that a person can find the rule again.
+        name: stored with the failure, to find the rule by.
         failure_class, scope, retryable: the failure that follows.
         where: ``"create"`` or ``"describe"``; None for both.
         codes: error codes, one of which must be the evidence's; empty for any.
@@ -40,11 +40,11 @@ class Rule:
         own: if not None, whether the training itself must have written the text
             (see `Reading.own_words`).
         pattern: a regular expression matched at the *start* of the normalised text, or with
-            ``own=True`` at the start of what follows the own words; None for any text.
+            ``own=True`` at the start of the text after the own words; None for any text.
         error: a regular expression matched at the start of each error that the text reports
             (see `jobcore.failures.classify.reported_errors`); None for any.
-        quota_fits: if not None, the text must state a quota (see `Reading.quotas`), and whether
-            the request could ever fit it must be this.
+        quota_fits: if not None, the text must state a quota (see `Reading.quotas`) that the request
+            can (True) or can never (False) fit.
     """
 
     name: str
@@ -63,23 +63,22 @@ class Rule:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """
-    How a text is read before any rule is tried. All patterns are matched at the start of a text.
+    The preparation of a text before rules are tried. All patterns are matched at the start of a text.
 
     Args:
-        wrappers: patterns of what SDKs and schedulers put in front of a message when they pass
-            it on. They are removed; a group ``code`` gives the error code.
-        codes: patterns that find the error code in a text; the group ``code`` is it.
-        not_codes: names that are no error code, because they do not say which error it was.
+        wrappers: patterns of the prefixes that SDKs and schedulers add to a message. They are
+            removed; a group ``code`` gives the error code.
+        codes: patterns of texts with an error code, in the group ``code``.
+        not_codes: names that are too general for an error code.
         quotas: patterns of sentences that state a quota; groups ``limit``, ``used`` and
             ``requested`` are numbers, ``name`` is optional.
         own_words: patterns of the words that open a text written by the training itself. Such a
             text is not unwrapped and gives no code: user code may quote a service's errors.
-        preamble: more patterns of words between a text's own words and the first error that
-            it reports.
+        preamble: more patterns of words between a text's own words and its first reported error.
 
     Attributes:
         opening: derived: a pattern of the own words that open a text; None without own words.
-        before_errors: derived: a pattern of all that precedes the first reported error.
+        before_errors: derived: a pattern of the text before the first reported error.
     """
 
     wrappers: tuple[str, ...] = ()
@@ -107,13 +106,13 @@ _GROUPS = {"codes": ("code",), "quotas": ("limit", "used", "requested")}
 @dataclass(frozen=True, slots=True, eq=False)
 class Rules:
     """
-    Failure rules in the order in which they are tried, and how texts are read for them.
+    Failure rules in the order in which they are tried, and the reading of texts for them.
 
-    A value of its own identity: results of `jobcore.failures.classify` are cached by it.
+    Compared by identity: results of `jobcore.failures.classify` are cached by it.
 
     Args:
         rules: tried from first to last; the first that matches decides.
-        reading: how texts are read.
+        reading: the preparation of texts.
         fragments: named parts of patterns, for the documents that are put in front.
     """
 
@@ -361,7 +360,7 @@ def _filled(pattern: str, fragments: Mapping[str, str], where: str) -> str:
 
 
 def _check_patterns(reading: Reading, rules: Sequence[Rule]) -> None:
-    """Refuse a pattern that cannot be compiled or has not the groups that its use needs."""
+    """Refuse a pattern that cannot be compiled, or lacks a group that its use needs."""
     for name in set(_READING_FIELDS) - {"not_codes"}:
         for pattern in getattr(reading, name):
             _check_reading(name, pattern)

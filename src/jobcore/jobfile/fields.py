@@ -25,11 +25,11 @@ SECRET_FIELDS = frozenset({"hyperparameters", "environment", "arguments", "tags"
 
 class FieldReader:
     """
-    Reads typed fields out of a mapping and collects what is wrong.
+    Reads typed fields out of a mapping and collects every problem.
 
     Args:
         data: the decoded data.
-        problems: what is wrong is appended here.
+        problems: problems are appended to this list.
         prefix: goes before the names of fields in problems, such as "retry.".
     """
 

@@ -3,8 +3,8 @@
 The file is the same wherever the job runs: a script, its hyperparameters and channels, pools to run
 in, and policies. Decoding TOML, YAML or JSON is the caller's; this module reads the decoded data.
 
-The rules here hold on every backend. The limits of a service are its adapter's, which entry points
-ask before they submit a job (`jobcore_aws.check`, `jobcore_local.check`).
+The rules here hold on every backend. The limits of a service are in its adapter's check, which entry
+points call before they submit a job (`jobcore_aws.check`, `jobcore_local.check`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
     "validate",
 ]
 
-DEPTH_MAX = 50  # of tables and lists in a job file; what reads it later recurses
+DEPTH_MAX = 50  # of tables and lists in a job file; later readers of it recurse
 
 #: A tick reads up to 1,000 jobs at once (`jobcore.Settings.page`); specs of this size take 350 MB.
 SPEC_BYTES_MAX = 350_000
@@ -50,7 +50,7 @@ _POOL = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A channel is a folder for the script, and part of the name of an environment variable.
 _CHANNEL = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}")
-# What every trainer sets for the script itself: the training contract, and the ownership marks.
+# Prefixes of the variables that every trainer sets: the training contract, and the ownership marks.
 _RESERVED_ENVIRONMENT = ("SM_", "JOBCORE_")
 
 
@@ -104,9 +104,9 @@ def validate(spec: Spec) -> list[Problem]:
     """
     Check a spec against the rules of job files that hold on every backend.
 
-    `Spec` refuses what no store and no process can take. Beyond that, names are short and safe to
-    print, environment variables and channels have names that a script can use, and the whole spec
-    has at most `SPEC_BYTES_MAX` bytes as JSON.
+    `Spec` refuses values that no store or process can accept. Beyond that, names must be short and
+    safe to print, environment variables and channels must have names that a script can use, and the
+    whole spec may have `SPEC_BYTES_MAX` bytes as JSON.
     """
     problems: list[Problem] = []
 
@@ -148,8 +148,8 @@ def _unreadable(document: Mapping[str, Any]) -> Problem | None:
     """
     Find the field that nests too deeply, or holds more values than a job may have bytes.
 
-    YAML's aliases can make a table that holds itself, or a few lines that hold millions of values.
-    The sweep is left out: `expand_sweep` has limits of its own.
+    YAML's aliases allow a table that contains itself, and a few lines that stand for millions of
+    values. The sweep is left out: `expand_sweep` has limits of its own.
     """
     for field, value in document.items():
         if field == "sweep":
@@ -181,7 +181,7 @@ def _default_name(args: Mapping[str, Json]) -> str:
 
 
 def _read_args(read: FieldReader) -> dict[str, Json]:
-    """Read what the trainer is given; fields that are absent or empty are left out."""
+    """Read the arguments of the trainer; fields that are absent or empty are left out."""
     args: dict[str, Json] = {}
     for field in ("script", "source_dir", "python", "image", "role", "output"):
         value = read.text(field)
@@ -205,7 +205,7 @@ def _read_args(read: FieldReader) -> dict[str, Json]:
 
 
 def _json_table(read: FieldReader, field: str) -> dict[str, Json]:
-    """Read a table of JSON data: no dates, sets or infinity, which TOML and YAML know and JSON does not."""
+    """Read a table of JSON data: dates, sets and infinity, which TOML and YAML allow, are problems."""
     table = read.table(field)
     for key, value in table.items():
         if not isinstance(key, str):

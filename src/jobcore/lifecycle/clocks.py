@@ -1,4 +1,4 @@
-"""The three clocks of a job (`jobcore.Clocks`): which deadline comes first, and which has passed."""
+"""The three clocks of a job (`jobcore.Clocks`): the next deadline, and the clock that has run out."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ __all__ = [
     "has_clocks",
 ]
 
-#: The trainer enforces run_at_most. The core stops the training only this long after, so that the
-#: trainer has time for its own stop (SIGTERM, up to two minutes, then the upload of results).
+#: The trainer enforces run_at_most. The core stops the training only this long after that, so that
+#: the trainer has time for its own stop (SIGTERM, up to two minutes, then the upload of results).
 RUN_AT_MOST_GRACE = timedelta(minutes=5)
 
 
@@ -36,7 +36,7 @@ def clock_run_out(job: Job, now: datetime) -> StopCause | None:
 
 
 def has_clocks(job: Job) -> bool:
-    """Tell whether the job has any clock. Without one `TimePassed` never changes it."""
+    """Check whether the job has any clock. Without one `TimePassed` never changes it."""
     clocks = job.spec.clocks
     return (
         clocks.wait_at_most is not None

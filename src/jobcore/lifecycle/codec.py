@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 #: The version of the documents that this release writes; it reads this one and the one before.
 SCHEMA = 1
-#: What decoding a damaged record may raise.
+#: The exceptions that decoding a damaged record may raise.
 UNREADABLE = (
     ArithmeticError,
     AttributeError,
@@ -127,8 +127,10 @@ def decode_spec(document: Mapping[str, Any]) -> Spec:
 
 
 def spec_hash(spec: Spec) -> str:
-    """Hash a spec: recorded with every training, to know it again as ours."""
-    if spec.digest is None:  # needed at every look at a training; a spec never changes
+    """Hash a spec: recorded with every training, for the ownership check."""
+    if (
+        spec.digest is None
+    ):  # kept: needed at every observation of a training, and a spec never changes
         object.__setattr__(spec, "digest", doc.digest(encode_spec(spec)))
     assert spec.digest is not None
     return spec.digest
@@ -305,7 +307,7 @@ def readable(kind: str, key: str, decode: Callable[[], T]) -> T:
     Call *decode*, which reads one stored record.
 
     Raises:
-        CorruptRecord: the record cannot be read, whatever is wrong with it.
+        CorruptRecord: the record cannot be read, for any reason.
     """
     try:
         return decode()

@@ -1,5 +1,5 @@
 """
-What a job's state still owes the world, and when it needs attention.
+The effects that a job's state still requires, and the times at which ticks must look at the job.
 
 These are functions of the stored state and not outputs of transitions: a process may die between
 any two instructions, and the next one derives the same effects again. Repeating an effect is
@@ -44,7 +44,7 @@ class LaunchTraining:
     Create the training *name*, or adopt it.
 
     Args:
-        to_stop: the name only has to be reserved, because the job is being stopped.
+        to_stop: only reserve the name, because the job is being stopped.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ObserveTraining:
 
 @dataclass(frozen=True, slots=True)
 class StopTraining:
-    """Ask the trainer to stop the training *name*."""
+    """Request that the trainer stops the training *name*."""
 
     name: str
     attempt: int
@@ -76,7 +76,7 @@ class Announce:
     entry: OutboxEntry
 
 
-#: Anything that a job's state may owe.
+#: The kinds of effects that a job's state may require.
 Effect = LaunchTraining | ObserveTraining | StopTraining | Announce
 
 

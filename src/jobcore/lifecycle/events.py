@@ -42,7 +42,7 @@ class LaunchDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchAccepted:
-    """The training of *attempt* exists and is ours: just created, or adopted after doubt."""
+    """The training of *attempt* exists: just created, or adopted after the ownership check."""
 
     attempt: int
     placement: Placement
@@ -72,7 +72,7 @@ class LaunchRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameTaken:
-    """A training that is not ours has the name of *attempt*."""
+    """A stranger's training has the name of *attempt*."""
 
     attempt: int
     reason: str
@@ -104,7 +104,7 @@ class TrainingSeen:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingEnded:
     """
-    The trainer says that the training of *attempt* is over.
+    The training of *attempt* is over, as the trainer described it.
 
     Args:
         outcome: COMPLETED, FAILED or STOPPED.
@@ -136,7 +136,7 @@ class TrainingEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingMissing:
-    """The trainer says that it has no training of *attempt*'s name."""
+    """The trainer has no training under the name of *attempt*."""
 
     attempt: int
 
@@ -147,7 +147,7 @@ class TrainingMissing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopRequested:
-    """The person *by* wants the job to end."""
+    """The person *by* requests that the job ends."""
 
     by: str
 
@@ -159,11 +159,11 @@ class StopRequested:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldRequested:
     """
-    The person *by*, or the group breaker, wants no further attempt for now.
+    The person *by*, or the group breaker, requests that no further attempt begins for now.
 
     Args:
         code: USER, or GROUP if it is the group breaker.
-        notify: whether the owner gets a message; of a paused group, one job sends it.
+        notify: whether the owner gets a message; in a paused group one job sends it.
     """
 
     by: str
@@ -183,7 +183,7 @@ class HoldRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseRequested:
-    """The person *by* wants the job to go on: out of a hold, or out of a back-off."""
+    """The person *by* requests the end of a hold or a back-off."""
 
     by: str
 
@@ -194,12 +194,12 @@ class ReleaseRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimePassed:
-    """Look at the clocks."""
+    """A tick compares the job's clocks with the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagePublished:
-    """The notifier has taken the message *event_id*."""
+    """The notifier has accepted the message *event_id*."""
 
     event_id: str
 
@@ -208,7 +208,7 @@ class MessagePublished:
         checks.refuse(event_id=checks.wrong_string(self.event_id))
 
 
-#: Everything that can happen to a job.
+#: All events of a job.
 Event = (
     LaunchDecided
     | LaunchAccepted

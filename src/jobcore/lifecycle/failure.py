@@ -37,7 +37,7 @@ class FailureClass(StrEnum):
 
 
 class Scope(StrEnum):
-    """Whose trouble it is: one job's, a pool's, or the whole account's."""
+    """The scope of a failure: one job, a pool, or the whole account."""
 
     JOB = "job"
     POOL = "pool"
@@ -45,7 +45,7 @@ class Scope(StrEnum):
 
 
 class Retryable(StrEnum):
-    """Whether an identical request has a fair chance later, without a human."""
+    """Whether an identical request may succeed later without a person's help."""
 
     YES = "yes"
     NO = "no"
@@ -54,7 +54,7 @@ class Retryable(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A classified failure: what it is, whose it is, whether a retry helps, and how we know."""
+    """A classified failure: its class, its scope, whether a retry helps, and the rule and text."""
 
     failure_class: FailureClass
     scope: Scope
@@ -84,5 +84,5 @@ class Quota:
 
     @property
     def can_ever_fit(self) -> bool:
-        """False if the request is larger than the whole quota: only a human can help."""
+        """False if the request is larger than the whole quota: only a person can raise it."""
         return self.requested <= self.limit

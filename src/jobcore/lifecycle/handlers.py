@@ -1,8 +1,8 @@
 """
-What the cells of the transition table do: each handler turns a job and an event into the job after it.
+The handlers of the transition table: each turns a job and an event into the job after the event.
 
-A handler returns the new job, or a text that says why the event changes nothing. It is called by
-`jobcore.lifecycle.step` only, which has checked that the event is about the job's current attempt.
+A handler returns the new job, or the reason why the event changes nothing. Only
+`jobcore.lifecycle.step` calls it, after the check that the event is about the job's current attempt.
 `jobcore.lifecycle.transitions` has the table and the rules that these functions follow.
 """
 
@@ -69,7 +69,7 @@ MISSING_BELIEVED_AFTER = timedelta(minutes=2)
 REASON_KEPT_CHARS_MAX = 200
 FIRST_MARKS_KEPT = 5  # of a timeline that is too long
 
-#: Returns the job after the event, or why the event changes nothing.
+#: Returns the job after the event, or the reason why the event changes nothing.
 Handler = Callable[[Job, Any, Any, datetime], "Job | str"]
 
 
@@ -97,7 +97,7 @@ def _announced(job: Job, status: Status, now: datetime, reason: str) -> tuple[Ou
     event_id = f"{job.job_id}/{job.attempt_number}/{status}"
     if (
         not status.is_terminal
-    ):  # a job can be held more than once; the version tells the holds apart
+    ):  # a job can be held more than once; the version distinguishes the holds
         event_id += f"/{job.version}"
     reason = reason[:REASON_KEPT_CHARS_MAX]
     return (*job.outbox, OutboxEntry(event_id=event_id, status=status, at=now, reason=reason))
@@ -106,7 +106,7 @@ def _announced(job: Job, status: Status, now: datetime, reason: str) -> tuple[Ou
 def _over(
     job: Job, state: Completed | Failed | Stopped, now: datetime, note: str, **changes: Any
 ) -> Job:
-    """End the job, with the message that it owes."""
+    """End the job, and add its message to the outbox."""
     outbox = _announced(job, state.status, now, note)
     return _moved(job, state, now, note, outbox=outbox, hold_next=False, **changes)
 
@@ -192,7 +192,7 @@ def refuse_launch(job: Job, state: Launching, event: LaunchRefused, now: datetim
 
 
 def name_taken(job: Job, state: Launching, event: NameTaken, now: datetime) -> Job:
-    """A training that is not ours has the name: only a person can decide what to do."""
+    """A stranger's training has the name: hold the job until a person decides."""
     return _held(job, state.attempt.number, HoldCode.NAME_TAKEN, event.reason, now)
 
 
@@ -283,13 +283,13 @@ def end_training(job: Job, state: Active, event: TrainingEnded, now: datetime) -
 def miss_training(
     job: Job, state: Launched | InProgress | Stopping, event: TrainingMissing, now: datetime
 ) -> Job | str:
-    """The trainer does not know the training."""
+    """The trainer does not find the training."""
     if isinstance(state, Stopping) and not state.known:
         return "not created yet"
     if state.missing_since is None:
         return replace(job, state=replace(state, missing_since=now))
     if now - state.missing_since < MISSING_BELIEVED_AFTER:
-        return "missing, not for long enough to believe it"
+        return "missing, but not for long enough to count as gone"
     if isinstance(state, Stopping):
         # Rule B: reserve the name, so that no training can appear under it later.
         return replace(job, state=replace(state, known=False, missing_since=None))
@@ -348,15 +348,15 @@ def hold_waiting(job: Job, state: New, event: HoldRequested, now: datetime) -> J
 
 
 def hold_next(job: Job, state: Active, event: HoldRequested, now: datetime) -> Job | str:
-    """Let the training go on, and hold the job before its next attempt."""
+    """Record a hold for the time after this attempt; the training continues."""
     if job.hold_next:
         return "it will be held before its next attempt already"
     return replace(job, hold_next=True)
 
 
 def release_held(job: Job, state: Held, event: ReleaseRequested, now: datetime) -> Job:
-    """Let a held job wait for capacity again."""
-    # Another's training has the name, so a training of ours cannot exist: the next number is safe.
+    """Release a held job: it waits for capacity again."""
+    # A stranger's training has the name, so the job has no training: the next number is safe.
     number = state.attempt + (state.code is HoldCode.NAME_TAKEN)
     return _moved(
         job, New(since=now, attempt=number), now, f"released by {event.by}", waiting_since=now
@@ -376,7 +376,7 @@ def release_backoff(job: Job, state: New, event: ReleaseRequested, now: datetime
 
 
 def release_next(job: Job, state: Active, event: ReleaseRequested, now: datetime) -> Job | str:
-    """Take a hold back that was not reached yet."""
+    """Withdraw a hold that has not begun yet."""
     if not job.hold_next:
         return "it is not held"
     return replace(job, hold_next=False)

@@ -1,7 +1,7 @@
 """
-Invariants of a stored job, which hold whatever has failed on the way.
+Invariants of a stored job, which hold after any failure of a process, port or service.
 
-The ticks do not check them; tests, simulations and diagnostic commands do.
+Tests, simulations and diagnostic commands check them; ticks do not.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Violation:
 
 def violations(job: Job) -> Iterator[Violation]:
     """
-    Check a job by itself: its state, attempts, timeline and the messages it owes.
+    Check a job by itself: its state, attempts, timeline and outbox.
 
     S2: attempts are numbered upwards, each once, and none is beyond the current one. S3: nothing
     follows a terminal status. S4: every change of status is in the table of transitions, and attempt
     numbers never go down. S5: a completed job has an attempt that completed. S6: every attempt has an
-    intent in the timeline. S7: event ids are unique and belong to the job. S8: each message owed is
-    about a status that the timeline has. S13: a stopped job has a stop request.
+    intent in the timeline. S7: event ids are unique and belong to the job. S8: each pending message
+    is about a status that the timeline has. S13: a stopped job has a stop request.
     """
     for code, said in (
         *_attempts(job),
@@ -117,9 +117,9 @@ def _state(job: Job) -> Iterator[_Said]:
         case Failed() if last is not None and last.outcome is Status.COMPLETED:
             yield "S5", "it is Failed, and its last attempt completed"
         case Stopped() if job.stop is None:
-            yield "S13", "it is Stopped, and nobody asked for that"
+            yield "S13", "it is Stopped without a stop request"
         case Stopping(cause=StopCause.USER) if job.stop is None:
-            yield "S13", "it is Stopping, and nobody asked for that"
+            yield "S13", "it is Stopping without a stop request"
         case _:
             pass
 
@@ -128,11 +128,11 @@ def _messages(job: Job) -> Iterator[_Said]:
     seen = {mark.status for mark in job.timeline}
     ids = [entry.event_id for entry in job.outbox]
     if len(set(ids)) < len(ids):
-        yield "S7", "it owes one message twice"
+        yield "S7", "its outbox has one message twice"
     for entry in job.outbox:
         if not entry.event_id.startswith(f"{job.job_id}/"):
-            yield "S7", f"it owes the message {entry.event_id} of another job"
+            yield "S7", f"its outbox has the message {entry.event_id} of another job"
         if entry.status not in seen:
-            yield "S8", f"it owes a message that it is {entry.status}, which it never was"
+            yield "S8", f"its outbox has a message that it is {entry.status}; its timeline does not"
         if entry.status.is_terminal and entry.status is not job.status:
-            yield "S8", f"it owes a message that it is {entry.status}; it is {job.status}"
+            yield "S8", f"its outbox has a message that it is {entry.status}; it is {job.status}"

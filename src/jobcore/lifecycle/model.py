@@ -1,12 +1,12 @@
-"""Jobs, specs, attempts and the nine states: frozen values that are valid or do not exist.
+"""Jobs, specs, attempts and the nine states: frozen values, checked on construction.
 
-A state is a type with only the fields that are true in that state; everything that
-outlives a change of state (charges, timeline, outbox) belongs to the `Job`.
-All times are aware datetimes in UTC, durations are timedeltas.
+A state is a type with the fields that apply in that state; fields that outlive a change of state
+(charges, timeline, outbox) belong to the `Job`. All times are aware datetimes in UTC, durations are
+timedeltas.
 
 A value that is made once per job (`Spec` and its parts) checks all of its fields. A job, its state and
-its attempts are made at every step: they check little, since `step` checks the time that it is given
-and events check their fields.
+its attempts are made at every step: they check little, since `step` checks its time and events check
+their fields.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Status(StrEnum):
 
     @property
     def runs(self) -> bool:
-        """True while the training has its slots, as far as is known."""
+        """True while the training is known to have its slots."""
         return self in _RUNS
 
 
@@ -82,7 +82,7 @@ _ACTIVE = frozenset({Status.LAUNCHING, Status.LAUNCHED, Status.IN_PROGRESS, Stat
 
 
 class StopCause(StrEnum):
-    """Why a training is being stopped: a person's request, or one of the three clocks."""
+    """The reason why a training is being stopped: a person's request, or one of the three clocks."""
 
     USER = "user"
     WAIT_AT_MOST = "wait_at_most"
@@ -91,7 +91,7 @@ class StopCause(StrEnum):
 
 
 class HoldCode(StrEnum):
-    """Why a job waits for a human."""
+    """The reason why a job is held until a person releases it."""
 
     USER = "user"
     QUOTA = "quota"
@@ -123,7 +123,7 @@ class Placement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """
-    How often and how soon to try again.
+    The number of retries by failure class, and the waits before them.
 
     Args:
         budgets: retries allowed per failure class, over the defaults of `jobcore.lifecycle.DEFAULT_BUDGETS`.
@@ -191,9 +191,9 @@ class Spec:
     Args:
         name: a label for people; need not be unique.
         owner: the person who gets the messages about the job.
-        placements: where it may run, best first; at least one.
-        args: the work, in the trainer's words (stored as JobArgs); JSON data.
-        share: the share that fair share charges; the owner unless given.
+        placements: the pools in which it may run, best first; at least one.
+        args: the arguments of the training, in the trainer's terms (stored as JobArgs); JSON data.
+        share: the share that is charged for the job's slots; the owner unless given.
         group: names the jobs that were submitted together (a sweep).
         priority: larger goes first; -1,000,000 to 1,000,000.
         tags: labels for reports, names and values.
@@ -238,7 +238,7 @@ class Spec:
 
 
 def wrong_placements(value: object) -> str | None:
-    """Check a job's placements: a tuple, since jobs are grouped by it, of one or more."""
+    """Check a job's placements: a tuple (jobs are grouped by it) of one or more."""
     if not isinstance(value, tuple):
         return f"expected a tuple of placements, got {checks.described(value)}"
     if not value:
@@ -256,12 +256,12 @@ class Attempt:
 
     Args:
         number: from 1. It names the training together with the job id.
-        placement: where it was launched.
+        placement: the pool and the number of slots of its launch.
         launching_at: when the intent was recorded, before the trainer was called.
-        started_at: when the training began to run, as the trainer tells it.
-        ended_at: when it was over, as the trainer tells it.
-        outcome: the trainer's terminal word: Completed, Failed or Stopped.
-        failure: what went wrong, classified.
+        started_at: when the training began to run, by the trainer's clock.
+        ended_at: when it was over, by the trainer's clock.
+        outcome: the training's terminal state: Completed, Failed or Stopped.
+        failure: the classified failure; None if it completed or has not ended.
     """
 
     number: int
@@ -276,7 +276,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class New:
-    """Waiting for capacity, from the beginning or again; *attempt* is the number to come."""
+    """Waiting for capacity, for the first time or again; *attempt* is the next number."""
 
     status: ClassVar[Status] = Status.NEW
     since: datetime
@@ -301,7 +301,7 @@ class Launched:
 
     Args:
         detail: the trainer's own word for the phase.
-        missing_since: when the trainer first said that it does not know the training any more.
+        missing_since: when the trainer first did not find the training any more.
     """
 
     status: ClassVar[Status] = Status.LAUNCHED
@@ -325,11 +325,11 @@ class InProgress:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping:
     """
-    A stop is under way; over only when the trainer says terminal.
+    A stop is in progress; it ends only when the trainer describes the training as terminal.
 
     Args:
-        known: the training was seen in the trainer. While False its name is still
-            to be consumed: create it or adopt it, so that no late request can start it.
+        known: the training was seen in the trainer. While False its name must still be reserved
+            (create or adopt the training), so that no late request can start it.
     """
 
     status: ClassVar[Status] = Status.STOPPING
@@ -342,7 +342,7 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """Waiting for a human; no training exists. *attempt* is the number to come."""
+    """Waiting for a person; no training exists. *attempt* is the next number."""
 
     status: ClassVar[Status] = Status.HELD
     since: datetime
@@ -361,7 +361,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Given up, and why."""
+    """The job has failed; no attempt follows."""
 
     status: ClassVar[Status] = Status.FAILED
     since: datetime
@@ -394,7 +394,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxEntry:
-    """A message owed. *event_id* is deterministic, so that a consumer can drop a repetition."""
+    """A pending message. *event_id* is deterministic, so that a consumer can drop a repetition."""
 
     event_id: str
     status: Status
@@ -413,7 +413,7 @@ class StopRequest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """
-    A job as it is stored: the request, where it stands, and what it still owes.
+    A job as it is stored: its spec, its state and history, and its pending messages.
 
     Args:
         version: counts the saves; a store writes only over the version that was read.
@@ -459,7 +459,7 @@ class Job:
 
     @property
     def attempt_number(self) -> int:
-        """The attempt that the state speaks of: the current one, the next, or the last."""
+        """The number of the state's attempt: the current one, the next, or the last."""
         attempt: Attempt | int | None = getattr(self.state, "attempt", None)
         if type(attempt) is Attempt:
             return attempt.number
@@ -476,7 +476,7 @@ class Job:
 
     @property
     def training_name(self) -> str:
-        """The trainer's name for the attempt that the state speaks of."""
+        """The name of the training of `attempt_number`."""
         return training_name(self.job_id, self.attempt_number)
 
 

@@ -20,14 +20,13 @@ __all__ = [
 # Crockford's base 32, lower case: without i, l, o, u, so that an id can be read aloud.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _JOB_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
-# 3 + 26 + 1 + at most 9 characters: short enough for every service that we know (63), and only
-# letters, digits and hyphens.
+# 3 + 26 + 1 + at most 9 characters: services allow 63. Only letters, digits and hyphens.
 _TRAINING_NAME = re.compile(r"jc-([0-9a-hjkmnp-tv-z]{26})-([1-9][0-9]{0,8})")
 ATTEMPTS_MAX = 999_999_999
 
 
 class TrainingName(NamedTuple):
-    """What a training name says: the job and the attempt it belongs to."""
+    """The parts of a training name: the job and the attempt that it belongs to."""
 
     job_id: str
     attempt: int
@@ -35,7 +34,7 @@ class TrainingName(NamedTuple):
 
 @lru_cache(maxsize=2**14)
 def is_job_id(text: str) -> bool:
-    """Tell whether *text* is a well-formed job id: 26 characters, safe in paths and names."""
+    """Check whether *text* is a well-formed job id: 26 characters, safe in paths and names."""
     return _JOB_ID.fullmatch(text) is not None
 
 

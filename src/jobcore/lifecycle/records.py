@@ -1,9 +1,9 @@
 """
 The records that a store keeps beside jobs: learned pools, usage of shares, tallies of groups.
 
-They refuse on construction what cannot be, with a ValueError that names the field. Each record has
-a version for compare-and-set. None of them holds facts about a job: a store that
-loses one loses experience, which is learned again, and never a job.
+They refuse invalid fields on construction, with a ValueError that names the field. Each record has a
+version for compare-and-set. None of them holds facts about a job: if one is lost, its statistics are
+learned again, and no job is affected.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ HOURS_MAX = 1e12
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
     """
-    What has been learned about the capacity of a pool. Slots are instances, or local slots.
+    Learned values about the capacity of a pool. Slots are instances, or local slots.
 
-    A *bet* is a speculative launch: one beyond the level that the pool has been seen to give.
+    A *bet* is a speculative launch: one beyond the level.
 
     Args:
         name: the pool's name.
@@ -37,19 +37,20 @@ class PoolState:
         bets: slots launched as bets and not answered yet.
         bet_at, rounds: when the last bets were made, and how many rounds there were.
         refusals: rounds refused since the last success; the back-off doubles with each.
-        refused_at: the last refusal; launches begun before it teach nothing more of it.
+        refused_at: the time of the last refusal; refusals of launches begun before it belong to the
+            same shortage and do not count again.
         shrunk: whether *before* holds the level from before this shortage.
         overdue: slots launched longer than `jobcore.scheduling.LATE` ago that do not run.
-        peak, peak_at: most slots in flight, without those overdue, since the last shortage, and since
-            when. If nothing has been refused for a while, all of them have had their instances at
-            once; the number that runs is always less by those that start up.
-        queue_granted: whether a launch that waited in the provider's queue has been given instances.
-            Then the launches that wait there now get the instances that become free, and a further
-            launch would be one too many.
+        peak, peak_at: most slots in flight, without those overdue, since the last shortage, and the
+            time since which it counts. Without a refusal for a while, all of them have had their
+            instances at once, while the number that runs leaves out launches that still start.
+        queue_granted: whether a launch that waited in the provider's queue has got instances. Then
+            the launches that wait there now get the instances that become free, and no further launch
+            is needed.
         closed_until: no bet before this.
         limit: the quota, as the last refusal stated it; None while unknown.
         external: slots in use by others, from the same refusal.
-        limit_at: when that was said. *external* is believed for two minutes only.
+        limit_at: the time of that refusal. *external* is used for two minutes only.
         refusal: the headline of the last refusal.
     """
 
@@ -104,7 +105,7 @@ class PoolState:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareUsage:
     """
-    How much a share has been given lately, for fair share.
+    The recent usage of a share, for fair share.
 
     Args:
         share: the share's name.
@@ -119,7 +120,7 @@ class ShareUsage:
     version: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse hours that are no number from 0, and a time that is not in UTC."""
+        """Refuse hours that are not a number from 0, and a time that is not in UTC."""
         checks.refuse(
             share=checks.wrong_string(self.share),
             hours=checks.wrong_number(self.hours, 0, HOURS_MAX),
@@ -138,10 +139,10 @@ class GroupKey(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupTally:
     """
-    How the jobs of a group have ended, for the group breaker.
+    The recent ends of the jobs of a group, for the group breaker.
 
     Args:
-        group, owner: whose tally it is.
+        group, owner: the group, and the owner of its jobs.
         version: counts the saves; a store writes only over the version that was read.
         at: when the last end was counted.
         failed: consecutive ends with the failure *cause*.

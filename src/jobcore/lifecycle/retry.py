@@ -1,9 +1,9 @@
-"""Whether, when and how a failed attempt is tried again.
+"""Retry decisions: whether and when a failed attempt is followed by another.
 
 Each failure class has a budget of its own. Capacity, quota and throttling have no bound on the
-number of tries (the wait clock bounds them). They, spot interruptions and stops never use up the
-budget for errors. Interruptions are bounded only in a row of attempts none of which ran for ten
-minutes: a script that is killed whenever it starts is not interrupted by the spot market.
+number of tries (the wait clock bounds them). They, spot interruptions and stops are not charged to
+the budget for errors. Interruptions are bounded only in a row of attempts none of which ran for ten
+minutes, because the cause of these may be the script and not the spot market.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def retry(job: Job, failure: Failure, *, now: datetime) -> RetryDecision:
     if kind is FailureClass.QUOTA and final:
         return Hold(HoldCode.QUOTA, failure.headline)
     if failure.scope is Scope.ACCOUNT and kind not in _POOL_CLASSES:
-        # The caller's own credentials or account: no job is to blame, so none fails or is charged.
+        # The fault is in the caller's credentials or account: fail or charge no job.
         return TryAgain(now + _delay(job, used), used)
     if final and kind not in job.spec.retry.budgets:
         return GiveUp()
@@ -111,13 +111,13 @@ def retry(job: Job, failure: Failure, *, now: datetime) -> RetryDecision:
     doublings = used
     if kind is FailureClass.SPOT_INTERRUPTED:
         if used == 0:
-            return TryAgain(None, used + 1)  # the first interruption says nothing about the next
+            return TryAgain(None, used + 1)  # one interruption does not make another more likely
         doublings = used - 1
     return TryAgain(now + _delay(job, doublings), used + 1)
 
 
 def _made_progress(job: Job) -> bool:
-    """Tell whether the attempt that has ended ran for long enough to have saved a checkpoint."""
+    """Check whether the attempt that has ended ran for long enough to have saved a checkpoint."""
     ended = job.attempts[-1] if job.attempts else None
     if ended is None or ended.started_at is None or ended.ended_at is None:
         return False

@@ -8,8 +8,8 @@ or may exist. In New and Held none does.
 `TRANSITIONS` is total: it has a cell for every status and every kind of event. A cell is one of:
 
 * ``Go``: run this handler; it leads to one of these statuses.
-* ``Ignore``: the fact is late, repeated, or changes nothing; the cell says why.
-* ``Refuse``: a person asked for something impossible; the cell says why.
+* ``Ignore``: the fact is late, repeated, or changes nothing, for the reason in the cell.
+* ``Refuse``: a person's request is impossible, for the reason in the cell.
 
 Everything that changes a job's state is in this file and in ``handlers``, whose functions the cells
 name. `step` is the only interpreter. It is pure: the time is an argument, the result is a new job.
@@ -30,8 +30,8 @@ Five rules guarantee that a job has at most one live training and is never lost.
    late would start a training that no tick watches.
 4. *Stopped* is written only if a stop was requested, and only when the trainer says that the
    training is over. A stop request is never withdrawn.
-5. *The outbox is in the same write.* The step that ends a job also records the message owed, with
-   an id that is a function of the event.
+5. *The outbox is in the same write.* The step that ends a job also records its message, with an id
+   that is a function of the event.
 
 Two launch ticks may overlap: for the same attempt, the trainer may refuse one (no capacity) and
 accept the other. The job may then be New or Held when ``LaunchAccepted`` arrives for the attempt to
@@ -88,31 +88,31 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """The event changes nothing, because of *why*."""
+    """The event changes nothing, for the reason *why*."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The request is impossible, because of *why*."""
+    """The request is impossible, for the reason *why*."""
 
     why: str
 
 
-#: What the table says of a status and an event.
+#: A cell of the table, for a status and a type of event.
 Cell = Go | Ignore | Refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """
-    What became of an event.
+    The result of an event.
 
     Args:
         job: the job after it; the very same object if nothing changed.
-        ignored: why nothing changed: late, repeated, stale.
-        refused: why the request is impossible.
+        ignored: the reason why a late, repeated or stale event changed nothing; None otherwise.
+        refused: the reason why a request is impossible; None otherwise.
     """
 
     job: Job
@@ -146,7 +146,7 @@ _OVER_ROW: Mapping[type[Event], Cell] = {
     ReleaseRequested: Refuse("the job is over; to retry, submit it again"),
     TimePassed: _IS_OVER,
 }
-#: The table: for every status and every type of event, what follows.
+#: The table: a cell for every status and every type of event.
 TRANSITIONS: Mapping[Status, Mapping[type[Event], Cell]] = MappingProxyType(
     {
         _NEW: {
@@ -245,12 +245,12 @@ def step(job: Job, event: Event, *, now: datetime) -> Step:
     Apply one event to a job.
 
     Args:
-        now: the time, aware and in UTC. It may run backwards between calls; nothing is decided
-            by it but waiting times and deadlines.
+        now: the time, aware and in UTC. It may run backwards between calls; only waiting times and
+            deadlines depend on it.
 
     Returns:
-        The job after the event, or why it did not change. A late, repeated or stale
-        fact is a value, never an error.
+        The job after the event, or the reason why it did not change. A late, repeated or stale fact
+        is not an error.
 
     Raises:
         KeyError: *event* is not one of `jobcore.lifecycle.Event`.

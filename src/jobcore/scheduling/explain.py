@@ -1,7 +1,7 @@
 """
-Why a job is where it is, as a code with facts, and the one place that makes sentences of them.
+Explanations: the reason for a job's present status, as a code with facts and as a sentence.
 
-`explain` makes the walk that `plan` makes, so the two cannot disagree.
+`explain` and `plan` use the same `Walk`, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = [
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """
-    Why a job is where it is.
+    The reason for a job's present status.
 
-    It states the facts. An entry point words the next step from them, since a user of a command has
-    other means than a user of a page.
+    It has the facts only. Each entry point makes the text of the next step from them, because a
+    command's users take that step in another way than a page's.
 
     Args:
         code: the reason.
@@ -51,7 +51,7 @@ class Explanation:
             - Held: ``status``, ``hold`` (a `jobcore.lifecycle.HoldCode`), ``reason``.
             - Launching, Running, Stopping, Over: ``status``, and of a failed job ``class`` and
               ``headline``.
-        until: the time at which time alone changes it, where that is known.
+        until: the time at which time alone changes it, if that is known.
     """
 
     code: WaitCode
@@ -94,7 +94,7 @@ _OF_STATUS = {
     Status.HELD: "held ({hold}): {reason}",
     Status.COMPLETED: "the training completed",
     Status.FAILED: "failed as {class}: {headline}",
-    Status.STOPPED: "stopped because somebody asked for it",
+    Status.STOPPED: "stopped as requested",
 }
 
 
@@ -112,7 +112,7 @@ def _in_words(name: str, value: Json) -> Json:
 
 def explain(job: Job, snapshot: Snapshot, limits: Limits, *, now: datetime) -> Explanation:
     """
-    Say why *job* is where it is.
+    Explain the present status of *job*.
 
     Agrees with `plan` for the same arguments: a job that this calls ``Next`` is in the plan, and a
     job in the plan is called ``Next``.
@@ -130,7 +130,7 @@ def explain(job: Job, snapshot: Snapshot, limits: Limits, *, now: datetime) -> E
 
 
 def _explain_waiting(me: Waiting, snapshot: Snapshot, limits: Limits, now: datetime) -> Explanation:
-    """Walk as `plan` does until *me* is decided; *snapshot* has *me*."""
+    """Follow the plan's `Walk` until its decision about *me*; *snapshot* has *me*."""
     walk = Walk(snapshot, limits, now)
     launched: set[str] = set()
     is_blocked = False
@@ -145,7 +145,7 @@ def _explain_waiting(me: Waiting, snapshot: Snapshot, limits: Limits, now: datet
             return _next(decision.outcome)
         else:
             break
-    # Would it start if it were the first? Then the jobs before it take the slots.
+    # If it would start as the first job, the jobs before it take the slots.
     alone = Capacity(snapshot, limits, now).choose(me)
     if isinstance(alone, Obstacle):
         return Explanation(code=alone.code, facts=alone.facts, until=alone.until)
@@ -178,7 +178,7 @@ def _ahead_of(
 
 
 def _is_cut(ahead: Iterable[Waiting], depth: int | None) -> bool:
-    """Tell whether a lane may have more jobs ahead than the snapshot has of it."""
+    """Check whether a lane may have more jobs ahead than the snapshot has of it."""
     if depth is None:
         return False
     return any(count >= depth for count in Counter(job.lane for job in ahead).values())

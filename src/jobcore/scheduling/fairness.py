@@ -1,5 +1,5 @@
 """
-Fair share: how much each share has been given lately.
+Fair share: the recent usage of each share.
 
 A share is charged one slot hour for each slot launched, and the time for which its slots run.
 Charges lose half their weight each two hours, so that usage long ago does not count.
@@ -16,14 +16,14 @@ __all__ = ["HALF_LIFE", "charge_usage", "current_usage"]
 
 #: The time in which a charge loses half its weight.
 HALF_LIFE = timedelta(hours=2)
-#: A share that launches nothing is charged for what it runs this often, so that a tick in which
-#: only others launch does not write the records of all shares.
+#: A share that launches nothing is charged for its running slots this often, so that a launch tick
+#: does not write the records of all shares.
 CHARGE_INTERVAL = timedelta(minutes=15)
 _HOUR = timedelta(hours=1)
 
 
 def current_usage(usage: ShareUsage | None, now: datetime) -> float:
-    """Give a share's slot hours as they count at *now*; 0 for a share that was never charged."""
+    """Return a share's slot hours as they count at *now*; 0 for a share that was never charged."""
     if usage is None:
         return 0.0
     return float(usage.hours * 0.5 ** (max(timedelta(0), now - usage.at) / HALF_LIFE))

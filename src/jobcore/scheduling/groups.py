@@ -1,9 +1,9 @@
 """
 The group breaker: the same failure in the first jobs of a group pauses the rest.
 
-A sweep of a thousand jobs with one bug in it would fail a thousand times. How its jobs end is
-counted in one record per group and owner. As soon as one job of the group completes, the group
-counts as sound and nothing more is counted for a day.
+A sweep of a thousand jobs with one bug in it would fail a thousand times. The ends of its jobs are
+counted in one record per group and owner. As soon as one job of the group completes, the group is
+sound and no failure is counted for a day.
 
 The monitor tick counts ends and evaluates groups; the launch tick holds the waiting jobs of a group
 that is to be paused, before it plans.
@@ -35,7 +35,7 @@ FORGOTTEN_AFTER = timedelta(days=1)
 @dataclass(frozen=True, slots=True)
 class JobEnd:
     """
-    How a job of a group ended.
+    The end of a job of a group.
 
     Args:
         key: the group and its owner.
@@ -56,8 +56,8 @@ def count_end(tally: GroupTally | None, end: JobEnd, *, now: datetime) -> GroupT
         tally: the group's stored tally; None if there is none.
 
     Returns:
-        The new tally, *tally* itself if nothing changed, or None where there is nothing to store
-        (a group is recorded from its first failure on).
+        The new tally, *tally* itself if nothing changed, or None if there is nothing to store (a
+        group is recorded from its first failure on).
     """
     known = tally
     if known is not None and now - known.at > FORGOTTEN_AFTER:
@@ -76,7 +76,7 @@ def count_end(tally: GroupTally | None, end: JobEnd, *, now: datetime) -> GroupT
 
 def is_evaluation_due(tally: GroupTally, *, first: int) -> bool:
     """
-    Tell whether the group is to be evaluated after this end.
+    Check whether the group is to be evaluated after this end.
 
     After *first* failures of one cause, then after twice as many, and so on: an evaluation counts
     the group's jobs, which costs more than the tally.
@@ -87,10 +87,11 @@ def is_evaluation_due(tally: GroupTally, *, first: int) -> bool:
 
 def evaluate_group(tally: GroupTally, counts: Mapping[Status, int]) -> GroupTally:
     """
-    Decide whether the failures so far are all that can be expected of the group.
+    Decide whether a group is sound, to be paused, or cannot be evaluated yet.
 
-    If a job has completed, the group is sound. If more jobs run than have failed, it is too early:
-    fast failures say little about jobs that are still at work. Otherwise the group is to be paused.
+    If a job has completed, the group is sound. If more jobs run than have failed, it is too early to
+    decide: the running jobs may be sound although others failed fast. Otherwise the group is to be
+    paused.
 
     Args:
         counts: the group's jobs by status, as they are now.
@@ -105,12 +106,12 @@ def evaluate_group(tally: GroupTally, counts: Mapping[Status, int]) -> GroupTall
 
 
 def is_held_by_breaker(job: Job) -> bool:
-    """Tell whether the group breaker holds *job*."""
+    """Check whether the group breaker holds *job*."""
     return isinstance(job.state, Held) and job.state.code is HoldCode.GROUP
 
 
 def pause_reason(tally: GroupTally) -> str:
-    """Say why the group's waiting jobs are held."""
+    """Write the reason for which the group's waiting jobs are held."""
     return (
         f"the first {tally.failed} jobs of group {tally.group!r} that ended failed alike, and "
         f"none completed ({tally.reason}); the jobs of the group that wait are held"
@@ -118,5 +119,5 @@ def pause_reason(tally: GroupTally) -> str:
 
 
 def mark_paused(tally: GroupTally) -> GroupTally:
-    """Note that the group's waiting jobs are held. Jobs that are released are counted anew."""
+    """Mark the group's waiting jobs as held. Jobs that are released are counted anew."""
     return replace(tally, pausing=False, failed=0)

@@ -1,5 +1,5 @@
 """
-How a pool's state follows from launch results and observations.
+Learning: the update of a pool's state from launch results and observations.
 
 `jobcore.scheduling.pools` describes the model: level, bets, canaries.
 """
@@ -34,7 +34,7 @@ class FactKind(StrEnum):
     PENDING = "pending"  # the training was described, and does not run yet
     ENDED = "ended"  # the training is over, and its instances are free
     REFUSED = "refused"  # the launch was refused, for capacity, quota or rate
-    LOST = "lost"  # the training failed for want of capacity, or was interrupted
+    LOST = "lost"  # the training failed for lack of capacity, or was interrupted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,8 @@ class PoolFact:
 
     Args:
         count: the slots of the training.
-        launched_at: when the launch began; launches from before the last refusal tell nothing new.
+        launched_at: when the launch began; refusals of launches begun before the last refusal
+            belong to the same shortage and do not count again.
         bet: for ACCEPTED, whether the launch was speculative.
         over: for STARTED, whether it has ended as well: it ran between two observations.
         failure: for REFUSED and LOST.
@@ -68,11 +69,11 @@ _CERTAIN = LATE + timedelta(minutes=1)
 _FADE = 0.7
 #: A bet that starts adds this many times itself to the next bets.
 _GROWTH_FACTOR = 2
-#: Bets may be this large, and larger only up to the slots that run.
+#: Bets may always be this large; beyond it, up to the number of running slots.
 _BET_MAX_AT_LEAST = 16
 #: The shortest time from one round of bets to the next, in back-offs.
 _ROUND = 4
-#: A level that falls to less than this part of itself is the beginning of a shortage.
+#: A shortage begins when the level falls below this part of itself.
 _SHRUNK_BELOW = 0.9
 
 
@@ -89,7 +90,7 @@ def learn_pool(
     Learn about one pool from the facts of one tick.
 
     Args:
-        in_flight, running: slots that our active jobs hold after the tick, and those that run.
+        in_flight, running: slots that active jobs hold after the tick, and those that run.
 
     Returns:
         The new state, which is *state* itself if nothing was learned.
@@ -106,7 +107,7 @@ def _was_running(fact: PoolFact) -> bool:
 
 
 class _Learning:
-    """The new values of a pool's state, while the facts of one tick are gone through."""
+    """The new values of a pool's state while the facts of one tick are applied."""
 
     def __init__(self, state: PoolState, in_flight: int, running: int, now: datetime) -> None:
         self.state = state
@@ -228,7 +229,7 @@ class _Learning:
         self.new |= {"growth": 0, "refused_at": self.now, "peak": 0, "peak_at": None}
 
     def _is_round(self) -> bool:
-        """Tell whether the pool was open, so that these refusals answer a new round of bets."""
+        """Check whether the pool was open, so that these refusals answer a new round of bets."""
         return self.state.closed_until is None or self.now >= self.state.closed_until
 
     def _back_off(self, fact: PoolFact, limits: Limits) -> None:

@@ -2,7 +2,7 @@
 The shared record of earlier releases: usage of shares and tallies of groups, in one pool state.
 
 Releases up to format 1 of the stores kept both in the pool state named "*", which every launch and
-monitor tick rewrote. Stores read it once more, to carry over what it holds, and never write it.
+monitor tick rewrote. Stores read it once more, to carry its content over, and never write it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jobcore.lifecycle.records import GroupKey, GroupTally, ShareUsage
 
 __all__ = ["SHARED_RECORD", "SharedRecord", "split_shared_record"]
 
-#: The name of the pool state that was no pool's.
+#: The name of the pool state that held the shared record.
 SHARED_RECORD = "*"
 
 _MICROS_PER_SECOND = 1_000_000
@@ -29,7 +29,7 @@ _MICROS_PER_SECOND = 1_000_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedRecord:
     """
-    What a shared record held, as records of today.
+    The content of a shared record, as records of the present format.
 
     Args:
         shares, tallies: each with version 0, so that saving one creates it.
@@ -52,8 +52,8 @@ def split_shared_record(document: Mapping[str, Any]) -> SharedRecord:
     """
     Read a shared record; an entry that cannot be read is left out and listed as damaged.
 
-    Tallies without an owner are left out. A release before the last one wrote them, and a day old
-    they count no more.
+    Tallies without an owner are left out: only an earlier release wrote them, and a tally expires
+    after a day.
 
     Raises:
         AttributeError, KeyError, TypeError, ValueError: the document is not one that a release wrote.

@@ -1,4 +1,4 @@
-"""What the operator allows the planner."""
+"""The operator's limits on plans."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 _AGING_MIN = timedelta(seconds=1)
-#: Back-offs are doubled up to 22 times, so that a longer one would end after the last date there is.
+#: Back-offs are doubled up to 22 times; a longer one could end after the last date of datetime.
 _BACKOFF_MAX = timedelta(days=7)
 _WEIGHT_MIN, _WEIGHT_MAX = 1e-6, 1e6
 
@@ -28,22 +28,22 @@ _WEIGHT_MIN, _WEIGHT_MAX = 1e-6, 1e6
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    What the operator allows.
+    The operator's limits on plans.
 
     Args:
         pools: most slots in use per pool, 0 or more; a pool that is not named has no limit.
         shares: most slots in use per share, 0 or more, over all pools.
         share_default: for shares that are not named; None for no limit.
-        share_weights: what a share is entitled to, 0.000001 to 1,000,000; a share that is not
-            named has weight 1.
-        aging: a job goes up by one priority for each such time that it has waited, so that no job
-            starves; 1 s or more; None for strict priorities.
-        group_breaker: so many consecutive failures of one cause, and no completed job, pause a group
-            (see `jobcore.scheduling.evaluate_group`); 0 for never.
-        launches_max: launches of one plan, so that a tick ends in time; 0 launches nothing.
-        pool_backoff, pool_backoff_max: how long a pool gets no speculative launch after a refusal:
-            at least the first. Rounds of probes are four times that apart, twice as much after
-            each refused one, and at most the second. Each is at most 7 days.
+        share_weights: the weight of a share in fair share, 0.000001 to 1,000,000; a share that is
+            not named has weight 1.
+        aging: the waiting time that raises a job by one priority, so that no job starves; 1 s or
+            more; None for strict priorities.
+        group_breaker: the number of consecutive failures of one cause that pause a group without a
+            completed job (see `jobcore.scheduling.evaluate_group`); 0 for never.
+        launches_max: the most launches of one plan, so that a tick ends in time; 0 launches nothing.
+        pool_backoff, pool_backoff_max: after a refusal a pool gets no speculative launch for at
+            least *pool_backoff*. Rounds of probes are four times *pool_backoff* apart, twice as much
+            after each refused round, and at most *pool_backoff_max*. Each is at most 7 days.
 
     Raises:
         InvalidSetting: a limit cannot work; all that cannot are named.
@@ -75,7 +75,7 @@ class Limits:
         )
 
     def share_limit(self, share: str) -> int | None:
-        """Give the limit of *share*; None for none."""
+        """Return the limit of *share*; None for none."""
         return self.shares.get(share, self.share_default)
 
 

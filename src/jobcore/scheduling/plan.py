@@ -1,12 +1,12 @@
 """
-Which waiting jobs to launch where.
+Plans: the waiting jobs to launch now, with their pools.
 
-Capacity is a fact about a pool, not about a job: a refused launch is evidence about its pool
-(`jobcore.scheduling.learn_pool`); it does not send one job away. Jobs that ask for the same thing
-form a *lane*. If the head of a lane fits nowhere, no job of the lane does, so a plan costs the
-number of lanes plus the number of launches, not the number of waiting jobs.
+A refused launch is evidence about its pool (`jobcore.scheduling.learn_pool`), not about its job.
+Jobs with the same share, priority and placements form a *lane*. If the head of a lane fits nowhere,
+no job of the lane does, so the cost of a plan grows with the number of lanes and of launches, not
+with the number of waiting jobs.
 
-`Walk` makes the decisions. `plan` and `explain` both take them from there.
+`Walk` makes the decisions, for `plan` and for `explain`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One launch of a plan; a *bet* is speculative: it goes beyond what the pool has been seen to give."""
+    """One launch of a plan; a *bet* is speculative: it goes beyond the pool's level."""
 
     job_id: str
     attempt: int
@@ -56,7 +56,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The head of a lane, and its placement or its obstacle; an obstacle is that of the whole lane."""
+    """The head of a lane, and its placement or its obstacle, which blocks the whole lane."""
 
     job: Waiting
     outcome: Choice | Obstacle
@@ -69,12 +69,13 @@ class Walk:
     """
     The decisions about the waiting jobs, in launch order and without `Limits.launches_max`.
 
-    The order is priority (which age raises up to the highest that waits), then the share with the
-    least usage for its weight, then within a share age in whole `Limits.aging`, then the smaller
-    jobs (they fit sooner, and delay the larger ones less than the other way round), then age.
+    The order is priority (raised by age, up to the highest of the waiting jobs), then the share
+    with the least usage for its weight, then within a share age in whole `Limits.aging`, then size
+    (smaller jobs fit sooner, and delay larger ones less than the reverse), then age.
 
-    A job that fits nowhere blocks no other job; but where a job that has waited for `Limits.aging`
-    does not fit into a pool of known size, the slots that become free there are reserved for it.
+    A job that fits nowhere blocks no other job, with one exception: if a job that has waited for
+    `Limits.aging` does not fit into a pool of known size, the slots that become free there are
+    reserved for it.
     """
 
     def __init__(self, snapshot: Snapshot, limits: Limits, now: datetime) -> None:
@@ -89,9 +90,9 @@ class Walk:
         Return the sort key of the launch order, with the loads of the shares as they are now.
 
         It is priority, share load, age in whole `Limits.aging` (older first), size, age, id. Age
-        raises the priority of a job up to the highest that waits, and no further: among equals in
-        priority the loads of the shares come before age, or a share with an old backlog would
-        shut out every other share.
+        raises the priority of a job up to the highest of the waiting jobs. Within a priority the
+        loads of the shares come before age; otherwise a share with an old backlog would starve
+        every other share.
         """
         aging = self._limits.aging
         aged = 0 if aging is None else max(0, (self._now - job.submitted_at) // aging)
@@ -101,9 +102,9 @@ class Walk:
 
     def decisions(self) -> Iterator[Decision]:
         """
-        Decide about the head of the lane that comes first, count its slots as used, and go on.
+        Yield the decision about the head of the first lane, count its slots as used, and repeat.
 
-        To be called once: it empties the lanes.
+        Call it once only: it empties the lanes.
         """
         # One heap entry per lane, with the rank of the lane's head: the last of its list.
         heads = [(self.rank(lane[-1]), lane) for lane in self._lanes]
@@ -139,7 +140,8 @@ def _lanes(waiting: Sequence[Waiting]) -> list[list[Waiting]]:
     lanes: dict[tuple[str, int, tuple[Placement, ...]], list[Waiting]] = {}
     lane: list[Waiting] = []
     for job in waiting:
-        # Stores list a lane in one piece, with one tuple of placements: then nothing is hashed.
+        # Stores list a lane's jobs together, with one tuple of placements; comparing with the last
+        # lane saves hashing the tuple.
         last = lane[-1] if lane else None
         if (
             last is None
@@ -158,8 +160,8 @@ def plan(snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
     """
     Decide which waiting jobs to launch, within the limits (`Walk` has the order).
 
-    Work-conserving: no job is left waiting that could start, up to `Limits.launches_max` and but
-    for reservations.
+    Work-conserving: apart from reservations and `Limits.launches_max`, no job is left waiting that
+    could start.
     """
     launches: list[Launch] = []
     wakes: list[datetime] = []
@@ -178,7 +180,7 @@ class Scheduler(Protocol):
     """The planning and learning of the ticks; `jobcore.scheduling.DEFAULT_SCHEDULER` is the core's own."""
 
     def plan(self, snapshot: Snapshot, limits: Limits, *, now: datetime) -> Plan:
-        """Decide what to launch (see `jobcore.plan`)."""
+        """Plan launches (see `jobcore.plan`)."""
         ...
 
     def learn(
@@ -196,7 +198,7 @@ class Scheduler(Protocol):
 
 
 class _CoreScheduler:
-    """The core's own functions; it keeps no state beside the store's."""
+    """`plan` and `learn_pool`; stateless."""
 
     plan = staticmethod(plan)
     learn = staticmethod(learn_pool)

@@ -1,27 +1,27 @@
 """
-How many more launches a pool may be sent now, from what has been learned about it.
+The number of launches that a pool may get now, from its learned state.
 
-No service tells how many instances it has left. A launch is the only test, and its answer comes
-minutes later. So a pool's state (`jobcore.lifecycle.PoolState`) remembers a *level* (the slots seen
-to run), the level *before* the last shortage, and allows small *bets* (speculative launches) above it:
+Services do not publish their free instances. A launch is the only test, and its result comes minutes
+later. So a pool's state (`jobcore.lifecycle.PoolState`) has a *level* (the slots seen to run) and the
+level *before* the last shortage, and allows small *bets* (speculative launches) above the level:
 
-- A launch within the level reuses a slot that a job of ours gave back. It is allowed at once.
+- A launch within the level reuses a slot that an earlier job gave back. It is allowed at once.
 - A launch above the level is a bet. A bet that starts raises the level and adds twice itself to the
   next bet, which is at most as large as the number that runs (or 16). So the last round of bets asks
   for at most twice the slots that exist.
 - A refusal reduces the bets to a few canaries, in rounds of one to five minutes, however many jobs
   wait. It reduces the level to the slots in flight that are not overdue; if more slots are missing
   than were bet, to those that run (never below).
-- A batch of refusals counts once: launches sent before the last refusal tell nothing new. If the
-  refusals of a batch come over several passes, the level may stay too high until a later launch is
+- A batch of refusals counts once: launches sent before the last refusal belong to it. If the
+  refusals of a batch come over several ticks, the level may stay too high until a later launch is
   refused as well.
-- A quota sentence states limit and use in numbers: then nothing is guessed, and there is no back-off.
+- A quota message states limit and use in numbers; they are used, without a back-off.
 
-The shape follows from the hazard of recovery, measured on public spot traces. It falls slowly with
-the age of a shortage: 0.2 in the next ten minutes at first, 0.05 after hours. So probing at the old
-level pays at first, and sparse probing pays for as long as the shortage lasts.
+The rounds follow from the hazard rate of recovery, measured on public spot traces. It falls slowly
+with the age of a shortage: 0.2 in the next ten minutes at first, 0.05 after hours. So probes at the
+old level are worth their cost at first, and sparse probes for as long as the shortage lasts.
 
-`jobcore.scheduling.learning` has the rules by which a state follows from answers.
+`jobcore.scheduling.learning` has the rules that update a state.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ __all__ = [
     "quota_room",
 ]
 
-#: The use by other customers of a quota is believed for this long. It changes without notice; an
-#: estimate that was kept for ever lost 46 % of a pool in simulations.
+#: The use of a quota by other customers counts for this long. It changes without notice; an estimate
+#: that was kept for ever lost 46 % of a pool in simulations.
 EXTERNAL_BELIEVED = timedelta(minutes=2)
-#: A quota limit is believed for this long; then one launch finds out whether it was raised.
+#: A quota limit counts for this long; then one launch tests whether it was raised.
 LIMIT_BELIEVED = timedelta(minutes=15)
-#: A launch that does not run after this long counts as refused, before its error comes.
+#: A launch that does not run after this long counts as refused, without waiting for its error.
 LATE = timedelta(minutes=5)
 #: Bets above the level before the first answer of a pool.
 BET_FIRST = 32
 
-#: A level that nothing has confirmed for this long decays; the median of up spells in public traces
-#: is 25 to 33 minutes.
+#: A level without a confirming start or end for this long decays; the median of up spells in public
+#: traces is 25 to 33 minutes.
 _LEVEL_BELIEVED = timedelta(minutes=10)
 _LEVEL_HALF_LIFE = timedelta(minutes=30)
 #: Services grant or fail a launch within minutes. One without an answer for this long may never get
@@ -66,10 +66,10 @@ _OVERSIZE_EVERY = 4  # rounds of bets
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """
-    How many more slots of a pool may be requested now; None is without bound.
+    The number of slots of a pool that may be requested now; None is without bound.
 
     Args:
-        reuse: slots that jobs of ours gave back.
+        reuse: slots that earlier jobs gave back.
         bets: slots beyond those, for speculative launches.
         oversize: one job larger than *bets* may be launched as a bet, so that large jobs do not starve.
         until: the time at which time alone may allow more.
@@ -94,11 +94,11 @@ def allowance(
     now: datetime,
 ) -> Allowance:
     """
-    Return how many more slots of a pool may be requested.
+    Return the number of slots of a pool that may be requested now.
 
     Args:
-        size: the pool's size if the trainer knows it; then nothing is guessed before a refusal.
-        in_flight, running: slots of our launches, and of those the ones that run.
+        size: the pool's size if the trainer knows it; until a refusal it is the only bound.
+        in_flight, running: slots held by active jobs, and those of them that run.
         waiting: the number of jobs that name the pool.
     """
     if size is not None and (state is None or state.refused_at is None):
@@ -124,13 +124,13 @@ def allowance(
 
 
 def _is_unanswered(state: PoolState, now: datetime) -> bool:
-    """Tell whether the launches in flight have had no answer for so long that other jobs may go ahead."""
+    """Check whether the launches in flight have had no answer for so long that other jobs may go ahead."""
     times = [at for at in (state.bet_at, state.refused_at, state.level_at) if at is not None]
     return bool(times) and now - max(times) > _UNANSWERED
 
 
 def _level_of(state: PoolState, in_flight: int, running: int, now: datetime) -> tuple[int, float]:
-    """Return the level whose slots may be reused at once, and the level that is worth probing for."""
+    """Return the level whose slots may be reused at once, and the level up to which probes are worth it."""
     memory = state.fade * state.before
     level = max(state.level, running)
     if level > in_flight and state.level_at is not None:
@@ -141,13 +141,13 @@ def _level_of(state: PoolState, in_flight: int, running: int, now: datetime) -> 
 
 
 def _canaries(waiting: int) -> int:
-    """Return how many bets probe a shortage: the best rate grows with the root of the jobs that gain."""
+    """Return the number of bets that probe a shortage: the best number grows with the root of *waiting*."""
     return min(max(round(math.sqrt(waiting) / 8), 1), _CANARIES_MAX)
 
 
 def quota_room(state: PoolState | None, used: int, now: datetime) -> int | None:
     """
-    Return how many more slots the quota allows; None if no quota is known.
+    Return the number of further slots that the quota allows; None if no quota is known.
 
     After `LIMIT_BELIEVED` the planner lets one launch exceed it, since limits get raised.
     """

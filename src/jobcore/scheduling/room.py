@@ -28,16 +28,16 @@ __all__ = [
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """
-    The facts that a plan is made of.
+    The input of a plan.
 
     Args:
         waiting: the first jobs of every lane (see `JobStore.waiting`), in any order.
-        depth: a lane may have more jobs than *waiting* has of it if it has this many there;
+        depth: the most jobs of a lane in *waiting*: a lane with so many may have more in the store;
             None: *waiting* has all.
         usage: slots in use.
         capacity: the trainer's pools and their sizes in slots; None where the size is unknown.
         pools: the learned state of pools.
-        shares: the recent usage of shares; empty where there is only one share.
+        shares: the recent usage of shares; empty if there is only one share.
     """
 
     waiting: Sequence[Waiting]
@@ -49,7 +49,7 @@ class Snapshot:
 
 
 class WaitCode(StrEnum):
-    """Why a job is where it is, for programs; `jobcore.scheduling.Explanation` lists the facts of each."""
+    """The reason for a job's present status; `jobcore.scheduling.Explanation` lists the facts of each."""
 
     NEXT = "Next"  # the next plan launches it
     BEHIND = "Behind"  # it would fit, but jobs before it in the launch order get the slots
@@ -71,7 +71,7 @@ class WaitCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a job cannot be launched now, and the time at which time alone removes it, if that is known."""
+    """The reason why a job cannot be launched now, and the time that removes it, if that is known."""
 
     code: WaitCode
     facts: Mapping[str, Json]
@@ -118,7 +118,7 @@ class Capacity:
         self._share_used[share] = self._share_used.get(share, 0) + slots
 
     def load(self, share: str) -> float:
-        """Return the usage of *share*, now and lately, divided by its weight."""
+        """Return the present and recent usage of *share*, divided by its weight."""
         usage = self._share_used.get(share, 0) + self._recent_usage.get(share, 0.0)
         return usage / self.limits.share_weights.get(share, 1.0)
 
@@ -183,7 +183,7 @@ class Capacity:
         return self._reserved.get(pool, 0)
 
     def _allowance(self, pool: str) -> Allowance:
-        """Return how many more slots of *pool* may be requested."""
+        """Return the number of slots of *pool* that may be requested now."""
         found = self._allowances.get(pool)
         if found is None:
             found = self._allowances[pool] = allowance(
@@ -232,7 +232,7 @@ class Capacity:
         if room is None or state is None or state.limit_at is None or count <= room - requested:
             return None
         if requested == 0 and self.now - state.limit_at >= LIMIT_BELIEVED:
-            return None  # this one launch finds out whether the quota was raised
+            return None  # this one launch tests whether the quota was raised
         until = state.limit_at + (EXTERNAL_BELIEVED if state.external else LIMIT_BELIEVED)
         facts: dict[str, Json] = {
             "pool": pool,
@@ -261,7 +261,7 @@ class Capacity:
 
 def _waiting_by_pool(waiting: Sequence[Waiting]) -> Counter[str]:
     """Count the jobs that could be launched into each pool."""
-    # Stores give jobs of a lane one and the same tuple of placements: count it once by identity.
+    # Stores give the jobs of a lane the same tuple object of placements: count by identity first.
     alike = Counter(id(job.placements) for job in waiting)
     by_pool: Counter[str] = Counter()
     for job in waiting:

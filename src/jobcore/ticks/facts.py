@@ -1,4 +1,4 @@
-"""From a trainer's words to facts about a job: ownership check, classification, observation, adoption."""
+"""Conversion of a trainer's answers to events of a job: ownership check, classification, adoption."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def is_ours(training: Training, job: Job) -> bool:
 
 
 def classified(evidence: Evidence, spec: Spec, rules: Rules) -> Failure:
-    """Classify *evidence*; the text that is kept has the job's secrets redacted."""
+    """Classify *evidence*; the job's secrets in the stored text are redacted."""
     failure = classify(evidence, rules)
     text = redact(evidence.text, secret_values(spec))[:REASON_CHARS_MAX]
     return failure if text == failure.text else replace(failure, text=text)
 
 
 def fact_from(training: Training, job: Job, rules: Rules) -> TrainingSeen | TrainingEnded:
-    """Turn the description of a training that is ours into a fact."""
+    """Convert the description of the job's own training to an event."""
     number = training.attempt
-    assert number is not None  # the caller has checked the ownership
+    assert number is not None  # the caller has run the ownership check
     if not training.state.is_terminal:
         return TrainingSeen(
             attempt=number,
@@ -64,7 +64,7 @@ def fact_from(training: Training, job: Job, rules: Rules) -> TrainingSeen | Trai
 def adoption_facts(
     training: Training, job: Job, placement: Placement, rules: Rules
 ) -> Sequence[Event]:
-    """Turn the description of a training that is ours into facts for a job that may not know of it."""
+    """Convert the description of the job's own training to events for a job that may not expect it."""
     fact = fact_from(training, job, rules)
     if isinstance(fact, TrainingEnded):
         return [fact]
@@ -73,7 +73,7 @@ def adoption_facts(
 
 
 def stop_training(run: TickRun, trainer: Trainer, job_id: str, name: str) -> None:
-    """Ask the trainer to stop *name*; an error is reported and concerns this job only."""
+    """Request the stop of *name*; an error is reported and concerns this job only."""
     try:
         trainer.stop(name)
         run.report.stopped += 1

@@ -1,4 +1,4 @@
-"""The group breaker in the ticks: hold the waiting jobs of a group, and count how jobs of groups end."""
+"""The group breaker in the ticks: hold the waiting jobs of a group, and count the ends of its jobs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _hold(tally: GroupTally, *, notify: bool) -> HoldRequested:
 
 
 def count_ends(run: TickRun, before: Mapping[str, Job], after: Sequence[Job]) -> None:
-    """Count how jobs of groups have ended in this tick, and evaluate groups whose jobs all fail alike."""
+    """Count the jobs of groups that ended in this tick, and evaluate groups whose failures have one cause."""
     first = run.settings.limits.group_breaker
     if not first:
         return
@@ -93,7 +93,7 @@ def count_ends(run: TickRun, before: Mapping[str, Job], after: Sequence[Job]) ->
 
 
 def _end_of(key: GroupKey, job: Job) -> JobEnd | None:
-    """Reduce a job that has ended to a countable end; None if the end says nothing about the group."""
+    """Reduce a job that has ended to a countable end; None if the end is no evidence about the group."""
     match job.state:
         case Completed():
             return JobEnd(key)

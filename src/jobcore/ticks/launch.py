@@ -59,9 +59,9 @@ def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setti
     """
     Finish launches that were begun, then plan and begin new ones.
 
-    The intent of a launch is saved before the trainer is called, and the answer is saved after.
-    A launch that was not requested leaves its job as it is: once a pool has refused a count, the
-    rest of the plan that requests as much of it, or more, is left for the next tick.
+    The intent of a launch is saved before the trainer is called, and the answer is saved after. Once
+    a pool has refused a number of slots, the launches of the plan that need as many or more of it are
+    left for the next tick, and their jobs are not changed.
 
     Raises:
         Unavailable: the store could not be read; nothing was done.
@@ -99,7 +99,7 @@ def launch_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Setti
 
 def snapshot_of(store: JobStore, trainer: Trainer, *, now: datetime, limits: Limits) -> Snapshot:
     """
-    Read what a plan is made of.
+    Read the input of a plan.
 
     Raises:
         Unavailable: the store or the trainer did not answer.
@@ -151,7 +151,7 @@ def _decide(run: TickRun, snapshot: Snapshot) -> tuple[Plan, Mapping[str, Job]]:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What the trainer answered to one launch: facts for the job; none if the outcome is not known."""
+    """The trainer's answer to one launch, as events for the job; none if the outcome is unknown."""
 
     job: Job
     effect: LaunchTraining
@@ -191,7 +191,7 @@ def _launch_all(
 
 
 class _Refusals:
-    """Refusals of this tick, so that launches that would be refused as well cost no call."""
+    """Refusals of this tick, to skip launches that would be refused as well."""
 
     def __init__(self) -> None:
         self.of_account = False
@@ -215,13 +215,13 @@ class _Refusals:
 
 
 def _commit_intents(run: TickRun, batch: Sequence[tuple[Launch, Job]]) -> list[Job]:
-    """Save the intent of each launch; return the jobs whose launch is this tick's to make."""
+    """Save the intent of each launch; return the jobs that this tick has to launch."""
     todo = [
         (job, (LaunchDecided(attempt=launch.attempt, placement=launch.placement),))
         for launch, job in batch
     ]
     before = {job.job_id: job.version for _, job in batch}
-    # A job that was Launching already belongs to another tick, and is under its lease.
+    # Another tick has begun the launch of a job that was Launching already, and holds its lease.
     return [
         job
         for job in run.apply(todo)
@@ -233,10 +233,10 @@ def _finish(
     run: TickRun, trainer: Trainer, jobs: Sequence[Job], observations: PoolObservations
 ) -> None:
     """
-    Make the launches that *jobs* still owe, and save the answers.
+    Request the launches that *jobs* still require, and save the answers.
 
-    Each is requested, whatever the others were answered: an earlier request for it may have been
-    applied, and only its own answer tells.
+    Each is requested even after refusals of others: an earlier request for it may have been applied,
+    which only its own answer shows.
     """
     owing = _launches_owed(jobs)
     size = run.settings.launches_together
@@ -260,7 +260,7 @@ def _commit_outcomes(
     observations: PoolObservations,
     bets: Collection[str],
 ) -> None:
-    """Save what came of the launches, and stop a training whose job has ended meanwhile."""
+    """Save the results of the launches, and stop a training whose job has ended meanwhile."""
     known = [answer for answer in answers if answer.events]
     for answer in known:
         job, placement = answer.job, answer.effect.placement
@@ -279,7 +279,7 @@ def _commit_outcomes(
 def _request(
     run: TickRun, trainer: Trainer, owing: Sequence[tuple[Job, LaunchTraining]]
 ) -> list[_Answer]:
-    """Ask the trainer to create trainings; an answer without events means that nothing is known."""
+    """Request trainings from the trainer; an answer without events means an unknown outcome."""
     if not owing:
         return []
     run.report.looked_at += len(owing)
@@ -318,7 +318,7 @@ def _request_for(job: Job, effect: LaunchTraining) -> LaunchRequest:
 def _facts(
     run: TickRun, trainer: Trainer, job: Job, effect: LaunchTraining, reply: LaunchReply
 ) -> Sequence[Event]:
-    """Turn the answer to a launch into facts; none if the outcome is not known."""
+    """Convert the answer to a launch to events; none if the outcome is unknown."""
     match reply.result:
         case LaunchResult.ACCEPTED:
             run.report.launched += 1
@@ -342,7 +342,7 @@ def _facts(
 
 
 def _adopt(run: TickRun, trainer: Trainer, job: Job, effect: LaunchTraining) -> Sequence[Event]:
-    """Find out whose training has the name: ours, from a call that was applied, or a stranger's."""
+    """Run the ownership check on the training with the name: adopt it, or report a stranger's."""
     training = trainer.describe([effect.name]).get(effect.name)
     if training is None:
         return []  # it could not be read, or is not visible yet: the next tick tries again
@@ -370,5 +370,5 @@ def _charge_shares(run: TickRun, snapshot: Snapshot, launching: Sequence[Job]) -
     for use in snapshot.usage:
         running[use.share] += use.running
     charged = charge_usage(snapshot.shares, launched, running, run.now)
-    # A record that another tick saved meanwhile keeps that tick's charge: fairness is a matter of hours.
+    # If another tick saved a record meanwhile, this charge is lost: fair share works over hours.
     run.store.save_shares(charged)

@@ -29,7 +29,7 @@ _PAGES_MAX = 100  # of the index, in one tick
 
 def monitor_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Settings) -> TickReport:
     """
-    Observe the trainings of active jobs, apply deadlines, and send the stops that jobs owe.
+    Observe the trainings of active jobs, apply deadlines, and send pending stops.
 
     A training that could not be read leaves its job as it is, and is reported. So is a training
     under a job's name that was not made for the job.
@@ -71,7 +71,7 @@ def _monitor(run: TickRun, trainer: Trainer, jobs: Mapping[str, Job]) -> None:
     count_ends(run, jobs, after)
     for job in after:
         run.report.wake_by(wake_at(job))
-        # Only Stopping owes a stop. Skip the others: owed() builds names that are not needed here.
+        # Only a job in Stopping requires a stop. Skip the others: owed() builds names not needed here.
         for effect in owed(job) if isinstance(job.state, Stopping) else ():
             if isinstance(effect, StopTraining):
                 stop_training(run, trainer, job.job_id, effect.name)
@@ -106,7 +106,7 @@ def _observed(
     trainings: Mapping[str, Training | None],
     observations: PoolObservations,
 ) -> Sequence[Event]:
-    """Turn the description of a job's training into events; none, and a report, if it says nothing about it."""
+    """Convert the description of a job's training to events; report it if it is unread or a stranger's."""
     attempt = job.current
     if attempt is None:
         return ()

@@ -1,4 +1,4 @@
-"""The notify tick: publish the messages that jobs owe."""
+"""The notify tick: publish the pending messages of jobs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def notify_tick(
     store: JobStore, notifier: Notifier, clock: Clock, settings: Settings
 ) -> TickReport:
     """
-    Publish the messages owed, then clear them.
+    Publish the pending messages, then clear them.
 
     Delivery is at least once; each message has one event id, by which a consumer drops repetitions.
 

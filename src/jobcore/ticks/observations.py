@@ -33,14 +33,14 @@ class PoolObservations:
         self._facts: dict[str, list[PoolFact]] = {}
 
     def note_launch(self, job: Job, placement: Placement, event: Event, *, bet: bool) -> None:
-        """Note the answer to a launch; *bet* says whether it was speculative."""
+        """Note the answer to a launch; *bet*: it was speculative."""
         if isinstance(event, LaunchAccepted):
             self._note(FactKind.ACCEPTED, job, placement, bet=bet)
         elif isinstance(event, LaunchRefused) and event.failure.scope is Scope.POOL:
             self._note(FactKind.REFUSED, job, placement, failure=event.failure)
 
     def note_look(self, job: Job, placement: Placement, event: Event) -> None:
-        """Note an observation of the training of *job*, which is given as it was before."""
+        """Note an observation of the training of *job*; *job* is the state before it."""
         was_running = isinstance(job.state, InProgress)
         if isinstance(event, TrainingSeen):
             if event.running and not was_running:
@@ -91,7 +91,7 @@ class PoolObservations:
         learning = {
             pool: facts
             for pool, facts in self._facts.items()
-            # Of a pool without a record, only a bet or a loss is worth one.
+            # For a pool without a record, only a bet or a failure is worth creating one.
             if pool in known or any(f.bet or f.failure is not None for f in facts)
         }
         if not learning:
@@ -108,7 +108,7 @@ class PoolObservations:
                 limits=self._run.settings.limits,
             )
             if learned is not state:
-                # If another tick was faster, it has learned the same; the next answer teaches again.
+                # If another tick saved first, these facts are lost; later results have the same effect.
                 store.save_pool(learned)
 
 

@@ -1,4 +1,4 @@
-"""The reap tick: stop trainings of ours that no job wants, the second net under the launch tick."""
+"""The reap tick: stop orphans, in case a launch tick died before it could."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["reap_tick"]
 
 def reap_tick(store: JobStore, trainer: Trainer, clock: Clock, settings: Settings) -> TickReport:
     """
-    Stop trainings of ours that no job wants.
+    Stop orphans: trainings launched by jobcore that no job needs.
 
-    A training whose job is not in the store is reported and left alone, because the store may have
-    been restored from a backup. A training of the attempt that its job is at, or is about to launch,
-    is never stopped; if its job is held, the job adopts it, since no other tick would look at it
-    until a release.
+    A training whose job is not in the store is reported and keeps running, because the store may
+    have been restored from a backup. The training of a job's current or next attempt is never
+    stopped; if its job is held, the job adopts it, since no other tick would observe it until a
+    release.
 
     Raises:
         Unavailable: the store could not be read, or the trainer could not list its trainings.

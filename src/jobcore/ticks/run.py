@@ -1,13 +1,14 @@
 """
-What the ticks share: settings, report, and the steps read, apply and save.
+The common part of the ticks: settings, report, and the steps read, apply and save.
 
-A tick reads the jobs that are due, derives what their state still owes, does it and saves the
-outcome. It may run twice, overlap another tick, be killed anywhere or come late; the next tick
-finishes the work (`jobcore.lifecycle.transitions` gives the argument). Safety never depends on a
-clock or a lease; the lease of the launch tick only saves calls.
+A tick reads the jobs that are due, derives the effects that their states require, performs them and
+saves the outcome. It may run twice, overlap another tick, be killed anywhere or come late; the next
+tick finishes the work (`jobcore.lifecycle.transitions` gives the argument). Safety never depends on
+a clock or a lease; the lease of the launch tick only saves calls.
 
-The jobs of one tick affect each other only through capacity and limits. A job that cannot be
-read, or whose training makes the adapter raise, is reported and left for later; the others go on.
+The jobs of one tick affect each other only through capacity and limits. A job that cannot be read, or
+whose training makes the adapter raise, is reported and left for later; the tick continues with the
+other jobs.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from jobcore.scheduling.plan import DEFAULT_SCHEDULER, Scheduler
 
 __all__ = ["Change", "Settings", "TickReport", "TickRun"]
 
-_CONFLICTS_MAX = 5  # how often a job that keeps changing is read again within one tick
+_CONFLICTS_MAX = 5  # tries with a job that other processes keep changing, within one tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,20 +57,20 @@ class Change:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
-    How the ticks behave.
+    The settings of the ticks.
 
     Args:
-        limits: what the operator allows the planner.
+        limits: the operator's limits on plans.
         scheduler: plans the launches and learns about pools.
-        rules: classify failures; the first match wins. The default knows no
-            service: give the rules of the trainer's adapter.
-        launch_lease: how long a launch tick leaves a launch alone that another tick has begun. It
-            saves a call; nothing depends on it.
-        page: how many jobs a tick reads at once; the monitor tick goes on with the next page.
-        launches_together: how many launches are committed and requested at once. A value above 1
-            is faster; a pool that turns out to be full then gets up to that many requests.
+        rules: the rules that classify failures; the first match wins. The default has no service's
+            texts: give the rules of the trainer's adapter.
+        launch_lease: the time for which a launch that another tick has begun is not repeated. It
+            saves calls; safety does not depend on it.
+        page: the number of jobs that a tick reads at once; the monitor tick then reads the next page.
+        launches_together: the number of launches that are committed and requested at once. A value
+            above 1 is faster; a pool that turns out to be full then gets up to that many requests.
         on_change: called after each change was saved, never before.
-        on_trouble: called with a job id (or "") and a text that says what went wrong; no job is lost.
+        on_trouble: called with a job id (or "") and the text of a fault; no job is lost by one.
         go_on: called before each piece of work; False ends the tick early.
 
     Raises:
@@ -113,7 +114,7 @@ def _wrong_scheduler(value: object) -> str | None:
 @dataclass(slots=True, kw_only=True)
 class TickReport:
     """
-    What a tick did, in numbers.
+    The results of a tick, in numbers.
 
     Args:
         wake_at: the earliest time at which time alone gives a tick work: the end of a back-off,
@@ -146,7 +147,7 @@ class TickRun:
         self.report = TickReport()
 
     def trouble(self, job_id: str, error: object) -> None:
-        """Count and report something that went wrong; secrets are redacted."""
+        """Count and report a fault; secrets are redacted."""
         self.report.troubles += 1
         self.settings.on_trouble(job_id, redact(f"{type(error).__name__}: {error}"))
 
@@ -208,7 +209,7 @@ class TickRun:
                 return stale
             facts = events
             if fresh.status is not stale.status:
-                # The refusal answered a launch of the old state. If the job is Stopping now, the
+                # The refusal belongs to a launch of the old state. If the job is Stopping now, the
                 # name still has to be reserved, so a late refusal must not end it.
                 facts = [event for event in events if not isinstance(event, LaunchRefused)]
             moved, cause = self._stepped(fresh, facts)

@@ -18,7 +18,7 @@ __all__ = ["Submission", "apply_request", "submit"]
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One job of a submission, and whether it was created, was there already, or clashed."""
+    """One job of a submission, and the result: created, a duplicate, or a clash."""
 
     job: Job
     added: Added
@@ -36,7 +36,7 @@ def submit(
     Register jobs as New, each at most once, all with one write.
 
     Args:
-        held_by: the name of the person who wants them Held from the beginning; a release lets them go.
+        held_by: submit the jobs as Held, on request of the person of this name, until a release.
         job_ids: one for each spec, from `job_id_from_token` (then a repeated call finds
             the jobs of the first) or `job_id_from_bytes`.
 

@@ -160,7 +160,7 @@ def test_an_owner_without_a_group_is_refused(world, capsys, verb):
     before = world.store.get([job_id])
     code, document = world.call(capsys, verb, job_id, "--owner", "bob", *VERBS[verb][1])
     assert code == 2
-    assert document["error"]["message"].startswith("--owner: names whose --group is meant")
+    assert document["error"]["message"].startswith("--owner: after the command, it is the owner")
     assert world.store.get([job_id]) == before
 
 

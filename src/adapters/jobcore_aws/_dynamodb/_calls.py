@@ -2,7 +2,7 @@
 Requests to DynamoDB and S3: retries, partial answers, and the classification of errors.
 
 The SDK makes one attempt, and this module retries. So a write that is repeated after a lost reply can
-be told from another writer's (see `_writes`), and the time of all tries is bounded.
+be distinguished from another writer's (see `_writes`), and the time of all tries is bounded.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _TRANSIENT = frozenset(
     }
 )
 _BROKEN_ANSWERS = frozenset({"ChecksumError", "IncompleteReadError", "ResponseParserError"})
-# Waiting does not help, and nothing may be concluded about any job.
+# Waiting does not help, and the state of every job is unknown.
 _REFUSED = {
     "AccessDeniedException": "the credentials do not allow it",
     "AccessDenied": "the credentials do not allow it",

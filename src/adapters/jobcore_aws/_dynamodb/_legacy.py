@@ -3,8 +3,8 @@ The shared item of the previous release, from which shares and tallies without a
 
 The previous release kept usage of shares and tallies of groups in the pool item "*". This release
 never writes it. Without the item, the cost is one key in one read per store object. With it, the cost
-is its size in each read of shares and tallies until it is a day old: by then usage has no weight any
-more, and tallies are dropped.
+is its size in each read of shares and tallies until it is a day old. Older usage has no weight, and
+older tallies have expired.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Lists and counts for people, newest first, from the index that has to read the least.
+Lists and counts for people, newest first, from the index with the fewest rows to read.
 
 The keys (submission time and id) of every source are read in descending order, page by page, and
 merged. An index may lag behind. So each job is read, and must match the query as it is now.
@@ -93,7 +93,7 @@ class Listing:
         return Page(jobs=tuple(job for _, job in page), cursor=cursor)
 
     def _key_streams(self, query: JobQuery, before: str) -> list[Iterator[str]]:
-        """Choose the sources that have to read the least, and start to read them."""
+        """Choose the sources with the fewest rows to read, and start to read them."""
         if query.id_prefix:
             return [self._by_prefix(query.id_prefix, before)]
         if query.group is not None:

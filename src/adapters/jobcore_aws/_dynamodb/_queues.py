@@ -1,4 +1,4 @@
-"""Reads of indexes by the ticks: all shards are queried, and the answers merged. None reads finished jobs."""
+"""Reads of indexes by the ticks: all shards are queried, and the answers merged; finished jobs are not read."""
 
 from __future__ import annotations
 

@@ -23,24 +23,24 @@ class SpecUnavailable(CorruptRecord, Unavailable):
     """
     The spec of one job could not be read, and the same read may succeed later.
 
-    As a `CorruptRecord` it lets a reader of several jobs go on with the others. As an `Unavailable`
-    it tells the reader of this job to try again.
+    It is a `CorruptRecord`, so that a reader of several jobs continues with the others, and an
+    `Unavailable`, so that a reader of this job tries again.
     """
 
 
 def check_item_size(spec: Spec, *, bucket: str | None) -> list[Problem]:
     """
-    Check that the table can hold a spec; entry points ask before they submit the job.
+    Check that the table can hold a spec; entry points call this before they submit the job.
 
     Args:
-        bucket: where large specs are kept; None if there is no such bucket.
+        bucket: the bucket of large specs; None if there is none.
     """
     _, problem = _inline_item("0" * 26, spec)  # job ids are of one length
     return [] if bucket is not None or problem is None else [problem]
 
 
 def _inline_item(job_id: str, spec: Spec) -> tuple[Item, Problem | None]:
-    """Make the item that holds a whole spec, and say what is wrong if it is too large."""
+    """Make the item that holds a whole spec, with the problem if it is too large."""
     document = encode_spec(spec)
     args = _text(document.pop("JobArgs"))
     rest = _text(document)

@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 
 __all__ = ["DynamoStore"]
 
-_REFUSALS_MAX = 1000  # reported ones that a store remembers
+_REFUSALS_MAX = 1000  # reported refusals that a store keeps, so as not to repeat a report
 _SHARDS_KEY: Item = {"pk": {"S": "#table"}, "sk": {"S": "shards"}}
 _SHARDS_MAX = 256
 
 
 class UnwritableRecord(CorruptRecord):
-    """The next version of a job cannot be stored; the stored version is as it was."""
+    """The next version of a job cannot be stored; the stored version is unchanged."""
 
     def __init__(self, job_id: str, why: str) -> None:
-        """Name the job, and say why."""
+        """Keep the job's id and the reason."""
         super().__init__(job_id, why)
         self.args = (f"job {job_id}: its change cannot be stored: {why}",)
 
@@ -189,7 +189,7 @@ class DynamoStore:
             return UnwritableRecord(job.job_id, f"DynamoDB refuses it: {error}")
 
     def _report_refusal(self, job: Job, refusal: UnwritableRecord) -> None:
-        """Report a refusal once for each version: a caller that reads and decides again is refused again."""
+        """Report a refusal once for each version: each tick reads, decides and is refused again."""
         if (job.job_id, job.version) in self._refusals:
             return
         if len(self._refusals) >= _REFUSALS_MAX:
@@ -244,8 +244,8 @@ class DynamoStore:
         """
         List the heads of the lanes (see `jobcore.JobStore.waiting`).
 
-        It seeks from lane to lane in the index, so its cost is the number of lanes times *depth*,
-        whatever the number of waiting jobs. Jobs that back off are read and skipped.
+        It seeks from lane to lane in the index, so its cost is the number of lanes times *depth* and
+        does not depend on the number of waiting jobs. Jobs that back off are read and skipped.
         """
         return self._queues().waiting(now, depth) if depth > 0 else []
 

@@ -1,5 +1,5 @@
 """
-The fork server and the shims: processes that keep a training alive and record how it ended.
+The fork server and the shims: processes that supervise trainings and record their ends.
 
 They use the standard library only, and little of it: a Python interpreter for each training would
 take 20 ms and more. The fork server is started as a script (`start`), which imports this package

@@ -17,7 +17,7 @@ SPARE_SECONDS = 0.002  # without an order, before a spare is forked
 
 
 def serve(manager: socket.socket) -> None:
-    """Give each order of the manager to a shim, until the manager's socket closes."""
+    """Pass each order of the manager to a shim, until the manager's socket closes."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps exited shims
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the manager
     load_libc()

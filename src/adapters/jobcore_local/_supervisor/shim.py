@@ -1,4 +1,4 @@
-"""The shim: one process for each attempt, from the lock to the record of how the script ended."""
+"""The shim: one process for each attempt, from the lock to the record of the script's end."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Shim:
         started_at = time.time_ns() // 1000
         oom_before = kernel_oom_kills()
         self._record_start(started_at)
-        self.answer("accepted")  # the name is reserved from here on, whatever happens
+        self.answer("accepted")  # from here on the name is reserved, even if the start fails
         if self.request["to_stop"]:
             self._record_exit(started_at, "stopped before it ran")
             return
@@ -299,8 +299,8 @@ class Shim:
                 replace_durably(self.path("exit.json"), document)
                 break
             except OSError as error:
-                # Only this process knows how the script ended. Wait for space, and keep the lock
-                # and the slots, so that the training counts as running.
+                # The script's exit status exists in this process only. Wait for space, and keep the
+                # lock and the slots, so that the training counts as running.
                 if error.errno not in _FULL:
                     raise
                 time.sleep(pause)
@@ -316,7 +316,7 @@ class Shim:
         return "Completed" if self.status == 0 else "Failed"
 
     def _reason(self, oom_before: int) -> str:
-        """Word the reason of the end, in the form that SageMaker's training toolkit gives to failures."""
+        """Write the reason of the end, in the form of SageMaker's training toolkit."""
         status = self.status
         assert status is not None
         if self.end_cause == "timeout":

@@ -2,7 +2,7 @@
 Start the fork server: ``python -I -S start.py FD`` with the manager's socket as FD.
 
 The package of this file is imported under its own name. Imported as ``jobcore_local._supervisor``
-it would load all of jobcore first, which every shim would carry along.
+it would load all of jobcore first, into the memory of every shim.
 """
 
 from __future__ import annotations
