@@ -120,19 +120,13 @@ def test_what_the_project_asks_for_is_locked():
     assert names - {"jobcore-scheduler"} <= locked
 
 
-# --- the core is nobody's command and nobody's service ------------------------------------------
+# --- the core names no command and no service -------------------------------------------------
 
 VENDORS = re.compile(
     r"amazon|boto|cloudformation|cloudwatch|dynamodb|sagemaker|slurm"
     r"|(?<![a-z0-9])(?:aws|ec2|iam|lambda|sns|sqs)(?![a-z0-9])",
     re.IGNORECASE,
 )
-# TODO: each of these goes when its vendor's knowledge has moved to an adapter.
-NOT_YET = {
-    "jobfile/fields.py",
-    "jobfile/limits.py",
-    "jobfile/parse.py",
-}
 CORE_FILES = sorted((SRC / "jobcore").rglob("*.py"))
 
 
@@ -175,8 +169,7 @@ def test_the_core_names_no_command_and_no_vendor(path):
     words = words_of(path.read_text(encoding="utf-8"))
     commands = command_lines()
     assert [word for word in words if commands.search(word)] == []
-    if str(path.relative_to(SRC / "jobcore")) not in NOT_YET:
-        assert [word for word in words if VENDORS.search(word)] == []
+    assert [word for word in words if VENDORS.search(word)] == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 
 import jobcore
 from jobcore import InvalidJob, Job, Placement, Spec, Status
+from jobcore_aws import JOB_TABLES
 
 __all__ = [
     "ACCOUNT",
@@ -127,7 +128,7 @@ class Bytes:
 
 def spec_of(document: object) -> Spec | None:
     try:
-        return jobcore.parse_job(document, owner="ada")
+        return jobcore.parse_job(document, owner="ada", service_tables=JOB_TABLES)
     except InvalidJob as error:
         check_problems(error)
         return None

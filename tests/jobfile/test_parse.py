@@ -30,8 +30,8 @@ WRONG = [
     ({"script": "a.py", "hyperparameters": {"x": {1, 2}}}, "hyperparameters.x"),
     ({"script": "a.py", "hyperparameters": {"x": float("nan")}}, "hyperparameters.x"),
     ({"script": "a.py", "hyperparameters": {1: 2}}, "hyperparameters.1"),
-    ({"script": "a.py", "sagemaker": {"x": datetime(2026, 1, 1, tzinfo=UTC)}}, "sagemaker.x"),
-    ({"script": "a.py", "sagemaker": {"x": [{1: 2}]}}, "sagemaker.x"),
+    ({"script": "a.py", "service": {"x": datetime(2026, 1, 1, tzinfo=UTC)}}, "service.x"),
+    ({"script": "a.py", "service": {"x": [{1: 2}]}}, "service.x"),
     ({"script": "a.py", "clocks": {"wait_at_most": "10000000d"}}, "clocks.wait_at_most"),
     ({"script": "a.py", "clocks": {"run_at_most": 1e300}}, "clocks.run_at_most"),
     ({"script": "a.py", "retry": {"backoff": "9" * 400 + "s"}}, "retry.backoff"),
@@ -65,7 +65,7 @@ WRONG = [
     ({"script": "a.py", "clocks": {"finish_by": "2026-12-01T08:00:00"}}, "clocks.finish_by"),
     ({"script": "a.py", "clocks": {"finish": "2026-12-01"}}, "clocks.finish"),
     (
-        {"script": "a.py", "sagemaker": {"x": "x" * 400_000}},
+        {"script": "a.py", "service": {"x": "x" * 400_000}},
         "job file",
     ),
 ]
@@ -74,7 +74,7 @@ WRONG = [
 @pytest.mark.parametrize(("document", "field"), WRONG)
 def test_a_mistake_is_named_by_its_field(document: object, field: str) -> None:
     with pytest.raises(InvalidJob) as caught:
-        parse_job(document, owner="ada")
+        parse_job(document, owner="ada", service_tables=["service"])
     assert field in {problem.field for problem in caught.value.problems}
     assert str(caught.value).isprintable()
 
@@ -82,7 +82,7 @@ def test_a_mistake_is_named_by_its_field(document: object, field: str) -> None:
 def test_all_mistakes_are_told_at_once() -> None:
     document = {"name": "../x", "priority": "p", "clocks": {"run_at_most": "never"}, "typo": 1}
     with pytest.raises(InvalidJob) as caught:
-        parse_job(document, owner="ada")
+        parse_job(document, owner="ada", service_tables=["service"])
     fields = {problem.field for problem in caught.value.problems}
     assert {"script", "priority", "clocks.run_at_most", "typo"} <= fields
 
@@ -113,9 +113,10 @@ def test_a_full_job_file_is_read() -> None:
             "pools": ["cpu", {"pool": "gpu", "count": 2}],
             "retry": {"spot_interrupted": 7, "backoff": "10s"},
             "clocks": {"run_at_most": "1h30m", "finish_by": "2026-12-01T08:00:00+01:00"},
-            "sagemaker": {"EnableNetworkIsolation": True},
+            "service": {"EnableNetworkIsolation": True},
         },
         owner="ada",
+        service_tables=["service"],
     )
     assert (spec.name, spec.owner, spec.share, spec.group) == ("resnet", "bob", "vision", "g")
     assert spec.placements == (Placement("cpu"), Placement("gpu", 2))
@@ -145,14 +146,14 @@ json_like = st.recursive(
 FIELDS = [
     "name", "owner", "share", "group", "priority", "script", "source_dir", "python", "image", "role",
     "hyperparameters", "channels", "environment", "arguments", "tags", "stop_grace", "pool", "pools",
-    "retry", "clocks", "sagemaker", "sweep", "output",
+    "retry", "clocks", "service", "sweep", "output",
 ]  # fmt: skip
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), json_like, max_size=6))
 def test_any_document_is_read_or_refused_in_words(document: dict) -> None:
     try:
-        spec = parse_job(document, owner="ada")
+        spec = parse_job(document, owner="ada", service_tables=["service"])
     except InvalidJob as error:
         said = [problem.message for problem in error.problems]
     else:
@@ -162,7 +163,7 @@ def test_any_document_is_read_or_refused_in_words(document: dict) -> None:
 
 def problems_of(document: object) -> list[Problem]:
     with pytest.raises(InvalidJob) as caught:
-        parse_job(document, owner="ada")
+        parse_job(document, owner="ada", service_tables=["service"])
     return list(caught.value.problems)
 
 
@@ -173,9 +174,7 @@ def nested(depth: int) -> object:
     return value
 
 
-@pytest.mark.parametrize(
-    "field", ["hyperparameters", "sagemaker", "arguments", "name", "pools", "x"]
-)
+@pytest.mark.parametrize("field", ["hyperparameters", "service", "arguments", "name", "pools", "x"])
 def test_what_nests_too_deeply_is_a_problem_and_no_recursion(field):
     document = {"script": "train.py", field: {"x": nested(900)}}
     problems = problems_of(document)
@@ -199,3 +198,12 @@ def test_a_few_lines_that_hold_millions_of_values_are_a_problem():
 
 def test_what_nests_as_deeply_as_allowed_is_taken():
     assert parse_job({"script": "t.py", "hyperparameters": {"x": nested(48)}}, owner="ada")
+
+
+def test_a_table_of_a_service_is_read_only_where_it_is_named():
+    document = {"script": "a.py", "service": {"key": "s3cr3t"}}
+    with pytest.raises(InvalidJob, match="service: unknown field"):
+        parse_job(document, owner="ada")
+    with pytest.raises(InvalidJob) as caught:
+        parse_job({**document, "service": "s3cr3t"}, owner="ada", service_tables=["service"])
+    assert "s3cr3t" not in str(caught.value)

@@ -20,12 +20,12 @@ SPEC_BYTES = 350_000
 
 
 def read(**fields) -> Spec:
-    return parse_job(BASE | fields, owner="ada")
+    return parse_job(BASE | fields, owner="ada", service_tables=["service"])
 
 
 def problems(document, **options) -> list[tuple[str, str]]:
     with pytest.raises(InvalidJob) as caught:
-        parse_job(document, owner="ada", **options)
+        parse_job(document, owner="ada", service_tables=["service"], **options)
     found = caught.value.problems
     assert str(caught.value) == "; ".join(f"{p.field}: {p.message}" for p in found)
     return [(p.field, p.message) for p in found]
@@ -61,7 +61,7 @@ def test_every_field_has_its_place():
         "arguments": ["--verbose"],
         "stop_grace": "1m30s",
         "volume_gb": 50,
-        "sagemaker": {"EnableNetworkIsolation": True},
+        "service": {"EnableNetworkIsolation": True},
         "name": "resnet",
         "owner": "bob",
         "share": "vision",
@@ -81,10 +81,10 @@ def test_every_field_has_its_place():
         name: document[name]
         for name in (
             "script", "source_dir", "python", "image", "role", "output", "hyperparameters",
-            "channels", "environment", "arguments", "volume_gb", "sagemaker",
+            "channels", "environment", "arguments", "volume_gb", "service",
         )
     }  # fmt: skip
-    assert parse_job(document, owner="ada") == Spec(
+    assert parse_job(document, owner="ada", service_tables=["service"]) == Spec(
         name="resnet",
         owner="bob",
         placements=(
@@ -112,7 +112,7 @@ def test_every_field_has_its_place():
 
 def test_what_is_empty_is_left_out_of_the_arguments():
     empty = {"hyperparameters": {}, "channels": {}, "environment": {}, "arguments": []}
-    assert read(**empty, sagemaker={}, volume_gb=0).args == BASE
+    assert read(**empty, service={}, volume_gb=0).args == BASE
     none = dict.fromkeys(("name", "owner", "group", "tags", "retry", "clocks", "stop_grace"))
     assert read(**none) == read()
 
@@ -192,11 +192,11 @@ def test_a_limit_is_where_it_is(make, field, most):
 
 def test_a_job_file_of_350_000_bytes_is_the_largest():
     def bytes_of(filling):
-        return len(json.dumps(encode_spec(read(sagemaker={"x": filling}))))
+        return len(json.dumps(encode_spec(read(service={"x": filling}))))
 
     room = SPEC_BYTES - bytes_of("")
     assert bytes_of("x" * room) == SPEC_BYTES
-    ((field, message),) = told(sagemaker={"x": "x" * (room + 1)})
+    ((field, message),) = told(service={"x": "x" * (room + 1)})
     assert field == "job file"
     assert message.startswith("350,001 bytes as JSON; at most 350,000 (put")
 
@@ -261,12 +261,12 @@ MISTAKES = [
     ({"priority": 1.0}, "priority", "expected a whole number, got 1.0"),
     ({"priority": False}, "priority", "expected a whole number, got true or false (False)"),
     ({"volume_gb": "x"}, "volume_gb", "expected a whole number, got a string ('x')"),
-    # What may be a secret (hyperparameters, environment, arguments, tags, sagemaker) is not quoted.
+    # What may be a secret (hyperparameters, environment, arguments, tags, a service's table) is not quoted.
     ({"hyperparameters": 1}, "hyperparameters", "expected a table, got a number"),
     ({"environment": {"A": 1.5}}, "environment.A", "expected a string, got a number"),
     ({"environment": ["s"]}, "environment", "expected a table, got a list"),
-    ({"sagemaker": "s"}, "sagemaker", "expected a table, got a string"),
-    ({"sagemaker": {"x": {1}}}, "sagemaker.x", "not JSON data: only texts, numbers, lists and tables are"),
+    ({"service": "s"}, "service", "expected a table, got a string"),
+    ({"service": {"x": {1}}}, "service.x", "not JSON data: only texts, numbers, lists and tables are"),
     ({"tags": True}, "tags", "expected a table, got true or false"),
     ({"tags": {"a": 1}}, "tags.a", "expected a string, got a number"),
     ({"tags": {"a": "\0"}}, "tags.a", "expected a string, got one with a NUL character"),
@@ -294,7 +294,7 @@ MISTAKES = [
     ({"hyperparameters": {"x": "secret\0"}}, "hyperparameters.x", "contains a NUL character; remove it"),
     ({"hyperparameters": {"x": [{"y": "secret\0"}]}}, "hyperparameters.x", "contains a NUL character; remove it"),
     ({"hyperparameters": {"x\0": 1}}, "hyperparameters.x\\x00", "contains a NUL character; remove it"),
-    ({"sagemaker": {"x": {"y\0": 1}}}, "sagemaker.x", "contains a NUL character; remove it"),
+    ({"service": {"x": {"y\0": 1}}}, "service.x", "contains a NUL character; remove it"),
     ({"environment": {"A": "secret\0"}}, "environment.A", "expected a string, got one with a NUL character"),
     ({"environment": {"A\0": "x"}}, "environment.A\\x00", "expected a string, got one with a NUL character"),
     ({"channels": {"a\0": "x"}}, "channels.a\\x00", "expected a string, got one with a NUL character"),

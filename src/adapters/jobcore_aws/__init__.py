@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ._sns import SnsNotifier
     from ._validate import check_request, create_shape, validate_request
 
+#: The tables of a job file that this adapter reads; for `jobcore.parse_job`.
+JOB_TABLES = ("sagemaker",)
+
 _HOMES = {
     "AwsSettings": "_settings",
     "BadRequest": "_request",
@@ -42,6 +45,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "JOB_TABLES",
     "AwsSettings",
     "BadRequest",
     "DynamoStore",

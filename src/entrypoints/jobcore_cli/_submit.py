@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 import jobcore
+from jobcore_aws import JOB_TABLES
 
 from ._app import common
 from ._checks import backend_problems
@@ -255,7 +256,9 @@ def _with_hyperparameters(document: _Document, values: _Document) -> _Document:
 
 def _spec(session: Session, file: Path, document: _Document, group: str | None) -> jobcore.Spec:
     try:
-        spec = jobcore.parse_job(document, owner=session.owner_name, group=group)
+        spec = jobcore.parse_job(
+            document, owner=session.owner_name, group=group, service_tables=JOB_TABLES
+        )
         if problems := backend_problems(session, spec):
             raise jobcore.InvalidJob(problems)
     except jobcore.InvalidJob as error:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import jobcore
+from jobcore_aws import JOB_TABLES
 
 from ._requests import ApiError, Hold, Listing, Submission, is_name, read_request, refusal
 
@@ -127,7 +128,9 @@ def _specs(
     problems: list[dict[str, Any]] = []
     for number, entry in enumerate(entries):
         try:
-            spec = jobcore.parse_job(_shared(entry, owner), owner=owner, group=group)
+            spec = jobcore.parse_job(
+                _shared(entry, owner), owner=owner, group=group, service_tables=JOB_TABLES
+            )
             if found := wired.check(spec):
                 raise jobcore.InvalidJob(found)
         except jobcore.InvalidJob as error:

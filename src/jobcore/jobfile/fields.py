@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 #: The fields whose values may be secrets, so that messages do not quote them.
-SECRET_FIELDS = frozenset({"hyperparameters", "environment", "arguments", "tags", "sagemaker"})
+SECRET_FIELDS = frozenset({"hyperparameters", "environment", "arguments", "tags"})
 
 
 class FieldReader:
@@ -31,12 +31,21 @@ class FieldReader:
         data: the decoded data.
         problems: problems are appended to this list.
         prefix: goes before the names of fields in problems, such as "retry.".
+        secret: further fields whose values may be secrets.
     """
 
-    def __init__(self, data: Mapping[str, Any], problems: list[Problem], prefix: str = "") -> None:
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        problems: list[Problem],
+        prefix: str = "",
+        *,
+        secret: Collection[str] = (),
+    ) -> None:
         self.data = data
         self.problems = problems
         self.prefix = prefix
+        self.secret = SECRET_FIELDS.union(secret)
         self.known: set[str] = set()
 
     def wrong(self, field: str, message: str) -> None:
@@ -57,7 +66,7 @@ class FieldReader:
         if value is None:
             return default
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            got = kind_of(value) if field in SECRET_FIELDS else described(value)
+            got = kind_of(value) if field in self.secret else described(value)
             self.wrong(field, f"expected {expected}, got {got}")
             return default
         return value

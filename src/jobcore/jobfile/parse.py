@@ -4,7 +4,7 @@ The file is the same wherever the job runs: a script, its hyperparameters and ch
 in, and policies. Decoding TOML, YAML or JSON is the caller's; this module reads the decoded data.
 
 The rules here hold on every backend. The limits of a service are in its adapter's check, which entry
-points call before they submit a job (`jobcore_aws.check`, `jobcore_local.check`).
+points call before they submit a job (each adapter's `check`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +31,7 @@ from jobcore.lifecycle.model import (
     Spec,
 )
 
-from .fields import SECRET_FIELDS, FieldReader, entry_of, problem_of
+from .fields import FieldReader, entry_of, problem_of
 
 __all__ = [
     "DEPTH_MAX",
@@ -54,7 +54,13 @@ _CHANNEL = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}")
 _RESERVED_ENVIRONMENT = ("SM_", "JOBCORE_")
 
 
-def parse_job(document: object, *, owner: str, group: str | None = None) -> Spec:
+def parse_job(
+    document: object,
+    *,
+    owner: str,
+    group: str | None = None,
+    service_tables: Collection[str] = (),
+) -> Spec:
     """
     Read a job file's data.
 
@@ -62,6 +68,8 @@ def parse_job(document: object, *, owner: str, group: str | None = None) -> Spec
         document: the decoded file.
         owner: the owner if the file names none.
         group: the group of the submission, if it is one of many; goes before the file's own.
+        service_tables: names of further tables, each of JSON data for one training service. They are
+            taken as they are; the service's adapter reads and checks them.
 
     Raises:
         InvalidJob: with every problem found.
@@ -72,8 +80,8 @@ def parse_job(document: object, *, owner: str, group: str | None = None) -> Spec
     if too_much := _unreadable(document):
         raise InvalidJob([too_much])
     problems: list[Problem] = []
-    read = FieldReader(document, problems)
-    args = _read_args(read)
+    read = FieldReader(document, problems, secret=service_tables)
+    args = _read_args(read, service_tables)
     file_group = read.text("group")
     fields: dict[str, Any] = {
         "name": read.text("name") or _default_name(args),
@@ -180,7 +188,7 @@ def _default_name(args: Mapping[str, Json]) -> str:
     return name.rstrip("-.") or "job"
 
 
-def _read_args(read: FieldReader) -> dict[str, Json]:
+def _read_args(read: FieldReader, service_tables: Collection[str]) -> dict[str, Json]:
     """Read the arguments of the trainer; fields that are absent or empty are left out."""
     args: dict[str, Json] = {}
     for field in ("script", "source_dir", "python", "image", "role", "output"):
@@ -195,7 +203,7 @@ def _read_args(read: FieldReader) -> dict[str, Json]:
         "environment": dict(_texts(read, "environment")),
         "arguments": _arguments(read),
         "volume_gb": read.integer("volume_gb", 0, 0),
-        "sagemaker": _json_table(read, "sagemaker"),
+        **{table: _json_table(read, table) for table in service_tables},
     }
     args |= {field: value for field, value in more.items() if value}
     grace = read.duration("stop_grace")
@@ -222,7 +230,7 @@ def _texts(read: FieldReader, field: str) -> dict[str, str]:
         if isinstance(value, str) and "\x00" not in value and "\x00" not in str(key):
             result[str(key)] = value
         else:
-            got = kind_of(value) if field in SECRET_FIELDS else described(value)
+            got = kind_of(value) if field in read.secret else described(value)
             if isinstance(value, str):
                 got = "one with a NUL character"
             read.wrong(entry_of(field, key), f"expected a string, got {got}")

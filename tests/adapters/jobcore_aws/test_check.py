@@ -9,7 +9,7 @@ import pytest
 
 from jobcore import parse_job
 from jobcore.errors import Problem
-from jobcore_aws import AwsSettings, check, check_item_size
+from jobcore_aws import JOB_TABLES, AwsSettings, check, check_item_size
 from jobcore_aws._dynamodb._specs import SPEC_BYTES_MAX
 from jobcore_cli import main
 from jobcore_lambda._wiring import Wiring
@@ -51,7 +51,7 @@ WITHIN: list[dict[str, Any]] = [
 @pytest.mark.parametrize("base", [IMAGE_JOB, SCRIPT_JOB], ids=["image", "script"])
 @pytest.mark.parametrize(("fields", "field"), BEYOND, ids=[field for _, field in BEYOND])
 def test_what_is_beyond_a_limit_of_sagemaker_is_refused_by_its_field(base, fields, field):
-    spec = parse_job({**base, "pools": ["cpu"], **fields}, owner="ada")
+    spec = parse_job({**base, "pools": ["cpu"], **fields}, owner="ada", service_tables=JOB_TABLES)
     problems = check(spec, AWS)
     assert field in {problem.field for problem in problems}
     assert all(problem.message for problem in problems)
@@ -60,7 +60,7 @@ def test_what_is_beyond_a_limit_of_sagemaker_is_refused_by_its_field(base, field
 @pytest.mark.parametrize("fields", WITHIN)
 def test_what_is_within_is_not(fields):
     document = {**IMAGE_JOB, "pools": ["cpu"], **fields}
-    assert check(parse_job(document, owner="ada"), AWS) == []
+    assert check(parse_job(document, owner="ada", service_tables=JOB_TABLES), AWS) == []
 
 
 def large(size: int) -> dict[str, Any]:
@@ -69,12 +69,13 @@ def large(size: int) -> dict[str, Any]:
 
 
 def test_a_spec_that_the_table_cannot_hold_is_refused_at_submit():
-    spec = parse_job(large(SPEC_BYTES_MAX + 2000), owner="ada")
+    spec = parse_job(large(SPEC_BYTES_MAX + 2000), owner="ada", service_tables=JOB_TABLES)
     (problem,) = check_item_size(spec, bucket=None)
     assert problem.field == "args"
     assert "the table holds at most 307,200" in problem.message
     assert check_item_size(spec, bucket="specs") == []
-    assert check_item_size(parse_job(large(SPEC_BYTES_MAX // 2), owner="ada"), bucket=None) == []
+    half = parse_job(large(SPEC_BYTES_MAX // 2), owner="ada", service_tables=JOB_TABLES)
+    assert check_item_size(half, bucket=None) == []
     without = AwsSettings(table="jobs", sagemaker=settings())
     assert problem in check(spec, without)
     assert problem not in check(spec, AWS)
@@ -83,7 +84,9 @@ def test_a_spec_that_the_table_cannot_hold_is_refused_at_submit():
 def test_the_functions_ask():
     wired = Wiring({})
     wired.settings = AWS  # type: ignore[misc]
-    spec = parse_job({**IMAGE_JOB, "tags": {"t": "v" * 257}}, owner="ada")
+    spec = parse_job(
+        {**IMAGE_JOB, "tags": {"t": "v" * 257}}, owner="ada", service_tables=JOB_TABLES
+    )
     assert list(wired.check(spec)) == [Problem("tags", "257 characters; at most 256 allowed")]
 
 
