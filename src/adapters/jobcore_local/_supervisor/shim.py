@@ -146,6 +146,10 @@ class Shim:
                 file.write(text)
         for path, target in self.request["links"].items():
             os.symlink(target, path)
+        script = self.request["executable"]
+        if script and not os.access(script, os.X_OK):
+            mode = os.stat(script).st_mode & 0o777
+            os.chmod(script, mode | (mode & 0o444) >> 2)  # whoever may read it may execute it
 
     def _install_signals(self) -> None:
         self.wakeup, wakeup_in = os.pipe()
