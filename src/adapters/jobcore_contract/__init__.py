@@ -27,6 +27,7 @@ from ._container import (
 )
 from ._entry_point import check_entry_point, is_package
 from ._errors import BadInput
+from ._failure import failure_text
 from ._places import expand, places, relocate
 from ._start import Start, start
 
@@ -43,6 +44,7 @@ __all__ = [
     "channel_config",
     "check_entry_point",
     "expand",
+    "failure_text",
     "hyperparameter_texts",
     "is_package",
     "places",
