@@ -70,13 +70,7 @@ def start(container: Container, code: str, *, python: str, arguments: Sequence[s
         if name.startswith("sagemaker_") or name in _FOR_TOOLKIT
     }
     given = {name: value for name, value in read.items() if name not in for_toolkit}
-    for name in given:
-        if "=" in name:
-            message = "a variable of the environment cannot have a name with ="
-            raise BadInput(field=f"hyperparameters.{name}", message=message)
-    if for_toolkit.get("sagemaker_mpi_enabled"):
-        message = "starts the script with mpirun, which is for SageMaker only; remove it"
-        raise BadInput(field="hyperparameters.sagemaker_mpi_enabled", message=message)
+    _check(for_toolkit, given)
     script = container.environment.get("SAGEMAKER_PROGRAM") or for_toolkit.get("sagemaker_program")
     if not isinstance(script, str):
         raise BadInput(field="script", message="missing; name the script to start")
@@ -86,6 +80,24 @@ def start(container: Container, code: str, *, python: str, arguments: Sequence[s
         environment=_environment(container, code, script, for_toolkit, given, words),
         executable=script if is_executable(code, script) else None,
     )
+
+
+def _check(for_toolkit: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    wrong = dict.fromkeys(
+        (name for name in given if "=" in name),
+        "a variable of the environment cannot have a name with =",
+    )
+    if for_toolkit.get("sagemaker_mpi_enabled"):
+        message = "starts the script with mpirun, which is for SageMaker only; remove it"
+        wrong["sagemaker_mpi_enabled"] = message
+    if not isinstance(for_toolkit.get("sagemaker_distribution_instance_groups", []), list):
+        wrong["sagemaker_distribution_instance_groups"] = "expected a list of names"
+    if not isinstance(for_toolkit.get("sagemaker_job_name", ""), str):
+        wrong["sagemaker_job_name"] = "expected a text"
+    if not isinstance(for_toolkit.get("sagemaker_region") or "", str):
+        wrong["sagemaker_region"] = "expected a text"
+    for name, message in wrong.items():
+        raise BadInput(field=f"hyperparameters.{name}", message=message)
 
 
 def _environment(
@@ -119,8 +131,8 @@ def _environment(
         **inherited,
         **moved,
         "CURRENT_HOST": described["current_host"],
-        "SAGEMAKER_JOB_NAME": str(for_toolkit.get("sagemaker_job_name", "")),
-        "SAGEMAKER_REGION": str(for_toolkit.get("sagemaker_region") or ""),
+        "SAGEMAKER_JOB_NAME": for_toolkit.get("sagemaker_job_name", ""),
+        "SAGEMAKER_REGION": for_toolkit.get("sagemaker_region") or "",
         **{f"SM_{name.upper()}": _variable(value) for name, value in values.items()},
         "PYTHONPATH": ":".join(path),
     }
