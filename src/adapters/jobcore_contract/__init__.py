@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from ._container import (
     FOLDERS,
-    HOST,
-    NETWORK,
     OPT_ML,
     RESERVED_ENVIRONMENT,
     RESERVED_HYPERPARAMETERS,
@@ -33,8 +31,6 @@ from ._start import Start, start
 
 __all__ = [
     "FOLDERS",
-    "HOST",
-    "NETWORK",
     "OPT_ML",
     "RESERVED_ENVIRONMENT",
     "RESERVED_HYPERPARAMETERS",

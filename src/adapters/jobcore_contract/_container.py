@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+#: The folder that SageMaker mounts into a container.
 OPT_ML = "/opt/ml"
 #: The folders below ``/opt/ml`` that exist when a script starts, parents first.
 FOLDERS = ("", "input", "input/config", "input/data", "model", "output", "output/data")
-HOST = "algo-1"
-NETWORK = "eth0"
 #: Hyperparameters that name the script, its code and its training; a job cannot set them itself.
 RESERVED_HYPERPARAMETERS = frozenset(
     {
@@ -26,6 +25,8 @@ RESERVED_HYPERPARAMETERS = frozenset(
 RESERVED_ENVIRONMENT = ("SM_", "JOBCORE_", "SAGEMAKER_", "TRAINING_JOB_")
 
 _LOG_LEVEL = 20  # logging.INFO, the toolkit's default
+_HOST = "algo-1"
+_NETWORK = "eth0"
 _GROUP = "homogeneousCluster"  # SageMaker's name of the only group of instances
 
 
@@ -105,15 +106,15 @@ def channel_config(mode: str = "File", **members: str) -> dict[str, str]:
     }
 
 
-def resource_config(instance_type: str, *, network: str = NETWORK) -> dict[str, Any]:
+def resource_config(instance_type: str, *, network: str = _NETWORK) -> dict[str, Any]:
     """Make the contents of ``resourceconfig.json`` for one host."""
     return {
         "current_group_name": _GROUP,
-        "current_host": HOST,
+        "current_host": _HOST,
         "current_instance_type": instance_type,
-        "hosts": [HOST],
+        "hosts": [_HOST],
         "instance_groups": [
-            {"hosts": [HOST], "instance_group_name": _GROUP, "instance_type": instance_type}
+            {"hosts": [_HOST], "instance_group_name": _GROUP, "instance_type": instance_type}
         ],
         "network_interface_name": network,
     }

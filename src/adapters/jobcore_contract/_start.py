@@ -153,7 +153,7 @@ def _training_env(
     for_toolkit: Mapping[str, Any],
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Describe the training as the toolkit does in SM_TRAINING_ENV."""
+    """Describe the training as the toolkit does, in one table."""
     base, resources = container.base, container.resources
     folders = places(base, ())
     extra = {k: v for k, v in for_toolkit.items() if k not in _KNOWN_TO_TOOLKIT}
