@@ -27,7 +27,7 @@ PROBE = """\
 import json, os, sys
 seen = {"argv": sys.argv, "environment": dict(os.environ), "cwd": os.getcwd(), "path": sys.path,
         "files": {}}
-base = os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")
+base = os.path.dirname(os.environ["SM_MODEL_DIR"])
 for name in os.listdir(base + "/input/config"):
     with open(base + "/input/config/" + name) as file:
         seen["files"][name] = json.load(file)

@@ -233,7 +233,7 @@ def seen_in_sandbox(case: Case, folder: Path) -> dict[str, Any]:
     shown = described_in_sandbox(case, folder)
     assert shown["TrainingJobStatus"] == "Completed", shown["FailureReason"]
     seen = json.loads((folder / "probe").read_text())
-    base, source = seen["environment"]["SAGEMAKER_BASE_DIR"], str(folder / "source")
+    base, source = os.path.dirname(seen["environment"]["SM_MODEL_DIR"]), str(folder / "source")
     return fields(seen, {f"{base}/code": "CODE", source: "SOURCE", base: "ML"})
 
 
@@ -252,7 +252,7 @@ def fields(seen: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     seen = json.loads(text)
     environment = seen["environment"]
     # Of the path the first entries: the folder of the script, then PYTHONPATH.
-    path = environment["PYTHONPATH"].split(":")
+    path = environment.get("PYTHONPATH", "").split(":")
     given_path = [entry for entry in path[1:] if entry in ("/more", "/paths")]
     found = {
         "argv": seen["argv"],
