@@ -16,9 +16,16 @@ from typing import Any
 
 import jobcore_contract
 from jobcore.ports import LaunchRequest
-from jobcore_contract import RESERVED_ENVIRONMENT, RESERVED_HYPERPARAMETERS, BadInput, Container
+from jobcore_contract import (
+    OPT_ML,
+    RESERVED_ENVIRONMENT,
+    RESERVED_HYPERPARAMETERS,
+    BadInput,
+    Container,
+)
 
 from ._pools import is_gpu_pool
+from ._supervisor import OPT_ML_NOTE, OPT_ML_SCRIPT
 
 __all__ = ["BadInput", "MissingInput", "Prepared", "inherited_environment", "prepare"]
 
@@ -31,6 +38,7 @@ _INHERITED = (
 _INHERITED_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_")
 _INSTANCE_TYPE = "local"  # as the toolkit calls it outside of SageMaker
 _NETWORK = "lo"
+_SCRIPT_BYTES_MAX = 1_000_000  # of a script that are searched for /opt/ml
 
 
 class MissingInput(BadInput):
@@ -98,7 +106,7 @@ def prepare(
     started = jobcore_contract.start(container, source, python=python, arguments=arguments)
     # The kernel's limit on the size of arguments and environment is left to the exec.
     return Prepared(
-        argv=started.argv,
+        argv=[*_mounter(script, source, str(directory), started), *started.argv],
         cwd=source,
         folders=[
             *(f"{ml}/{folder}" if folder else ml for folder in jobcore_contract.FOLDERS),
@@ -107,11 +115,33 @@ def prepare(
         files=container.files(),
         links={
             f"{ml}/checkpoints": str(checkpoints),
+            f"{ml}/code": source,
             **{f"{ml}/input/data/{name}": str(path) for name, path in channels.items()},
         },
         environment=started.environment,
         executable=os.path.join(source, started.executable) if started.executable else "",
     )
+
+
+def _mounter(
+    script: str, source: str, directory: str, started: jobcore_contract.Start
+) -> list[str]:
+    """Return the start of a command that mounts the training's folder on /opt/ml, if the script uses that."""
+    if sys.platform != "linux":
+        return []
+    values = [*started.argv, *started.environment.values()]
+    is_mentioned = any(OPT_ML in value for value in values)
+    if not is_mentioned:
+        try:
+            with open(os.path.join(source, script), "rb") as file:
+                is_mentioned = OPT_ML.encode() in file.read(_SCRIPT_BYTES_MAX)
+        except (
+            OSError
+        ):  # a module, or a script that its interpreter will not be able to read either
+            return []
+    note = os.path.join(directory, OPT_ML_NOTE)
+    words = [sys.executable, "-I", "-S", OPT_ML_SCRIPT, f"{directory}/ml", note]
+    return words if is_mentioned else []
 
 
 def _environment(

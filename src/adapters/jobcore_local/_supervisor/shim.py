@@ -11,6 +11,7 @@ import socket
 import time
 from typing import Any
 
+from . import OPT_ML_NOTE, OPT_ML_SCRIPT
 from .files import create_durably, read_tail, replace_durably, sync_directory, try_lock
 from .processes import IS_LINUX, become_subreaper, descendants, kernel_oom_kills, start_ticks
 from .slots import allocate_slots
@@ -343,8 +344,18 @@ class Shim:
         if not text.strip():
             last = self._last_line()
             text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{last}"'
-        end = f", exit code: {code}"
+        end = f"{self._hint(text)}, exit code: {code}"
         return f"AlgorithmError: {text[: REASON_CHARS_MAX - len(end) - 16].rstrip()}{end}"
+
+    def _hint(self, text: str) -> str:
+        """Explain a failure that names /opt/ml, where the script could not have that folder."""
+        if "/opt/ml" not in text or os.path.isdir("/opt/ml"):
+            return ""
+        note = read_tail(self.path(OPT_ML_NOTE), head=True)
+        if not note and OPT_ML_SCRIPT in self.request["argv"]:
+            return ""
+        why = f"could not be mounted on this machine: {note}" if note else "is another folder here"
+        return f". /opt/ml {why}; take folders from SM_MODEL_DIR and the like"
 
     def _last_line(self) -> str:
         lines = [x for x in read_tail(self.path("output.log")).splitlines() if x.strip()]
