@@ -219,9 +219,9 @@ MUTANTS: tuple[Mutant, ...] = (
     # Attempts and budgets.
     Mutant("no bound on attempts", edit(retries.retry, ("used >= allowed", "False"))),
     Mutant("budgets in memory: charges are not stored",
-           edit(handlers._after_failure, ("job = replace(job, charges={**job.charges, kind: used + 1})", "pass"))),
+           edit(handlers._after_failure, ("if decision.used:", "if False:"))),
     Mutant("charges are stored twice",
-           edit(handlers._after_failure, ("kind: used + 1", "kind: used + 2"))),
+           edit(handlers._after_failure, ("decision.used}", "decision.used + 1}"))),
     Mutant("the next attempt has the same name",
            edit(handlers.end_training, ("attempt.number + 1, now", "attempt.number, now"))),
     Mutant("the next attempt skips a number",

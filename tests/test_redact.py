@@ -104,6 +104,11 @@ def test_the_arguments_are_shown_without_secrets():
     }  # fmt: skip
 
 
+def test_a_flag_after_a_flag_is_no_secret():
+    assert redact("train --token --fast") == "train --token --fast"
+    assert redact("train --token fast") == "train --token ***"
+
+
 def test_the_values_of_a_jobs_own_secrets_are_found():
     args = {
         "hyperparameters": {"lr": "0.001000", "api_key": 'quo"ted-1', "pin_password": 123456},

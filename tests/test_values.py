@@ -371,3 +371,14 @@ def test_step_refuses_a_time_that_is_not_in_utc():
         with pytest.raises(ValueError, match=r"^now: expected an aware datetime"):
             jobcore.step(job, events.TimePassed(), now=at)
     assert jobcore.step(job, events.TimePassed(), now=T0.astimezone(UTC)).job is job
+
+
+def test_a_message_quotes_no_attribute_that_is_wrong():
+    message = VALID[ports.Message] | {"attributes": "s3cr3t"}
+    with pytest.raises(ValueError, match="attributes: expected a table") as caught:
+        ports.Message(**message)
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_request_has_the_names_of_tags_as_the_job_has_them():
+    assert ports.LaunchRequest(**VALID[ports.LaunchRequest] | {"tags": {"": "x"}}).tags == {"": "x"}

@@ -205,7 +205,7 @@ def test_every_route_of_the_api_demands_a_signature(rendered):
         "POST /jobs",
         "GET /jobs",
         "GET /jobs/{id}",
-        "POST /jobs/{id}/{what}",
+        "POST /jobs/{id}/{action}",
     }
     assert {r["AuthorizationType"] for r in routes.values()} == {"AWS_IAM"}
     assert "CorsConfiguration" not in rendered.properties("Api")

@@ -53,6 +53,7 @@ def test_what_varies_is_masked(one, other):
     ("one", "other"),
     [
         ('ErrorMessage "ValueError: bad"', 'ErrorMessage "KeyError: bad"'),
+        ('ErrorMessage "AError: bad"', 'ErrorMessage "BError: bad"'),
         ("at::native::copy failed", "at::native::cat failed"),
         ("dead beef facade", "dead beef"),
         ("can't see it, won't do", "can't be it, won't do"),

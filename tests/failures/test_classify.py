@@ -167,6 +167,12 @@ def test_a_quota_whose_numbers_are_none_is_no_quota(limit):
     assert matched(rules, f"pool allows {limit}, 1 in use, 1") == "no rule matched"
 
 
+def test_a_quota_whose_numbers_are_none_leaves_the_text_to_the_next_pattern():
+    words = r"(?P<limit>\w+) (?P<used>\w+) (?P<requested>\w+)"
+    quota = find_quota("pool allows 8, 7 in use, 2", read(quotas=(words + ".*", LIMITED)))
+    assert quota == Quota(name="pool", limit=8, used=7, requested=2)
+
+
 def test_a_rule_may_ask_whether_the_request_could_ever_fit():
     for fits, expected in ((True, [True, False, False]), (False, [False, True, False])):
         rule = replace(CODED, codes=(), quota_fits=fits)

@@ -257,6 +257,7 @@ BAD_DOCUMENTS = [
     ({"reading": {"wrappers": ["{{x}}"]}}, "reading: wrappers: there is no fragment {{x}}; known: none"),
     ({"reading": {"wrappers": ["x", "("]}}, "reading: wrappers: not a regular expression: missing ), unterminated subpattern at position 0"),
     ({"reading": {"wrappers": ["x*"]}}, "reading: wrappers: 'x*' matches an empty text, and so every text"),
+    ({"reading": {"wrappers": ["$"]}}, "reading: wrappers: '$' matches an empty text, and so every text"),
     ({"reading": {"own_words": [""]}}, "reading: own_words: '' matches an empty text, and so every text"),
     ({"reading": {"codes": ["x"]}}, "reading: codes: the group (?P<code>...) is missing in 'x'"),
     ({"reading": {"quotas": ["(?P<limit>x)(?P<requested>y)"]}},

@@ -200,6 +200,13 @@ def test_what_nests_as_deeply_as_allowed_is_taken():
     assert parse_job({"script": "t.py", "hyperparameters": {"x": nested(48)}}, owner="ada")
 
 
+def test_the_sweep_is_left_to_expand_sweep():
+    deep: list = []
+    for _ in range(60):
+        deep = [deep]
+    assert parse_job({"script": "a.py", "sweep": {"list": deep}}, owner="ada").name == "a"
+
+
 def test_a_table_of_a_service_is_read_only_where_it_is_named():
     document = {"script": "a.py", "service": {"key": "s3cr3t"}}
     with pytest.raises(InvalidJob, match="service: unknown field"):

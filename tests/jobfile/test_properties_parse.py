@@ -280,7 +280,7 @@ MISTAKES = [
     ({"pools": ["a", {"pool": "b", "count": 0}]}, "pools[1].count", "expected at least 1, got 0"),
     ({"pool": {"count": 2}}, "pools.pool", None),
     ({"pools": [{"pool": "a", "n": 2}]}, "pools[0].n", "unknown field; known: count, pool"),
-    ({"retry": {"oom": -1}}, "retry.oom", "expected 0 or more retries, got -1"),
+    ({"retry": {"oom": -1}}, "retry.oom", "expected 0 or more, got -1"),
     ({"retry": {"backoff": "2h", "backoff_max": "1h"}}, "retry.backoff_max", None),
     ({"retry": {"backoff": -1}}, "retry.backoff", 'expected a duration such as "90s", "1h30m" or "2d", got -1'),
     ({"retry": {"oomm": 1}}, "retry.oomm", "unknown field; did you mean 'oom'?"),

@@ -126,6 +126,15 @@ def test_a_name_that_exists_and_cannot_be_read_is_asked_again(known):
     assert (world.states(), world.troubles) == (["Launching"], [(world.ids[0], "OSError: reset")])
 
 
+def test_a_name_that_exists_and_cannot_be_read_does_not_stop_the_others():
+    world = World(jobs=two_in("a", 1)[:2])
+    world.trainer.replies[world.names[0]] = LaunchReply(LaunchResult.EXISTS)
+    world.trainer.broken["describe"] = OSError("reset")
+    report = world.launch()
+    assert (report.launched, report.troubles) == (1, 1)
+    assert world.states() == ["Launching", "Launched"]
+
+
 def test_a_pool_that_has_refused_is_not_asked_again_in_this_pass_and_others_are():
     world = World(jobs=two_in("a", 1))
     world.trainer.replies[world.names[0]] = LaunchReply(LaunchResult.REFUSED, FULL)

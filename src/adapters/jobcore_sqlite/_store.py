@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import jobcore  # its ports are loaded on first use: a call that only reads does not need them
 from jobcore import CorruptRecord, Job, Status
 from jobcore.lifecycle import (
     GroupKey,
@@ -30,7 +29,7 @@ from jobcore.lifecycle import (
     readable,
     to_micros,
 )
-from jobcore.ports import Added, Due, JobQuery, Page
+from jobcore.ports import Added, Due, JobQuery, Page, Usage, Waiting
 from jobcore.scheduling.legacy import SHARED_RECORD
 
 from ._adding import insert, insert_new
@@ -250,31 +249,29 @@ class SqliteStore:
         )
         return [Due(job_id, from_micros(at), Status(s), attempt) for job_id, at, s, attempt in rows]
 
-    def waiting(self, *, now: datetime, depth: int) -> Sequence[jobcore.ports.Waiting]:
+    def waiting(self, *, now: datetime, depth: int) -> Sequence[Waiting]:
         """
         List the heads of the lanes (see `jobcore.JobStore.waiting`).
 
         It seeks from lane to lane in the index, so its cost is the number of lanes times *depth* and
         does not depend on the number of waiting jobs.
         """
-        heads: list[jobcore.ports.Waiting] = []
+        heads: list[Waiting] = []
         micros, depth = to_micros(now), max(0, depth)
         with self._reading() as db:
             (lane,) = db.execute(_NEXT_LANE, ("",)).fetchone()
             while lane is not None:
                 share, priority, placements = lane_of(lane)
                 heads += [
-                    jobcore.ports.Waiting(
-                        job_id, priority, share, placements, from_micros(at), attempt
-                    )
+                    Waiting(job_id, priority, share, placements, from_micros(at), attempt)
                     for job_id, at, attempt in db.execute(_LANE_HEAD, (lane, micros, depth))
                 ]
                 (lane,) = db.execute(_NEXT_LANE, (lane,)).fetchone()
         return heads
 
-    def usage(self) -> Sequence[jobcore.ports.Usage]:
+    def usage(self) -> Sequence[Usage]:
         """Count the slots of active jobs by pool and share."""
-        return [jobcore.ports.Usage(*row) for row in self._rows(_USAGE)]
+        return [Usage(*row) for row in self._rows(_USAGE)]
 
     def find(self, query: JobQuery) -> Page:
         """

@@ -283,11 +283,7 @@ def _read_retry(read: FieldReader) -> RetryPolicy:
     budgets: dict[FailureClass, int] = {}
     for kind in FailureClass:
         if kind in data:
-            count = inner.integer(kind, 0)
-            if count < 0:
-                inner.wrong(kind, f"expected 0 or more retries, got {count}")
-            else:
-                budgets[kind] = count
+            budgets[kind] = inner.integer(kind, 0, 0)
     default = RetryPolicy()
     backoff = inner.duration("backoff")
     backoff_max = inner.duration("backoff_max", most=WAIT_MAX)

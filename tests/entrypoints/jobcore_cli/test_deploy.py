@@ -145,9 +145,7 @@ def test_a_config_that_the_functions_would_refuse_is_refused_before_aws_is_asked
     path = tmp_path / "aws.toml"
     path.write_text('output = "s3://models/x"\nat_once = 0\n[limits]\naging = "0s"\n')
     assert main(["deploy", "--config", str(path)]) == 2
-    said = (
-        f"{path}: at_once: expected 1 or more, got 0; limits.aging: expected more than 0s, got 0s"
-    )
+    said = f"{path}: at_once: expected 1 or more, got 0; limits.aging: expected at least 1 second, got 0 seconds"
     assert capsys.readouterr().err == f"jobcore: {said}\n"
 
 
