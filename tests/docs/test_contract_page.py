@@ -26,7 +26,7 @@ def rows(heading: str) -> list[list[str]]:
     return cells[2:]
 
 
-def started(code: Path, script: str, **given: object) -> Start:
+def started(script: str, **given: object) -> Start:
     container = Container(
         base="/base",
         hyperparameters=jobcore_contract.hyperparameter_texts(given, script=script, training="t"),
@@ -35,7 +35,7 @@ def started(code: Path, script: str, **given: object) -> Start:
         environment={},
         cpus=1,
     )
-    return jobcore_contract.start(container, str(code), python="python")
+    return jobcore_contract.start(container, "/code")
 
 
 def test_every_variable_is_there_and_no_other(tmp_path: Path) -> None:
@@ -52,24 +52,22 @@ def test_every_variable_is_there_and_no_other(tmp_path: Path) -> None:
         assert listed == found - internal
 
 
-def test_the_table_of_arguments_is_right(tmp_path: Path) -> None:
+def test_the_table_of_arguments_is_right() -> None:
     table = rows("Arguments")
     assert len(table) == 6
     for row in table:
         value, *texts = ((CODE.findall(cell) or [""])[0] for cell in row)
-        start = started(tmp_path, "train.py", name=json.loads(value))
-        assert texts == [start.argv[-1], start.environment["SM_HP_NAME"]], value
+        start = started("train.py", name=json.loads(value))
+        assert texts == [start.arguments[-1], start.environment["SM_HP_NAME"]], value
 
 
-def test_the_commands_are_right(tmp_path: Path) -> None:
+def test_the_commands_are_right() -> None:
     shown = [CODE.findall(row[1])[0] for row in rows("Entry points")]
-    commands = [started(tmp_path, "train.py").argv]
-    commands += [started(tmp_path, "run.sh").argv]
-    (tmp_path / "setup.py").write_text("")
-    commands[1:1] = [started(tmp_path, "train.py").argv]
-    assert [
-        shlex.split(text.replace(" ARGUMENTS", "").replace("PYTHON", "python")) for text in shown
-    ] == commands
+    commands = [
+        started(script).command("PYTHON", package=package)
+        for script, package in (("train.py", False), ("train.py", True), ("run.sh", False))
+    ]
+    assert [shlex.split(text.replace(" ARGUMENTS", "")) for text in shown] == commands
 
 
 def test_every_folder_that_values_can_name_is_there() -> None:

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobcore_contract import FOLDERS, Start, failure_text, is_package, start
+from jobcore_contract import FOLDERS, check_code, failure_text, is_package, start
 from jobcore_simulation._training import Training
 
 from ._containers import checkpoint_folder, container_of
@@ -107,8 +107,8 @@ class ScriptRunner:
             folder = Path(self._home.name) / str(self._made)
         run = training.interrupted, training.retried
         try:
-            started = self._prepare(training, folder)
-            process = self._launch(training, folder, started)
+            argv, environment = self._prepare(training, folder)
+            process = self._launch(training, folder, argv, environment)
         except Exception as error:  # code, channels, S3: any fault here means it cannot run
             self._finish(training, f"ClientError: the script cannot be run: {error}")
             return
@@ -118,7 +118,7 @@ class ScriptRunner:
                 del self._processes[id(training)]
         if run != (training.interrupted, training.retried):
             return  # killed by an interruption; the next run reports the end of the training
-        failure = "" if code == 0 else _failure(folder, started.argv, code)
+        failure = "" if code == 0 else _failure(folder, argv, code)
         try:
             self._keep(training, folder / "ml")
         except Exception as error:
@@ -134,8 +134,8 @@ class ScriptRunner:
         if checkpoints:
             self._s3.put_all(checkpoint_folder(training.request.document, ml), checkpoints["S3Uri"])
 
-    def _prepare(self, training: Training, folder: Path) -> Start:
-        """Fetch code and data, and determine how the script is started."""
+    def _prepare(self, training: Training, folder: Path) -> tuple[list[str], dict[str, str]]:
+        """Fetch code and data; return the command and the environment that the script is started with."""
         document = training.request.document
         found = program_of(document)
         assert found is not None
@@ -146,7 +146,8 @@ class ScriptRunner:
         self._fetch_inputs(document, ml)
         code = self._code(source, folder)
         script = (code / program).resolve()
-        is_module = not program.endswith(".py") and is_package(str(code), program)
+        package = is_package(str(code), program)
+        is_module = package and not program.endswith(".py")
         if not script.is_relative_to(code) or not (is_module or script.is_file()):
             msg = f"{program} is not in {source}"
             raise _BadInput(msg)
@@ -162,22 +163,25 @@ class ScriptRunner:
                 **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             },
         )
-        started = start(container, str(code), python=sys.executable)
+        started = start(container, str(code))
+        check_code(str(code), started.script)
         for path, text in container.files().items():
             Path(path).write_text(text, encoding="utf-8")
-        if started.executable is not None:
-            (code / started.executable).chmod(0o777)  # as the toolkit does; the folder is private
-        return started
+        if (executable := started.executable(package=package)) is not None:
+            (code / executable).chmod(0o777)  # as the toolkit does; the folder is private
+        return started.command(sys.executable, package=package), started.environment
 
-    def _launch(self, training: Training, folder: Path, started: Start) -> subprocess.Popen[bytes]:
+    def _launch(
+        self, training: Training, folder: Path, argv: list[str], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         with (folder / "log").open("wb") as log, self._lock:
             if training.secondary != "Training" or self._sandbox.closing.is_set():
                 msg = "it was stopped before it began"
                 raise _BadInput(msg)
             process = self._processes[id(training)] = subprocess.Popen(
-                started.argv,
+                argv,
                 cwd=folder / "ml/code",
-                env=started.environment,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -36,44 +36,40 @@ def is_package(code: str, script: str) -> bool:
     return not script.endswith(".sh") and os.path.exists(os.path.join(code, "setup.py"))
 
 
-def is_executable(code: str, script: str) -> bool:
-    """Check whether the toolkit starts *script* by itself, and makes it executable before."""
-    return not script.endswith(".py") and not is_package(code, script)
-
-
-def command_of(code: str, script: str, arguments: Sequence[str], python: str) -> list[str]:
+def check_code(code: str, script: str) -> None:
     """
-    Write the command that starts an entry point in the folder *code*.
+    Check an entry point against the folder of its code.
 
     Raises:
         BadInput: the toolkit could not start it.
     """
-    check_entry_point(script)
     if is_package(code, script):
-        return [python, "-m", _module(script), *arguments]
-    if script.endswith(".py"):
-        return [python, "--", script, *arguments]
-    _check_inside(code, script)
-    # The shell runs a script without a first line of "#!" itself.
-    return ["/bin/sh", "-c", f"./{shlex.join([script, *arguments])}"]
-
-
-def _module(script: str) -> str:
-    module = script.removesuffix(".py")
-    if "/" in module:
-        message = (
-            f"{script!r} is in a subfolder of a package: because source_dir has a setup.py, "
-            f"SageMaker's training toolkit starts `python -m {module}`, which is no module; set "
-            "source_dir to the script's folder, or name a module of the package"
-        )
-        raise BadInput(field="script", message=message)
-    return module
-
-
-def _check_inside(code: str, script: str) -> None:
+        module = module_of(script)
+        if "/" in module:
+            message = (
+                f"{script!r} is in a subfolder of a package: because source_dir has a setup.py, "
+                f"SageMaker's training toolkit starts `python -m {module}`, which is no module; "
+                "set source_dir to the script's folder, or name a module of the package"
+            )
+            raise BadInput(field="script", message=message)
+        return
     folder = os.path.realpath(code)
     target = os.path.realpath(os.path.join(folder, script))
-    if os.path.commonpath([folder, target]) != folder:
-        raise BadInput(
-            field="script", message=f"{script!r} is a link to a place outside source_dir"
-        )
+    if not script.endswith(".py") and os.path.commonpath([folder, target]) != folder:
+        message = f"{script!r} is a link to a place outside source_dir"
+        raise BadInput(field="script", message=message)
+
+
+def module_of(script: str) -> str:
+    """Return the name that the toolkit makes of a script to start it as a module."""
+    return script.removesuffix(".py")
+
+
+def command_of(script: str, arguments: Sequence[str], python: str, *, package: bool) -> list[str]:
+    """Write the command that starts an entry point in the folder of its code."""
+    if package and not script.endswith(".sh"):
+        return [python, "-m", module_of(script), *arguments]
+    if script.endswith(".py"):
+        return [python, "--", script, *arguments]
+    # The shell runs a script without a first line of "#!" itself.
+    return ["/bin/sh", "-c", f"./{shlex.join([script, *arguments])}"]

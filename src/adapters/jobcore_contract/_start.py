@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._container import OPT_ML, Container
-from ._entry_point import command_of, is_executable
+from ._entry_point import check_entry_point, command_of
 from ._errors import BadInput
 from ._places import places
 
@@ -40,24 +40,38 @@ class Start:
     How a script is started.
 
     Attributes:
-        argv: the command; its working directory is the folder of the code.
+        script: the entry point, relative to its code.
+        arguments: of the script.
         environment: all of it.
-        executable: the file, relative to the code, that has to be executable; None: none.
     """
 
-    argv: list[str]
+    script: str
+    arguments: list[str]
     environment: dict[str, str]
-    executable: str | None
+
+    def command(self, python: str, *, package: bool) -> list[str]:
+        """
+        Write the command; its working directory is the folder of the code.
+
+        Args:
+            python: the interpreter.
+            package: whether the code is a package, see `is_package`.
+        """
+        return command_of(self.script, self.arguments, python, package=package)
+
+    def executable(self, *, package: bool) -> str | None:
+        """Return the file, relative to the code, that has to be executable; None if there is none."""
+        is_python = self.script.endswith(".py") or (package and not self.script.endswith(".sh"))
+        return None if is_python else self.script
 
 
-def start(container: Container, code: str, *, python: str, arguments: Sequence[str] = ()) -> Start:
+def start(container: Container, code: str, *, arguments: Sequence[str] = ()) -> Start:
     """
-    Determine the command and environment that the toolkit starts a script with.
+    Determine what the toolkit starts a script with.
 
     Args:
         container: what the toolkit finds.
-        code: the folder with the script's code, ``/opt/ml/code`` on SageMaker.
-        python: the interpreter of Python scripts.
+        code: the folder with the script's code, ``/opt/ml/code`` on SageMaker; it is not read.
         arguments: further arguments after the hyperparameters, which the toolkit does not have.
 
     Raises:
@@ -74,11 +88,12 @@ def start(container: Container, code: str, *, python: str, arguments: Sequence[s
     script = container.environment.get("SAGEMAKER_PROGRAM") or for_toolkit.get("sagemaker_program")
     if not isinstance(script, str):
         raise BadInput(field="script", message="missing; name the script to start")
+    check_entry_point(script)
     words = [*_arguments(given), *arguments]
     return Start(
-        argv=command_of(code, script, words, python),
+        script=script,
+        arguments=words,
         environment=_environment(container, code, script, for_toolkit, given, words),
-        executable=script if is_executable(code, script) else None,
     )
 
 

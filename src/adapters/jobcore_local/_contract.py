@@ -16,16 +16,9 @@ from typing import Any
 
 import jobcore_contract
 from jobcore.ports import LaunchRequest
-from jobcore_contract import (
-    OPT_ML,
-    RESERVED_ENVIRONMENT,
-    RESERVED_HYPERPARAMETERS,
-    BadInput,
-    Container,
-)
+from jobcore_contract import RESERVED_ENVIRONMENT, RESERVED_HYPERPARAMETERS, BadInput, Container
 
 from ._pools import is_gpu_pool
-from ._supervisor import OPT_ML_NOTE, OPT_ML_SCRIPT
 
 __all__ = ["BadInput", "MissingInput", "Prepared", "inherited_environment", "prepare"]
 
@@ -38,7 +31,6 @@ _INHERITED = (
 _INHERITED_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_")
 _INSTANCE_TYPE = "local"  # as the toolkit calls it outside of SageMaker
 _NETWORK = "lo"
-_SCRIPT_BYTES_MAX = 1_000_000  # of a script that are searched for /opt/ml
 
 
 class MissingInput(BadInput):
@@ -50,16 +42,18 @@ class Prepared:
     """
     A request in the terms of this machine: command, working directory, environment, folders, files, links.
 
-    *executable* is a file that has to be executable; it is empty if there is none.
+    *script* is relative to *cwd*. *package_argv* takes the place of *argv* if *cwd* has a package,
+    which the shim looks up.
     """
 
+    script: str
     argv: list[str]
+    package_argv: list[str]
     cwd: str
     environment: dict[str, str]
     folders: list[str]
     files: dict[str, str]
     links: dict[str, str]
-    executable: str
 
 
 def prepare(
@@ -102,11 +96,13 @@ def prepare(
         cpus=os.cpu_count() or 1,
         gpus=request.placement.count if gpu else 0,
     )
+    started = jobcore_contract.start(container, source, arguments=arguments)
     python = _interpreter(args)
-    started = jobcore_contract.start(container, source, python=python, arguments=arguments)
     # The kernel's limit on the size of arguments and environment is left to the exec.
     return Prepared(
-        argv=[*_mounter(script, source, str(directory), started), *started.argv],
+        script=script,
+        argv=started.command(python, package=False),
+        package_argv=started.command(python, package=True),
         cwd=source,
         folders=[
             *(f"{ml}/{folder}" if folder else ml for folder in jobcore_contract.FOLDERS),
@@ -119,29 +115,7 @@ def prepare(
             **{f"{ml}/input/data/{name}": str(path) for name, path in channels.items()},
         },
         environment=started.environment,
-        executable=os.path.join(source, started.executable) if started.executable else "",
     )
-
-
-def _mounter(
-    script: str, source: str, directory: str, started: jobcore_contract.Start
-) -> list[str]:
-    """Return the start of a command that mounts the training's folder on /opt/ml, if the script uses that."""
-    if sys.platform != "linux":
-        return []
-    values = [*started.argv, *started.environment.values()]
-    is_mentioned = any(OPT_ML in value for value in values)
-    if not is_mentioned:
-        try:
-            with open(os.path.join(source, script), "rb") as file:
-                is_mentioned = OPT_ML.encode() in file.read(_SCRIPT_BYTES_MAX)
-        except (
-            OSError
-        ):  # a module, or a script that its interpreter will not be able to read either
-            return []
-    note = os.path.join(directory, OPT_ML_NOTE)
-    words = [sys.executable, "-I", "-S", OPT_ML_SCRIPT, f"{directory}/ml", note]
-    return words if is_mentioned else []
 
 
 def _environment(
@@ -204,6 +178,7 @@ def _find_source(args: Mapping[str, Any], script: str) -> str:
     is_module = not script.endswith(".py") and jobcore_contract.is_package(source, script)
     if not is_module and not os.path.isfile(path):
         raise MissingInput(field="script", message=f"{path} does not exist")
+    jobcore_contract.check_code(source, script)
     return source
 
 

@@ -386,12 +386,14 @@ def test_any_hyperparameters_and_channels(
     )
     wrong = "error" in theirs
     with pytest.raises(jobcore_contract.BadInput) if wrong else nullcontext():
-        ours = jobcore_contract.start(container, str(server.base / "code"), python=sys.executable)
+        ours = jobcore_contract.start(container, str(server.base / "code"))
     if wrong:
         return
     variables = {k: v for k, v in ours.environment.items() if k.startswith("SM_")}
     assert variables == theirs["environment"]
-    assert [word.rstrip() for word in ours.argv] == [word.rstrip() for word in theirs["command"]]
+    assert [word.rstrip() for word in ours.command(sys.executable, package=False)] == [
+        word.rstrip() for word in theirs["command"]
+    ]
 
 
 NAMES_OF_SCRIPTS = (

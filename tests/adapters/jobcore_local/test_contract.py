@@ -101,7 +101,7 @@ def test_a_module_needs_no_file_and_a_script_does(tmp_path: Path) -> None:
         (tmp_path / script).unlink()
         if error is None:
             made = prepare(again, tmp_path / "t", tmp_path / "c", {})
-            assert made.argv[1:] == ["-m", "pack.train"]
+            assert made.package_argv[1:] == ["-m", "pack.train"]
         else:
             with pytest.raises(error, match="does not exist"):
                 prepare(again, tmp_path / "t", tmp_path / "c", {})

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from typing import Any
 
@@ -18,6 +19,7 @@ from .slots import allocate_slots
 from .wake import poke
 
 REASON_CHARS_MAX = 1024
+_SCRIPT_BYTES_MAX = 1_000_000  # of a script that are searched for /opt/ml
 LOCK_SECONDS_MAX = 0.2
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 5.0  # between two writes to a full disk
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -33,6 +35,7 @@ class Shim:
         self.request: dict[str, Any] = {}
         self.directory = ""
         self.script_pid = 0
+        self.mounts = False  # the training's folder on /opt/ml, for the script alone
         self.status: int | None = None  # of the script, as waitpid gives it
         self.end_cause = ""  # "stop", "timeout" or "interrupted" once the shim ends the script
         self.kill_at: float | None = None
@@ -147,10 +150,36 @@ class Shim:
                 file.write(text)
         for path, target in self.request["links"].items():
             os.symlink(target, path)
-        script = self.request["executable"]
-        if script and not os.access(script, os.X_OK):
+
+    def _command(self) -> list[str]:
+        """
+        Determine the command by the files of the code, as SageMaker's training toolkit does.
+
+        A script that is started by itself is made executable for all that may read it.
+        """
+        cwd, name = self.request["cwd"], self.request["script"]
+        script = os.path.join(cwd, name)
+        argv: list[str] = self.request["argv"]
+        if os.path.exists(os.path.join(cwd, "setup.py")):
+            argv = self.request["package_argv"]
+        if argv[0] == "/bin/sh" and not os.access(script, os.X_OK):
             mode = os.stat(script).st_mode & 0o777
-            os.chmod(script, mode | (mode & 0o444) >> 2)  # whoever may read it may execute it
+            os.chmod(script, mode | (mode & 0o444) >> 2)
+        self.mounts = IS_LINUX and self._mentions_opt_ml(script)
+        if not self.mounts:
+            return argv
+        mount = [OPT_ML_SCRIPT, self.path("ml"), self.path(OPT_ML_NOTE)]
+        return [sys.executable, "-I", "-S", *mount, *argv]
+
+    def _mentions_opt_ml(self, script: str) -> bool:
+        values = [*self.request["argv"], *self.request["environment"].values()]
+        if any("/opt/ml" in value for value in values):
+            return True
+        try:
+            with open(script, "rb") as file:
+                return b"/opt/ml" in file.read(_SCRIPT_BYTES_MAX)
+        except OSError:  # a module, or a script that its interpreter cannot read either
+            return False
 
     def _install_signals(self) -> None:
         self.wakeup, wakeup_in = os.pipe()
@@ -164,6 +193,7 @@ class Shim:
     def _spawn(self, inherited: list[int], numbers: list[int]) -> None:
         """Start the script's process; raise the error of its exec."""
         request = self.request
+        argv = self._command()
         environment = dict(request["environment"])
         if request["gpu"]:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, numbers))
@@ -180,8 +210,8 @@ class Shim:
         session: dict[str, Any] = {"setsid": True} if IS_LINUX else {"setpgroup": 0}
         # posix_spawn is several times cheaper than Popen and than a fork of this interpreter.
         self.script_pid = os.posix_spawnp(
-            request["argv"][0],
-            request["argv"],
+            argv[0],
+            argv,
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, nothing, 0),
@@ -352,7 +382,7 @@ class Shim:
         if "/opt/ml" not in text or os.path.isdir("/opt/ml"):
             return ""
         note = read_tail(self.path(OPT_ML_NOTE), head=True)
-        if not note and OPT_ML_SCRIPT in self.request["argv"]:
+        if self.mounts and not note:
             return ""
         why = f"could not be mounted on this machine: {note}" if note else "is another folder here"
         return f". /opt/ml {why}; take folders from SM_MODEL_DIR and the like"
