@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MINISTACK := .venv-ministack
 MINISTACK_STAMP := $(MINISTACK)/.installed
+TOOLKIT := .venv-toolkit
+TOOLKIT_STAMP := $(TOOLKIT)/.installed
 # `python3` may be older than what jobcore needs: take the first that is new enough.
 PYTHONS := python3 python3.11 python3.12 python3.13 python3.14 python
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
@@ -44,6 +46,17 @@ $(MINISTACK_STAMP): tests/ministack/requirements.lock $(STAMP)
 	@$(MINISTACK)/bin/python -m pip --quiet --quiet --disable-pip-version-check install --require-hashes --requirement $<
 	@touch $@
 
+# The tests compare the training contract with SageMaker's own package. A folder on the path of one
+# process is enough: what the package needs beside it and .venv has not, and its sources, because its
+# wheel needs a C compiler for a part that is not used here.
+$(TOOLKIT_STAMP): tests/toolkit/requirements.lock tests/toolkit/sources.lock $(STAMP)
+	@echo "Setting up $(TOOLKIT) (once, a few seconds) ..."
+	@rm -rf $(TOOLKIT)
+	@$(PIP) install --no-deps --require-hashes --upgrade --target $(TOOLKIT) --requirement tests/toolkit/requirements.lock
+	@$(PIP) download --no-deps --require-hashes --dest $(TOOLKIT) --requirement tests/toolkit/sources.lock
+	@$(BIN)/python -m tarfile -e $(TOOLKIT)/sagemaker_training-*.tar.gz $(TOOLKIT)
+	@touch $@
+
 demo: $(STAMP)  ## train a sweep of real models, through a shortage and a crash
 	@$(BIN)/python examples/digits/demo.py
 
@@ -55,13 +68,13 @@ WORKERS = $(shell $(BIN)/python -c 'import os; print(min((os.cpu_count() or 1) +
 
 # Modules keep together until a worker runs out of tests and takes some of another's.
 # The tests start hundreds of processes: none shall compile jobcore anew, whatever is set.
-test: $(STAMP) $(MINISTACK_STAMP)  ## run every test
+test: $(STAMP) $(MINISTACK_STAMP) $(TOOLKIT_STAMP)  ## run every test
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --quiet --numprocesses=$(WORKERS) \
 	  --dist=worksteal --cov --cov-report=term:skip-covered
 
 # Python 3.12 and so on, from the PATH or pyenv. Not all tests: tests/pythons.py says which, and why.
 MINUTES ?= 60
-test-pythons: $(STAMP) $(MINISTACK_STAMP)  ## run the tests on other Pythons that are found
+test-pythons: $(STAMP) $(MINISTACK_STAMP) $(TOOLKIT_STAMP)  ## run the tests on other Pythons that are found
 	@$(BIN)/python tests/pythons.py --workers $(WORKERS) --minutes $(MINUTES)
 
 check: $(STAMP)  ## lint, format, types, import contracts, generated docs
@@ -121,4 +134,4 @@ lock: $(STAMP)  ## resolve requirements.lock anew (uv is installed for that alon
 	  --output-file deploy/requirements.lock
 
 clean:  ## remove .venv and everything that was generated
-	@rm -rf $(VENV) $(VENV)-3.* $(MINISTACK) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build site
+	@rm -rf $(VENV) $(VENV)-3.* $(MINISTACK) $(TOOLKIT) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build site

@@ -1,8 +1,9 @@
-"""Trainings whose script runs, as a process of this machine in the environment of SageMaker's toolkit.
+"""Trainings whose script runs, as a process of this machine by SageMaker's training contract.
 
 A request names the script as for the SageMaker training toolkit, by the hyperparameters
 ``sagemaker_program`` and ``sagemaker_submit_directory``. The latter is a folder or a .tar.gz on this
 machine (a path or a file:// URL) below `SandboxConfig.run_scripts`, or a .tar.gz in the emulated S3.
+Each run has a copy of it. What the script is started with is in `jobcore_contract`.
 Channels and checkpoints are read from that S3; the model and checkpoints are written to it.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +23,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jobcore_contract import FOLDERS, check_code, failure_text, is_package, start
 from jobcore_simulation._training import Training
 
+from ._containers import checkpoint_folder, container_of
 from ._s3 import Files
 from ._sandbox import Sandbox
 from ._views import model_artifacts
@@ -34,7 +38,7 @@ _CHANNELS = "/opt/ml/input/data/"  # a training without network reads its code f
 _IN_S3 = ("s3://", _CHANNELS)
 _OWN = ("sagemaker_program", "sagemaker_submit_directory")
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-_FOLDERS = ("input/config", "input/data", "model", "output/data", "checkpoints")
+_TOOLKIT_EXIT_CODE = 1  # of the toolkit, for any exit code of the script
 
 
 class _BadInput(ValueError):  # noqa: N818  (a condition)
@@ -103,7 +107,8 @@ class ScriptRunner:
             folder = Path(self._home.name) / str(self._made)
         run = training.interrupted, training.retried
         try:
-            process = self._launch(training, folder)
+            argv, environment = self._prepare(training, folder)
+            process = self._launch(training, folder, argv, environment)
         except Exception as error:  # code, channels, S3: any fault here means it cannot run
             self._finish(training, f"ClientError: the script cannot be run: {error}")
             return
@@ -113,7 +118,7 @@ class ScriptRunner:
                 del self._processes[id(training)]
         if run != (training.interrupted, training.retried):
             return  # killed by an interruption; the next run reports the end of the training
-        failure = "" if code == 0 else _failure(folder, code)
+        failure = "" if code == 0 else _failure(folder, argv, code)
         try:
             self._keep(training, folder / "ml")
         except Exception as error:
@@ -127,36 +132,56 @@ class ScriptRunner:
         self._s3.put_archive(ml / "model", model_artifacts(training), ml / "model.tar.gz")
         checkpoints = training.request.document.get("CheckpointConfig")
         if checkpoints:
-            self._s3.put_all(ml / "checkpoints", checkpoints["S3Uri"])
+            self._s3.put_all(checkpoint_folder(training.request.document, ml), checkpoints["S3Uri"])
 
-    def _launch(self, training: Training, folder: Path) -> subprocess.Popen[bytes]:
+    def _prepare(self, training: Training, folder: Path) -> tuple[list[str], dict[str, str]]:
+        """Fetch code and data; return the command and the environment that the script is started with."""
         document = training.request.document
         found = program_of(document)
         assert found is not None
         program, source = found
         ml = folder / "ml"
-        for name in _FOLDERS:
-            (ml / name).mkdir(parents=True)
+        for name in FOLDERS:
+            (ml / name).mkdir(parents=True, exist_ok=True)
         self._fetch_inputs(document, ml)
         code = self._code(source, folder)
         script = (code / program).resolve()
-        if not script.is_relative_to(code) or not script.is_file():
+        package = is_package(str(code), program)
+        is_module = package and not program.endswith(".py")
+        if not script.is_relative_to(code) or not (is_module or script.is_file()):
             msg = f"{program} is not in {source}"
             raise _BadInput(msg)
-        given = document.get("HyperParameters", {})
-        hyperparameters = {k: _value(v) for k, v in given.items() if not k.startswith("sagemaker_")}
-        (ml / "input/config/hyperparameters.json").write_text(json.dumps(given), encoding="utf-8")
-        python = [sys.executable] if script.suffix == ".py" else []
-        shell = ["/bin/sh"] if script.suffix == ".sh" else []
-        arguments = [part for k, v in hyperparameters.items() for part in (f"--{k}", _text(v))]
+        region, instance_type, _ = (training.selected or training.request.pools[0][0]).split("/")
+        container = container_of(
+            document,
+            name=training.name,
+            arn=self._sandbox.service.regions[region].arn + training.name,
+            instance_type=instance_type,
+            base=str(ml),
+            inherited={
+                "PYTHONUNBUFFERED": "1",
+                **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            },
+        )
+        started = start(container, str(code))
+        check_code(str(code), started.script)
+        for path, text in container.files().items():
+            Path(path).write_text(text, encoding="utf-8")
+        if (executable := started.executable(package=package)) is not None:
+            (code / executable).chmod(0o777)  # as the toolkit does; the folder is private
+        return started.command(sys.executable, package=package), started.environment
+
+    def _launch(
+        self, training: Training, folder: Path, argv: list[str], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         with (folder / "log").open("wb") as log, self._lock:
             if training.secondary != "Training" or self._sandbox.closing.is_set():
                 msg = "it was stopped before it began"
                 raise _BadInput(msg)
             process = self._processes[id(training)] = subprocess.Popen(
-                [*python, *shell, str(script), *arguments],
-                cwd=code,
-                env=self._environment(training, ml, script, hyperparameters),
+                argv,
+                cwd=folder / "ml/code",
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -172,11 +197,15 @@ class ScriptRunner:
             if self._s3 is not None and uri.startswith("s3://"):
                 self._s3.fetch_all(uri, folder)
         checkpoints = document.get("CheckpointConfig")
-        if checkpoints and self._s3 is not None:
-            self._s3.fetch_all(checkpoints["S3Uri"].rstrip("/") + "/", ml / "checkpoints")
+        if checkpoints:
+            local = checkpoint_folder(document, ml)
+            local.mkdir(parents=True, exist_ok=True)
+            if self._s3 is not None:
+                self._s3.fetch_all(checkpoints["S3Uri"].rstrip("/") + "/", local)
 
     def _code(self, place: str, folder: Path) -> Path:
-        target = folder / "code"
+        """Copy the code into the folder that stands for /opt/ml/code."""
+        target = folder / "ml/code"
         if place.startswith("s3://"):
             assert self._s3 is not None
             source = folder / "code.tar.gz"
@@ -189,39 +218,9 @@ class ScriptRunner:
             msg = f"{source} is not below {self._root}"
             raise _BadInput(msg)
         if source.is_dir():
-            return source
+            shutil.copytree(source, target, ignore_dangling_symlinks=True)
+            return target.resolve()
         return _unpacked(source, target)
-
-    def _environment(
-        self, training: Training, ml: Path, script: Path, hyperparameters: Mapping[str, Any]
-    ) -> dict[str, str]:
-        document = training.request.document
-        channels = [channel["ChannelName"] for channel in document.get("InputDataConfig", ())]
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        environment |= {
-            "PYTHONUNBUFFERED": "1",
-            "TRAINING_JOB_NAME": training.name,
-            "SM_MODEL_DIR": str(ml / "model"),
-            "SM_INPUT_DIR": str(ml / "input"),
-            "SM_INPUT_CONFIG_DIR": str(ml / "input/config"),
-            "SM_OUTPUT_DIR": str(ml / "output"),
-            "SM_OUTPUT_DATA_DIR": str(ml / "output/data"),
-            "SM_CHECKPOINT_DIR": str(ml / "checkpoints"),
-            "SM_CHANNELS": json.dumps(channels),
-            "SM_HPS": json.dumps(hyperparameters),
-            "SM_CURRENT_HOST": "algo-1",
-            "SM_HOSTS": '["algo-1"]',
-            "SM_NUM_GPUS": "0",
-            "SM_NUM_CPUS": str(os.cpu_count() or 1),
-            "SM_MODULE_DIR": str(script.parent),
-            "SM_MODULE_NAME": script.stem,
-            "SM_USER_ENTRY_POINT": script.name,
-        }
-        environment |= {
-            f"SM_CHANNEL_{name.upper()}": str(ml / "input/data" / name) for name in channels
-        }
-        environment |= {f"SM_HP_{k.upper()}": _text(v) for k, v in hyperparameters.items()}
-        return environment | {str(k): str(v) for k, v in document.get("Environment", {}).items()}
 
     def _finish(self, training: Training, failure: str) -> None:
         region = training.request.pools[0][0].split("/")[0]
@@ -234,11 +233,11 @@ def _unpacked(archive: Path, folder: Path) -> Path:
     return folder.resolve()
 
 
-def _failure(folder: Path, code: int) -> str:
+def _failure(folder: Path, argv: list[str], code: int) -> str:
     written = folder / "ml/output/failure"
     said = written.read_text("utf-8", "replace") if written.is_file() else ""
-    said = said or f"ExecuteUserScriptError: {_tail(folder / 'log')}"
-    return f"AlgorithmError: {said[:_FAILURE_CHARS_MAX]}, exit code: {_exit_code(code)}"
+    said = said or failure_text(argv, code, _tail(folder / "log"))
+    return f"AlgorithmError: {said[:_FAILURE_CHARS_MAX]}, exit code: {_TOOLKIT_EXIT_CODE}"
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -249,13 +248,9 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
             return
 
 
-def _exit_code(code: int) -> int:
-    return code if code >= 0 else 128 - code
-
-
 def _tail(log: Path) -> str:
     lines = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
-    return lines[-1] if lines else "the script wrote nothing"
+    return lines[-1] if lines else ""
 
 
 def _plain(text: str) -> str:
@@ -269,7 +264,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

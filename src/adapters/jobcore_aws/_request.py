@@ -1,7 +1,6 @@
 """CreateTrainingJob requests from launch requests and settings: pure functions.
 
-Script mode follows the public SageMaker training toolkit
-(https://github.com/aws/sagemaker-training-toolkit, `params.py`, `environment.py`): it reads every
+Script mode follows the public SageMaker training toolkit (see `jobcore_contract`): it reads every
 hyperparameter as JSON, the script's name from ``sagemaker_program``, and the place of the code (a
 tar.gz) from ``sagemaker_submit_directory``. A job without a script runs its image as it is, and
 gets hyperparameters as plain text, as SageMaker's own algorithms expect them.
@@ -20,8 +19,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import jobcore_contract
 from jobcore.lifecycle import Json, is_job_id
 from jobcore.ports import LaunchRequest
+from jobcore_contract import OPT_ML, BadInput
 
 from ._pools import Pool
 from ._settings import SageMakerSettings
@@ -31,16 +32,11 @@ __all__ = ["BadRequest", "Identity", "build_request", "identity_of", "pool_of"]
 Identity = tuple[str | None, int | None, str | None]
 
 CODE_CHANNEL = "code"
-CHECKPOINTS = "/opt/ml/checkpoints"
+CHECKPOINTS = f"{OPT_ML}/checkpoints"
 TO_STOP_SECONDS = (
     60  # run time of a training that is created only to be stopped, if the stop is lost
 )
-_TOOLKIT = frozenset(  # hyperparameters of the toolkit that this module sets
-    {
-        "sagemaker_program", "sagemaker_submit_directory", "sagemaker_job_name", "sagemaker_region",
-    }
-)  # fmt: skip
-_RESERVED_ENVIRONMENT = ("SM_", "AWS_", "JOBCORE_", "SAGEMAKER_", "TRAINING_JOB_")
+_RESERVED_ENVIRONMENT = (*jobcore_contract.RESERVED_ENVIRONMENT, "AWS_")
 
 # The members of the request that a job file may set under ``sagemaker``; None: all of its parts. The
 # deployment decides on roles, tags, output places, networks, keys and instance types. Remote
@@ -150,7 +146,7 @@ class _Builder:
             "EnableNetworkIsolation": self.isolated,
             "EnableInterContainerTrafficEncryption": settings.encrypt_traffic,
             "EnableManagedSpotTraining": self.pool.is_spot,
-            "Environment": self._environment(),
+            "Environment": self._environment(channels),
             "Tags": self._tags(),
         }
         if settings.subnets:
@@ -227,24 +223,54 @@ class _Builder:
         return named
 
     def _hyperparameters(self, channels: list[dict[str, Any]]) -> dict[str, str]:
-        given = self._table("hyperparameters")
+        given = self._expanded("hyperparameters", channels)
         if not self.is_script:
+            if self.args.get("arguments"):
+                place = "sagemaker.AlgorithmSpecification.ContainerArguments"
+                self.wrong("arguments", f"for a script only; an image without one gets {place}")
             return {key: _plain(value) for key, value in given.items()}
-        if reserved := sorted(_TOOLKIT & set(given)):
-            self.wrong(f"hyperparameters.{reserved[0]}", "reserved; choose another name")
+        for name in sorted(jobcore_contract.RESERVED_HYPERPARAMETERS.intersection(given)):
+            self.wrong(f"hyperparameters.{name}", "reserved; choose another name")
         if self.args.get("arguments"):
             message = "SageMaker passes hyperparameters to a script and no other arguments; put them there"
             self.wrong("arguments", message)
-        toolkit: dict[str, Json] = {
-            "sagemaker_program": self.args.get("script"),
-            "sagemaker_container_log_level": 20,
-            "sagemaker_job_name": self.request.name,
-        }
-        if self.args.get("source_dir"):  # otherwise the script is in the image, in /opt/ml/code
-            toolkit["sagemaker_submit_directory"] = self._code(channels)
-        if region := self.pool.region or self.settings.region:
-            toolkit["sagemaker_region"] = region
-        return {key: json.dumps(value) for key, value in {**toolkit, **given}.items()}
+        script = str(self.args.get("script"))
+        try:
+            jobcore_contract.check_entry_point(script)
+        except BadInput as error:
+            self.wrong(error.field, error.message)
+        return jobcore_contract.hyperparameter_texts(
+            given,
+            script=script,
+            training=self.request.name,
+            # Without a place the script is in the image, in /opt/ml/code.
+            code=self._code(channels) if self.args.get("source_dir") else None,
+            region=self.pool.region or self.settings.region or None,
+        )
+
+    def _expanded(self, field: str, channels: list[dict[str, Any]]) -> dict[str, Any]:
+        """Read a table whose texts may name folders of the container, such as ``${SM_MODEL_DIR}``."""
+        names = {str(channel["ChannelName"]) for channel in channels}
+        raw = self._table("sagemaker").get("InputDataConfig")
+        for channel in raw if isinstance(raw, list) else ():
+            if isinstance(channel, dict):
+                names.add(str(channel.get("ChannelName")))
+        folders = jobcore_contract.places(OPT_ML, sorted(names), self._checkpoints())
+        expanded = {}
+        for name, value in self._table(field).items():
+            try:
+                expanded[name] = jobcore_contract.expand(f"{field}.{name}", value, folders)
+            except BadInput as error:
+                self.wrong(error.field, error.message)
+        return expanded
+
+    def _checkpoints(self) -> str | None:
+        """Return the container's folder of checkpoints; None if the deployment keeps none."""
+        if not self.settings.checkpoints:
+            return None
+        raw = self._table("sagemaker").get("CheckpointConfig")
+        path = raw.get("LocalPath") if isinstance(raw, dict) else None
+        return path if isinstance(path, str) else CHECKPOINTS
 
     def _code(self, channels: list[dict[str, Any]]) -> str:
         """Return the place of the code; an isolated training cannot download it, so it becomes a channel."""
@@ -263,7 +289,7 @@ class _Builder:
         if any(channel["ChannelName"] == CODE_CHANNEL for channel in channels):
             self.wrong("channels.code", "reserved for the job's code; choose another name")
         channels.append(_channel(CODE_CHANNEL, uri))
-        return f"/opt/ml/input/data/{CODE_CHANNEL}/{uri.rsplit('/', 1)[-1]}"
+        return f"{OPT_ML}/input/data/{CODE_CHANNEL}/{uri.rsplit('/', 1)[-1]}"
 
     def _channels(self) -> list[dict[str, Any]]:
         channels = []
@@ -312,17 +338,17 @@ class _Builder:
             made["MaxPendingTimeInSeconds"] = _seconds(settings.pending_at_most)
         return made
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, channels: list[dict[str, Any]]) -> dict[str, str]:
         environment = {}
-        for name, value in self._table("environment").items():
+        for name, value in self._expanded("environment", channels).items():
             if name.startswith(_RESERVED_ENVIRONMENT):
                 self.wrong(f"environment.{name}", "reserved; choose another name")
             elif not isinstance(value, str):
                 self.wrong(f"environment.{name}", "expected a string")
             else:
                 environment[name] = value
-        if self.settings.checkpoints:
-            environment["SM_CHECKPOINT_DIR"] = CHECKPOINTS  # the local trainer sets it, too
+        if checkpoints := self._checkpoints():
+            environment["SM_CHECKPOINT_DIR"] = checkpoints  # the local trainer sets it, too
         return environment | {
             "JOBCORE_JOB_ID": self.request.job_id,
             "JOBCORE_ATTEMPT": str(self.request.attempt),

@@ -12,7 +12,7 @@ from jobcore.errors import Problem
 from jobcore.lifecycle import job_id_from_bytes, training_name
 from jobcore.ports import LaunchRequest
 
-from ._contract import BadInput, Prepared, inherited_environment, prepare
+from ._contract import BadInput, MissingInput, Prepared, inherited_environment, prepare
 
 __all__ = ["check"]
 
@@ -25,9 +25,10 @@ _POINTER_BYTES = 8
 
 def check(spec: Spec) -> list[Problem]:
     """
-    Check that this machine can hand a job's values to its script.
+    Check that this machine can start a job's script with its values.
 
-    A script gets hyperparameters and environment as arguments and environment variables of its
+    Script, hyperparameters, arguments and environment have to be what SageMaker's training toolkit
+    accepts (`jobcore_contract`). A script gets hyperparameters and environment as arguments and environment variables of its
     process, and the system limits their size. Entry points call this before they submit a job.
 
     Returns:
@@ -45,8 +46,10 @@ def check(spec: Spec) -> list[Problem]:
     )
     try:
         prepared = prepare(request, Path("/"), Path("/"), inherited_environment())
-    except BadInput:
+    except MissingInput:
         return []
+    except BadInput as error:
+        return [Problem(error.field, error.message)]
     problems = {problem.field: problem for problem in _problems(spec, prepared)}
     return list(problems.values())
 

@@ -1,13 +1,11 @@
 """SageMaker's training contract with folders of this machine: environment, arguments, files of a script.
 
-Names and meanings are those of the public SageMaker training toolkit
-(https://github.com/aws/sagemaker-training-toolkit/blob/master/ENVIRONMENT_VARIABLES.md).
-The folder ``ml/`` of a training stands for /opt/ml in a container.
+`jobcore_contract` has the contract itself. The folder ``ml/`` of a training stands for /opt/ml in a
+container.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -16,9 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jobcore_contract
 from jobcore.ports import LaunchRequest
+from jobcore_contract import RESERVED_ENVIRONMENT, RESERVED_HYPERPARAMETERS, BadInput, Container
 
 from ._pools import is_gpu_pool
+
+__all__ = ["BadInput", "MissingInput", "Prepared", "inherited_environment", "prepare"]
 
 # The variables of the manager's environment that a script needs to run. It does not get the others:
 # they may hold secrets, and a training that depends on them would not run anywhere else.
@@ -26,21 +28,27 @@ _INHERITED = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV",
     "CONDA_PREFIX", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "XDG_RUNTIME_DIR",
 )  # fmt: skip
-_HOST = "algo-1"
-_NETWORK = "lo"
-_FOLDERS = ("", "input", "input/config", "input/data", "model", "output", "output/data")
 _INHERITED_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_")
+_INSTANCE_TYPE = "local"  # as the toolkit calls it outside of SageMaker
+_NETWORK = "lo"
 
 
-class BadInput(ValueError):  # noqa: N818  (a condition; reads well in `except`)
-    """A request that cannot run on this machine; the text names the field and the reason."""
+class MissingInput(BadInput):
+    """A file or folder of a job does not exist on this machine; it may exist later."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A request in the terms of this machine: command, working directory, environment, folders, files, links."""
+    """
+    A request in the terms of this machine: command, working directory, environment, folders, files, links.
 
+    *script* is relative to *cwd*. *package_argv* takes the place of *argv* if *cwd* has a package,
+    which the shim looks up.
+    """
+
+    script: str
     argv: list[str]
+    package_argv: list[str]
     cwd: str
     environment: dict[str, str]
     folders: list[str]
@@ -60,166 +68,76 @@ def prepare(
         inherited: variables of the manager's environment, see `inherited_environment`.
 
     Raises:
-        BadInput: the script, its folder or a channel does not exist.
+        BadInput: a value cannot work; a `MissingInput` if the script, its folder or a channel does
+            not exist.
     """
     args = request.args
-    source, script = _find_script(args)
-    hyperparameters = _mapping(args, "hyperparameters")
-    channels = {
-        name: _channel(name, str(where)) for name, where in _mapping(args, "channels").items()
-    }
+    script = _script_name(args)
     ml = f"{directory}/ml"
-    config = {
-        "hyperparameters": {k: _text(v) for k, v in hyperparameters.items()},
-        "inputdataconfig": {name: {"TrainingInputMode": "File"} for name in channels},
-        "resourceconfig": {
-            "current_host": _HOST,
-            "hosts": [_HOST],
-            "network_interface_name": _NETWORK,
-        },
-    }
-    user_arguments = [*_arguments(hyperparameters), *map(str, _list(args, "arguments"))]
-    environment = {
-        **inherited,
-        **_identity(request),
-        **_folders(ml, checkpoints, channels),
-        **_machine(request),
-        **_script_variables(source, script),
-        **_hyperparameter_variables(hyperparameters),
-        "SM_USER_ARGS": json.dumps(user_arguments),
-        "SM_INPUT_DATA_CONFIG": json.dumps(config["inputdataconfig"]),
-        "SM_RESOURCE_CONFIG": json.dumps(config["resourceconfig"]),
-    }
-    environment["SM_TRAINING_ENV"] = json.dumps(_training_env(environment, hyperparameters))
-    environment |= {
-        name: str(value)
-        for name, value in _mapping(args, "environment").items()
-        if not name.startswith(("SM_", "JOBCORE_"))
-    }
+    given = _mapping(args, "channels")
+    folders = jobcore_contract.places(ml, given, str(checkpoints))
+    hyperparameters = _hyperparameters(args, folders)
+    arguments = [
+        str(word)
+        for word in jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
+    ]
+    environment = _environment(request, folders, inherited)
+    source = _find_source(args, script)
+    channels = {name: _channel(name, str(where)) for name, where in given.items()}
+    gpu = is_gpu_pool(request.placement.pool)
+    container = Container(
+        base=ml,
+        hyperparameters=jobcore_contract.hyperparameter_texts(
+            hyperparameters, script=script, training=request.name, code=source
+        ),
+        channels={name: jobcore_contract.channel_config() for name in channels},
+        resources=jobcore_contract.resource_config(_INSTANCE_TYPE, network=_NETWORK),
+        environment=environment if gpu else {"CUDA_VISIBLE_DEVICES": "", **environment},
+        cpus=os.cpu_count() or 1,
+        gpus=request.placement.count if gpu else 0,
+    )
+    started = jobcore_contract.start(container, source, arguments=arguments)
+    python = _interpreter(args)
     # The kernel's limit on the size of arguments and environment is left to the exec.
     return Prepared(
-        argv=[*_interpreter(script, args), *user_arguments],
+        script=script,
+        argv=started.command(python, package=False),
+        package_argv=started.command(python, package=True),
         cwd=source,
         folders=[
-            *(f"{ml}/{folder}" if folder else ml for folder in _FOLDERS),
+            *(f"{ml}/{folder}" if folder else ml for folder in jobcore_contract.FOLDERS),
             str(checkpoints),
         ],
-        files={f"{ml}/input/config/{name}.json": json.dumps(data) for name, data in config.items()},
-        links={f"{ml}/input/data/{name}": str(path) for name, path in channels.items()},
-        environment={k: v for k, v in environment.items() if "\0" not in v and "=" not in k},
+        files=container.files(),
+        links={
+            f"{ml}/checkpoints": str(checkpoints),
+            f"{ml}/code": source,
+            **{f"{ml}/input/data/{name}": str(path) for name, path in channels.items()},
+        },
+        environment=started.environment,
     )
 
 
-# --- environment variables --------------------------------------------------------------
-
-
-def _identity(request: LaunchRequest) -> dict[str, str]:
+def _environment(
+    request: LaunchRequest, folders: Mapping[str, str], inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """Make the environment that a container would have before the toolkit adds to it."""
+    own = {}
+    for name, value in _mapping(request.args, "environment").items():
+        field = f"environment.{name}"
+        if name.startswith(RESERVED_ENVIRONMENT):
+            raise BadInput(field=field, message="reserved; choose another name")
+        own[name] = str(jobcore_contract.expand(field, value, folders))
     return {
+        **inherited,
+        "PYTHONUNBUFFERED": "1",
+        **own,
         "TRAINING_JOB_NAME": request.name,
         "JOBCORE_TRAINING": request.name,
         "JOBCORE_JOB_ID": request.job_id,
         "JOBCORE_ATTEMPT": str(request.attempt),
-        "PYTHONUNBUFFERED": "1",
+        "SM_CHECKPOINT_DIR": folders["SM_CHECKPOINT_DIR"],
     }
-
-
-def _folders(ml: str, checkpoints: Path, channels: Mapping[str, Path]) -> dict[str, str]:
-    folders = {
-        "SM_MODEL_DIR": f"{ml}/model",
-        "SM_INPUT_DIR": f"{ml}/input",
-        "SM_INPUT_CONFIG_DIR": f"{ml}/input/config",
-        "SM_OUTPUT_DIR": f"{ml}/output",
-        "SM_OUTPUT_DATA_DIR": f"{ml}/output/data",
-        "SM_CHECKPOINT_DIR": str(checkpoints),
-        "SM_CHANNELS": json.dumps(sorted(channels)),
-    }
-    for name in channels:
-        folders[f"SM_CHANNEL_{name.upper()}"] = f"{ml}/input/data/{name}"
-    return folders
-
-
-def _machine(request: LaunchRequest) -> dict[str, str]:
-    gpus = request.placement.count if is_gpu_pool(request.placement.pool) else 0
-    machine = {
-        "SM_CURRENT_HOST": _HOST,
-        "SM_HOSTS": json.dumps([_HOST]),
-        "SM_NETWORK_INTERFACE_NAME": _NETWORK,
-        "SM_NUM_GPUS": str(gpus),
-        "SM_NUM_CPUS": str(os.cpu_count() or 1),
-        "SM_NUM_NEURONS": "0",
-        "SM_LOG_LEVEL": "20",
-        "SM_CURRENT_INSTANCE_TYPE": "local",
-    }
-    return machine if gpus else {**machine, "CUDA_VISIBLE_DEVICES": ""}
-
-
-def _script_variables(source: str, script: str) -> dict[str, str]:
-    return {
-        "SM_MODULE_NAME": os.path.splitext(os.path.basename(script))[0],
-        "SM_MODULE_DIR": source,
-        "SM_USER_ENTRY_POINT": os.path.basename(script),
-    }
-
-
-def _hyperparameter_variables(hyperparameters: Mapping[str, Any]) -> dict[str, str]:
-    variables = {f"SM_HP_{name.upper()}": _text(value) for name, value in hyperparameters.items()}
-    return {"SM_HPS": json.dumps(hyperparameters, sort_keys=True), **variables}
-
-
-# --- values of the request --------------------------------------------------------------
-
-
-def _find_script(args: Mapping[str, Any]) -> tuple[str, str]:
-    """Find the folder that the script runs in, and the script's path."""
-    script = args.get("script")
-    if not isinstance(script, str) or not script:
-        msg = "script: missing; a local training needs one"
-        raise BadInput(msg)
-    source = os.path.expanduser(str(args.get("source_dir", ".")))
-    if not os.path.isdir(source):
-        msg = f"source_dir: {source} is not a folder on this machine"
-        raise BadInput(msg)
-    source = os.path.realpath(source)
-    path = os.path.join(source, script)
-    if not os.path.isfile(path):
-        msg = f"script: {path} does not exist"
-        raise BadInput(msg)
-    return source, path
-
-
-def _interpreter(script: str, args: Mapping[str, Any]) -> list[str]:
-    if script.endswith(".py"):
-        python = str(args.get("python") or sys.executable)
-        return [shutil.which(python) or python, script]
-    if script.endswith(".sh"):
-        return [shutil.which("sh") or "/bin/sh", script]
-    return [script]
-
-
-def _channel(name: str, where: str) -> Path:
-    path = os.path.expanduser(
-        where.removeprefix("file://")
-    )  # Path.expanduser raises for an unknown user
-    if not os.path.exists(path):
-        msg = f"channels.{name}: {where} does not exist on this machine"
-        raise BadInput(msg)
-    return Path(path).resolve()
-
-
-def _mapping(args: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    value = args.get(field, {})
-    if not isinstance(value, Mapping):
-        msg = f"{field}: expected a table, got {type(value).__name__}"
-        raise BadInput(msg)
-    return value
-
-
-def _list(args: Mapping[str, Any], field: str) -> list[Any]:
-    value = args.get(field, [])
-    if not isinstance(value, list):
-        msg = f"{field}: expected a list, got {type(value).__name__}"
-        raise BadInput(msg)
-    return value
 
 
 def inherited_environment() -> dict[str, str]:
@@ -231,41 +149,64 @@ def inherited_environment() -> dict[str, str]:
     }
 
 
-def _text(value: object) -> str:
-    """Write a hyperparameter as the toolkit does: text as it is, tables and lists as JSON, others by str()."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict | list):
-        return json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return str(value)
+# --- values of the request --------------------------------------------------------------
 
 
-def _arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
-    """Write the hyperparameters as command-line arguments, sorted: ``--name value``, ``-n value``."""
-    arguments = []
-    for name in sorted(hyperparameters):
-        arguments += [f"--{name}" if len(name) > 1 else f"-{name}", _text(hyperparameters[name])]
-    return arguments
+def _script_name(args: Mapping[str, Any]) -> str:
+    script = args.get("script")
+    if not isinstance(script, str) or not script:
+        raise BadInput(field="script", message="missing; a local training needs one")
+    jobcore_contract.check_entry_point(script)
+    return script
 
 
-def _training_env(
-    environment: Mapping[str, str], hyperparameters: Mapping[str, Any]
-) -> dict[str, Any]:
-    folders = {
-        name.removeprefix("SM_").lower(): value
-        for name, value in environment.items()
-        if name.startswith("SM_") and name.endswith("_DIR")
-    }
-    return {
-        **folders,
-        "job_name": environment["TRAINING_JOB_NAME"],
-        "hyperparameters": dict(hyperparameters),
-        "num_gpus": int(environment["SM_NUM_GPUS"]),
-        "num_cpus": int(environment["SM_NUM_CPUS"]),
-        "current_host": environment["SM_CURRENT_HOST"],
-        "hosts": json.loads(environment["SM_HOSTS"]),
-        "user_entry_point": environment["SM_USER_ENTRY_POINT"],
-        "module_name": environment["SM_MODULE_NAME"],
-    }
+def _hyperparameters(args: Mapping[str, Any], folders: Mapping[str, str]) -> Mapping[str, Any]:
+    given = _mapping(args, "hyperparameters")
+    for name in sorted(RESERVED_HYPERPARAMETERS.intersection(given)):
+        raise BadInput(field=f"hyperparameters.{name}", message="reserved; choose another name")
+    expanded: Mapping[str, Any] = jobcore_contract.expand("hyperparameters", given, folders)
+    return expanded
+
+
+def _find_source(args: Mapping[str, Any], script: str) -> str:
+    """Find the folder that the script runs in."""
+    source = os.path.expanduser(str(args.get("source_dir", ".")))
+    if not os.path.isdir(source):
+        raise MissingInput(field="source_dir", message=f"{source} is not a folder on this machine")
+    source = os.path.realpath(source)
+    path = os.path.join(source, script)
+    is_module = not script.endswith(".py") and jobcore_contract.is_package(source, script)
+    if not is_module and not os.path.isfile(path):
+        raise MissingInput(field="script", message=f"{path} does not exist")
+    jobcore_contract.check_code(source, script)
+    return source
+
+
+def _interpreter(args: Mapping[str, Any]) -> str:
+    python = str(args.get("python") or sys.executable)
+    return shutil.which(python) or python
+
+
+def _channel(name: str, where: str) -> Path:
+    path = os.path.expanduser(
+        where.removeprefix("file://")
+    )  # Path.expanduser raises for an unknown user
+    if not os.path.exists(path):
+        raise MissingInput(
+            field=f"channels.{name}", message=f"{where} does not exist on this machine"
+        )
+    return Path(path).resolve()
+
+
+def _mapping(args: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    value = args.get(field, {})
+    if not isinstance(value, Mapping):
+        raise BadInput(field=field, message=f"expected a table, got {type(value).__name__}")
+    return value
+
+
+def _list(args: Mapping[str, Any], field: str) -> list[Any]:
+    value = args.get(field, [])
+    if not isinstance(value, list):
+        raise BadInput(field=field, message=f"expected a list, got {type(value).__name__}")
+    return value

@@ -29,6 +29,7 @@ PACKAGES = (
     "jobcore",
     "jobcore_aws",
     "jobcore_config",
+    "jobcore_contract",
     "jobcore_lambda",
     "attr",
     "attrs",

@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from jobcore_contract import is_package
+
 from ._errors import CliError
 
 
@@ -89,7 +91,7 @@ def _localised(document: dict[str, Any], path: Path) -> dict[str, Any]:
             msg = f"{path}: source_dir: {folder} is not a folder"
             raise CliError(msg)
         named = isinstance(script, str) and script and "\0" not in script
-        if named and not (folder / str(script)).is_file():
+        if named and not _is_there(folder, str(script)):
             msg = f"{path}: script: {folder / str(script)} does not exist"
             raise CliError(msg)
     channels = result.get("channels")
@@ -101,3 +103,9 @@ def _localised(document: dict[str, Any], path: Path) -> dict[str, Any]:
             for name, where in channels.items()
         }
     return result
+
+
+def _is_there(folder: Path, script: str) -> bool:
+    """Check whether a script exists; a module of a package (a folder with setup.py) may be installed."""
+    is_module = not script.endswith(".py") and is_package(str(folder), script)
+    return is_module or (folder / script).is_file()

@@ -89,6 +89,57 @@ def test_a_script_gets_its_hyperparameters_as_the_toolkit_reads_them() -> None:
     assert made["EnableNetworkIsolation"] is False
 
 
+def test_values_name_folders_of_the_container() -> None:
+    args = {
+        **SCRIPT,
+        "channels": {"train": "s3://data/a"},
+        "hyperparameters": {"a": ["${SM_CHANNEL_TRAIN}/x"], "b": {"c": "${SM_MODEL_DIR}"}},
+        "environment": {"CACHE": "${SM_CHECKPOINT_DIR}/cache"},
+        "sagemaker": {
+            "CheckpointConfig": {"LocalPath": "/opt/ml/saved"},
+            "InputDataConfig": [
+                {
+                    "ChannelName": "more",
+                    "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b"}},
+                }
+            ],
+        },
+    }
+    args["hyperparameters"]["d"] = "${SM_CHANNEL_MORE}"
+    made = built(args=args)
+    read = {name: json.loads(value) for name, value in made["HyperParameters"].items()}
+    assert read["a"] == ["/opt/ml/input/data/train/x"]
+    assert read["b"] == {"c": "/opt/ml/model"}
+    assert read["d"] == "/opt/ml/input/data/more"
+    assert made["CheckpointConfig"]["LocalPath"] == "/opt/ml/saved"
+    assert made["Environment"]["SM_CHECKPOINT_DIR"] == "/opt/ml/saved"
+    assert made["Environment"]["CACHE"] == "/opt/ml/saved/cache"
+    plain = built(args={**ARGS, "hyperparameters": {"out": "${SM_OUTPUT_DATA_DIR}"}})
+    assert plain["HyperParameters"] == {"out": "/opt/ml/output/data"}
+
+
+@pytest.mark.parametrize(
+    ("args", "field"),
+    [
+        ({"hyperparameters": {"a": ["", "${SM_CHANNEL_X}"]}}, "hyperparameters.a[1]"),
+        ({"environment": {"A": "${SM_X}"}}, "environment.A"),
+        ({"script": "my train.py"}, "script"),
+        ({"script": "../train.py"}, "script"),
+        ({"arguments": ["x"]}, "arguments"),
+        ({"script": "train.py", "arguments": ["x"]}, "arguments"),
+        ({"hyperparameters": {"sagemaker_region": "x"}, "script": "a.py"}, "hyperparameters.sagemaker_region"),
+    ],
+)  # fmt: skip
+def test_what_the_toolkit_cannot_start_is_refused(args: dict[str, Any], field: str) -> None:
+    assert [line.partition(": ")[0] for line in problems(**args)] == [field]
+
+
+def test_a_folder_of_checkpoints_that_are_not_kept_is_refused() -> None:
+    config = evolve(ALL, checkpoints=False)
+    found = problems(config, hyperparameters={"a": "${SM_CHECKPOINT_DIR}"})
+    assert found == ["hyperparameters.a: ${SM_CHECKPOINT_DIR}: checkpoints are not kept here"]
+
+
 def test_an_isolated_script_gets_its_code_as_a_channel() -> None:
     made = built(args={**SCRIPT, "channels": {"train": "s3://data/a"}})
     assert made["EnableNetworkIsolation"] is True

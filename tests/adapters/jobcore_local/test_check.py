@@ -101,6 +101,21 @@ def test_half_a_character_is_no_text_for_a_process(tmp_path, fields, field):
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"hyperparameters": {"data": "${SM_CHANNEL_TRAIN}"}}, "hyperparameters.data"),
+        ({"arguments": ["${SM_TYPO}"]}, "arguments[0]"),
+        ({"environment": {"SAGEMAKER_REGION": "x"}}, "environment.SAGEMAKER_REGION"),
+        ({"script": "../train.py"}, "script"),
+        ({"script": "my train.py"}, "script"),
+    ],
+)
+def test_what_the_toolkit_would_refuse_is_refused_here(tmp_path, fields, field):
+    (problem,) = check(job(tmp_path, **fields))
+    assert problem.field == field
+
+
 def test_what_does_not_exist_yet_is_no_problem(tmp_path):
     spec = job(tmp_path, channels={"train": "/nowhere"})
     assert check(spec) == []

@@ -70,6 +70,34 @@ def test_bad_job_files(name: str, text: str, says: str, capsys: pytest.CaptureFi
     assert error.count("\n") == 1
 
 
+def test_a_module_of_a_package_is_a_script(capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder with setup.py is a package: SageMaker's toolkit starts its modules by name."""
+    Path("a.toml").write_text('script = "pack.train"\n')
+    assert call("submit", "--dry-run", "a.toml") == 2
+    assert "pack.train does not exist" in capsys.readouterr().err
+    Path("setup.py").write_text("")
+    assert call("submit", "--dry-run", "a.toml") == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('hyperparameters = {data = "${SM_CHANNEL_TRAIN}"}', "hyperparameters.data: ${SM_CHANNEL_TRAIN}"),
+        ('script = "../train.sh"', "script: '../train.sh' is not a path inside source_dir"),
+        ('environment = {SAGEMAKER_REGION = "x"}', "environment.SAGEMAKER_REGION: reserved"),
+    ],
+)  # fmt: skip
+def test_what_the_contract_refuses_is_refused_at_submit(
+    line: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("sub").mkdir()
+    script = "" if line.startswith("script") else 'script = "train.sh"\n'
+    Path("sub/a.toml").write_text(f"{script}{line}\n")
+    Path("sub/train.sh").write_text("")
+    assert call("submit", "sub/a.toml") == 2
+    assert says in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("word", ["../../etc/passwd", "a/../b", "zzzz", "x" * 500, "%s", ""])
 @pytest.mark.parametrize("command", ["show", "why", "logs", "stop", "hold", "release", "wait"])
 def test_ids_that_are_none(command: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:

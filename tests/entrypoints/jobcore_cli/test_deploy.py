@@ -53,7 +53,7 @@ def test_the_zip_file_holds_the_functions_and_nothing_of_this_machine(bundle):
     assert [name for name in names if name.endswith(".toml")] == ["jobcore_aws/failure_rules.toml"]
     tops = {name.split("/")[0] for name in names} - {"__pycache__"}
     assert tops == {
-        "jobcore", "jobcore_aws", "jobcore_config", "jobcore_lambda",
+        "jobcore", "jobcore_aws", "jobcore_config", "jobcore_contract", "jobcore_lambda",
         "attr", "attrs", "aws_lambda_powertools", "cattrs", "jmespath", "typing_extensions.py",
     }  # fmt: skip
     assert {info.date_time for info in bundle.infolist()} == {(1980, 1, 1, 0, 0, 0)}

@@ -752,7 +752,7 @@ if hps["mode"] == "fail":
     pathlib.Path(os.environ["SM_OUTPUT_DIR"], "failure").write_text("ValueError: nan" + "x" * 2000)
     sys.exit(3)
 if hps["mode"] == "sleep":
-    pathlib.Path(__file__).with_suffix(".started").write_text("")
+    pathlib.Path(hps["started"]).write_text("")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     time.sleep(600)
 """
@@ -773,6 +773,7 @@ def _script_request(name: str, mode: str, folder: str, program: str = "train.py"
             "sagemaker_program": json.dumps(program),
             "sagemaker_submit_directory": folder,
             "mode": mode,
+            "started": f"{folder}/started",
         },
     )
 
@@ -806,7 +807,7 @@ def test_a_script_is_told_to_stop(scripts: Path) -> None:
     with serve(SandboxConfig(speed=100, run_scripts=scripts)) as server:
         client = client_of(server)
         client.create_training_job(**_script_request("a", "sleep", str(scripts)))
-        until((scripts / "train.started").exists)
+        until((scripts / "started").exists)
         client.stop_training_job(TrainingJobName="a")
         until(
             lambda: (
@@ -1030,6 +1031,7 @@ def test_code_data_checkpoints_and_models_are_in_s3(tmp_path: Path) -> None:
                 asked = _script_request(name, "ok", folder) | {
                     "InputDataConfig": [channel, code_channel],
                     "CheckpointConfig": {"S3Uri": "s3://bucket/checkpoints"},
+                    "Environment": {"SM_CHECKPOINT_DIR": "/opt/ml/checkpoints"},
                 }
                 client.create_training_job(**asked)
                 until(

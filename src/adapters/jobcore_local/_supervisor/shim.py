@@ -8,15 +8,18 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from typing import Any
 
+from . import OPT_ML_NOTE, OPT_ML_SCRIPT
 from .files import create_durably, read_tail, replace_durably, sync_directory, try_lock
 from .processes import IS_LINUX, become_subreaper, descendants, kernel_oom_kills, start_ticks
 from .slots import allocate_slots
 from .wake import poke
 
 REASON_CHARS_MAX = 1024
+_SCRIPT_BYTES_MAX = 1_000_000  # of a script that are searched for /opt/ml
 LOCK_SECONDS_MAX = 0.2
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 5.0  # between two writes to a full disk
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -32,6 +35,7 @@ class Shim:
         self.request: dict[str, Any] = {}
         self.directory = ""
         self.script_pid = 0
+        self.mounts = False  # the training's folder on /opt/ml, for the script alone
         self.status: int | None = None  # of the script, as waitpid gives it
         self.end_cause = ""  # "stop", "timeout" or "interrupted" once the shim ends the script
         self.kill_at: float | None = None
@@ -147,6 +151,36 @@ class Shim:
         for path, target in self.request["links"].items():
             os.symlink(target, path)
 
+    def _command(self) -> list[str]:
+        """
+        Determine the command by the files of the code, as SageMaker's training toolkit does.
+
+        A script that is started by itself is made executable for all that may read it.
+        """
+        cwd, name = self.request["cwd"], self.request["script"]
+        script = os.path.join(cwd, name)
+        argv: list[str] = self.request["argv"]
+        if os.path.exists(os.path.join(cwd, "setup.py")):
+            argv = self.request["package_argv"]
+        if argv[0] == "/bin/sh" and not os.access(script, os.X_OK):
+            mode = os.stat(script).st_mode & 0o777
+            os.chmod(script, mode | (mode & 0o444) >> 2)
+        self.mounts = IS_LINUX and self._mentions_opt_ml(script)
+        if not self.mounts:
+            return argv
+        mount = [OPT_ML_SCRIPT, self.path("ml"), self.path(OPT_ML_NOTE)]
+        return [sys.executable, "-I", "-S", *mount, *argv]
+
+    def _mentions_opt_ml(self, script: str) -> bool:
+        values = [*self.request["argv"], *self.request["environment"].values()]
+        if any("/opt/ml" in value for value in values):
+            return True
+        try:
+            with open(script, "rb") as file:
+                return b"/opt/ml" in file.read(_SCRIPT_BYTES_MAX)
+        except OSError:  # a module, or a script that its interpreter cannot read either
+            return False
+
     def _install_signals(self) -> None:
         self.wakeup, wakeup_in = os.pipe()
         for fd in (self.wakeup, wakeup_in):
@@ -159,6 +193,7 @@ class Shim:
     def _spawn(self, inherited: list[int], numbers: list[int]) -> None:
         """Start the script's process; raise the error of its exec."""
         request = self.request
+        argv = self._command()
         environment = dict(request["environment"])
         if request["gpu"]:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, numbers))
@@ -175,8 +210,8 @@ class Shim:
         session: dict[str, Any] = {"setsid": True} if IS_LINUX else {"setpgroup": 0}
         # posix_spawn is several times cheaper than Popen and than a fork of this interpreter.
         self.script_pid = os.posix_spawnp(
-            request["argv"][0],
-            request["argv"],
+            argv[0],
+            argv,
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, nothing, 0),
@@ -339,8 +374,18 @@ class Shim:
         if not text.strip():
             last = self._last_line()
             text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{last}"'
-        end = f", exit code: {code}"
+        end = f"{self._hint(text)}, exit code: {code}"
         return f"AlgorithmError: {text[: REASON_CHARS_MAX - len(end) - 16].rstrip()}{end}"
+
+    def _hint(self, text: str) -> str:
+        """Explain a failure that names /opt/ml, where the script could not have that folder."""
+        if "/opt/ml" not in text or os.path.isdir("/opt/ml"):
+            return ""
+        note = read_tail(self.path(OPT_ML_NOTE), head=True)
+        if self.mounts and not note:
+            return ""
+        why = f"could not be mounted on this machine: {note}" if note else "is another folder here"
+        return f". /opt/ml {why}; take folders from SM_MODEL_DIR and the like"
 
     def _last_line(self) -> str:
         lines = [x for x in read_tail(self.path("output.log")).splitlines() if x.strip()]

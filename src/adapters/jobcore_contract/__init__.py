@@ -1,0 +1,51 @@
+"""
+The training contract: what a script is started with, as SageMaker's training toolkit does it.
+
+The laptop's trainer and the sandbox start scripts with this package. So a script sees the same
+arguments, environment and files as on SageMaker, where the package ``sagemaker-training``
+(https://github.com/aws/sagemaker-training-toolkit) of the image starts it. The tests compare the two
+field by field.
+
+SageMaker gives a container some files in ``/opt/ml/input/config`` and an environment: a `Container`.
+`start` makes of it what the toolkit makes: the command and the environment of the script. The
+folder that stands for ``/opt/ml`` may be anywhere.
+"""
+
+from __future__ import annotations
+
+from ._container import (
+    FOLDERS,
+    OPT_ML,
+    RESERVED_ENVIRONMENT,
+    RESERVED_HYPERPARAMETERS,
+    Container,
+    channel_config,
+    hyperparameter_texts,
+    resource_config,
+)
+from ._entry_point import check_code, check_entry_point, is_package
+from ._errors import BadInput
+from ._failure import failure_text
+from ._places import expand, places, relocate
+from ._start import Start, start
+
+__all__ = [
+    "FOLDERS",
+    "OPT_ML",
+    "RESERVED_ENVIRONMENT",
+    "RESERVED_HYPERPARAMETERS",
+    "BadInput",
+    "Container",
+    "Start",
+    "channel_config",
+    "check_code",
+    "check_entry_point",
+    "expand",
+    "failure_text",
+    "hyperparameter_texts",
+    "is_package",
+    "places",
+    "relocate",
+    "resource_config",
+    "start",
+]
