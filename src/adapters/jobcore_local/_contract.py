@@ -19,6 +19,7 @@ from typing import Any
 from jobcore.ports import LaunchRequest
 
 from ._pools import is_gpu_pool
+from ._python import python_environment
 
 # The variables of the manager's environment that a script needs to run. It does not get the others:
 # they may hold secrets, and a training that depends on them would not run anywhere else.
@@ -80,7 +81,7 @@ def prepare(
     }
     user_arguments = [*_arguments(hyperparameters), *map(str, _list(args, "arguments"))]
     environment = {
-        **inherited,
+        **python_environment(args.get("python"), inherited),
         **_identity(request),
         **_folders(ml, checkpoints, channels),
         **_machine(request),

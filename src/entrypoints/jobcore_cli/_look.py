@@ -173,6 +173,7 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
         ("owner", spec.owner + (f"  share {spec.share}" if spec.share != spec.owner else "")),
         ("group", spec.group),
         ("pools", ", ".join(f"{p.pool}" + f" x{p.count}" * (p.count > 1) for p in spec.placements)),
+        ("python", spec.args.get("python")),
         ("priority", str(spec.priority) if spec.priority else None),
         ("submitted", f"{moment(job.submitted_at)}  ({ago(now - job.submitted_at)} ago)"),
         ("reason", why.sentence if why is not None else f"see jobcore why {job.job_id[:8]}"),

@@ -13,6 +13,7 @@ from ._errors import CONFLICT, NOT_FOUND, CliError
 
 if TYPE_CHECKING:
     import jobcore
+    from jobcore.errors import Problem
     from jobcore_aws import AwsSettings
     from jobcore_local import LocalTrainer
     from jobcore_sqlite import SqliteStore
@@ -185,13 +186,25 @@ class Session:
         name = hashlib.sha256(os.fspath(path).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"jobcore-{os.getuid()}-{name}.sock"
 
-    def poke(self) -> None:
-        """Send the manager a hint that jobs have changed; on AWS the table's stream does that."""
+    def poke(self) -> bool:
+        """
+        Send the manager a hint that jobs have changed; on AWS the table's stream does that.
+
+        Returns:
+            False if no manager listens.
+        """
         if self.is_aws:
-            return
+            return True
         from jobcore_local import poke
 
-        poke(self.wake_path)
+        return poke(self.wake_path)
+
+    @cached_property
+    def check(self) -> Callable[[jobcore.Spec], Sequence[Problem]]:
+        """The check of a job against what the backend can run."""
+        from ._checks import backend_check
+
+        return backend_check(self)
 
     @cached_property
     def limits(self) -> jobcore.Limits:

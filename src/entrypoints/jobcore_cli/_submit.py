@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from jobcore_aws import JOB_TABLES
 
 from ._app import common
 from ._axes import combinations, read_assignment
-from ._checks import backend_problems
 from ._errors import CONFLICT, CliError
-from ._jobfiles import localise, read_document
+from ._jobfiles import choose_python, localise, read_document
+from ._notes import notes_on
 from ._render import print_json
 from ._session import Session
 
@@ -150,9 +150,16 @@ def sweep_command(session: Session, /, file: Path, group: str | None, **options:
 
 
 def _placed(session: Session, file: Path, options: dict[str, Any]) -> _Document:
-    """Read a job file, and upload its folder for the trainer; a dry run only names the place."""
+    """
+    Read a job file, and upload its folder for the trainer; a dry run only names the place.
+
+    On this machine the document names its interpreter; options["origins"] says where it comes from.
+    """
     document = localise(read_document(file), file)
     if not session.is_aws:
+        document, origin = choose_python(document, file, os.environ)
+        if origin:
+            options.setdefault("origins", {})[document["python"]] = origin
         return document
     from ._aws import locate_source, upload_source
 
@@ -192,7 +199,7 @@ def _spec(session: Session, file: Path, document: _Document, group: str | None) 
         spec = jobcore.parse_job(
             document, owner=session.owner_name, group=group, service_tables=JOB_TABLES
         )
-        if problems := backend_problems(session, spec):
+        if problems := session.check(spec):
             raise jobcore.InvalidJob(problems)
     except jobcore.InvalidJob as error:
         msg = f"{file}: {error}"
@@ -227,7 +234,7 @@ def _submit(
     now = datetime.now(UTC)
     if options["dry_run"]:
         jobs = [jobcore.new_job(i, s, now=now) for i, s in zip(ids, specs, strict=True)]
-        _say_dry_run(session, jobs, now)
+        _say_dry_run(session, jobs, options.get("origins", {}))
         return 0
     if options["key"]:
         _check_key(session, options["key"], dict(zip(ids, specs, strict=True)))
@@ -240,10 +247,15 @@ def _submit(
             "choose another key"
         )
         raise CliError(msg, CONFLICT)
-    session.poke()
+    is_heard = session.poke()
     known = sum(s.added is jobcore.ports.Added.DUPLICATE for s in done)
     if not (session.as_json and options["wait_for"]):  # one call, one document
-        _say_submitted(session, [s.job for s in done], known, group)
+        jobs = [s.job for s in done]
+        about = {
+            "pythons": options.get("origins", {}),
+            "notes": notes_on(session, jobs, now=now, is_heard=is_heard or options["wait_for"]),
+        }
+        _say_submitted(session, jobs, known, group, about)
     if options["wait_for"]:
         from ._change import wait_until_over
 
@@ -263,7 +275,7 @@ def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> No
         raise CliError(msg, CONFLICT)
 
 
-def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> None:
+def _say_dry_run(session: Session, jobs: list[jobcore.Job], pythons: Mapping[str, str]) -> None:
     if session.as_json:
         specs = [
             {
@@ -273,7 +285,7 @@ def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> No
             }
             for job in jobs
         ]
-        print_json({"dry_run": True, "jobs": specs})
+        print_json({"dry_run": True, "jobs": specs, "pythons": list(pythons)})
         return
     shown = jobs[:20]
     for job in shown:
@@ -281,24 +293,39 @@ def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> No
         print(f"would submit {job.spec.name}  {json.dumps(values)}")
     if len(jobs) > len(shown):
         print(f"... and {len(jobs) - len(shown)} more")
+    _say_pythons(pythons)
     print(f"{len(jobs)} valid; nothing was submitted (--dry-run)")
 
 
+def _say_pythons(pythons: Mapping[str, str]) -> None:
+    for path, origin in pythons.items():
+        print(f"  runs under {path} ({origin})")
+
+
 def _say_submitted(
-    session: Session, jobs: list[jobcore.Job], known: int, group: str | None
+    session: Session,
+    jobs: list[jobcore.Job],
+    known: int,
+    group: str | None,
+    about: Mapping[str, Any],
 ) -> None:
+    """Print the jobs, the interpreters (about["pythons"], with their origins) and about["notes"]."""
     if session.as_json:
         ids = [job.job_id for job in jobs]
-        print_json({"ids": ids, "group": group, "created": len(jobs) - known, "known": known})
+        lists = {name: list(values) for name, values in about.items()}
+        document = {"ids": ids, "group": group, "created": len(jobs) - known, "known": known}
+        print_json({**document, **lists})
         return
     if len(jobs) == 1:
         (job,) = jobs
         print(f"{job.job_id}  {job.spec.name}" + ("  (already submitted)" if known else ""))
-        return
-    if group is None:
+    elif group is None:
         for job in jobs:
             print(f"{job.job_id}  {job.spec.name}")
-        return
-    print(f"submitted {len(jobs) - known} jobs in group {group}", end="")
-    print(f" ({known} were submitted already)" if known else "")
-    print(f"  jobcore list --group {group}    jobcore wait --group {group}")
+    else:
+        print(f"submitted {len(jobs) - known} jobs in group {group}", end="")
+        print(f" ({known} were submitted already)" if known else "")
+        print(f"  jobcore list --group {group}    jobcore wait --group {group}")
+    _say_pythons(about["pythons"])
+    for note in about["notes"]:
+        print(f"  {note}")

@@ -338,9 +338,17 @@ class Shim:
         text = read_tail(self.path("ml/output/failure"), head=True)
         if not text.strip():
             last = self._last_line()
+            if last.startswith("ModuleNotFoundError: "):
+                last += self._where_missing()
             text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{last}"'
         end = f", exit code: {code}"
         return f"AlgorithmError: {text[: REASON_CHARS_MAX - len(end) - 16].rstrip()}{end}"
+
+    def _where_missing(self) -> str:
+        """Name the interpreter that lacks a module, if it is the one that ran the script."""
+        program = self.request["argv"][0]
+        is_python = "python" in os.path.basename(program)
+        return f" (not installed in {program})" if is_python else ""
 
     def _last_line(self) -> str:
         lines = [x for x in read_tail(self.path("output.log")).splitlines() if x.strip()]
