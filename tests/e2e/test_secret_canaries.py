@@ -74,7 +74,6 @@ def test_no_output_on_this_machine_shows_a_secret(
     )
     fails = _job_file(tmp_path, "fails", canaries)
     retried = _job_file(tmp_path, "retried", canaries, retry={"algorithm": 1, "backoff": 0})
-    assert run("pools", "set", "gpu=1") == 0
     held = _job_file(tmp_path, "held", canaries, pools=["gpu"])
     (tmp_path / "data").mkdir()
     refused = _job_file(tmp_path, "refused", canaries, channels={"token": str(tmp_path / "data")})
@@ -91,6 +90,7 @@ def test_no_output_on_this_machine_shows_a_secret(
     def run(*words: str) -> int:
         return main(list(words))
 
+    assert run("pools", "set", "gpu=1") == 0
     assert run("submit", "--dry-run", fails) == 0
     assert run("submit", "--dry-run", "--json", fails) == 0
     assert run("submit", wrong) == 2

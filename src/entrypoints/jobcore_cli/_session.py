@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from datetime import UTC, datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,10 +202,28 @@ class Session:
 
     @cached_property
     def check(self) -> Callable[[jobcore.Spec], Sequence[Problem]]:
-        """The check of a job against what the backend can run."""
-        from ._checks import backend_check
+        """
+        The check of a job against what the backend can run; it finds no problem if it can.
 
-        return backend_check(self)
+        One check is for all jobs of a call: what they share is looked at once.
+        """
+        if self.is_aws:
+            from jobcore_aws import check
+
+            return partial(check, settings=self.aws, quotas=self._quotas())
+        from jobcore_local import Checker, read_pools
+
+        return Checker(read_pools(self.home_path))
+
+    def _quotas(self) -> Mapping[str, int]:
+        """Read the quotas that refusals of launches stated lately; none if the store does not answer."""
+        import jobcore
+
+        try:
+            states = self.store.pools()
+        except jobcore.Unavailable:  # the submission itself reports it
+            return {}
+        return jobcore.scheduling.known_quotas(states, datetime.now(UTC))
 
     @cached_property
     def limits(self) -> jobcore.Limits:
