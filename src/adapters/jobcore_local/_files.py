@@ -23,7 +23,7 @@ def file_problems(args: Mapping[str, Any]) -> Iterator[Problem]:
     if not os.path.isdir(source):
         yield Problem("source_dir", f"{source} is not a folder on this machine")
         return
-    script = os.path.join(source, str(args["script"]))
+    script = os.path.join(os.path.abspath(source), str(args["script"]))
     if not os.path.isfile(script):
         yield Problem("script", f"{script} does not exist")
         return

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -16,6 +20,7 @@ __all__ = ["Interpreter", "compile_problem", "find_python", "python_environment"
 
 #: A script of 10,000 lines takes 0.3 s; an interpreter on a slow network drive takes seconds to start.
 COMPILE_SECONDS_MAX = 10.0
+_OUTPUT_BYTES_MAX = 65_536
 
 # Files in the root of an environment that holds one tool only; see the sources of pipx and uv.
 _OF_TOOLS = ("pipx_metadata.json", "uv-receipt.toml")
@@ -105,18 +110,12 @@ def _behind_shim(path: str, environ: Mapping[str, str]) -> str:
         with open(path, "rb") as file:
             if file.read(2) != b"#!":
                 return path
-        done = subprocess.run(
-            [path, "-I", "-S", "-c", "import sys; print(sys.executable)"],
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=COMPILE_SECONDS_MAX,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        program = "import sys; print(sys.executable)"
+        answer = _output([path, "-I", "-S", "-c", program], environ, cwd=os.getcwd())
+    except OSError:
         return path
-    answer = os.fsdecode(done.stdout).strip()
-    return answer if os.path.isabs(answer) and os.access(answer, os.X_OK) else path
+    found = os.fsdecode(answer).strip()
+    return found if os.path.isabs(found) and os.access(found, os.X_OK) else path
 
 
 def python_environment(python: object, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -168,18 +167,11 @@ def compile_problem(python: str, script: str, environment: Mapping[str, str]) ->
     Raises:
         OSError: the interpreter cannot be started.
     """
+    command = [python, "-I", "-S", "-W", "ignore", "-c", _COMPILE, script]
+    answer = _output(command, environment, cwd="/")
     try:
-        done = subprocess.run(
-            [python, "-I", "-S", "-W", "ignore", "-c", _COMPILE, script],
-            env=dict(environment),
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=COMPILE_SECONDS_MAX,
-            check=False,
-        )
-        problem = json.loads(done.stdout.splitlines()[-1])["problem"]
-    except (subprocess.TimeoutExpired, ValueError, LookupError, TypeError):
+        problem = json.loads(answer.splitlines()[-1])["problem"]
+    except (ValueError, LookupError, TypeError):
         return None
     if not isinstance(problem, dict):
         return None
@@ -187,3 +179,39 @@ def compile_problem(python: str, script: str, environment: Mapping[str, str]) ->
     text = " ".join(str(problem.get("text") or "").split())
     shown = f": {redact(text)[:80]}" if text else ""
     return f"does not compile under {python}: {line}{problem.get('message')}{shown}"
+
+
+def _output(command: list[str], environment: Mapping[str, str], *, cwd: str) -> bytes:
+    """
+    Run a command; return what it prints in `COMPILE_SECONDS_MAX`, at most `_OUTPUT_BYTES_MAX`.
+
+    Its processes are killed then: a wrapper may have started others, which hold the pipe open.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    deadline = time.monotonic() + COMPILE_SECONDS_MAX
+    output = b""
+    with subprocess.Popen(
+        command,
+        env=dict(environment),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        pipe = process.stdout.fileno()
+        try:
+            while len(output) < _OUTPUT_BYTES_MAX:
+                left = max(0.0, deadline - time.monotonic())
+                ready, _, _ = select.select([pipe], [], [], left)
+                chunk = os.read(pipe, _OUTPUT_BYTES_MAX) if ready else b""
+                if not chunk:
+                    break
+                output += chunk
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return output

@@ -194,7 +194,7 @@ def test_a_sweep_looks_at_the_files_once(tmp_path, monkeypatch):
 
         return call
 
-    monkeypatch.setattr(subprocess, "run", counted("run", subprocess.run))
+    monkeypatch.setattr(subprocess, "Popen", counted("run", subprocess.Popen))
     monkeypatch.setattr(os, "stat", counted("stat", os.stat))
     monkeypatch.setattr(os, "lstat", counted("stat", os.lstat))
     assert all(check_jobs(spec) == [] for spec in specs)

@@ -190,10 +190,12 @@ def test_a_wrapper_that_does_not_answer_as_python_does_is_accepted(tmp_path, tex
     assert problems(tmp_path, "def f(:\n", python=str(wrapper)) == []
 
 
-def test_a_check_takes_a_bounded_time(tmp_path, monkeypatch):
+@pytest.mark.parametrize("text", ["exec sleep 60", "sleep 60", "yes", "sleep 60 & exit 0"])
+def test_a_check_takes_bounded_time_and_memory(tmp_path, monkeypatch, text):
+    """The second one dies of a kill, and the process that it started keeps the pipe."""
     assert COMPILE_SECONDS_MAX <= 10
-    monkeypatch.setattr("jobcore_local._python.COMPILE_SECONDS_MAX", 0.2)
-    slow = executable(tmp_path / "slow", "#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr("jobcore_local._python.COMPILE_SECONDS_MAX", 0.3)
+    slow = executable(tmp_path / "slow", f"#!/bin/sh\n{text}\n")
     started = time.monotonic()
     assert compile_problem(str(slow), "x.py", dict(os.environ)) is None
     assert time.monotonic() - started < 20

@@ -112,8 +112,8 @@ def test_a_script_that_does_not_compile_is_refused_with_its_line(capsys):
 
 def test_a_sweep_compiles_its_script_once(monkeypatch, capsys):
     runs = []
-    real = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: runs.append(a) or real(*a, **k))
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: runs.append(a) or real(*a, **k))
     assert main(["sweep", "job.toml", "-p", "x=1:300", "--dry-run"]) == 0
     assert len(runs) == 1
     assert "300 valid" in capsys.readouterr().out
