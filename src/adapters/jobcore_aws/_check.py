@@ -7,6 +7,7 @@ from typing import Any
 
 from jobcore import Placement, Spec
 from jobcore.errors import Problem
+from jobcore.scheduling import limit_problems
 
 from ._dynamodb import check_item_size
 from ._settings import AwsSettings
@@ -42,7 +43,7 @@ def check(
     quotas: Mapping[str, int] | None = None,
 ) -> list[Problem]:
     """
-    Check a job against SageMaker's limits, the deployment's pools and allow-lists, and the table's item size.
+    Check a job against SageMaker's limits, the deployment's pools, limits and allow-lists, and the table's item size.
 
     Entry points call it before they submit a job; without it SageMaker would refuse the job at its
     launch, perhaps hours later, or the job would wait for ever. A pool without slots is no problem:
@@ -62,6 +63,7 @@ def check(
     return [
         *_unused(spec.args),
         *_too_many(spec.placements, settings, quotas or {}),
+        *limit_problems(spec, settings.limits),
         *problems,
         *check_item_size(spec, bucket=settings.bucket),
     ]

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobcore import Placement, Spec
+from jobcore import Limits, Placement, Spec
 from jobcore.errors import Problem
 from jobcore.lifecycle import job_id_from_bytes, training_name
 from jobcore.ports import LaunchRequest
+from jobcore.scheduling import limit_problems
 
 from ._contract import BadInput, Prepared, inherited_environment, prepare
 from ._files import file_problems
@@ -68,10 +69,12 @@ class Checker:
 
     Args:
         pools: the slots of each pool, see `read_pools`.
+        limits: of the planner; None for none.
     """
 
-    def __init__(self, pools: Mapping[str, int]) -> None:
+    def __init__(self, pools: Mapping[str, int], limits: Limits | None = None) -> None:
         self._pools = pools
+        self._limits = limits or Limits()
         self._shared: dict[str, list[Problem]] = {}
         self._rooms: dict[str, tuple[int, int]] = {}
 
@@ -86,7 +89,11 @@ class Checker:
         key = json.dumps(common, sort_keys=True)
         if key not in self._shared:
             self._shared[key] = list(_arg_problems(spec.args))
-        problems = [*_pool_problems(spec.placements, self._pools), *self._shared[key]]
+        problems = [
+            *_pool_problems(spec.placements, self._pools),
+            *limit_problems(spec, self._limits),
+            *self._shared[key],
+        ]
         if not problems and not self._surely_fits(spec, key):
             return self._size_problems(spec, key)
         return problems

@@ -26,11 +26,11 @@ def notes_on(
     Write a sentence for each obstacle of new jobs; none for jobs that start at the next tick.
 
     Args:
-        is_heard: whether a manager runs, or need not be told of.
+        is_heard: whether a manager runs.
     """
     notes = []
     if not is_heard:
-        notes.append("no manager runs here; start one with: jobcore run")
+        notes.append("no manager runs here; jobcore run (or jobcore tick) starts it")
     waiting = [job for job in jobs if job.status is jobcore.Status.NEW]
     firsts = {job.spec.placements: job for job in reversed(waiting)}
     if not firsts:

@@ -213,7 +213,7 @@ class Session:
             return partial(check, settings=self.aws, quotas=self._quotas())
         from jobcore_local import Checker, read_pools
 
-        return Checker(read_pools(self.home_path))
+        return Checker(read_pools(self.home_path), self.limits)
 
     def _quotas(self) -> Mapping[str, int]:
         """Read the quotas that refusals of launches stated lately; none if the store does not answer."""

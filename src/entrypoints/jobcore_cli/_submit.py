@@ -122,13 +122,13 @@ def sweep_command(session: Session, /, file: Path, group: str | None, **options:
     The combinations are those of the file's [sweep] table (grid, list, random), or of -p and --list.
     """
     document = _changed(_placed(session, file, options), options)
-    points = combinations(
-        document.pop("sweep", {}),
-        options["params"],
-        options["points"],
-        options["draws"],
-        options["seed"],
-    )
+    words, rows = options["params"], options["points"]
+    table = document.pop("sweep", {})
+    try:
+        points = combinations(table, words, rows, options["draws"], options["seed"])
+    except jobcore.InvalidJob as error:
+        msg = str(error) if words or rows else f"{file}: {error}"
+        raise CliError(msg) from None
     label = str(document.get("name") or Path(str(document.get("script", "sweep"))).stem)
     key = options["key"]
     suffix = jobcore.job_id_from_token(session.owner_name, key) if key else _random_id()
@@ -253,7 +253,7 @@ def _submit(
         jobs = [s.job for s in done]
         about = {
             "pythons": options.get("origins", {}),
-            "notes": notes_on(session, jobs, now=now, is_heard=is_heard or options["wait_for"]),
+            "notes": notes_on(session, jobs, now=now, is_heard=is_heard),
         }
         _say_submitted(session, jobs, known, group, about)
     if options["wait_for"]:

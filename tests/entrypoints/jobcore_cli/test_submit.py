@@ -124,7 +124,7 @@ def test_what_cannot_run_now_is_taken_with_a_sentence(tmp_path, capsys):
     capsys.readouterr()
     document = answer(capsys, "submit", "job.toml")
     assert document["notes"] == [
-        "no manager runs here; start one with: jobcore run",
+        "no manager runs here; jobcore run (or jobcore tick) starts it",
         "waits for now: the job asks for 1 slots of pool 'cpu', which has 0",
     ]
     with WakeSocket(tmp_path / "home" / "wake.sock"):
@@ -136,3 +136,26 @@ def test_what_cannot_run_now_is_taken_with_a_sentence(tmp_path, capsys):
         capsys.readouterr()
         assert answer(capsys, "submit", "job.toml")["notes"] == []
         assert answer(capsys, "submit", "job.toml", "--hold")["notes"] == []
+
+
+def test_a_count_above_a_limit_of_the_planner_is_refused(tmp_path, capsys):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "config.toml").write_text("[limits]\nshare_default = 1\n")
+    assert main(["pools", "set", "cpu=8"]) == 0
+    capsys.readouterr()
+    assert main(["submit", "job.toml", "--pool", "cpu:2"]) == 2
+    assert "share: share 'ada' may use 1 slots at once" in capsys.readouterr().err
+
+
+def test_a_wrong_sweep_names_its_file(capsys):
+    write("[sweep.grid]", "x = { from = 0.1, to = 1.0 }")
+    assert main(["sweep", "job.toml"]) == 2
+    assert capsys.readouterr().err.startswith("jobcore: job.toml: sweep.grid.x.count: missing")
+
+
+def test_pools_that_cannot_be_read_are_told(tmp_path, capsys):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "pools.toml").write_text("[pools.cpu]\nslots = -1\n")
+    assert main(["submit", "job.toml"]) == 2
+    error = capsys.readouterr().err
+    assert "pools.toml: pools.cpu.slots: expected a whole number from 0 to 4096, got -1" in error
