@@ -102,7 +102,7 @@ def test_a_range_is_a_list_of_its_values(axis, expected):
     found = values(axis)
     assert found == expected
     whole = isinstance(axis["from"], int) and isinstance(axis["to"], int)
-    assert not whole or all(isinstance(value, int) for value in found)
+    assert {type(value) for value in found} == {int if whole else float}
 
 
 @pytest.mark.parametrize(

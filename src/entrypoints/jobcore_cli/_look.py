@@ -249,7 +249,7 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
                 "code": str(why.code),
                 "facts": jobcore.redact.redact_args(why.facts),
                 "sentence": jobcore.redact.redact(why.sentence),
-                "help": help_for(why, is_aws=session.is_aws),
+                "help": _help(session, job, why),
                 "until": why.until,
             }
             for job, why in answers
@@ -262,12 +262,16 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
         lines.append(f"  {jobcore.redact.redact(why.sentence)}")
         if why.until is not None:
             lines.append(f"  until {moment(why.until)}")
-        if helps := help_for(why, is_aws=session.is_aws):
+        if helps := _help(session, job, why):
             lines.append(f"  what would help: {helps}")
         for line in lines:
             for part in _wrapped(plain(line)):
                 print(part)
     return 0
+
+
+def _help(session: Session, job: jobcore.Job, why: jobcore.scheduling.Explanation) -> str:
+    return help_for(why, is_aws=session.is_aws, python=job.spec.args.get("python"))
 
 
 def _wrapped(line: str) -> list[str]:

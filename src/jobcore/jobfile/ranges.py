@@ -102,6 +102,8 @@ def read_axis(field: str, value: object, problems: list[Problem], *, is_drawn: b
     if not low < high:
         read.wrong("to", f"expected more than from ({low}), got {high}")
         return None
+    if not (isinstance(low, int) and isinstance(high, int)):
+        low, high = float(low), float(high)
     return _axis(read, Span(low, high, scale == "log"), count, is_drawn=is_drawn)
 
 

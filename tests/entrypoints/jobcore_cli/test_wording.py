@@ -66,7 +66,7 @@ HELP = [
         WaitCode.OVER,
         {"status": "Failed", "rule": "local: module not installed"},
         (
-            "install the module there, then retry; or name another interpreter in the job file "
+            "install the module in its interpreter, then retry; or name another interpreter in the job file "
             '(python = "...") and submit it again'
         ),
     ),
@@ -120,4 +120,5 @@ def test_a_missing_module_is_not_answered_with_a_mere_retry():
     assert f"Next: install the module, then jobcore retry {ID}; or name another" in message.body
     why = explain(job, Snapshot(waiting=()), Limits(), now=T0)
     assert text in why.sentence
-    assert help_for(why, is_aws=False).startswith("install the module there")
+    helps = help_for(why, is_aws=False, python="/opt/x/bin/python")
+    assert helps.startswith("install the module in /opt/x/bin/python, then retry; or name another")
