@@ -80,6 +80,7 @@ def test_the_attributes_and_the_data_are_for_programs():
         "attempts": 1,
         "reason": "bad_input: it broke",
         "class": "bad_input",
+        "rule": "a rule",
         "hold": None,
         "charges": {},
         "next_step": "read_logs_and_retry",

@@ -129,7 +129,10 @@ def main() -> int:
     begun = time.monotonic()
 
     print_heading(f"jobcore sweep {HERE.name}/digits.toml")
-    subprocess.run(command("sweep", str(HERE / "digits.toml")), check=True)  # noqa: S603
+    # The scripts need scikit-learn, which is installed beside this program, and perhaps not in the
+    # environment that is active.
+    own = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "CONDA_PREFIX"}}
+    subprocess.run(command("sweep", str(HERE / "digits.toml")), check=True, env=own)  # noqa: S603
     saboteur = Saboteur()
     saboteur.start()
     print_heading(

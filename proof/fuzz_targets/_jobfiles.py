@@ -47,12 +47,9 @@ def _job_file(document: object) -> None:
             document.pop("script", None)
     spec = spec_of(document)
     sweep = document.get("sweep") if isinstance(document, Mapping) else None
-    if isinstance(sweep, Mapping) and isinstance(sweep.get("grid", {}), Mapping):
-        points = sweep.get("list", [])
+    if sweep is not None:
         try:
-            rows = jobcore.jobfile.expand_sweep(
-                sweep.get("grid", {}), points if isinstance(points, list) else ()
-            )
+            rows = jobcore.jobfile.expand_sweep(*jobcore.jobfile.read_sweep(sweep))
         except InvalidJob as error:
             check_problems(error)
         else:

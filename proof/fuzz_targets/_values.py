@@ -60,7 +60,10 @@ FILE: dict[str, Any] = {
     "volume_gb": 30, "retry": {"capacity": 3, "backoff": "30s", "backoff_max": 3600},
     "clocks": {"wait_at_most": "1d", "run_at_most": "1h30m", "finish_by": "2026-12-01T08:00:00+01:00"},
     "sagemaker": {"StoppingCondition": {"MaxWaitTimeInSeconds": 90000}, "DebugHookConfig": {"S3OutputPath": "s3://m/j/x"}},
-    "sweep": {"grid": {"lr": [0.1, 0.2]}, "list": [{"lr": 1}]},
+    "sweep": {
+        "grid": {"lr": {"from": 0.1, "to": 0.2, "count": 2, "scale": "log"}, "n": [1, 2]},
+        "list": [{"lr": 1}], "random": {"count": 2, "seed": 1},
+    },
 }  # fmt: skip
 SPEC = Spec(
     name="digits", owner="user/ada", placements=(Placement("cpu"), Placement("gpu", 2)),

@@ -80,6 +80,7 @@ def message_for(job: Job, entry: OutboxEntry) -> Message:
             "attempts": attempts,
             "reason": reason,
             "class": str(failure.failure_class) if failure is not None else None,
+            "rule": failure.rule if failure is not None else None,
             "hold": str(hold) if hold is not None else None,
             "charges": charges,
             "next_step": str(next_step),

@@ -90,6 +90,7 @@ def test_no_output_on_this_machine_shows_a_secret(
     def run(*words: str) -> int:
         return main(list(words))
 
+    assert run("pools", "set", "gpu=1") == 0
     assert run("submit", "--dry-run", fails) == 0
     assert run("submit", "--dry-run", "--json", fails) == 0
     assert run("submit", wrong) == 2

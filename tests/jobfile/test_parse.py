@@ -146,7 +146,7 @@ json_like = st.recursive(
 FIELDS = [
     "name", "owner", "share", "group", "priority", "script", "source_dir", "python", "image", "role",
     "hyperparameters", "channels", "environment", "arguments", "tags", "stop_grace", "pool", "pools",
-    "retry", "clocks", "service", "sweep", "output",
+    "retry", "clocks", "service", "sweep", "volume_gb",
 ]  # fmt: skip
 
 

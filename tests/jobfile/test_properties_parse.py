@@ -54,7 +54,6 @@ def test_every_field_has_its_place():
         "python": "python3.12",
         "image": "img:1",
         "role": "research",
-        "output": "s3://b/out",
         "hyperparameters": {"lr": 0.1, "flag": True, "none": None, "deep": {"a": [1, "x"]}},
         "channels": {"train": "s3://b/train"},
         "environment": {"MODE": "fast", "_x9": ""},
@@ -80,7 +79,7 @@ def test_every_field_has_its_place():
     args = {
         name: document[name]
         for name in (
-            "script", "source_dir", "python", "image", "role", "output", "hyperparameters",
+            "script", "source_dir", "python", "image", "role", "hyperparameters",
             "channels", "environment", "arguments", "volume_gb", "service",
         )
     }  # fmt: skip

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobcore import InvalidJob
-from jobcore.jobfile import expand_sweep
+from jobcore.jobfile import expand_sweep, read_sweep
 
 
 def test_a_sweep_is_the_product_and_then_the_list() -> None:
@@ -76,3 +76,191 @@ def test_every_mistake_of_a_sweep_is_told():
     ]
     with pytest.raises(InvalidJob, match=r"^sweep: nothing to sweep"):
         expand_sweep({})
+
+
+# --- ranges -----------------------------------------------------------------------------------
+
+
+def values(axis: object) -> list:
+    return [job["x"] for job in expand_sweep({"x": axis})]
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [
+        ({"from": 1, "to": 4}, [1, 2, 3, 4]),
+        ({"from": -1, "to": 1}, [-1, 0, 1]),
+        ({"from": 10, "to": 100, "count": 4}, [10, 40, 70, 100]),
+        ({"from": 0, "to": 1.0, "count": 5}, [0, 0.25, 0.5, 0.75, 1.0]),
+        ({"from": 0.1, "to": 0.3, "count": 3, "scale": "linear"}, [0.1, 0.2, 0.3]),
+        ({"from": 1e-4, "to": 1e-1, "count": 4, "scale": "log"}, [0.0001, 0.001, 0.01, 0.1]),
+        ({"from": 16, "to": 256, "count": 5, "scale": "log"}, [16, 32, 64, 128, 256]),
+        ({"from": 5e-324, "to": 1e15, "count": 2, "scale": "log"}, [5e-324, 1e15]),
+    ],
+)
+def test_a_range_is_a_list_of_its_values(axis, expected):
+    found = values(axis)
+    assert found == expected
+    whole = isinstance(axis["from"], int) and isinstance(axis["to"], int)
+    assert {type(value) for value in found} == {int if whole else float}
+
+
+@pytest.mark.parametrize(
+    ("axis", "field", "message"),
+    [
+        ({"from": 1}, "to", "missing; a range needs from and to"),
+        ({"to": 1}, "from", "missing; a range needs from and to"),
+        ({"from": 2, "to": 1}, "to", "expected more than from (2), got 1"),
+        ({"from": 1, "to": 1}, "to", "expected more than from (1), got 1"),
+        ({"from": "1", "to": 2}, "from", "expected a number, got a string ('1')"),
+        ({"from": True, "to": 2}, "from", "expected a number, got true or false (True)"),
+        ({"from": 0, "to": float("inf")}, "to", "expected a number from -1e+15 to 1e+15, got inf"),
+        ({"from": float("nan"), "to": 1}, "from", "expected a number from -1e+15 to 1e+15, got nan"),
+        ({"from": 0, "to": 10**400}, "to", None),
+        ({"from": 0, "to": 1, "scale": "log"}, "from", "expected more than 0 on a log scale, got 0"),
+        ({"from": 1, "to": 2, "scale": "exp"}, "scale", "expected linear or log, got 'exp'"),
+        ({"from": 0.1, "to": 2}, "count", "missing; give the number of values, or draw them at random"),
+        ({"from": 1, "to": 9, "scale": "log"}, "count", "missing; give the number of values, or draw them at random"),
+        ({"from": 1, "to": 3, "count": 1}, "count", "expected 2 to 10,000, got 1"),
+        ({"from": 1, "to": 3, "count": 4}, "count", "only 3 of 4 values are different; write 1.0 for fractions"),
+        ({"from": 0.1, "to": 0.1 + 1e-16, "count": 4}, "count", None),
+        ({"from": 0, "to": 10_000}, "to", "more than 10,000 values; give their number as count"),
+        ({"from": 1, "to": 2, "step": 1}, "step", "unknown field; give the number of values as count"),
+        ({"min": 1, "to": 2}, "min", "unknown field; the field is called from"),
+        ({"from": 1, "to": 2, "scal": "log"}, "scal", "unknown field; did you mean 'scale'?"),
+    ],
+)  # fmt: skip
+def test_a_range_that_is_none_is_told_what_to_write(axis, field, message):
+    with pytest.raises(InvalidJob) as caught:
+        expand_sweep({"x": axis})
+    found = dict(caught.value.problems)
+    assert f"sweep.grid.x.{field}" in found
+    assert message is None or found[f"sweep.grid.x.{field}"] == message
+
+
+numbers = st.floats(1e-9, 1e9)
+
+
+@given(numbers, numbers, st.integers(2, 50), st.sampled_from(["linear", "log"]))
+def test_a_range_has_its_count_of_values_in_order_between_its_ends(low, high, count, scale):
+    low, high = sorted((low, high))
+    if high - low < 1e-6 * high:
+        return
+    found = values({"from": low, "to": high, "count": count, "scale": scale})
+    assert len(found) == count
+    assert found == sorted(set(found))
+    assert (found[0], found[-1]) == (low, high)
+
+
+# --- random samples ---------------------------------------------------------------------------
+
+LOG = {"from": 1e-4, "to": 1e-1, "scale": "log"}
+
+
+def test_a_sample_is_the_same_each_time_and_longer_ones_begin_with_it():
+    grid = {"lr": LOG, "layers": {"from": 1, "to": 8}, "name": ["adam", "sgd"]}
+    few = expand_sweep(grid, random={"count": 20, "seed": 1})
+    assert len(few) == 20
+    assert expand_sweep(grid, random={"count": 20, "seed": 1}) == few
+    assert expand_sweep(grid, random={"count": 50, "seed": 1})[:20] == few
+    other = expand_sweep(grid, random={"count": 20, "seed": 2})
+    assert other != few
+    assert all(1e-4 <= job["lr"] <= 1e-1 for job in few)
+    assert {job["layers"] for job in expand_sweep(grid, random={"count": 200})} == set(range(1, 9))
+    # These values are part of the interface: a sweep that is submitted again makes the same jobs.
+    assert few[:2] == [
+        {"lr": 0.00110686698533, "layers": 6, "name": "sgd"},
+        {"lr": 0.000307231177, "layers": 1, "name": "adam"},
+    ]
+
+
+def test_draws_on_a_log_scale_spread_over_the_powers_of_ten():
+    jobs = expand_sweep({"lr": LOG}, random={"count": 3000})
+    parts = [sum(10.0**p <= job["lr"] < 10.0 ** (p + 1) for job in jobs) for p in (-4, -3, -2)]
+    assert all(900 < part < 1100 for part in parts)
+    linear = expand_sweep({"x": {"from": 0.0, "to": 1.0}}, random={"count": 3000})
+    assert 1400 < sum(job["x"] < 0.5 for job in linear) < 1600
+
+
+def test_no_combination_is_drawn_twice():
+    grid = {"a": [1, 2, 3], "b": {"from": 1, "to": 4}}
+    jobs = expand_sweep(grid, random={"count": 12})
+    assert {(job["a"], job["b"]) for job in jobs} == {
+        (a, b) for a in (1, 2, 3) for b in range(1, 5)
+    }
+    with pytest.raises(
+        InvalidJob, match=r"random\.count: the grid has only 12 combinations, got 13"
+    ):
+        expand_sweep(grid, random={"count": 13})
+    most = expand_sweep({"x": {"from": 1, "to": 10_000}}, random={"count": 10_000})
+    assert len({job["x"] for job in most}) == 10_000
+
+
+def test_whole_numbers_are_drawn_whole():
+    wide = {"from": 1, "to": 10**15}
+    jobs = expand_sweep({"x": wide, "y": wide | {"scale": "log"}}, random={"count": 100})
+    assert all(
+        isinstance(value, int) and 1 <= value <= 10**15 for job in jobs for value in job.values()
+    )
+    assert sum(job["y"] < 10**8 for job in jobs) > 30
+
+
+def test_a_sample_takes_the_place_of_all_combinations_and_the_list_stays():
+    grid = {"a": list(range(1000)), "b": list(range(1000))}
+    jobs = expand_sweep(grid, [{"a": -1}], {"count": 3})
+    assert len(jobs) == 4
+    assert jobs[-1] == {"a": -1}
+    with pytest.raises(InvalidJob, match=r"^sweep: 10,001 jobs"):
+        expand_sweep(grid, [{"a": -1}], {"count": 10_000})
+
+
+@pytest.mark.parametrize(
+    ("random", "field", "message"),
+    [
+        ({}, "sweep.random.count", "missing; give the number of jobs to draw"),
+        ({"count": 0}, "sweep.random.count", "expected 1 to 10,000, got 0"),
+        ({"count": "9"}, "sweep.random.count", "expected a whole number, got a string ('9')"),
+        ({"count": 9, "seed": 0.5}, "sweep.random.seed", "expected a whole number, got 0.5"),
+        ({"count": 9, "sed": 1}, "sweep.random.sed", "unknown field; did you mean 'seed'?"),
+    ],
+)
+def test_a_wrong_sample_is_named(random, field, message):
+    with pytest.raises(InvalidJob) as caught:
+        expand_sweep({"x": LOG}, random=random)
+    assert dict(caught.value.problems)[field] == message
+
+
+def test_a_sample_needs_a_grid():
+    with pytest.raises(InvalidJob, match=r"sweep\.random: nothing to draw from; give a grid"):
+        expand_sweep({}, [{"a": 1}], {"count": 3})
+
+
+# --- the table of a job file ------------------------------------------------------------------
+
+
+def test_the_table_is_read_into_its_parts():
+    table = {"grid": {"a": [1]}, "list": [{"a": 2}], "random": {"count": 1}}
+    assert read_sweep(table) == ({"a": [1]}, [{"a": 2}], {"count": 1})
+    assert read_sweep({}) == ({}, [], None)
+
+
+@pytest.mark.parametrize(
+    ("table", "field", "message"),
+    [
+        (3, "sweep", "expected a table, got 3"),
+        ({"grid": 1}, "sweep.grid", "expected a table, got 1"),
+        ({"list": {}}, "sweep.list", "expected a list of tables, got a table ({})"),
+        (
+            {"random": 20},
+            "sweep.random",
+            "expected a table such as { count = 20, seed = 1 }, got 20",
+        ),
+        ({"gird": {}}, "sweep.gird", "unknown field; did you mean 'grid'?"),
+        ({"seed": 1}, "sweep.seed", "unknown field; it belongs into [sweep.random]"),
+        ({"axes": {}}, "sweep.axes", "unknown field; the field is called grid"),
+    ],
+)
+def test_a_table_that_is_none_is_named(table, field, message):
+    with pytest.raises(InvalidJob) as caught:
+        read_sweep(table)
+    assert [tuple(problem) for problem in caught.value.problems] == [(field, message)]

@@ -297,7 +297,7 @@ def test_what_does_not_wait_is_explained_by_its_status():
         assert told == Explanation(code=code, facts={"status": str(job.status)})
         assert told.sentence == sentence
     told = why(after(running, ended(failure=failure)))
-    facts = {"status": "Failed", "class": "timeout", "headline": "too long"}
+    facts = {"status": "Failed", "class": "timeout", "headline": "too long", "rule": "a rule"}
     assert told == Explanation(code=WaitCode.OVER, facts=facts)
     assert told.sentence == "failed as timeout: too long"
     told = why(after(new, HoldRequested(by="ada", reason="not now")))

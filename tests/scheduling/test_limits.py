@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from jobcore import InvalidSetting, Limits
+from core_strategies import make_job
+from jobcore import InvalidSetting, Limits, Placement
 from jobcore.errors import Problem
+from jobcore.scheduling import limit_problems
 
 WRONG = [
     ({"pools": {"cpu": "2"}}, "pools.cpu", "expected a whole number of 0 or more, got a string ('2')"),
@@ -85,3 +87,21 @@ def test_the_limits_that_an_operator_has_without_setting_any():
     assert limits.share_limit("x") is None
     some = Limits(shares={"x": 0}, share_default=3)
     assert (some.share_limit("x"), some.share_limit("y")) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("limits", "count", "problem"),
+    [
+        (Limits(pools={"a": 2}), 3, ("pools", "pool 'a' is limited to 2 slots, got a count of 3")),
+        (Limits(pools={"a": 2}), 2, None),
+        (Limits(pools={"b": 2}), 3, None),
+        (Limits(pools={"a": 0}), 3, None),
+        (Limits(share_default=2), 3, ("share", "share 'ada' may use 2 slots at once, got a count of 3")),
+        (Limits(shares={"ada": 4}, share_default=2), 4, None),
+        (Limits(share_default=0), 3, None),
+    ],
+)  # fmt: skip
+def test_a_count_that_no_plan_can_have_is_a_problem(limits, count, problem):
+    """A limit of 0 closes a pool or a share for a while; such a job waits."""
+    spec = make_job(placements=(Placement("a", count),)).spec
+    assert list(limit_problems(spec, limits)) == ([] if problem is None else [problem])

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from core_strategies import T0, make_failure
 from jobcore import FailureClass, Limits
 from jobcore.lifecycle import PoolState, Quota, Retryable
-from jobcore.scheduling import FactKind, PoolFact, learn_pool
-from jobcore.scheduling.pools import allowance, quota_room
+from jobcore.scheduling import FactKind, PoolFact, known_quotas, learn_pool
+from jobcore.scheduling.pools import LIMIT_BELIEVED, allowance, quota_room
 
 FULL = make_failure(FailureClass.CAPACITY, Retryable.YES, "no room")
 MINUTE = timedelta(minutes=1)
@@ -259,3 +259,14 @@ def test_what_was_late_and_runs_or_is_given_up_is_overdue_no_more():
         state, fact(FactKind.LOST, launched_at=begun, failure=FULL), in_flight=9, running=8
     )
     assert lost.overdue == 1
+
+
+def test_a_quota_is_known_for_a_while_after_the_refusal_that_stated_it():
+    states = {
+        "a": PoolState(name="a", limit=4, limit_at=T0),
+        "b": PoolState(name="b", limit=0, limit_at=T0 - LIMIT_BELIEVED),
+        "c": PoolState(name="c"),
+    }
+    assert known_quotas(states, T0) == {"a": 4}
+    assert known_quotas(states, T0 + LIMIT_BELIEVED - MINUTE) == {"a": 4}
+    assert known_quotas(states, T0 + LIMIT_BELIEVED) == {}

@@ -1,23 +1,27 @@
 """The ports on one machine: local processes as trainings, console and desktop messages, the system clock."""
 
-from ._check import check
+from ._check import Checker, check
 from ._clock import SystemClock
 from ._failures import failure_rules
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
 from ._pools import read_pools, write_pools
+from ._python import Interpreter, find_python
 from ._trainer import LocalTrainer
 from ._wake import WakeSocket, poke
 
 __all__ = [
+    "Checker",
     "ConsoleNotifier",
     "DesktopNotifier",
     "FanOut",
     "FileNotifier",
+    "Interpreter",
     "LocalTrainer",
     "SystemClock",
     "WakeSocket",
     "check",
     "failure_rules",
+    "find_python",
     "poke",
     "read_pools",
     "write_pools",

@@ -19,6 +19,7 @@ from jobcore.ports import LaunchRequest
 from jobcore_contract import RESERVED_ENVIRONMENT, RESERVED_HYPERPARAMETERS, BadInput, Container
 
 from ._pools import is_gpu_pool
+from ._python import python_environment
 
 __all__ = ["BadInput", "MissingInput", "Prepared", "inherited_environment", "prepare"]
 
@@ -81,7 +82,7 @@ def prepare(
         str(word)
         for word in jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
     ]
-    environment = _environment(request, folders, inherited)
+    environment = _environment(request, folders, python_environment(args.get("python"), inherited))
     source = _find_source(args, script)
     channels = {name: _channel(name, str(where)) for name, where in given.items()}
     gpu = is_gpu_pool(request.placement.pool)

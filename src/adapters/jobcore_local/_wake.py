@@ -16,9 +16,9 @@ from typing import Self
 from ._supervisor.wake import poke as _poke
 
 
-def poke(path: Path | str) -> None:
-    """Wake the manager that listens at *path*; it is no error if none does."""
-    _poke(os.fspath(path))
+def poke(path: Path | str) -> bool:
+    """Wake the manager that listens at *path*; if none does, it is no error, and the answer is False."""
+    return _poke(os.fspath(path))
 
 
 class WakeSocket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def localise(document: dict[str, Any], path: Path) -> dict[str, Any]:
 def _localised(document: dict[str, Any], path: Path) -> dict[str, Any]:
     result = dict(document)
     base = path.absolute().parent
-    source = result.get("source_dir", ".")
+    source = result.get("source_dir", "." if "script" in result else None)
     if isinstance(source, str) and "://" not in source and "\0" not in source:
         folder = base / Path(source).expanduser()
         result["source_dir"] = str(folder)
@@ -109,3 +110,24 @@ def _is_there(folder: Path, script: str) -> bool:
     """Check whether a script exists; a module of a package (a folder with setup.py) may be installed."""
     is_module = not script.endswith(".py") and is_package(str(folder), script)
     return is_module or (folder / script).is_file()
+
+
+def choose_python(
+    document: dict[str, Any], path: Path, environ: Mapping[str, str]
+) -> tuple[dict[str, Any], str]:
+    """
+    Name the interpreter that a job's script runs under on this machine, by its absolute path.
+
+    Returns:
+        The document with ``python``, and where it comes from; the document as it is, and "", if it
+        has no script, or a python that is no text.
+    """
+    named = document.get("python")
+    if not isinstance(document.get("script"), str) or not isinstance(named, str | None):
+        return document, ""
+    if isinstance(named, str) and "\0" in named:
+        return document, ""
+    from jobcore_local import find_python
+
+    found = find_python(named, str(path.absolute().parent), environ)
+    return {**document, "python": found.path}, found.origin

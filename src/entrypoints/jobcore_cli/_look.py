@@ -173,6 +173,7 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
         ("owner", spec.owner + (f"  share {spec.share}" if spec.share != spec.owner else "")),
         ("group", spec.group),
         ("pools", ", ".join(f"{p.pool}" + f" x{p.count}" * (p.count > 1) for p in spec.placements)),
+        ("python", spec.args.get("python")),
         ("priority", str(spec.priority) if spec.priority else None),
         ("submitted", f"{moment(job.submitted_at)}  ({ago(now - job.submitted_at)} ago)"),
         ("reason", why.sentence if why is not None else f"see jobcore why {job.job_id[:8]}"),
@@ -248,7 +249,7 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
                 "code": str(why.code),
                 "facts": jobcore.redact.redact_args(why.facts),
                 "sentence": jobcore.redact.redact(why.sentence),
-                "help": help_for(why, is_aws=session.is_aws),
+                "help": _help(session, job, why),
                 "until": why.until,
             }
             for job, why in answers
@@ -261,12 +262,16 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
         lines.append(f"  {jobcore.redact.redact(why.sentence)}")
         if why.until is not None:
             lines.append(f"  until {moment(why.until)}")
-        if helps := help_for(why, is_aws=session.is_aws):
+        if helps := _help(session, job, why):
             lines.append(f"  what would help: {helps}")
         for line in lines:
             for part in _wrapped(plain(line)):
                 print(part)
     return 0
+
+
+def _help(session: Session, job: jobcore.Job, why: jobcore.scheduling.Explanation) -> str:
+    return help_for(why, is_aws=session.is_aws, python=job.spec.args.get("python"))
 
 
 def _wrapped(line: str) -> list[str]:

@@ -139,7 +139,9 @@ def _adapt_to_aws(
     placements = tuple(
         replace(place, pool=pools.get(place.pool, place.pool)) for place in job.spec.placements
     )
-    args = place_source(job.spec.args, session.aws)
+    # Submission on this machine named an interpreter of it; there the image has its own.
+    own = {name: value for name, value in job.spec.args.items() if name != "python"}
+    args = place_source(own, session.aws)
     spec = replace(job.spec, placements=placements, args=args)
     if problems := check(spec, session.aws):
         msg = f"job {job.job_id[:8]} {plain(job.spec.name)}: {'; '.join(map(str, problems))}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from datetime import UTC, datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from ._errors import CONFLICT, NOT_FOUND, CliError
 
 if TYPE_CHECKING:
     import jobcore
+    from jobcore.errors import Problem
     from jobcore_aws import AwsSettings
     from jobcore_local import LocalTrainer
     from jobcore_sqlite import SqliteStore
@@ -185,13 +187,43 @@ class Session:
         name = hashlib.sha256(os.fspath(path).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"jobcore-{os.getuid()}-{name}.sock"
 
-    def poke(self) -> None:
-        """Send the manager a hint that jobs have changed; on AWS the table's stream does that."""
+    def poke(self) -> bool:
+        """
+        Send the manager a hint that jobs have changed; on AWS the table's stream does that.
+
+        Returns:
+            False if no manager listens.
+        """
         if self.is_aws:
-            return
+            return True
         from jobcore_local import poke
 
-        poke(self.wake_path)
+        return poke(self.wake_path)
+
+    @cached_property
+    def check(self) -> Callable[[jobcore.Spec], Sequence[Problem]]:
+        """
+        The check of a job against what the backend can run; it finds no problem if it can.
+
+        One check is for all jobs of a call: what they share is looked at once.
+        """
+        if self.is_aws:
+            from jobcore_aws import check
+
+            return partial(check, settings=self.aws, quotas=self._quotas())
+        from jobcore_local import Checker, read_pools
+
+        return Checker(read_pools(self.home_path), self.limits)
+
+    def _quotas(self) -> Mapping[str, int]:
+        """Read the quotas that refusals of launches stated lately; none if the store does not answer."""
+        import jobcore
+
+        try:
+            states = self.store.pools()
+        except jobcore.Unavailable:  # the submission itself reports it
+            return {}
+        return jobcore.scheduling.known_quotas(states, datetime.now(UTC))
 
     @cached_property
     def limits(self) -> jobcore.Limits:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ import jobcore
 from jobcore_aws import JOB_TABLES
 
 from ._app import common
-from ._checks import backend_problems
+from ._axes import combinations, read_assignment
 from ._errors import CONFLICT, CliError
-from ._jobfiles import localise, read_document
+from ._jobfiles import choose_python, localise, read_document
+from ._notes import notes_on
 from ._render import print_json
 from ._session import Session
 
@@ -78,7 +78,7 @@ def submit_command(
         if "sweep" in document:
             msg = f"{file}: sweep: the file describes a sweep; use jobcore sweep {file}"
             raise CliError(msg)
-        values = dict(_assignment(word) for word in params)
+        values = dict(read_assignment(word) for word in params)
         specs.append(_spec(session, file, _with_hyperparameters(document, values), group))
     ids = _ids(session, options["key"], len(specs))
     return _submit(session, specs, ids, options)
@@ -92,7 +92,10 @@ def submit_command(
     "params",
     multiple=True,
     metavar="NAME=A,B,...",
-    help="Values of a hyperparameter; 1:5 is 1,2,3,4,5. All combinations are run.",
+    help=(
+        "Values of a hyperparameter. A range is 1:5 (whole numbers), lin:0:1:5 or log:1e-4:1e-1:4 "
+        "(from, to, number of values). All combinations are run."
+    ),
 )
 @click.option(
     "--list",
@@ -100,41 +103,37 @@ def submit_command(
     type=click.Path(path_type=Path),
     help="A file with further combinations: a JSON or YAML list of tables.",
 )
+@click.option(
+    "--random",
+    "draws",
+    type=int,
+    metavar="COUNT",
+    help="Draw COUNT random combinations instead of all; a range then needs no number of values.",
+)
+@click.option("--seed", type=int, help="The seed of --random; 0 if not given.")
 @click.option("--group", help="The name of the group; generated if not given.")
 @_overrides
 @common
 @click.pass_obj
-def sweep_command(
-    session: Session,
-    /,
-    file: Path,
-    params: Sequence[str],
-    points: Path | None,
-    group: str | None,
-    **options: Any,
-) -> int:
+def sweep_command(session: Session, /, file: Path, group: str | None, **options: Any) -> int:
     """
     Submit one job for each combination of hyperparameters, all in one group.
 
-    The combinations are those of the file's [sweep] table (grid, list), or of -p and --list.
+    The combinations are those of the file's [sweep] table (grid, list, random), or of -p and --list.
     """
     document = _changed(_placed(session, file, options), options)
+    words, rows = options["params"], options["points"]
     table = document.pop("sweep", {})
-    if not isinstance(table, dict) or set(table) - {"grid", "list"}:
-        msg = f"{file}: sweep: expected a table with grid (name = [values]) and list ([tables])"
-        raise CliError(msg)
-    grid, rows = table.get("grid", {}), table.get("list", [])
-    if not isinstance(grid, dict) or not isinstance(rows, list):
-        msg = f"{file}: sweep: expected grid to be a table and list to be a list"
-        raise CliError(msg)
-    if params or points:
-        grid, rows = dict(_axis(word) for word in params), _read_points(points)
-    combinations = jobcore.jobfile.expand_sweep(grid, rows)
+    try:
+        points = combinations(table, words, rows, options["draws"], options["seed"])
+    except jobcore.InvalidJob as error:
+        msg = str(error) if words or rows else f"{file}: {error}"
+        raise CliError(msg) from None
     label = str(document.get("name") or Path(str(document.get("script", "sweep"))).stem)
     key = options["key"]
     suffix = jobcore.job_id_from_token(session.owner_name, key) if key else _random_id()
     group = group or f"{label}-{suffix[:6]}"
-    digits = len(str(len(combinations)))
+    digits = len(str(len(points)))
     specs = [
         _spec(
             session,
@@ -142,7 +141,7 @@ def sweep_command(
             _with_hyperparameters({**document, "name": f"{label}-{number:0{digits}d}"}, values),
             group,
         )
-        for number, values in enumerate(combinations, start=1)
+        for number, values in enumerate(points, start=1)
     ]
     return _submit(session, specs, _ids(session, key, len(specs)), options, group=group)
 
@@ -151,9 +150,16 @@ def sweep_command(
 
 
 def _placed(session: Session, file: Path, options: dict[str, Any]) -> _Document:
-    """Read a job file, and upload its folder for the trainer; a dry run only names the place."""
+    """
+    Read a job file, and upload its folder for the trainer; a dry run only names the place.
+
+    On this machine the document names its interpreter; options["origins"] says where it comes from.
+    """
     document = localise(read_document(file), file)
     if not session.is_aws:
+        document, origin = choose_python(document, file, os.environ)
+        if origin:
+            options.setdefault("origins", {})[document["python"]] = origin
         return document
     from ._aws import locate_source, upload_source
 
@@ -181,72 +187,6 @@ def _pool(word: str) -> str | _Document:
     return {"pool": name, "count": int(count)}
 
 
-def _value(text: str) -> Any:
-    """Read a value as JSON if it is JSON, else as text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return text if isinstance(value, float) and math.isnan(value) else value
-
-
-def _assignment(word: str) -> tuple[str, Any]:
-    name, equals, text = word.partition("=")
-    if not equals or not name:
-        msg = f"-p: expected NAME=VALUE, got {word!r}"
-        raise CliError(msg)
-    return name, _value(text)
-
-
-def _axis(word: str) -> tuple[str, list[Any]]:
-    name, equals, text = word.partition("=")
-    if not equals or not name or not text:
-        msg = f"-p: expected NAME=A,B,... or NAME=FIRST:LAST, got {word!r}"
-        raise CliError(msg)
-    first, colon, last = text.partition(":")
-    if colon and first.lstrip("-").isdigit() and last.lstrip("-").isdigit():
-        if int(last) < int(first):
-            msg = f"-p {name}: {text} is an empty range"
-            raise CliError(msg)
-        if int(last) - int(first) >= 10_000:
-            msg = f"-p {name}: {text} has more than 10,000 values"
-            raise CliError(msg)
-        return name, list(range(int(first), int(last) + 1))
-    return name, [_value(item) for item in text.split(",")]
-
-
-def _read_points(path: Path | None) -> list[Any]:
-    if path is None:
-        return []
-    if path.suffix.lower() == ".csv":
-        import csv
-
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                return [{k: _value(v) for k, v in row.items()} for row in csv.DictReader(file)]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            msg = f"{path}: {error}"
-            raise CliError(msg) from None
-    try:
-        text = path.read_text("utf-8")
-        if path.suffix.lower() in (".yaml", ".yml"):
-            import yaml
-
-            rows = yaml.safe_load(text)
-        else:
-            rows = json.loads(text)
-    except OSError as error:
-        msg = f"{path}: {error.strerror}"
-        raise CliError(msg) from None
-    except Exception as error:
-        msg = f"{path}: not valid: {str(error).splitlines()[0]}"
-        raise CliError(msg) from None
-    if not isinstance(rows, list):
-        msg = f"{path}: expected a list of tables"
-        raise CliError(msg)
-    return rows
-
-
 def _with_hyperparameters(document: _Document, values: _Document) -> _Document:
     if not values:
         return document
@@ -259,7 +199,7 @@ def _spec(session: Session, file: Path, document: _Document, group: str | None) 
         spec = jobcore.parse_job(
             document, owner=session.owner_name, group=group, service_tables=JOB_TABLES
         )
-        if problems := backend_problems(session, spec):
+        if problems := session.check(spec):
             raise jobcore.InvalidJob(problems)
     except jobcore.InvalidJob as error:
         msg = f"{file}: {error}"
@@ -294,7 +234,7 @@ def _submit(
     now = datetime.now(UTC)
     if options["dry_run"]:
         jobs = [jobcore.new_job(i, s, now=now) for i, s in zip(ids, specs, strict=True)]
-        _say_dry_run(session, jobs, now)
+        _say_dry_run(session, jobs, options.get("origins", {}))
         return 0
     if options["key"]:
         _check_key(session, options["key"], dict(zip(ids, specs, strict=True)))
@@ -307,10 +247,15 @@ def _submit(
             "choose another key"
         )
         raise CliError(msg, CONFLICT)
-    session.poke()
+    is_heard = session.poke()
     known = sum(s.added is jobcore.ports.Added.DUPLICATE for s in done)
     if not (session.as_json and options["wait_for"]):  # one call, one document
-        _say_submitted(session, [s.job for s in done], known, group)
+        jobs = [s.job for s in done]
+        about = {
+            "pythons": options.get("origins", {}),
+            "notes": notes_on(session, jobs, now=now, is_heard=is_heard),
+        }
+        _say_submitted(session, jobs, known, group, about)
     if options["wait_for"]:
         from ._change import wait_until_over
 
@@ -330,7 +275,7 @@ def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> No
         raise CliError(msg, CONFLICT)
 
 
-def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> None:
+def _say_dry_run(session: Session, jobs: list[jobcore.Job], pythons: Mapping[str, str]) -> None:
     if session.as_json:
         specs = [
             {
@@ -340,7 +285,7 @@ def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> No
             }
             for job in jobs
         ]
-        print_json({"dry_run": True, "jobs": specs})
+        print_json({"dry_run": True, "jobs": specs, "pythons": list(pythons)})
         return
     shown = jobs[:20]
     for job in shown:
@@ -348,24 +293,39 @@ def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> No
         print(f"would submit {job.spec.name}  {json.dumps(values)}")
     if len(jobs) > len(shown):
         print(f"... and {len(jobs) - len(shown)} more")
+    _say_pythons(pythons)
     print(f"{len(jobs)} valid; nothing was submitted (--dry-run)")
 
 
+def _say_pythons(pythons: Mapping[str, str]) -> None:
+    for path, origin in pythons.items():
+        print(f"  runs under {path} ({origin})")
+
+
 def _say_submitted(
-    session: Session, jobs: list[jobcore.Job], known: int, group: str | None
+    session: Session,
+    jobs: list[jobcore.Job],
+    known: int,
+    group: str | None,
+    about: Mapping[str, Any],
 ) -> None:
+    """Print the jobs, the interpreters (about["pythons"], with their origins) and about["notes"]."""
     if session.as_json:
         ids = [job.job_id for job in jobs]
-        print_json({"ids": ids, "group": group, "created": len(jobs) - known, "known": known})
+        lists = {name: list(values) for name, values in about.items()}
+        document = {"ids": ids, "group": group, "created": len(jobs) - known, "known": known}
+        print_json({**document, **lists})
         return
     if len(jobs) == 1:
         (job,) = jobs
         print(f"{job.job_id}  {job.spec.name}" + ("  (already submitted)" if known else ""))
-        return
-    if group is None:
+    elif group is None:
         for job in jobs:
             print(f"{job.job_id}  {job.spec.name}")
-        return
-    print(f"submitted {len(jobs) - known} jobs in group {group}", end="")
-    print(f" ({known} were submitted already)" if known else "")
-    print(f"  jobcore list --group {group}    jobcore wait --group {group}")
+    else:
+        print(f"submitted {len(jobs) - known} jobs in group {group}", end="")
+        print(f" ({known} were submitted already)" if known else "")
+        print(f"  jobcore list --group {group}    jobcore wait --group {group}")
+    _say_pythons(about["pythons"])
+    for note in about["notes"]:
+        print(f"  {note}")

@@ -13,6 +13,8 @@ def next_step_words(message: Message) -> str:
     """Write the next step of a message as commands."""
     job = message.job_id
     group = f"--group {message.attributes.get('group', '')}"
+    if message.data.get("rule") == _MODULE_MISSING:
+        return f"install the module, then jobcore retry {job}; or {_OTHER_PYTHON}"
     return {
         NextStep.SHOW: f"jobcore show {job}",
         NextStep.READ_LOGS_AND_RETRY: f"jobcore logs {job}, then jobcore retry {job}",
@@ -21,6 +23,13 @@ def next_step_words(message: Message) -> str:
         NextStep.RELEASE_GROUP: f"jobcore list {group}, then jobcore release {group}",
     }[message.next_step]
 
+
+#: Rules of jobcore_local/failure_rules.toml; its texts name the interpreter.
+_MODULE_MISSING = "local: module not installed"
+_OTHER_PYTHON = 'name another interpreter in the job file (python = "...") and submit it again'
+_HELP_OF_RULE = {
+    _MODULE_MISSING: f"install the module in {{python}}, then retry; or {_OTHER_PYTHON}"
+}
 
 _IN_POOL = "wait for a job in this pool to end, "
 _HELP = {
@@ -47,12 +56,18 @@ _HELP_NEXT_ON_AWS = "see that the deployment is not paused: jobcore status"
 _HELP_FAILED = "read the logs, mend the cause, then retry"
 
 
-def help_for(why: Explanation, *, is_aws: bool) -> str:
-    """Return the user's next step; empty if there is none."""
+def help_for(why: Explanation, *, is_aws: bool, python: object = None) -> str:
+    """
+    Return the user's next step; empty if there is none.
+
+    Args:
+        python: the interpreter of the job's script, if it is known.
+    """
     if why.code is WaitCode.NEXT and is_aws:
         return _HELP_NEXT_ON_AWS
     if why.facts.get("status") == Status.FAILED:
-        return _HELP_FAILED
+        help_text = _HELP_OF_RULE.get(str(why.facts.get("rule")), _HELP_FAILED)
+        return help_text.format(python=python or "its interpreter")
     count, limit = why.facts.get("count"), why.facts.get("limit")
     if isinstance(count, int) and isinstance(limit, int) and count > limit:
         return _HELP_TOO_LARGE[why.code]

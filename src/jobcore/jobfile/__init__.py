@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from .durations import parse_duration
-from .parse import SPEC_BYTES_MAX, parse_job, validate
-from .sweep import expand_sweep
+from .parse import SPEC_BYTES_MAX, job_fields, parse_job, validate
+from .sweep import SWEEP_JOBS_MAX, Sweep, expand_sweep, read_sweep
 
 __all__ = [
     "SPEC_BYTES_MAX",
+    "SWEEP_JOBS_MAX",
+    "Sweep",
     "expand_sweep",
+    "job_fields",
     "parse_duration",
     "parse_job",
+    "read_sweep",
     "validate",
 ]

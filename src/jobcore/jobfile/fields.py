@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from types import UnionType
 from typing import Any
 
 from jobcore.checks import described, kind_of, wrong_duration, wrong_whole
 from jobcore.errors import Problem
 
 from .durations import parse_duration
+from .synonyms import plain_word
 
 __all__ = [
     "SECRET_FIELDS",
@@ -52,7 +54,7 @@ class FieldReader:
         """Add a problem of *field*."""
         self.problems.append(Problem(self.prefix + field, message))
 
-    def get(self, field: str, kind: type, expected: str, default: Any = None) -> Any:
+    def get(self, field: str, kind: type | UnionType, expected: str, default: Any = None) -> Any:
         """
         Read a field of *kind*, which a message calls *expected*; null counts as absent.
 
@@ -89,6 +91,16 @@ class FieldReader:
             return default
         return value
 
+    def number(self, field: str, most: float) -> float | None:
+        """Read a number from -*most* to *most*; None if it is absent. A whole number stays one."""
+        value: float | None = self.get(field, int | float, "a number")
+        if value is not None and not -most <= value <= most:  # NaN is not
+            self.wrong(
+                field, f"expected a number from {-most:g} to {most:g}, got {described(value)}"
+            )
+            return None
+        return value
+
     def table(self, field: str) -> Mapping[str, Any]:
         """Read a table; an empty one if it is absent."""
         return self.get(field, Mapping, "a table", {})  # type: ignore[no-any-return]
@@ -110,14 +122,30 @@ class FieldReader:
             return None
         return value
 
-    def unknown_fields(self) -> None:
-        """Add a problem for each field that was not read; one that is nearly known is suggested."""
+    def unknown_fields(self, words: Mapping[str, str] | None = None) -> None:
+        """
+        Add a problem for each field that was not read, with the field that was probably meant.
+
+        If none is near, the problem lists the known fields, once for all such fields.
+
+        Args:
+            words: hints for words of other tools, by `plain_word`.
+        """
         for field in self.data:
             if field not in self.known:
-                near = nearest(str(field), set(map(str, self.known)))
-                known = ", ".join(sorted(self.known))
-                hint = f"; did you mean {near!r}?" if near else f"; known: {known}"
-                self.wrong(str(field), f"unknown field{hint}")
+                self.wrong(str(field), f"unknown field{self._hint(str(field), words or {})}")
+
+    def _hint(self, field: str, words: Mapping[str, str]) -> str:
+        names = sorted(map(str, self.known))
+        plain = plain_word(field)
+        same = next((name for name in names if plain_word(name) == plain), None)
+        if same is None and plain in words:
+            return f"; {words[plain]}"
+        if near := same or nearest(field, set(names)):
+            return f"; did you mean {near!r}?"
+        known = f"; known: {', '.join(names)}"
+        is_listed = any(problem.message.endswith(known) for problem in self.problems)
+        return "" if is_listed else known
 
 
 def entry_of(field: str, key: object) -> str:

@@ -32,10 +32,12 @@ from jobcore.lifecycle.model import (
 )
 
 from .fields import FieldReader, entry_of, problem_of
+from .synonyms import CLOCK_WORDS, JOB_WORDS, POOL_WORDS, RETRY_WORDS
 
 __all__ = [
     "DEPTH_MAX",
     "SPEC_BYTES_MAX",
+    "job_fields",
     "parse_job",
     "validate",
 ]
@@ -81,22 +83,8 @@ def parse_job(
         raise InvalidJob([too_much])
     problems: list[Problem] = []
     read = FieldReader(document, problems, secret=service_tables)
-    args = _read_args(read, service_tables)
-    file_group = read.text("group")
-    fields: dict[str, Any] = {
-        "name": read.text("name") or _default_name(args),
-        "owner": read.text("owner") or owner,
-        "placements": _read_pools(read),
-        "args": args,
-        "share": read.text("share") or "",
-        "group": group or file_group,
-        "priority": read.integer("priority", 0, -PRIORITY_MAX, PRIORITY_MAX),
-        "retry": _read_retry(read),
-        "clocks": _read_clocks(read),
-        "tags": _texts(read, "tags"),
-    }
-    read.known.add("sweep")  # read by expand_sweep
-    read.unknown_fields()
+    fields = _read_fields(read, owner, group, service_tables)
+    read.unknown_fields(JOB_WORDS)
     if problems:
         raise InvalidJob(problems)
     try:
@@ -106,6 +94,13 @@ def parse_job(
     if found := validate(spec):
         raise InvalidJob(found)
     return spec
+
+
+def job_fields(service_tables: Collection[str] = ()) -> frozenset[str]:
+    """Return the names of a job file's fields, as `parse_job` knows them."""
+    read = FieldReader({}, [])
+    _read_fields(read, "", None, service_tables)
+    return frozenset(read.known)
 
 
 def validate(spec: Spec) -> list[Problem]:
@@ -152,12 +147,33 @@ def validate(spec: Spec) -> list[Problem]:
     return problems
 
 
+def _read_fields(
+    read: FieldReader, owner: str, group: str | None, service_tables: Collection[str]
+) -> dict[str, Any]:
+    """Read the arguments of a `Spec`; the problems are in *read*."""
+    args = _read_args(read, service_tables)
+    file_group = read.text("group")
+    read.known.add("sweep")  # read by read_sweep
+    return {
+        "name": read.text("name") or _default_name(args),
+        "owner": read.text("owner") or owner,
+        "placements": _read_pools(read),
+        "args": args,
+        "share": read.text("share") or "",
+        "group": group or file_group,
+        "priority": read.integer("priority", 0, -PRIORITY_MAX, PRIORITY_MAX),
+        "retry": _read_retry(read),
+        "clocks": _read_clocks(read),
+        "tags": _texts(read, "tags"),
+    }
+
+
 def _unreadable(document: Mapping[str, Any]) -> Problem | None:
     """
     Find the field that nests too deeply, or holds more values than a job may have bytes.
 
     YAML's aliases allow a table that contains itself, and a few lines that stand for millions of
-    values. The sweep is left out: `expand_sweep` has limits of its own.
+    values. The sweep is left out: it has limits of its own.
     """
     for field, value in document.items():
         if field == "sweep":
@@ -191,7 +207,7 @@ def _default_name(args: Mapping[str, Json]) -> str:
 def _read_args(read: FieldReader, service_tables: Collection[str]) -> dict[str, Json]:
     """Read the arguments of the trainer; fields that are absent or empty are left out."""
     args: dict[str, Json] = {}
-    for field in ("script", "source_dir", "python", "image", "role", "output"):
+    for field in ("script", "source_dir", "python", "image", "role"):
         value = read.text(field)
         if value is not None:
             args[field] = value
@@ -273,7 +289,7 @@ def _read_pool(read: FieldReader, field: str, entry: object) -> Placement | None
         wants = "expected a pool's name: letters, digits, . _ -, in up to three parts between /"
         inner.wrong("pool", f"{wants}, got {pool!r}")
     count = inner.integer("count", 1, 1)
-    inner.unknown_fields()
+    inner.unknown_fields(POOL_WORDS)
     return Placement(pool, count) if len(read.problems) == before else None
 
 
@@ -288,7 +304,7 @@ def _read_retry(read: FieldReader) -> RetryPolicy:
     backoff = inner.duration("backoff")
     backoff_max = inner.duration("backoff_max", most=WAIT_MAX)
     inner.known |= set(FailureClass)
-    inner.unknown_fields()
+    inner.unknown_fields(RETRY_WORDS)
     backoff = default.backoff if backoff is None else backoff
     if backoff_max is None:
         backoff_max = max(backoff, default.backoff_max)
@@ -304,7 +320,7 @@ def _read_clocks(read: FieldReader) -> Clocks:
     wait = inner.duration("wait_at_most", CLOCK_MIN, WAIT_MAX)
     run = inner.duration("run_at_most", CLOCK_MIN, WAIT_MAX)
     finish_by = _read_time(inner, "finish_by")
-    inner.unknown_fields()
+    inner.unknown_fields(CLOCK_WORDS)
     try:
         return Clocks(wait_at_most=wait, run_at_most=run, finish_by=finish_by)
     except ValueError as error:

@@ -49,8 +49,8 @@ class Explanation:
             - Probing: ``pool``, ``pending``.
             - PoolUnknown: ``pool``, ``known`` (the names of the pools).
             - Held: ``status``, ``hold`` (a `jobcore.lifecycle.HoldCode`), ``reason``.
-            - Launching, Running, Stopping, Over: ``status``, and of a failed job ``class`` and
-              ``headline``.
+            - Launching, Running, Stopping, Over: ``status``, and of a failed job ``class``,
+              ``headline`` and ``rule`` (the name of the failure rule).
         until: the time at which time alone changes it, if that is known.
     """
 
@@ -191,7 +191,11 @@ def _explain_status(job: Job) -> Explanation:
         facts |= {"hold": str(state.code), "reason": state.reason}
     if isinstance(state, Failed):
         failure = state.failure
-        facts |= {"class": str(failure.failure_class), "headline": failure.headline}
+        facts |= {
+            "class": str(failure.failure_class),
+            "headline": failure.headline,
+            "rule": failure.rule,
+        }
     return Explanation(code=_CODE_OF_STATUS[job.status], facts=facts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -14,9 +14,12 @@ from jobcore.checks import (
     wrong_number,
     wrong_whole,
 )
+from jobcore.errors import Problem
+from jobcore.lifecycle.model import Spec
 
 __all__ = [
     "Limits",
+    "limit_problems",
 ]
 
 _AGING_MIN = timedelta(seconds=1)
@@ -77,6 +80,26 @@ class Limits:
     def share_limit(self, share: str) -> int | None:
         """Return the limit of *share*; None for none."""
         return self.shares.get(share, self.share_default)
+
+
+def limit_problems(spec: Spec, limits: Limits) -> Iterator[Problem]:
+    """
+    Find the counts of a job that are above a limit, so that no plan can ever have them.
+
+    A limit of 0 is not counted: it closes a pool or a share for a while.
+    """
+    for place in spec.placements:
+        limit = limits.pools.get(place.pool)
+        if limit and place.count > limit:
+            message = (
+                f"pool {place.pool!r} is limited to {limit} slots, got a count of {place.count}"
+            )
+            yield Problem("pools", message)
+    most = max(place.count for place in spec.placements)
+    share_limit = limits.share_limit(spec.share)
+    if share_limit and most > share_limit:
+        message = f"share {spec.share!r} may use {share_limit} slots at once, got a count of {most}"
+        yield Problem("share", message)
 
 
 def _wrong_slots(value: object) -> str | None:

@@ -27,6 +27,7 @@ old level are worth their cost at first, and sparse probes for as long as the sh
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,6 +40,7 @@ __all__ = [
     "LIMIT_BELIEVED",
     "Allowance",
     "allowance",
+    "known_quotas",
     "quota_room",
 ]
 
@@ -156,3 +158,14 @@ def quota_room(state: PoolState | None, used: int, now: datetime) -> int | None:
     age = now - state.limit_at
     external = state.external if age < EXTERNAL_BELIEVED else 0
     return max(0, state.limit - external - used)
+
+
+def known_quotas(states: Mapping[str, PoolState], now: datetime) -> dict[str, int]:
+    """Return the quota of each pool for which a refusal stated one, for `LIMIT_BELIEVED` after it."""
+    return {
+        name: state.limit
+        for name, state in states.items()
+        if state.limit is not None
+        and state.limit_at is not None
+        and now - state.limit_at < LIMIT_BELIEVED
+    }

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from jobcore import parse_job
 from jobcore.errors import Problem
@@ -13,7 +14,7 @@ from jobcore_aws import JOB_TABLES, AwsSettings, check, check_item_size
 from jobcore_aws._dynamodb._specs import SPEC_BYTES_MAX
 from jobcore_cli import main
 from jobcore_lambda._wiring import Wiring
-from sagemaker_fixtures import IMAGE, ROLE, settings
+from sagemaker_fixtures import CPU, IMAGE, ROLE, settings
 
 AWS = AwsSettings(table="jobs", bucket="specs", sagemaker=settings())
 IMAGE_JOB = {"image": "torch"}
@@ -110,13 +111,14 @@ def deployment(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", ["submit", "sweep"])
 def test_the_command_asks_the_backend_that_the_job_is_for(deployment, capsys, command):
-    """A dry run for AWS names SageMaker's limit; the same file is fine for this machine."""
+    """A dry run for AWS names SageMaker's limit; the same values are fine for this machine."""
     (deployment / "train.py").write_text("")
     many = {f"h{i}": i for i in range(101)}
     axis = {"sweep": {"grid": {"h0": [1, 2]}}} if command == "sweep" else {}
     image = {"image": "torch", "pool": "cpu", "hyperparameters": many, **axis}
     (deployment / "aws.json").write_text(json.dumps(image))
-    (deployment / "here.json").write_text(json.dumps({**image, "script": "train.py"}))
+    here = {"script": "train.py", "pool": "cpu", "hyperparameters": many, **axis}
+    (deployment / "here.json").write_text(json.dumps(here))
     assert main([command, "aws.json", "--dry-run", "--backend", "aws", "--owner", "ada"]) == 2
     error = capsys.readouterr().err
     assert error == "jobcore: aws.json: hyperparameters: 101 entries; at most 100 allowed\n"
@@ -134,3 +136,55 @@ def test_the_command_asks_this_machine_too(deployment, capsys):
         error
         == "jobcore: here.json: hyperparameters: contains a lone surrogate, which is half a character; remove it\n"
     )
+
+
+# --- what can never run in this deployment ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"pool": "gpu"}, "pools", "there is no pool 'gpu'; there are: cpu"),
+        ({"pool": {"pool": "cpu", "count": 500}}, "pools", "pool 'cpu' has 2 instances, got a count of 500"),
+        ({"role": "research"}, "role", "there is no role 'research'; name one of: train"),
+        ({"image": "jax"}, "image", "there is no image 'jax'; name a URI or one of: torch"),
+        ({"channels": {"train": "/data"}}, "channels.train", "expected an S3 URI, got '/data'"),
+        ({"python": "/usr/bin/python3"}, "python", "the image has its Python; leave it out"),
+        ({"stop_grace": "30s"}, "stop_grace", "120 s after a stop, got 30 s"),
+        ({"arguments": ["--x"]}, "arguments", "as ContainerArguments"),
+        ({"source_dir": "s3://code/app.tar.gz"}, "source_dir", "there is no script to run from it"),
+    ],
+)  # fmt: skip
+def test_what_the_deployment_does_not_have_is_refused_with_what_it_has(fields, field, words):
+    document = {**IMAGE_JOB, "pools": ["cpu"], **fields}
+    if "pool" in fields:
+        del document["pools"]
+    problems = check(parse_job(document, owner="ada", service_tables=JOB_TABLES), AWS)
+    assert [problem.field for problem in problems] == [field]
+    assert words in problems[0].message
+
+
+def test_arguments_of_a_script_are_refused_too():
+    spec = parse_job({**SCRIPT_JOB, "pools": ["cpu"], "arguments": ["--x"]}, owner="ada")
+    assert [problem.field for problem in check(spec, AWS)] == ["arguments"]
+
+
+def test_a_known_quota_bounds_the_count_and_a_closed_pool_does_not():
+    pools = {
+        "open": evolve(CPU, name="open", slots=None),
+        "closed": evolve(CPU, name="closed", slots=0),
+    }
+    aws = evolve(AWS, sagemaker=settings(pools=pools))
+
+    def job(pool: str, count: int) -> Any:
+        return parse_job({**IMAGE_JOB, "pools": [{"pool": pool, "count": count}]}, owner="ada")
+
+    assert check(job("open", 5), aws) == []
+    assert check(job("open", 4), aws, quotas={"open": 4}) == []
+    (problem,) = check(job("open", 5), aws, quotas={"open": 4})
+    assert problem == Problem(
+        "pools",
+        "the account's quota for pool 'open' is 4, got a count of 5; ask for fewer, or for a "
+        "higher quota",
+    )
+    assert check(job("closed", 5), aws) == []

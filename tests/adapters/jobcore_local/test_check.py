@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from jobcore import Placement, Spec, job_id_from_token, parse_job
 from jobcore.errors import Problem
 from jobcore.lifecycle import training_name
 from jobcore.ports import LaunchRequest, TrainingState
-from jobcore_local import LocalTrainer, check, write_pools
+from jobcore_local import Checker, LocalTrainer, write_pools
+from jobcore_local import check as check_in_home
 from jobcore_local._check import STRING_BYTES_MAX
 from patience import until
 
@@ -22,6 +25,10 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the limit of one 
 def job(folder: Path, **fields: object) -> Spec:
     (folder / "train.py").write_text("")
     return parse_job({"script": "train.py", "source_dir": str(folder), **fields}, owner="ada")
+
+
+def check(spec: Spec) -> list[Problem]:
+    return Checker({"cpu": 2, "gpu": 1, "closed": 0})(spec)
 
 
 def starts(environment: dict[str, str]) -> bool:
@@ -43,7 +50,7 @@ def starts(environment: dict[str, str]) -> bool:
         {"environment": {f"E{i}": "v" * 600 for i in range(150)}},
         {"tags": {f"t{i}": "v" * 300 for i in range(60)}},
         {"channels": {f"c{i}": "/" for i in range(30)}},
-        {"pools": [f"p{i}" for i in range(9)]},
+        {"pools": ["cpu"] * 9},
     ],
 )
 def test_the_limits_of_sagemaker_do_not_hold_here(tmp_path, fields):
@@ -116,11 +123,116 @@ def test_what_the_toolkit_would_refuse_is_refused_here(tmp_path, fields, field):
     assert problem.field == field
 
 
-def test_what_does_not_exist_yet_is_no_problem(tmp_path):
-    spec = job(tmp_path, channels={"train": "/nowhere"})
-    assert check(spec) == []
+# --- what can never run here ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "message"),
+    [
+        ({"pool": "tpu"}, "pools", "there is no pool 'tpu' on this machine; there are: closed, cpu, gpu"),
+        ({"pools": ["cpu", "tpu"]}, "pools", "there is no pool 'tpu' on this machine; there are: closed, cpu, gpu"),
+        ({"pool": {"pool": "cpu", "count": 64}}, "pools", "pool 'cpu' has 2 slots, got a count of 64"),
+        ({"channels": {"train": "/nowhere"}}, "channels.train", "/nowhere does not exist on this machine"),
+        ({"channels": {"train": "file:///nowhere"}}, "channels.train", "/nowhere does not exist on this machine"),
+        ({"channels": {"train": "s3://bucket/data"}}, "channels.train",
+         "s3://bucket/data: a training on this machine reads folders only; copy it, and name the folder"),
+        ({"source_dir": "s3://bucket/code.tar.gz"}, "source_dir", "s3://bucket/code.tar.gz is not a folder on this machine"),
+        ({"source_dir": "/nowhere"}, "source_dir", "/nowhere is not a folder on this machine"),
+        ({"image": "torch"}, "image", "this machine runs scripts and starts no containers; leave it out"),
+        ({"role": "research"}, "role", "trainings on this machine run as you and have no role; leave it out"),
+        ({"volume_gb": 3}, "volume_gb", "trainings on this machine share its disk; leave it out"),
+        ({"service": {"A": 1}}, "service", "of no use on this machine; leave it out"),
+    ],
+)  # fmt: skip
+def test_what_can_never_run_here_is_refused_by_its_field(tmp_path, fields, field, message):
+    (tmp_path / "train.py").write_text("")
+    document = {"script": "train.py", "source_dir": str(tmp_path), **fields}
+    assert check(parse_job(document, owner="ada", service_tables=["service"])) == [
+        Problem(field, message)
+    ]
+
+
+def test_an_image_alone_is_refused_with_the_way_to_run_here():
+    (problem,) = check(parse_job({"image": "torch"}, owner="ada"))
+    assert problem.field == "image"
+    assert problem.message.endswith('name a script, such as script = "train.py"')
+
+
+def test_a_script_that_is_not_there_is_refused(tmp_path):
+    spec = job(tmp_path)
     (tmp_path / "train.py").unlink()
-    assert check(spec) == []
+    assert check(spec) == [Problem("script", f"{tmp_path}/train.py does not exist")]
+
+
+def test_what_cannot_run_now_is_no_problem(tmp_path):
+    """A pool without slots is closed for a while; its jobs wait."""
+    assert check(job(tmp_path, pool="closed")) == []
+    assert check(job(tmp_path, pool={"pool": "cpu", "count": 2})) == []
+
+
+def test_the_pools_are_those_of_the_home(tmp_path):
+    write_pools(tmp_path, {"big": 9})
+    assert check_in_home(job(tmp_path, pool={"pool": "big", "count": 9}), tmp_path) == []
+    assert [p.field for p in check_in_home(job(tmp_path, pool="cpu"), tmp_path)] == ["pools"]
+
+
+def test_every_problem_is_found_at_once(tmp_path):
+    spec = job(
+        tmp_path, pools=["a", "b"], role="r", channels={"x": "/nowhere"}, python="no-such-python"
+    )
+    fields = [problem.field for problem in check(spec)]
+    assert fields == ["pools", "pools", "role", "channels.x", "python"]
+
+
+def test_a_sweep_looks_at_the_files_once(tmp_path, monkeypatch):
+    """10,000 compiles would take ten minutes, and 10,000 looks at a network drive as well."""
+    counts = Counter()
+    check_jobs = Checker({"cpu": 2})
+    specs = [
+        parse_job(
+            {
+                "script": "train.py",
+                "source_dir": str(tmp_path),
+                "channels": {"train": str(tmp_path)},
+                "hyperparameters": {"x": number, "name": "v" * 50},
+            },
+            owner="ada",
+        )
+        for number in range(10_000)
+    ]
+    (tmp_path / "train.py").write_text("x = 1")
+
+    def counted(name, function):
+        def call(*args, **kwargs):
+            counts[name] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(subprocess, "Popen", counted("run", subprocess.Popen))
+    monkeypatch.setattr(os, "stat", counted("stat", os.stat))
+    monkeypatch.setattr(os, "lstat", counted("stat", os.lstat))
+    assert all(check_jobs(spec) == [] for spec in specs)
+    monkeypatch.undo()
+    assert counts["run"] == 1
+    assert counts["stat"] < 100
+
+
+def test_a_large_job_of_a_sweep_is_measured(tmp_path):
+    """The others of it are small, and none of them is measured but the first."""
+    check_jobs = Checker({"cpu": 2})
+    small, half, large = (
+        job(tmp_path, hyperparameters={"x": value}) for value in ("v", "\ud800", "v" * 140_000)
+    )
+    assert check_jobs(small) == []
+    assert [p.field for p in check_jobs(half)] == ["hyperparameters"]
+    assert [p.field for p in check_jobs(large)] == (
+        ["hyperparameters"] if sys.platform == "linux" else []
+    )
+    assert check_jobs(small) == []
+
+
+# --- what is launched all the same ------------------------------------------------------------
 
 
 def ended(trainer, name):

@@ -138,6 +138,7 @@ def test_global_options_before_and_after(capsys: pytest.CaptureFixture[str]) -> 
 def test_tables_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     long = "n" * 120
     Path("a.toml").write_text(f'name = "{long}"\nscript = "train.sh"\npool = "{"p" * 60}"\n')
+    assert call("pools", "set", f"{'p' * 60}=1") == 0
     assert call("submit", "a.toml") == 0
     capsys.readouterr()
     for words in (["list"], ["show", long], ["pools"]):

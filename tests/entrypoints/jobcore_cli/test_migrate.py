@@ -140,7 +140,7 @@ def code(session, monkeypatch, tmp_path):
     """A bucket, and a waiting job whose script is in a local folder."""
     monkeypatch.setattr(_aws, "upload_source", UPLOAD_SOURCE)
     checked = []
-    monkeypatch.setattr(jobcore_aws, "check", lambda spec, settings: checked.append(spec.args))
+    monkeypatch.setattr(jobcore_aws, "check", lambda spec, settings, **_: checked.append(spec.args))
     s3 = connect("s3", "")
     # The package's own clients share a session that may be older than the emulation.
     monkeypatch.setattr(jobcore_aws, "client", lambda service: connect(service, ""))
@@ -149,7 +149,8 @@ def code(session, monkeypatch, tmp_path):
     folder.mkdir()
     (folder / "train.py").write_text("print('hi')\n")
     session.aws = AwsSettings(table="jobcore", bucket="code")
-    job = make_job("1", args={"script": "train.py", "source_dir": str(folder)})
+    here = {"script": "train.py", "source_dir": str(folder), "python": "/usr/bin/python3"}
+    job = make_job("1", args=here)
     session.local_store.add([job])
     return SimpleNamespace(job=job, s3=s3, checked=checked)
 
@@ -166,7 +167,7 @@ def test_a_dry_run_uploads_nothing_and_checks_the_same(session, code):
     (key,) = keys(code)
     dry, real = code.checked
     assert dry == real
-    assert real["source_dir"] == f"s3://code/{key}"
+    assert real == {"script": "train.py", "source_dir": f"s3://code/{key}"}
     assert jobs_of(session.store)[code.job.job_id].spec.args == real
 
 

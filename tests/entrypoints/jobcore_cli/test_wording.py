@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from core_strategies import T0, make_job
-from jobcore import Limits, Placement, Snapshot, explain
+from core_strategies import T0, accepted, after, decided, ended, make_job
+from jobcore import Limits, Placement, Snapshot, classify, explain
 from jobcore.messages import WordedNotifier, message_for
-from jobcore.ports import NextStep
+from jobcore.ports import Evidence, NextStep
 from jobcore.scheduling import Explanation, WaitCode
 from jobcore_cli._wording import help_for, next_step_words
+from jobcore_local import failure_rules
 from jobcore_memory import RecordingNotifier
 from message_cases import CASES, ID
 
@@ -61,6 +62,14 @@ HELP = [
     (WaitCode.QUOTA_FULL, LARGE, "ask for a higher quota, or for fewer slots"),
     (WaitCode.HELD, {"status": "Held"}, "release it when the cause is gone"),
     (WaitCode.OVER, {"status": "Failed"}, "read the logs, mend the cause, then retry"),
+    (
+        WaitCode.OVER,
+        {"status": "Failed", "rule": "local: module not installed"},
+        (
+            "install the module in its interpreter, then retry; or name another interpreter in the job file "
+            '(python = "...") and submit it again'
+        ),
+    ),
     (WaitCode.OVER, {"status": "Completed"}, ""),
     (WaitCode.OVER, {"status": "Stopped"}, ""),
     (WaitCode.LAUNCHING, {"status": "Launching"}, ""),
@@ -90,3 +99,26 @@ def test_a_job_that_waits_for_a_slot_that_it_can_never_have_is_not_told_to_wait(
     for limits, name in ((Limits(share_default=1), "shares"), (Limits(pools={"a": 1}), "pools")):
         why = explain(job, snapshot, limits, now=T0)
         assert help_for(why, is_aws=False) == f"ask for fewer slots, or raise limits.{name}"
+
+
+def test_a_missing_module_is_not_answered_with_a_mere_retry():
+    """The next step of its message names the two ways out: install it, or another interpreter."""
+    text = "No module named 'torch' (not installed in /opt/x/bin/python)"
+    failure = classify(
+        Evidence(
+            where="describe",
+            status="Failed",
+            text=f'AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage "ModuleNotFoundError: {text}", exit code: 1',
+        ),
+        failure_rules(),
+    )
+    job = after(make_job(), decided(), accepted(), ended(failure=failure))
+    notifier = RecordingNotifier()
+    WordedNotifier(notifier, next_step_words).publish(message_for(job, job.outbox[0]))
+    (message,) = notifier.messages
+    assert text in message.body
+    assert f"Next: install the module, then jobcore retry {ID}; or name another" in message.body
+    why = explain(job, Snapshot(waiting=()), Limits(), now=T0)
+    assert text in why.sentence
+    helps = help_for(why, is_aws=False, python="/opt/x/bin/python")
+    assert helps.startswith("install the module in /opt/x/bin/python, then retry; or name another")

@@ -373,6 +373,8 @@ class Shim:
         text = read_tail(self.path("ml/output/failure"), head=True)
         if not text.strip():
             last = self._last_line()
+            if last.startswith("ModuleNotFoundError: "):
+                last += self._where_missing()
             text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{last}"'
         end = f"{self._hint(text)}, exit code: {code}"
         return f"AlgorithmError: {text[: REASON_CHARS_MAX - len(end) - 16].rstrip()}{end}"
@@ -386,6 +388,12 @@ class Shim:
             return ""
         why = f"could not be mounted on this machine: {note}" if note else "is another folder here"
         return f". /opt/ml {why}; take folders from SM_MODEL_DIR and the like"
+
+    def _where_missing(self) -> str:
+        """Name the interpreter that lacks a module, if it is the one that ran the script."""
+        program = self.request["argv"][0]
+        is_python = "python" in os.path.basename(program)
+        return f" (not installed in {program})" if is_python else ""
 
     def _last_line(self) -> str:
         lines = [x for x in read_tail(self.path("output.log")).splitlines() if x.strip()]
