@@ -19,19 +19,18 @@ __all__ = ["check"]
 #: (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopTrainingJob.html).
 STOP_GRACE_SECONDS = 120
 
-#: The arguments of a job that a request is made of, with a script and without one. Any other is
-#: refused, so that none is dropped without a word.
+#: The arguments of a job that a request is made of, or refuses by itself, with a script and without
+#: one. Any other is refused, so that none is dropped without a word.
 _USED = frozenset(
-    {"image", "role", "hyperparameters", "environment", "channels", "volume_gb", "sagemaker"}
-)
-_USED_BY_SCRIPTS = _USED | {"script", "source_dir", "arguments"}
+    {
+        "image", "role", "hyperparameters", "arguments", "environment", "channels", "volume_gb",
+        "sagemaker",
+    }
+)  # fmt: skip
+_USED_BY_SCRIPTS = _USED | {"script", "source_dir"}
 _NOT_HERE = {
     "python": "the image has its Python; leave it out, or name an image with another one",
     "source_dir": "there is no script to run from it; name one as script, or leave it out",
-    "arguments": (
-        "only a script gets arguments; name one as script, or write those of the container into "
-        "[sagemaker.AlgorithmSpecification] as ContainerArguments"
-    ),
 }
 
 

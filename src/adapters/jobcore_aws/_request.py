@@ -226,8 +226,11 @@ class _Builder:
         given = self._expanded("hyperparameters", channels)
         if not self.is_script:
             if self.args.get("arguments"):
-                place = "sagemaker.AlgorithmSpecification.ContainerArguments"
-                self.wrong("arguments", f"for a script only; an image without one gets {place}")
+                message = (
+                    "only a script gets arguments; write those of the container into "
+                    "[sagemaker.AlgorithmSpecification] as ContainerArguments"
+                )
+                self.wrong("arguments", message)
             return {key: _plain(value) for key, value in given.items()}
         for name in sorted(jobcore_contract.RESERVED_HYPERPARAMETERS.intersection(given)):
             self.wrong(f"hyperparameters.{name}", "reserved; choose another name")
