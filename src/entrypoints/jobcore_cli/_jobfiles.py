@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,6 +96,8 @@ def _localised(document: dict[str, Any], path: Path) -> dict[str, Any]:
         if named and not _is_there(folder, str(script)):
             msg = f"{path}: script: {folder / str(script)} does not exist"
             raise CliError(msg)
+        if named:
+            result["script"] = _inside(folder, str(script))
     channels = result.get("channels")
     if isinstance(channels, dict):
         result["channels"] = {
@@ -104,6 +107,12 @@ def _localised(document: dict[str, Any], path: Path) -> dict[str, Any]:
             for name, where in channels.items()
         }
     return result
+
+
+def _inside(folder: Path, script: str) -> str:
+    """Name a script relative to its folder (``./train.py``, an absolute path); one outside is left as it is."""
+    relative = os.path.relpath(os.path.normpath(folder / script), folder)
+    return script if relative.partition("/")[0] == ".." else relative
 
 
 def _is_there(folder: Path, script: str) -> bool:

@@ -79,6 +79,19 @@ def test_a_module_of_a_package_is_a_script(capsys: pytest.CaptureFixture[str]) -
     assert call("submit", "--dry-run", "a.toml") == 0
 
 
+@pytest.mark.parametrize("script", ["./train.sh", "sub/../train.sh", "{folder}/train.sh"])
+def test_a_script_is_named_relative_to_its_folder(
+    script: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SageMaker's toolkit takes no other names."""
+    Path("sub").mkdir()
+    Path("a.toml").write_text(f'script = "{script.format(folder=tmp_path)}"\n')
+    assert call("submit", "--json", "a.toml") == 0
+    (job_id,) = json.loads(capsys.readouterr().out)["ids"]
+    assert call("show", "--json", job_id) == 0
+    assert json.loads(capsys.readouterr().out)["args"]["script"] == "train.sh"
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
