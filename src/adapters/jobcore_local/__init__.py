@@ -5,7 +5,7 @@ from ._clock import SystemClock
 from ._failures import failure_rules
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
 from ._pools import read_pools, write_pools
-from ._trainer import LocalTrainer
+from ._trainer import LocalTrainer, code_path
 from ._wake import WakeSocket, poke
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "SystemClock",
     "WakeSocket",
     "check",
+    "code_path",
     "failure_rules",
     "poke",
     "read_pools",

@@ -63,7 +63,7 @@ def prepare(
         BadInput: the script, its folder or a channel does not exist.
     """
     args = request.args
-    source, script = _find_script(args)
+    source, script = _find_script(args, directory)
     hyperparameters = _mapping(args, "hyperparameters")
     channels = {
         name: _channel(name, str(where)) for name, where in _mapping(args, "channels").items()
@@ -169,12 +169,22 @@ def _hyperparameter_variables(hyperparameters: Mapping[str, Any]) -> dict[str, s
 # --- values of the request --------------------------------------------------------------
 
 
-def _find_script(args: Mapping[str, Any]) -> tuple[str, str]:
+def snapshot_of(args: Mapping[str, Any]) -> str | None:
+    """Return the id of the snapshot of a job's code; None if it runs from its source folder."""
+    code = args.get("code")
+    snapshot = code.get("snapshot") if isinstance(code, Mapping) else None
+    return snapshot if isinstance(snapshot, str) else None
+
+
+def _find_script(args: Mapping[str, Any], directory: Path) -> tuple[str, str]:
     """Find the folder that the script runs in, and the script's path."""
     script = args.get("script")
     if not isinstance(script, str) or not script:
         msg = "script: missing; a local training needs one"
         raise BadInput(msg)
+    if snapshot_of(args) is not None:  # laid out by the shim
+        source = f"{directory}/code"
+        return source, os.path.join(source, script)
     source = os.path.expanduser(str(args.get("source_dir", ".")))
     if not os.path.isdir(source):
         msg = f"source_dir: {source} is not a folder on this machine"

@@ -11,6 +11,8 @@ import socket
 import time
 from typing import Any
 
+from jobcore_code import CodeError, lay_out
+
 from .files import create_durably, read_tail, replace_durably, sync_directory, try_lock
 from .processes import IS_LINUX, become_subreaper, descendants, kernel_oom_kills, start_ticks
 from .slots import allocate_slots
@@ -19,6 +21,7 @@ from .wake import poke
 REASON_CHARS_MAX = 1024
 LOCK_SECONDS_MAX = 0.2
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 5.0  # between two writes to a full disk
+SCRIPT_UMASK = 0o022  # SageMaker's; the training's own folder keeps other users out
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, *_STOP_SIGNALS})
@@ -122,9 +125,13 @@ class Shim:
 
     def _start(self, inherited: list[int], numbers: list[int]) -> str:
         """Start the script; return the reason if it cannot be started, else ""."""
+        umask = os.umask(SCRIPT_UMASK)
         try:
             self._create_files()
+            self._lay_out_code()
             self._spawn(inherited, numbers)
+        except CodeError as error:
+            return f"LocalBadInput: {error}"
         except OSError as error:
             path = error.filename or self.request["argv"][0]
             if error.errno in _FULL:
@@ -132,6 +139,8 @@ class Shim:
             return f"LocalBadInput: script: {path} cannot be run: {error.strerror}"
         except ValueError as error:  # a NUL, or a text that cannot be encoded
             return f"LocalBadInput: script: its values cannot be given to a process: {error}"
+        finally:
+            os.umask(umask)
         return ""
 
     def _create_files(self) -> None:
@@ -146,6 +155,12 @@ class Shim:
                 file.write(text)
         for path, target in self.request["links"].items():
             os.symlink(target, path)
+
+    def _lay_out_code(self) -> None:
+        """Create the folder that the script runs in, unless that is the job's source folder itself."""
+        code = self.request["code"]
+        if code is not None:
+            lay_out(code["store"], code["snapshot"], code["target"], source=code["source"])
 
     def _install_signals(self) -> None:
         self.wakeup, wakeup_in = os.pipe()
