@@ -52,14 +52,13 @@ def copy_checked(source: str, target: str, digest: str, *, mode: int) -> bool:
     """
     to = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        try:
-            fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
+        fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             return _copy(fd, to) == digest
         finally:
             os.close(fd)
+    except FileNotFoundError:
+        return False
     finally:
         os.close(to)
 

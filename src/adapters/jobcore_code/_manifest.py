@@ -90,7 +90,7 @@ def _decode(document: Any) -> Manifest:
     manifest = Manifest(document["folders"], files, links)
     names = [*manifest.folders, *(e.path for e in files), *(path for path, _ in links)]
     for name in names:  # of a manifest that another program wrote
-        if name.startswith("/") or ".." in name and ".." in name.split("/"):
+        if name.startswith("/") or (".." in name and ".." in name.split("/")):
             msg = f"snapshot: {name!r} is not a path in a folder"
             raise CodeError(msg)
     return manifest

@@ -63,7 +63,8 @@ class Rules(NamedTuple):
         Raises:
             CodeError: one of them cannot be read.
         """
-        folder, parents = root, []
+        folder = root
+        parents: list[str] = []
         while not os.path.lexists(os.path.join(folder, ".git")):
             above = os.path.dirname(folder)
             if above == folder or len(parents) == _PARENTS_MAX:

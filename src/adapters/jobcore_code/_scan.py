@@ -14,8 +14,9 @@ from ._rules import Rules
 
 __all__ = ["BYTES_MAX", "FILES_MAX", "File", "Link", "Tree", "scan"]
 
-#: Each attempt gets a copy of every file. So folders of data are refused, with what to do.
+#: The most files of a snapshot: each attempt gets a copy of every one. Data belongs into channels.
 FILES_MAX = 20_000
+#: The most bytes of a snapshot, for the same reason.
 BYTES_MAX = 1 << 30
 _COUNTED_MAX = (
     200_000  # entries that are counted for the error; a walk of them takes about a second

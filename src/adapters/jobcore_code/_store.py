@@ -16,23 +16,23 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import time
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from ._cache import Cache
 from ._errors import CodeError, printable
 from ._files import hash_file, new_name, remove_tree, sync_folder, write_all
 from ._manifest import Entry, Manifest, is_id, manifest_path, object_path, read_manifest
-from ._scan import BYTES_MAX, FILES_MAX, File, Tree, file_of, scan
+from ._scan import BYTES_MAX, FILES_MAX, File, Link, Tree, file_of, scan
 
 __all__ = ["CodeStore", "Pruned", "Snapshot"]
 
 _TRIES = 3
 _PAUSE_SECONDS = 0.05  # before a folder that was changed meanwhile is read again
 _SYNCS_TOGETHER = 16  # file systems write the journal once for syncs that wait at the same time
+_IN_MEMORY_BYTES_MAX = 1 << 20  # of a file that is read in one piece
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -224,18 +224,20 @@ class CodeStore:
         Raises:
             OSError: the store cannot be written.
         """
-        with self._writing(), self._lock(fcntl.LOCK_SH):
+        with self._lock(fcntl.LOCK_SH):
             yield
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Keep submits away, from before the jobs are listed until the prune is over."""
-        with self._writing(), self._lock(fcntl.LOCK_EX):
+        with self._lock(fcntl.LOCK_EX):
             yield
 
     @contextlib.contextmanager
     def _lock(self, kind: int) -> Iterator[None]:
-        fd = os.open(os.path.join(self.path, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with self._writing():
+            place = os.path.join(self.path, "lock")
+            fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, kind)
             yield
@@ -314,8 +316,10 @@ def _manifest(tree: Tree, digests: Sequence[str | None]) -> tuple[bytes, str]:
 
 def _first_change(before: Tree, after: Tree) -> str:
     """Name the first file, link or folder in which two walks differ."""
-    one = {item.path: item for item in (*before.files, *before.links)}
-    other = {item.path: item for item in (*after.files, *after.links)}
+    one: dict[str, File | Link] = {file.path: file for file in before.files}
+    one |= {link.path: link for link in before.links}
+    other: dict[str, File | Link] = {file.path: file for file in after.files}
+    other |= {link.path: link for link in after.links}
     paths = sorted(path for path in {*one, *other} if one.get(path) != other.get(path))
     paths += sorted({*before.folders} ^ {*after.folders})
     return paths[0] if paths else ""
@@ -332,7 +336,7 @@ class _Batch:
         self._known: set[str] = set()
         self._number = 0
 
-    def __enter__(self) -> _Batch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -415,9 +419,6 @@ class _Batch:
 
         with ThreadPoolExecutor(_SYNCS_TOGETHER) as pool:
             list(pool.map(_sync, paths))
-
-
-_IN_MEMORY_BYTES_MAX = 1 << 20
 
 
 def _sync(path: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ import click
 import jobcore
 
 from ._app import common, complete_job
+from ._code import describe_code
 from ._errors import CliError
 from ._render import (
     ago,
@@ -174,6 +175,8 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
         ("group", spec.group),
         ("pools", ", ".join(f"{p.pool}" + f" x{p.count}" * (p.count > 1) for p in spec.placements)),
         ("priority", str(spec.priority) if spec.priority else None),
+        ("code", describe_code(spec.args)),
+        ("from", _folder_of_code(spec.args)),
         ("submitted", f"{moment(job.submitted_at)}  ({ago(now - job.submitted_at)} ago)"),
         ("reason", why.sentence if why is not None else f"see jobcore why {job.job_id[:8]}"),
         (
@@ -192,6 +195,13 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
     lines += ["", "Places"]
     lines += [f"  {name:<11} {path}" for name, path in _places(session, job).items()]
     return lines
+
+
+def _folder_of_code(args: Mapping[str, Any]) -> str | None:
+    """Return the folder that a job's snapshot was taken of; without a snapshot, the folder it runs in."""
+    code = args.get("code")
+    folder = code.get("folder") if isinstance(code, Mapping) else args.get("source_dir")
+    return folder if isinstance(folder, str) else None
 
 
 def _attempts(job: jobcore.Job, now: datetime) -> list[str]:

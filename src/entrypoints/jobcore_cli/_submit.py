@@ -17,6 +17,7 @@ from jobcore_aws import JOB_TABLES
 
 from ._app import common
 from ._checks import backend_problems
+from ._code import Sources, with_known_code
 from ._errors import CONFLICT, CliError
 from ._jobfiles import localise, read_document
 from ._render import print_json
@@ -72,16 +73,16 @@ def submit_command(
     **options: Any,
 ) -> int:
     """Submit a job. FILE is a job file: TOML, YAML or JSON."""
-    specs = []
+    specs, sources = [], Sources(session)
     for file in files:
-        document = _changed(_placed(session, file, options), options)
+        document = _changed(_placed(sources, file), options)
         if "sweep" in document:
             msg = f"{file}: sweep: the file describes a sweep; use jobcore sweep {file}"
             raise CliError(msg)
         values = dict(_assignment(word) for word in params)
         specs.append(_spec(session, file, _with_hyperparameters(document, values), group))
     ids = _ids(session, options["key"], len(specs))
-    return _submit(session, specs, ids, options)
+    return _submit(session, specs, ids, options, sources)
 
 
 @click.command("sweep")
@@ -118,7 +119,8 @@ def sweep_command(
 
     The combinations are those of the file's [sweep] table (grid, list), or of -p and --list.
     """
-    document = _changed(_placed(session, file, options), options)
+    sources = Sources(session)
+    document = _changed(_placed(sources, file), options)
     table = document.pop("sweep", {})
     if not isinstance(table, dict) or set(table) - {"grid", "list"}:
         msg = f"{file}: sweep: expected a table with grid (name = [values]) and list ([tables])"
@@ -144,21 +146,16 @@ def sweep_command(
         )
         for number, values in enumerate(combinations, start=1)
     ]
-    return _submit(session, specs, _ids(session, key, len(specs)), options, group=group)
+    ids = _ids(session, key, len(specs))
+    return _submit(session, specs, ids, options, sources, group=group)
 
 
 # --- from arguments to specs ------------------------------------------------------------
 
 
-def _placed(session: Session, file: Path, options: dict[str, Any]) -> _Document:
-    """Read a job file, and upload its folder for the trainer; a dry run only names the place."""
-    document = localise(read_document(file), file)
-    if not session.is_aws:
-        return document
-    from ._aws import locate_source, upload_source
-
-    place = locate_source if options["dry_run"] else upload_source
-    return place(document, session.aws)
+def _placed(sources: Sources, file: Path) -> _Document:
+    """Read a job file, and name the place of its code; nothing is uploaded yet."""
+    return sources.place(localise(read_document(file), file))
 
 
 def _changed(document: _Document, options: dict[str, Any]) -> _Document:
@@ -289,17 +286,21 @@ def _submit(
     specs: list[jobcore.Spec],
     ids: list[str],
     options: dict[str, Any],
+    sources: Sources,
     group: str | None = None,
 ) -> int:
     now = datetime.now(UTC)
     if options["dry_run"]:
         jobs = [jobcore.new_job(i, s, now=now) for i, s in zip(ids, specs, strict=True)]
-        _say_dry_run(session, jobs, now)
+        sources.look(specs)
+        _say_dry_run(session, jobs, sources)
         return 0
-    if options["key"]:
-        _check_key(session, options["key"], dict(zip(ids, specs, strict=True)))
     held_by = session.owner_name if options["hold"] else None
-    done = jobcore.submit(specs, ids, store=session.store, now=now, held_by=held_by)
+    with sources.frozen(specs) as frozen:
+        wanted = frozen
+        if options["key"]:
+            wanted = _check_key(session, options["key"], dict(zip(ids, frozen, strict=True)))
+        done = jobcore.submit(wanted, ids, store=session.store, now=now, held_by=held_by)
     clashes = [s for s in done if s.added is jobcore.ports.Added.CLASH]
     if clashes:
         msg = (
@@ -310,7 +311,7 @@ def _submit(
     session.poke()
     known = sum(s.added is jobcore.ports.Added.DUPLICATE for s in done)
     if not (session.as_json and options["wait_for"]):  # one call, one document
-        _say_submitted(session, [s.job for s in done], known, group)
+        _say_submitted(session, [s.job for s in done], known, group, sources)
     if options["wait_for"]:
         from ._change import wait_until_over
 
@@ -318,9 +319,18 @@ def _submit(
     return 0
 
 
-def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> None:
-    """Check, before anything is written, that the key was used for exactly these jobs or for none."""
+def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> list[jobcore.Spec]:
+    """
+    Check, before a job is written, that the key was used for exactly these jobs or for none.
+
+    Returns:
+        The specs to submit, as those of a repeated call are.
+    """
     known = session.store.get(list(specs))
+    specs = {
+        job_id: with_known_code(spec, known[job_id].spec if job_id in known else None)
+        for job_id, spec in specs.items()
+    }
     same = [
         jobcore.lifecycle.spec_hash(job.spec) == jobcore.lifecycle.spec_hash(specs[i])
         for i, job in known.items()
@@ -328,9 +338,10 @@ def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> No
     if known and not (all(same) and len(known) == len(specs)):
         msg = f"--key {key}: used before for another submission; choose another key"
         raise CliError(msg, CONFLICT)
+    return list(specs.values())
 
 
-def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> None:
+def _say_dry_run(session: Session, jobs: list[jobcore.Job], sources: Sources) -> None:
     if session.as_json:
         specs = [
             {
@@ -340,8 +351,9 @@ def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> No
             }
             for job in jobs
         ]
-        print_json({"dry_run": True, "jobs": specs})
+        print_json({"dry_run": True, "jobs": specs, "code": sources.documents()})
         return
+    sources.say()
     shown = jobs[:20]
     for job in shown:
         values = jobcore.redact.redact_args(job.spec.args).get("hyperparameters", {})
@@ -352,12 +364,19 @@ def _say_dry_run(session: Session, jobs: list[jobcore.Job], now: datetime) -> No
 
 
 def _say_submitted(
-    session: Session, jobs: list[jobcore.Job], known: int, group: str | None
+    session: Session, jobs: list[jobcore.Job], known: int, group: str | None, sources: Sources
 ) -> None:
     if session.as_json:
-        ids = [job.job_id for job in jobs]
-        print_json({"ids": ids, "group": group, "created": len(jobs) - known, "known": known})
+        document = {
+            "ids": [job.job_id for job in jobs],
+            "group": group,
+            "created": len(jobs) - known,
+            "known": known,
+            "code": sources.documents(),
+        }
+        print_json(document)
         return
+    sources.say()
     if len(jobs) == 1:
         (job,) = jobs
         print(f"{job.job_id}  {job.spec.name}" + ("  (already submitted)" if known else ""))
