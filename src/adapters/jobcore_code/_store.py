@@ -18,7 +18,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple, Self
 
 from ._cache import Cache
@@ -96,35 +96,32 @@ class CodeStore:
                 changed again and again while it was read.
             OSError: the store cannot be written (a full disk); nothing half-done is left.
         """
-        limits = {"files_max": files_max, "bytes_max": bytes_max}
-        without = [*without, self.path]
-        tree = scan(folder, without=without, **limits)
+        left_out = [*without, self.path]
+
+        def look() -> Tree:
+            return scan(folder, without=left_out, files_max=files_max, bytes_max=bytes_max)
+
         changed = ""
         for number in range(_TRIES):
             if number:
                 time.sleep(_PAUSE_SECONDS)
-                tree = scan(folder, without=without, **limits)
+            tree = look()
             try:
-                snapshot = self._take(tree)
+                return Snapshot(self._take(tree, look), tree)
             except _ChangedError as error:
                 changed = error.path
-                continue
-            # All files had this content at one moment: that between the two walks.
-            again = scan(folder, without=without, **limits)
-            if again == tree:
-                return Snapshot(snapshot, tree)
-            changed = _first_change(tree, again)
         msg = (
             f"{printable(os.path.join(tree.root, changed))}: changes while it is read; stop what "
             "writes to it, or list it in .jobcoreignore"
         )
         raise CodeError(msg)
 
-    def _take(self, tree: Tree) -> str:
+    def _take(self, tree: Tree, look: Callable[[], Tree]) -> str:
         with self._writing():
             cache = Cache.read(self.path, tree.root)
             digests = [cache.digest(file) for file in tree.files]
             if None not in digests:
+                _check_unchanged(tree, look())
                 manifest, snapshot = _manifest(tree, digests)
                 if self._is_same(manifest_path(self.path, snapshot), manifest):
                     os.utime(manifest_path(self.path, snapshot))  # a prune goes by the last use
@@ -135,6 +132,7 @@ class CodeStore:
                     if digest is None or not batch.has(digest, file.size):
                         digests[number] = self._read(tree.root, file, batch)
                 batch.commit()
+                _check_unchanged(tree, look())
                 manifest, snapshot = _manifest(tree, digests)
                 batch.add(manifest_path(self.path, snapshot), manifest)
                 batch.commit()
@@ -314,15 +312,22 @@ def _manifest(tree: Tree, digests: Sequence[str | None]) -> tuple[bytes, str]:
     return content, hashlib.sha256(content).hexdigest()
 
 
-def _first_change(before: Tree, after: Tree) -> str:
-    """Name the first file, link or folder in which two walks differ."""
+def _check_unchanged(before: Tree, after: Tree) -> None:
+    """
+    Check that two walks found the same, so that all files had their content at the moment between.
+
+    Raises:
+        _ChangedError: with the first file, link or folder in which they differ.
+    """
+    if before == after:
+        return
     one: dict[str, File | Link] = {file.path: file for file in before.files}
     one |= {link.path: link for link in before.links}
     other: dict[str, File | Link] = {file.path: file for file in after.files}
     other |= {link.path: link for link in after.links}
     paths = sorted(path for path in {*one, *other} if one.get(path) != other.get(path))
     paths += sorted({*before.folders} ^ {*after.folders})
-    return paths[0] if paths else ""
+    raise _ChangedError(paths[0] if paths else "")
 
 
 class _Batch:

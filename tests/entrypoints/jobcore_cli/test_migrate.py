@@ -37,6 +37,7 @@ def session(moto, tmp_path, monkeypatch):
             aws=None,
             owner_name="ada",
             as_json=True,
+            home_path=tmp_path / "home",
         )
 
 
