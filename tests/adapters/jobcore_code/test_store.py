@@ -405,7 +405,7 @@ def test_a_damaged_manifest_is_found_and_mended_by_a_submit(
 @pytest.mark.parametrize("snapshot", ["0" * 64, "../../etc/passwd", "", "x"])
 def test_a_snapshot_that_is_not_there(store: CodeStore, tmp_path: Path, snapshot: str) -> None:
     assert not store.has(snapshot)
-    with pytest.raises(CodeError, match="snapshot: .*submit the job again"):
+    with pytest.raises(CodeError, match=r"snapshot: .*submit the job again"):
         lay_out(store.path, snapshot, str(tmp_path / "out"))
 
 
