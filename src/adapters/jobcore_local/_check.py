@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jobcore import Spec
@@ -58,15 +58,15 @@ def _problems(spec: Spec, prepared: Prepared) -> Iterator[Problem]:
     texts = [("", text) for text in prepared.argv]
     texts += [(name, f"{name}={value}") for name, value in prepared.environment.items()]
     for name, text in texts:
-        field = f"environment.{name[:40]}" if name in own else _largest(spec)
         try:
             size = len(os.fsencode(text))
         except UnicodeEncodeError:
-            yield Problem(field, "contains a lone surrogate, which is half a character; remove it")
+            half = "contains a lone surrogate, which is half a character; remove it"
+            yield Problem(_field(spec, name, own), half)
             continue
         total += size + 1 + _POINTER_BYTES
         if size > STRING_BYTES_MAX:
-            yield Problem(field, _too_large(size, STRING_BYTES_MAX))
+            yield Problem(_field(spec, name, own), _too_large(size, STRING_BYTES_MAX))
     allowed = os.sysconf("SC_ARG_MAX")
     if total > allowed:
         yield Problem(_largest(spec), _too_large(total, allowed))
@@ -77,6 +77,11 @@ def _too_large(size: int, allowed: int) -> str:
         f"{size:,} bytes as arguments or environment of the script; this machine allows "
         f"{allowed:,} (put large values into a file of a channel)"
     )
+
+
+def _field(spec: Spec, name: str, own: Mapping[str, object]) -> str:
+    """Name the field that a text of the process comes from."""
+    return f"environment.{name[:40]}" if name in own else _largest(spec)
 
 
 def _largest(spec: Spec) -> str:
