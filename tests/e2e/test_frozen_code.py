@@ -239,6 +239,9 @@ def test_damage_fails_the_attempt_in_words(world: World) -> None:
     for path in (world.home / "code" / "objects").rglob("*"):
         if path.is_file() and path.read_bytes() == b"echo old\n":
             path.unlink()
+    code, out, _ = world.call("doctor", "--deep")
+    assert code == 1
+    assert "BAD  code        train.sh: missing in snapshot" in out
     assert world.run() == 1
     failure = world.show(job)["failure"]
     assert failure["class"] == "bad_input"

@@ -101,7 +101,7 @@ class CodeStore:
         def look() -> Tree:
             return scan(folder, without=left_out, files_max=files_max, bytes_max=bytes_max)
 
-        changed = ""
+        changed, root = "", os.path.realpath(folder)
         for number in range(_TRIES):
             if number:
                 time.sleep(_PAUSE_SECONDS)
@@ -111,7 +111,7 @@ class CodeStore:
             except _ChangedError as error:
                 changed = error.path
         msg = (
-            f"{printable(os.path.join(tree.root, changed))}: changes while it is read; stop what "
+            f"{printable(os.path.join(root, changed))}: changes while it is read; stop what "
             "writes to it, or list it in .jobcoreignore"
         )
         raise CodeError(msg)

@@ -112,6 +112,10 @@ class LocalTrainer:
         """Return the folder that the script saves other results to."""
         return self.directory(name) / "ml" / "output" / "data"
 
+    def code_dir(self, name: str) -> Path:
+        """Return the folder that the script runs in, if its job has a snapshot of its code."""
+        return self.directory(name) / "code"
+
     def checkpoint_dir(self, job_id: str) -> Path:
         """Return the folder of checkpoints that all attempts of a job share."""
         if not jobcore.lifecycle.is_job_id(job_id):
@@ -223,7 +227,7 @@ class LocalTrainer:
         return {
             "store": str(code_path(self.home)),
             "snapshot": snapshot,
-            "target": str(directory / "code"),
+            "target": str(self.code_dir(request.name)),
             "source": source if isinstance(source, str) else None,
         }
 

@@ -14,7 +14,7 @@ import click
 import jobcore
 
 from ._app import common, complete_job
-from ._code import describe_code
+from ._code import describe_code, snapshot_of
 from ._errors import CliError
 from ._render import (
     ago,
@@ -153,7 +153,9 @@ def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
 
         return places(session.aws, job, name, number)
     trainer = session.local_trainer
+    frozen = snapshot_of(job.spec.args) is not None
     return {
+        **({"code": str(trainer.code_dir(name))} if frozen else {}),
         "log": str(trainer.log_path(name)),
         "model": str(trainer.model_dir(name)),
         "output": str(trainer.output_dir(name)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -35,6 +36,13 @@ def test_what_may_hold_secrets_is_never_taken(tmp_path: Path, name: str, ignore:
     (tmp_path / name).write_text("SECRET")
     assert taken(tmp_path) == [".jobcoreignore", "train.py"]
     assert "may hold secrets" in reasons(tmp_path).values()
+
+
+def test_the_how_to_guide_lists_all_of_it() -> None:
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "choose-what-code-travels.md"
+    rows = [row for row in page.read_text("utf-8").splitlines() if row.startswith("| ")]
+    listed = {name.lower() for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert {name for names in NEVER_TAKEN.values() for name in names} <= listed
 
 
 @pytest.mark.parametrize("name", ["env.py", "environment", "key.py", "keys", "pem", "dotenv.py"])
