@@ -9,14 +9,9 @@ import os
 from collections.abc import Callable
 
 __all__ = [
-    "copy_checked",
-    "hash_file",
-    "new_name",
-    "put",
-    "remove_tree",
-    "sync_folder",
+    "copy_checked", "hash_file", "make_private", "new_name", "put", "remove_tree", "sync_folder",
     "write_all",
-]
+]  # fmt: skip
 
 CHUNK_BYTES = 1 << 20
 _FICLONE = 0x40049409  # linux/fs.h: shares the blocks until one of the two files is written to
@@ -91,7 +86,7 @@ def put(store: str, digest: str, content: bytes) -> None:
     folder = os.path.join(store, "objects", digest[:2])
     part = os.path.join(store, "tmp", new_name())
     for needed in (folder, os.path.dirname(part)):
-        os.makedirs(needed, mode=0o700, exist_ok=True)
+        make_private(needed)
     try:
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
         try:
@@ -110,6 +105,18 @@ def put(store: str, digest: str, content: bytes) -> None:
 def new_name() -> str:
     """Return a name that no other process uses."""
     return f"{os.getpid()}-{os.urandom(8).hex()}"
+
+
+def make_private(path: str) -> None:
+    """Create a folder for its owner only, and those above it (`os.makedirs` opens those to all)."""
+    if os.path.isdir(path):
+        return
+    make_private(os.path.dirname(path))
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
 
 
 def sync_folder(path: str) -> None:

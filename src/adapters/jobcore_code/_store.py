@@ -23,7 +23,7 @@ from typing import NamedTuple, Self
 
 from ._cache import Cache
 from ._errors import CodeError, printable
-from ._files import hash_file, new_name, remove_tree, sync_folder, write_all
+from ._files import hash_file, make_private, new_name, remove_tree, sync_folder, write_all
 from ._manifest import Entry, Manifest, is_id, manifest_path, object_path, read_manifest
 from ._scan import BYTES_MAX, FILES_MAX, File, Link, Tree, file_of, scan
 
@@ -145,7 +145,7 @@ class CodeStore:
         """Create the folders of the store, and name it in the errors of the disk."""
         try:
             for name in ("objects", "trees", "cache", "tmp"):
-                os.makedirs(os.path.join(self.path, name), mode=0o700, exist_ok=True)
+                make_private(os.path.join(self.path, name))
             yield
         except OSError as error:
             hint = "; free some space" if error.errno in _FULL else ""

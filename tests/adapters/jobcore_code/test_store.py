@@ -139,6 +139,13 @@ def test_blocks_are_shared_where_the_file_system_can(
     assert calls == [0x40049409]  # the small files are copied
 
 
+def test_the_store_and_its_home_are_private(root: Path, store: CodeStore) -> None:
+    store.take(root)
+    home = Path(store.path).parent
+    for path in (home, *home.rglob("*")):
+        assert path.stat().st_mode & 0o077 == 0 or path.is_file(), path
+
+
 # --- the cache --------------------------------------------------------------------------
 
 
