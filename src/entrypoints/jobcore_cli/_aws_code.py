@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jobcore
 from jobcore_code import CodeStore, pack
 
-from ._code import Taken, code_facts, code_store, snapshot_of
 from ._errors import CliError
+from ._snapshots import Taken, code_facts, code_store, snapshot_of
 
 if TYPE_CHECKING:
     from ._session import Session

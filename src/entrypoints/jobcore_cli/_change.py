@@ -16,10 +16,10 @@ import click
 import jobcore
 
 from ._app import common_but_owner, complete_job
-from ._code import kept_snapshots
 from ._errors import CONFLICT, FAILED, TIMED_OUT, CliError
 from ._render import counts_line, job_document, owner_note, plain, print_json, reason
 from ._session import Session
+from ._snapshots import kept_snapshots
 
 _FULL_BYTES = 1 << 20  # with less free space the disk counts as full
 _END_SECONDS_MAX = 2.0  # to wait for the ends of trainings before the stops are recorded anyway

@@ -15,10 +15,10 @@ import click
 import jobcore
 
 from ._app import common
-from ._code import code_store
 from ._errors import FAILED, CliError
 from ._render import plain, print_json
 from ._session import Session
+from ._snapshots import code_store
 
 _FREE_BYTES_MIN = 200 << 20
 _END_SECONDS_MAX = 2.0  # of the training that the check starts

@@ -14,7 +14,6 @@ import click
 import jobcore
 
 from ._app import common, complete_job
-from ._code import describe_code, snapshot_of
 from ._errors import CliError
 from ._render import (
     ago,
@@ -32,6 +31,7 @@ from ._render import (
     width,
 )
 from ._session import Session
+from ._snapshots import describe_code, snapshot_of
 from ._wording import help_for
 
 _STATUSES = {str(status).lower(): status for status in jobcore.Status}

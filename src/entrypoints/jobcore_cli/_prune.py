@@ -9,10 +9,10 @@ import click
 import jobcore
 
 from ._app import common
-from ._code import code_store, snapshot_of
 from ._errors import CONFLICT, CliError
 from ._render import print_json
 from ._session import Session
+from ._snapshots import code_store, snapshot_of
 
 _DAYS = 30
 _UNFINISHED = frozenset(status for status in jobcore.Status if not status.is_terminal)

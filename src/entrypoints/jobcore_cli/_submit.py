@@ -17,11 +17,12 @@ from jobcore_aws import JOB_TABLES
 
 from ._app import common
 from ._checks import backend_problems
-from ._code import Sources, with_known_code
+from ._code import Sources
 from ._errors import CONFLICT, CliError
 from ._jobfiles import localise, read_document
 from ._render import print_json
 from ._session import Session
+from ._snapshots import with_known_code
 
 _Document = dict[str, Any]
 
