@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import stat
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ._errors import CodeError
@@ -74,7 +75,7 @@ class Rules(NamedTuple):
         rules = cls()
         for parent in reversed(parents):
             prefix = os.fsencode(os.path.relpath(root, parent)) + b"/"
-            rules = rules._with(parent, prefix, 0, os.listdir(parent))
+            rules = rules._with(parent, prefix, 0, _FILES)
         return rules
 
     def inside(self, root: str, folder: str, names: list[str]) -> Rules:
@@ -93,7 +94,7 @@ class Rules(NamedTuple):
         cut = len(os.fsencode(folder)) + 1 if folder else 0
         return self._with(os.path.join(root, folder), b"", cut, names)
 
-    def _with(self, folder: str, prefix: bytes, cut: int, names: list[str]) -> Rules:
+    def _with(self, folder: str, prefix: bytes, cut: int, names: Sequence[str]) -> Rules:
         stacks = []
         for stack, name in zip(self.files, _FILES, strict=True):
             content = _read(os.path.join(folder, name)) if name in names else None

@@ -40,7 +40,7 @@ class Sources:
         Name the place of the code in a job file's data; nothing is uploaded.
 
         Raises:
-            CliError: the folder cannot be taken.
+            CliError: the folder cannot be taken, or the script is not in it.
         """
         if not self._session.is_aws:
             return document
@@ -50,7 +50,10 @@ class Sources:
         if archive is None:
             return document
         self._archives[archive.uri] = archive
-        return {**document, "source_dir": archive.uri}
+        script = document["script"]
+        if isinstance(script, str) and "\0" not in script:  # else the check of the job refuses it
+            script = _script_inside(archive.taken.tree, script)
+        return {**document, "source_dir": archive.uri, "script": script}
 
     def look(self, specs: Sequence[jobcore.Spec]) -> None:
         """

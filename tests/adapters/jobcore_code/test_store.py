@@ -502,3 +502,51 @@ def test_an_archive_depends_on_the_content_only(root: Path, store: CodeStore, tm
         archive.extractall(tmp_path / "out", filter="data")
     lay_out(store.path, snapshot, str(tmp_path / "laid"))
     assert files_of(tmp_path / "out") == files_of(tmp_path / "laid")
+
+
+# --- file systems ---------------------------------------------------------------------------
+
+# A file system of 8 MB in a namespace of our own: no root needed, gone with the process.
+UNSHARE = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
+ON_A_SMALL_DISK = """
+import os, sys
+from jobcore_code import CodeStore, lay_out
+root, store = sys.argv[1], CodeStore("/mnt/home/code")
+try:
+    store.take(root)
+except OSError as error:
+    print(error.strerror, error.filename, os.listdir("/mnt/home/code/tmp"), store.snapshots())
+os.truncate(root + "/large", 5 << 20)
+snapshot = store.take(root).id
+print(store.check(snapshot))
+try:
+    lay_out(store.path, snapshot, "/mnt/out")
+except OSError as error:
+    print(error.strerror, os.path.exists("/mnt/out"))
+os.system("mount -o remount,ro /mnt")
+try:
+    store.take(root)
+except OSError as error:
+    print(error.strerror, error.filename)
+"""
+
+
+def test_a_disk_that_is_full_or_cannot_be_written(root: Path) -> None:
+    with open(root / "large", "wb") as file:
+        file.truncate(12 << 20)
+    done = subprocess.run(
+        [*UNSHARE, 'mount -t tmpfs -o size=8m none /mnt && exec "$@"', "sh", sys.executable, "-c",
+         ON_A_SMALL_DISK, str(root)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    if not done.stdout and "unshare" in done.stderr + "unshare" * (done.returncode == 127):
+        pytest.skip("needs Linux, and to be allowed to mount")
+    assert done.stdout.splitlines() == [
+        "No space left on device; free some space /mnt/home/code [] []",
+        "[]",
+        "No space left on device False",
+        "Read-only file system /mnt/home/code",
+    ], done.stderr

@@ -97,6 +97,13 @@ def test_a_folder_that_is_too_large_is_refused(aws, capsys) -> None:
     assert aws.s3.puts == []
 
 
+def test_a_script_that_is_left_out_is_refused(aws, capsys) -> None:
+    (aws.source / ".gitignore").write_text("*.py\n")
+    assert call(aws, "submit", str(aws.source / "job.toml")) == 2
+    assert "script: train.py is not taken" in capsys.readouterr().err
+    assert aws.s3.puts == []
+
+
 def test_prune_is_for_this_machine(aws, capsys) -> None:
     assert call(aws, "prune") == 2
     assert "on this machine" in capsys.readouterr().err

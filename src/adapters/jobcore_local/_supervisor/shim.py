@@ -128,10 +128,9 @@ class Shim:
         umask = os.umask(SCRIPT_UMASK)
         try:
             self._create_files()
-            self._lay_out_code()
+            if error := self._lay_out_code():
+                return error
             self._spawn(inherited, numbers)
-        except CodeError as error:
-            return f"LocalBadInput: {error}"
         except OSError as error:
             path = error.filename or self.request["argv"][0]
             if error.errno in _FULL:
@@ -156,11 +155,19 @@ class Shim:
         for path, target in self.request["links"].items():
             os.symlink(target, path)
 
-    def _lay_out_code(self) -> None:
-        """Create the folder that the script runs in, unless that is the job's source folder itself."""
+    def _lay_out_code(self) -> str:
+        """Create the folder that the script runs in, if it is not the source folder; return what is wrong, or ""."""
         code = self.request["code"]
-        if code is not None:
+        if code is None:
+            return ""
+        try:
             lay_out(code["store"], code["snapshot"], code["target"], source=code["source"])
+        except CodeError as error:
+            return f"LocalBadInput: {error}"
+        except OSError as error:
+            hint = "; free some space" if error.errno in _FULL else ""
+            return f"InternalError: {error.filename or code['target']}: {error.strerror}{hint}"
+        return ""
 
     def _install_signals(self) -> None:
         self.wakeup, wakeup_in = os.pipe()
