@@ -119,7 +119,7 @@ def test_scripts_have_the_umask_of_sagemaker(world: World) -> None:
     assert world.run() == 0
     assert world.log(job).split() == ["0022", "644", "755", "644", "755"]
     training = world.folder(job).parent
-    assert training.stat().st_mode & 0o077 == 0  # so that nobody else reaches them
+    assert training.stat().st_mode & 0o077 == 0  # keeps other users out
     assert (training / "exit.json").stat().st_mode & 0o077 == 0
 
 

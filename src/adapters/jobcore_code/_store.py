@@ -33,6 +33,7 @@ _TRIES = 3
 _PAUSE_SECONDS = 0.05  # before a folder that was changed meanwhile is read again
 _SYNCS_TOGETHER = 16  # file systems write the journal once for syncs that wait at the same time
 _IN_MEMORY_BYTES_MAX = 1 << 20  # of a file that is read in one piece
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # of a file that was there a moment before
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -156,10 +157,7 @@ class CodeStore:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            if error.errno in (
-                errno.ENOENT,
-                errno.ELOOP,
-            ):  # it was there when the folder was listed
+            if error.errno in _GONE:
                 raise _ChangedError(file.path) from None
             raise CodeError.of(path, error) from None
         try:

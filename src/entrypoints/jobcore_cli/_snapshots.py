@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WARN_BYTES = 50 << 20
 _SHOWN_MAX = 5  # of what is left out, by name
-#: Reasons that are not printed: nobody expects such files to be taken.
+#: Reasons that are not printed: such files are never part of the code of a job.
 _PLAIN_REASONS = ("version control", "made by tools", "of jobcore")
 
 

@@ -434,7 +434,7 @@ def test_a_manifest_of_another_program_writes_nothing_outside(
 # --- removal ------------------------------------------------------------------------------
 
 
-def test_prune_removes_what_nobody_needs_and_no_more(root: Path, store: CodeStore) -> None:
+def test_prune_removes_what_no_job_needs_and_no_more(root: Path, store: CodeStore) -> None:
     first = store.take(root).id
     (root / "train.py").write_text("two\n")
     second = store.take(root).id
