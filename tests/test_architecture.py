@@ -17,8 +17,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src"
 ADAPTERS = [p.name for p in (SRC / "adapters").iterdir() if (p / "__init__.py").exists()]
 LAYERS = {  # package: the jobcore packages that it may import besides itself
-    **{name: {"jobcore", "jobcore_config", "jobcore_contract"} for name in ADAPTERS},
+    **{
+        name: {"jobcore", "jobcore_code", "jobcore_config", "jobcore_contract"} for name in ADAPTERS
+    },
     "jobcore": set(),
+    "jobcore_code": set(),  # below the adapters; the fork server imports it, and nothing of jobcore
     "jobcore_config": {"jobcore"},  # below the adapters, which read their settings with it
     "jobcore_contract": set(),  # below the adapters that start scripts
 }

@@ -14,7 +14,7 @@ from jobcore_local import _supervisor
 FOLDER = Path(jobcore_local.__file__).parent
 MODULES = """
 import sys
-sys.path.append(sys.argv[1])
+sys.path += sys.argv[1:]
 import _supervisor.server
 print(*sys.modules, sep="\\n")
 """
@@ -26,11 +26,11 @@ def isolated(*words: str, **options: object) -> subprocess.Popen:
     )
 
 
-def test_the_fork_server_imports_the_standard_library_and_its_own_package() -> None:
-    process = isolated("-c", MODULES, str(FOLDER), stdout=subprocess.PIPE)
+def test_the_fork_server_imports_the_standard_library_and_two_packages() -> None:
+    process = isolated("-c", MODULES, str(FOLDER), str(FOLDER.parent), stdout=subprocess.PIPE)
     names = {name.partition(".")[0] for name in process.communicate()[0].split()}
     assert process.returncode == 0
-    assert names - {"_supervisor", "__main__"} <= sys.stdlib_module_names
+    assert names - {"_supervisor", "jobcore_code", "__main__"} <= sys.stdlib_module_names
     assert "_supervisor" in names
 
 

@@ -25,6 +25,7 @@ _USED = frozenset(
     {
         "image", "role", "hyperparameters", "arguments", "environment", "channels", "volume_gb",
         "sagemaker",
+        "code",  # the snapshot, for display
     }
 )  # fmt: skip
 _USED_BY_SCRIPTS = _USED | {"script", "source_dir"}

@@ -6,7 +6,7 @@ from ._failures import failure_rules
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
 from ._pools import read_pools, write_pools
 from ._python import Interpreter, find_python
-from ._trainer import LocalTrainer
+from ._trainer import LocalTrainer, code_path
 from ._wake import WakeSocket, poke
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "SystemClock",
     "WakeSocket",
     "check",
+    "code_path",
     "failure_rules",
     "find_python",
     "poke",

@@ -35,7 +35,7 @@ _COPIES_IN_ONE, _COPIES_IN_ALL = 4, 16
 _USED = frozenset(
     {
         "script", "source_dir", "python", "hyperparameters", "arguments", "environment", "channels",
-        "stop_grace_seconds",
+        "stop_grace_seconds", "code",
     }
 )  # fmt: skip
 _NOT_HERE = {
@@ -199,6 +199,11 @@ def _too_large(size: int, allowed: int) -> str:
         f"{size:,} bytes as arguments or environment of the script; this machine allows "
         f"{allowed:,} (put large values into a file of a channel)"
     )
+
+
+def _field(spec: Spec, name: str, own: Mapping[str, object]) -> str:
+    """Name the field that a text of the process comes from."""
+    return f"environment.{name[:40]}" if name in own else _largest(spec)
 
 
 def _largest(spec: Spec) -> str:

@@ -21,7 +21,9 @@ from jobcore_contract import RESERVED_ENVIRONMENT, RESERVED_HYPERPARAMETERS, Bad
 from ._pools import is_gpu_pool
 from ._python import python_environment
 
-__all__ = ["BadInput", "MissingInput", "Prepared", "inherited_environment", "prepare"]
+__all__ = [
+    "BadInput", "MissingInput", "Prepared", "inherited_environment", "prepare", "snapshot_of",
+]  # fmt: skip
 
 # The variables of the manager's environment that a script needs to run. It does not get the others:
 # they may hold secrets, and a training that depends on them would not run anywhere else.
@@ -83,7 +85,7 @@ def prepare(
         for word in jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
     ]
     environment = _environment(request, folders, python_environment(args.get("python"), inherited))
-    source = _find_source(args, script)
+    source = _find_source(args, script, directory)
     channels = {name: _channel(name, str(where)) for name, where in given.items()}
     gpu = is_gpu_pool(request.placement.pool)
     container = Container(
@@ -169,8 +171,17 @@ def _hyperparameters(args: Mapping[str, Any], folders: Mapping[str, str]) -> Map
     return expanded
 
 
-def _find_source(args: Mapping[str, Any], script: str) -> str:
+def snapshot_of(args: Mapping[str, Any]) -> str | None:
+    """Return the id of the snapshot of a job's code; None if the script runs in its source folder."""
+    code = args.get("code")
+    snapshot = code.get("snapshot") if isinstance(code, Mapping) else None
+    return snapshot if isinstance(snapshot, str) else None
+
+
+def _find_source(args: Mapping[str, Any], script: str, directory: Path) -> str:
     """Find the folder that the script runs in."""
+    if snapshot_of(args) is not None:  # laid out by the shim
+        return f"{directory}/code"
     source = os.path.expanduser(str(args.get("source_dir", ".")))
     if not os.path.isdir(source):
         raise MissingInput(field="source_dir", message=f"{source} is not a folder on this machine")

@@ -33,7 +33,7 @@ from jobcore.ports import (
 )
 
 from . import _supervisor
-from ._contract import BadInput, inherited_environment, prepare
+from ._contract import BadInput, inherited_environment, prepare, snapshot_of
 from ._pools import is_gpu_pool, read_pools
 from ._processes import is_same_process, marked_processes, signal_each, signal_if_same
 from ._records import OUTCOMES, DamagedError, problems, read_end, read_start, settle
@@ -41,6 +41,11 @@ from ._supervisor.files import sync_directory, try_lock
 
 STOP_GRACE = timedelta(seconds=120)  # SageMaker: SIGTERM, and SIGKILL 120 s later
 ANSWER_SECONDS_MAX = 30.0
+
+
+def code_path(home: Path) -> Path:
+    """Return the folder of a home's code store, see `jobcore_code.CodeStore`."""
+    return home / "code"
 
 
 class LocalTrainer:
@@ -106,6 +111,10 @@ class LocalTrainer:
     def output_dir(self, name: str) -> Path:
         """Return the folder that the script saves other results to."""
         return self.directory(name) / "ml" / "output" / "data"
+
+    def code_dir(self, name: str) -> Path:
+        """Return the folder that the script runs in, if its job has a snapshot of its code."""
+        return self.directory(name) / "code"
 
     def checkpoint_dir(self, job_id: str) -> Path:
         """Return the folder of checkpoints that all attempts of a job share."""
@@ -197,6 +206,7 @@ class LocalTrainer:
             "directory": str(directory),
             "identity": _identity(request),
             **run,
+            "code": self._code(request, directory),
             "pool": request.placement.pool,
             "pool_directory": str(self.home / "pools" / request.placement.pool),
             "size": size,
@@ -206,6 +216,19 @@ class LocalTrainer:
             "run_at_most": limit.total_seconds() if limit is not None else None,
             "to_stop": request.to_stop,
             "wake": self._wake,
+        }
+
+    def _code(self, request: LaunchRequest, directory: Path) -> dict[str, Any] | None:
+        """Say which snapshot the shim lays out where; None if the script runs in its source folder."""
+        snapshot = snapshot_of(request.args)
+        if snapshot is None:
+            return None
+        source = request.args.get("source_dir")
+        return {
+            "store": str(code_path(self.home)),
+            "snapshot": snapshot,
+            "target": str(self.code_dir(request.name)),
+            "source": source if isinstance(source, str) else None,
         }
 
     def _answer(self, shim: socket.socket) -> LaunchReply:

@@ -38,6 +38,7 @@ _COMMANDS = {
     "status": ("_status", "Show the deployment on AWS."),
     "classify": ("_classify", "Classify failure messages (JSON lines)."),
     "doctor": ("_doctor", "Check the set-up."),
+    "prune": ("_prune", "Remove snapshots of code that no job needs."),
     "migrate": ("_migrate", "Move the jobs of this machine to AWS."),
     "sandbox": ("jobcore_simulation._command", "Start an emulated AWS on this machine."),
     "simulate": (
@@ -231,11 +232,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _unexpected(words: list[str], error: Exception) -> int:
     import jobcore
     from jobcore.errors import InvalidSetting
+    from jobcore_code import CodeError
     from jobcore_sqlite import StoreUnusable
 
     if os.environ.get("JOBCORE_DEBUG"):
         raise error
-    if isinstance(error, jobcore.InvalidJob | InvalidSetting):
+    if isinstance(error, jobcore.InvalidJob | InvalidSetting | CodeError):
         return _fail(words, str(error), USAGE)
     if isinstance(error, StoreUnusable):
         return _fail(words, str(error), CONFLICT)

@@ -1,16 +1,10 @@
-"""The parts of the command that are different on AWS: settings, source folders, places, logs, checks."""
+"""The parts of the command that are different on AWS: settings, places, logs, checks."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
 import os
-import tarfile
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -23,8 +17,6 @@ if TYPE_CHECKING:
     from jobcore_aws import AwsSettings
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-_SOURCE_BYTES_MAX = 200 << 20
-_LEFT_OUT = frozenset({".git", ".venv", "__pycache__", ".ipynb_checkpoints", "node_modules"})
 _VARIABLES = {
     "table": "JOBCORE_TABLE",
     "topic_arn": "JOBCORE_TOPIC_ARN",
@@ -101,106 +93,6 @@ def _of_stack(name: str) -> dict[str, str]:
 
 def _not_installed() -> CliError:
     return CliError("--backend aws needs boto3: pip install 'jobcore-scheduler[aws]'")
-
-
-# --- submitting -------------------------------------------------------------------------
-
-
-def upload_source(document: Mapping[str, Any], settings: AwsSettings) -> dict[str, Any]:
-    """
-    Upload a local source folder to the bucket, and name its place in the document.
-
-    The object is named by the hash of its content, so the same folder is uploaded once.
-
-    Raises:
-        CliError: there is no bucket, or the folder is too large.
-        Unavailable: S3 did not accept it.
-    """
-    archive = _source_archive(document, settings)
-    if archive is None:
-        return dict(document)
-    from jobcore_aws import client
-
-    s3 = client("s3")
-    try:
-        if not _is_there(s3, archive.bucket, archive.key):
-            s3.put_object(Bucket=archive.bucket, Key=archive.key, Body=archive.data)
-    except Exception as error:
-        msg = f"source_dir: {archive.uri}: {error}"
-        raise jobcore.Unavailable(msg) from None
-    return {**document, "source_dir": archive.uri}
-
-
-def locate_source(document: Mapping[str, Any], settings: AwsSettings) -> dict[str, Any]:
-    """
-    Name the place that `upload_source` would use, and upload nothing: for a dry run.
-
-    Raises:
-        CliError: there is no bucket, or the folder is too large.
-    """
-    archive = _source_archive(document, settings)
-    return dict(document) if archive is None else {**document, "source_dir": archive.uri}
-
-
-class _Archive(NamedTuple):
-    """A source folder as a tar.gz for SageMaker's training toolkit, and its place in S3."""
-
-    bucket: str
-    key: str
-    data: bytes
-
-    @property
-    def uri(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
-
-
-def _source_archive(document: Mapping[str, Any], settings: AwsSettings) -> _Archive | None:
-    """Pack the local source folder of a job with a script; None if there is none."""
-    source = document.get("source_dir")
-    if not isinstance(source, str) or "://" in source or "script" not in document:
-        return None
-    if settings.bucket is None:
-        msg = "source_dir: a local folder has to go to S3; set JOBCORE_BUCKET, or name an s3:// URI"
-        raise CliError(msg)
-    data = _packed(Path(source))
-    key = f"source/{hashlib.sha256(data).hexdigest()[:32]}/sourcedir.tar.gz"
-    return _Archive(settings.bucket, key, data)
-
-
-def _is_there(s3: Any, bucket: str, key: str) -> bool:
-    from botocore.exceptions import ClientError
-
-    try:
-        s3.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
-            return False
-        raise
-    return True
-
-
-@lru_cache(maxsize=4)  # the jobs of a sweep share their folder
-def _packed(folder: Path) -> bytes:
-    """Pack a folder; the bytes depend on its content only."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for path in _files(folder):
-            info = archive.gettarinfo(path, str(path.relative_to(folder)))
-            info.uid = info.gid = info.mtime = 0
-            info.uname = info.gname = ""
-            with path.open("rb") as file:
-                archive.addfile(info, file)
-            if packed.tell() > _SOURCE_BYTES_MAX:
-                msg = f"source_dir: {folder} has more than {_SOURCE_BYTES_MAX >> 20} MB; put data into a channel"
-                raise CliError(msg)
-    return gzip.compress(packed.getvalue(), mtime=0)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder).parts
-        if path.is_file() and not path.is_symlink() and not _LEFT_OUT & set(inside):
-            yield path
 
 
 # --- places and logs --------------------------------------------------------------------

@@ -19,6 +19,7 @@ from ._app import common_but_owner, complete_job
 from ._errors import CONFLICT, FAILED, TIMED_OUT, CliError
 from ._render import counts_line, job_document, owner_note, plain, print_json, reason
 from ._session import Session
+from ._snapshots import kept_snapshots
 
 _FULL_BYTES = 1 << 20  # with less free space the disk counts as full
 _END_SECONDS_MAX = 2.0  # to wait for the ends of trainings before the stops are recorded anyway
@@ -128,12 +129,12 @@ def retry_command(
     over = [job for job in found if job.status.is_terminal]
     waiting = [job for job in found if not job.status.is_terminal]
     event = jobcore.ReleaseRequested(by=session.owner_name)
-    answers = _apply(session, waiting, event)
-    ids = []
-    if over:
+    with kept_snapshots(session, over):
+        answers = _apply(session, waiting, event)
         specs = [replace(j.spec, tags={**j.spec.tags, "retry_of": j.job_id}) for j in over]
         ids = [jobcore.job_id_from_bytes(os.urandom(16)) for _ in over]
-        jobcore.submit(specs, ids, store=session.store, now=datetime.now(UTC))
+        if over:
+            jobcore.submit(specs, ids, store=session.store, now=datetime.now(UTC))
     session.poke()
     if session.as_json:
         pairs = zip(over, ids, strict=True)

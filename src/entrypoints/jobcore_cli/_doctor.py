@@ -18,6 +18,7 @@ from ._app import common
 from ._errors import FAILED, CliError
 from ._render import plain, print_json
 from ._session import Session
+from ._snapshots import code_store
 
 _FREE_BYTES_MIN = 200 << 20
 _END_SECONDS_MAX = 2.0  # of the training that the check starts
@@ -49,6 +50,8 @@ def doctor_command(session: Session, /, deep: bool) -> int:
         ]
     if deep:
         checks.append(("jobs", lambda: _jobs(session)))
+        if not session.is_aws:
+            checks.append(("code", lambda: _code(session)))
     results = []
     for name, check in checks:
         try:
@@ -92,6 +95,20 @@ def _jobs(session: Session) -> str:
     if said:
         raise CliError("; ".join(said))
     return f"{sum(counted.values())} read, all invariants hold"
+
+
+def _code(session: Session) -> str:
+    """Read every snapshot of code, and compare its files with their hashes."""
+    store = code_store(session)
+    snapshots = store.snapshots()
+    wrong = [line for snapshot in snapshots for line in store.check(snapshot)]
+    if wrong:
+        msg = (
+            f"{wrong[0]} ({len(wrong)} in all); submit the jobs that need it again, from a folder "
+            "that has the same content"
+        )
+        raise CliError(msg)
+    return f"{len(snapshots)} snapshot{'s' if len(snapshots) != 1 else ''}, each file as it was"
 
 
 def _deployment(session: Session) -> str:

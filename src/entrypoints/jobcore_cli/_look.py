@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +31,7 @@ from ._render import (
     width,
 )
 from ._session import Session
+from ._snapshots import describe_code, snapshot_of
 from ._wording import help_for
 
 _STATUSES = {str(status).lower(): status for status in jobcore.Status}
@@ -152,7 +153,9 @@ def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
 
         return places(session.aws, job, name, number)
     trainer = session.local_trainer
+    frozen = snapshot_of(job.spec.args) is not None
     return {
+        **({"code": str(trainer.code_dir(name))} if frozen else {}),
         "log": str(trainer.log_path(name)),
         "model": str(trainer.model_dir(name)),
         "output": str(trainer.output_dir(name)),
@@ -175,6 +178,8 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
         ("pools", ", ".join(f"{p.pool}" + f" x{p.count}" * (p.count > 1) for p in spec.placements)),
         ("python", spec.args.get("python")),
         ("priority", str(spec.priority) if spec.priority else None),
+        ("code", describe_code(spec.args)),
+        ("from", _folder_of_code(spec.args)),
         ("submitted", f"{moment(job.submitted_at)}  ({ago(now - job.submitted_at)} ago)"),
         ("reason", why.sentence if why is not None else f"see jobcore why {job.job_id[:8]}"),
         (
@@ -193,6 +198,13 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
     lines += ["", "Places"]
     lines += [f"  {name:<11} {path}" for name, path in _places(session, job).items()]
     return lines
+
+
+def _folder_of_code(args: Mapping[str, Any]) -> str | None:
+    """Return the folder that a job's snapshot was taken of; without a snapshot, the folder it runs in."""
+    code = args.get("code")
+    folder = code.get("folder") if isinstance(code, Mapping) else args.get("source_dir")
+    return folder if isinstance(folder, str) else None
 
 
 def _attempts(job: jobcore.Job, now: datetime) -> list[str]:

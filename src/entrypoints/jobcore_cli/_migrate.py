@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,9 +15,6 @@ from ._app import common
 from ._errors import CONFLICT, CliError
 from ._render import plain, print_json
 from ._session import Session
-
-if TYPE_CHECKING:
-    from jobcore_aws import AwsSettings
 
 _WHY = "moving to AWS"
 _PAGE = 500
@@ -44,7 +41,7 @@ def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) ->
     stay the same, so no job is moved twice. A waiting job is held here before it is added on AWS, and
     stopped here after that, so that it cannot run in both places.
     """
-    from ._aws import locate_source, upload_source
+    from ._aws_code import locate_source, upload_source
 
     session.backend = "aws"
     session.__dict__.pop("is_aws", None)
@@ -120,11 +117,11 @@ def _adapt_to_aws(
     session: Session,
     job: jobcore.Job,
     pools: Mapping[str, str],
-    place_source: Callable[[Mapping[str, Any], AwsSettings], dict[str, Any]],
+    place_source: Callable[[Mapping[str, Any], Session], dict[str, Any]],
     now: datetime,
 ) -> jobcore.Job:
     """
-    Adapt a waiting job to AWS: pools by their names there, source folder in the bucket.
+    Adapt a waiting job to AWS: pools by their names there, its code in the bucket.
 
     The hold of a move that was interrupted is undone.
 
@@ -141,7 +138,7 @@ def _adapt_to_aws(
     )
     # Submission on this machine named an interpreter of it; there the image has its own.
     own = {name: value for name, value in job.spec.args.items() if name != "python"}
-    args = place_source(own, session.aws)
+    args = place_source(own, session)
     spec = replace(job.spec, placements=placements, args=args)
     if problems := check(spec, session.aws):
         msg = f"job {job.job_id[:8]} {plain(job.spec.name)}: {'; '.join(map(str, problems))}"

@@ -16,11 +16,13 @@ from jobcore_aws import JOB_TABLES
 
 from ._app import common
 from ._axes import combinations, read_assignment
+from ._code import Sources
 from ._errors import CONFLICT, CliError
 from ._jobfiles import choose_python, localise, read_document
 from ._notes import notes_on
 from ._render import print_json
 from ._session import Session
+from ._snapshots import with_known_code
 
 _Document = dict[str, Any]
 
@@ -72,16 +74,16 @@ def submit_command(
     **options: Any,
 ) -> int:
     """Submit a job. FILE is a job file: TOML, YAML or JSON."""
-    specs = []
+    specs, sources = [], Sources(session)
     for file in files:
-        document = _changed(_placed(session, file, options), options)
+        document = _changed(_placed(session, sources, file, options), options)
         if "sweep" in document:
             msg = f"{file}: sweep: the file describes a sweep; use jobcore sweep {file}"
             raise CliError(msg)
         values = dict(read_assignment(word) for word in params)
         specs.append(_spec(session, file, _with_hyperparameters(document, values), group))
     ids = _ids(session, options["key"], len(specs))
-    return _submit(session, specs, ids, options)
+    return _submit(session, specs, ids, options, sources)
 
 
 @click.command("sweep")
@@ -121,7 +123,8 @@ def sweep_command(session: Session, /, file: Path, group: str | None, **options:
 
     The combinations are those of the file's [sweep] table (grid, list, random), or of -p and --list.
     """
-    document = _changed(_placed(session, file, options), options)
+    sources = Sources(session)
+    document = _changed(_placed(session, sources, file, options), options)
     words, rows = options["params"], options["points"]
     table = document.pop("sweep", {})
     try:
@@ -143,28 +146,26 @@ def sweep_command(session: Session, /, file: Path, group: str | None, **options:
         )
         for number, values in enumerate(points, start=1)
     ]
-    return _submit(session, specs, _ids(session, key, len(specs)), options, group=group)
+    ids = _ids(session, key, len(specs))
+    return _submit(session, specs, ids, options, sources, group=group)
 
 
 # --- from arguments to specs ------------------------------------------------------------
 
 
-def _placed(session: Session, file: Path, options: dict[str, Any]) -> _Document:
+def _placed(session: Session, sources: Sources, file: Path, options: dict[str, Any]) -> _Document:
     """
-    Read a job file, and upload its folder for the trainer; a dry run only names the place.
+    Read a job file, and name the place of its code; nothing is uploaded yet.
 
     On this machine the document names its interpreter; options["origins"] says where it comes from.
     """
-    document = localise(read_document(file), file)
-    if not session.is_aws:
-        document, origin = choose_python(document, file, os.environ)
-        if origin:
-            options.setdefault("origins", {})[document["python"]] = origin
+    document = sources.place(localise(read_document(file), file))
+    if session.is_aws:
         return document
-    from ._aws import locate_source, upload_source
-
-    place = locate_source if options["dry_run"] else upload_source
-    return place(document, session.aws)
+    document, origin = choose_python(document, file, os.environ)
+    if origin:
+        options.setdefault("origins", {})[document["python"]] = origin
+    return document
 
 
 def _changed(document: _Document, options: dict[str, Any]) -> _Document:
@@ -229,17 +230,21 @@ def _submit(
     specs: list[jobcore.Spec],
     ids: list[str],
     options: dict[str, Any],
+    sources: Sources,
     group: str | None = None,
 ) -> int:
     now = datetime.now(UTC)
     if options["dry_run"]:
         jobs = [jobcore.new_job(i, s, now=now) for i, s in zip(ids, specs, strict=True)]
-        _say_dry_run(session, jobs, options.get("origins", {}))
+        sources.look(specs)
+        _say_dry_run(session, jobs, sources, options.get("origins", {}))
         return 0
-    if options["key"]:
-        _check_key(session, options["key"], dict(zip(ids, specs, strict=True)))
     held_by = session.owner_name if options["hold"] else None
-    done = jobcore.submit(specs, ids, store=session.store, now=now, held_by=held_by)
+    with sources.frozen(specs) as frozen:
+        wanted = frozen
+        if options["key"]:
+            wanted = _check_key(session, options["key"], dict(zip(ids, frozen, strict=True)))
+        done = jobcore.submit(wanted, ids, store=session.store, now=now, held_by=held_by)
     clashes = [s for s in done if s.added is jobcore.ports.Added.CLASH]
     if clashes:
         msg = (
@@ -255,7 +260,7 @@ def _submit(
             "pythons": options.get("origins", {}),
             "notes": notes_on(session, jobs, now=now, is_heard=is_heard),
         }
-        _say_submitted(session, jobs, known, group, about)
+        _say_submitted(session, jobs, known, group, sources, about)
     if options["wait_for"]:
         from ._change import wait_until_over
 
@@ -263,9 +268,18 @@ def _submit(
     return 0
 
 
-def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> None:
-    """Check, before anything is written, that the key was used for exactly these jobs or for none."""
+def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> list[jobcore.Spec]:
+    """
+    Check, before a job is written, that the key was used for exactly these jobs or for none.
+
+    Returns:
+        The specs to submit, as those of a repeated call are.
+    """
     known = session.store.get(list(specs))
+    specs = {
+        job_id: with_known_code(spec, known[job_id].spec if job_id in known else None)
+        for job_id, spec in specs.items()
+    }
     same = [
         jobcore.lifecycle.spec_hash(job.spec) == jobcore.lifecycle.spec_hash(specs[i])
         for i, job in known.items()
@@ -273,9 +287,12 @@ def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> No
     if known and not (all(same) and len(known) == len(specs)):
         msg = f"--key {key}: used before for another submission; choose another key"
         raise CliError(msg, CONFLICT)
+    return list(specs.values())
 
 
-def _say_dry_run(session: Session, jobs: list[jobcore.Job], pythons: Mapping[str, str]) -> None:
+def _say_dry_run(
+    session: Session, jobs: list[jobcore.Job], sources: Sources, pythons: Mapping[str, str]
+) -> None:
     if session.as_json:
         specs = [
             {
@@ -285,8 +302,10 @@ def _say_dry_run(session: Session, jobs: list[jobcore.Job], pythons: Mapping[str
             }
             for job in jobs
         ]
-        print_json({"dry_run": True, "jobs": specs, "pythons": list(pythons)})
+        lists = {"pythons": list(pythons), "code": sources.documents()}
+        print_json({"dry_run": True, "jobs": specs, **lists})
         return
+    sources.say()
     shown = jobs[:20]
     for job in shown:
         values = jobcore.redact.redact_args(job.spec.args).get("hyperparameters", {})
@@ -307,6 +326,7 @@ def _say_submitted(
     jobs: list[jobcore.Job],
     known: int,
     group: str | None,
+    sources: Sources,
     about: Mapping[str, Any],
 ) -> None:
     """Print the jobs, the interpreters (about["pythons"], with their origins) and about["notes"]."""
@@ -314,8 +334,9 @@ def _say_submitted(
         ids = [job.job_id for job in jobs]
         lists = {name: list(values) for name, values in about.items()}
         document = {"ids": ids, "group": group, "created": len(jobs) - known, "known": known}
-        print_json({**document, **lists})
+        print_json({**document, **lists, "code": sources.documents()})
         return
+    sources.say()
     if len(jobs) == 1:
         (job,) = jobs
         print(f"{job.job_id}  {job.spec.name}" + ("  (already submitted)" if known else ""))

@@ -124,7 +124,7 @@ def test_ten_megabytes_of_output_and_the_exit_code_are_kept(trainer) -> None:
 
 FULL_WHILE_A_FILE_IS_THERE = """
 import errno, os, socket, sys
-sys.path.append({folder!r})
+sys.path += [{folder!r}, os.path.dirname({folder!r})]
 from _supervisor import files
 from _supervisor.server import serve
 real = files.write_durably

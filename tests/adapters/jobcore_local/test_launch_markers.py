@@ -41,7 +41,7 @@ DAMAGE = {
 # The fork server of the trainer, on a disk that is full for one file while another file is there.
 FULL_DISK = """
 import errno, os, socket, sys
-sys.path.append({folder!r})
+sys.path += [{folder!r}, os.path.dirname({folder!r})]
 from _supervisor.server import serve
 real = os.write
 def write(fd, data):

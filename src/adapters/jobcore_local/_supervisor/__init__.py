@@ -9,7 +9,7 @@ by itself and nothing else of jobcore.
 
 Each manager has one fork server, which ends when the manager's socket closes. It keeps a few shims
 forked in advance, so that an order does not wait for a fork. Each attempt has one shim, in a
-session of its own. Once a shim has its order, the manager and the fork server may be killed at
+session of its own. It lays out the job's code, starts the script and waits for it. Once a shim has its order, the manager and the fork server may be killed at
 any time.
 
 The files of a training's folder, which its shim writes:

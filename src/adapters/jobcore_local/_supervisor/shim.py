@@ -12,6 +12,8 @@ import sys
 import time
 from typing import Any
 
+from jobcore_code import CodeError, lay_out
+
 from . import OPT_ML_NOTE, OPT_ML_SCRIPT
 from .files import create_durably, read_tail, replace_durably, sync_directory, try_lock
 from .processes import IS_LINUX, become_subreaper, descendants, kernel_oom_kills, start_ticks
@@ -22,6 +24,7 @@ REASON_CHARS_MAX = 1024
 _SCRIPT_BYTES_MAX = 1_000_000  # of a script that are searched for /opt/ml
 LOCK_SECONDS_MAX = 0.2
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 5.0  # between two writes to a full disk
+SCRIPT_UMASK = 0o022  # SageMaker's; the training's own folder keeps other users out
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, *_STOP_SIGNALS})
@@ -126,8 +129,11 @@ class Shim:
 
     def _start(self, inherited: list[int], numbers: list[int]) -> str:
         """Start the script; return the reason if it cannot be started, else ""."""
+        umask = os.umask(SCRIPT_UMASK)
         try:
             self._create_files()
+            if error := self._lay_out_code():
+                return error
             self._spawn(inherited, numbers)
         except OSError as error:
             path = error.filename or self.request["argv"][0]
@@ -136,6 +142,8 @@ class Shim:
             return f"LocalBadInput: script: {path} cannot be run: {error.strerror}"
         except ValueError as error:  # a NUL, or a text that cannot be encoded
             return f"LocalBadInput: script: its values cannot be given to a process: {error}"
+        finally:
+            os.umask(umask)
         return ""
 
     def _create_files(self) -> None:
@@ -150,6 +158,20 @@ class Shim:
                 file.write(text)
         for path, target in self.request["links"].items():
             os.symlink(target, path)
+
+    def _lay_out_code(self) -> str:
+        """Create the folder that the script runs in, if it is not the source folder; return what is wrong, or ""."""
+        code = self.request["code"]
+        if code is None:
+            return ""
+        try:
+            lay_out(code["store"], code["snapshot"], code["target"], source=code["source"])
+        except CodeError as error:
+            return f"LocalBadInput: {error}"
+        except OSError as error:
+            hint = "; free some space" if error.errno in _FULL else ""
+            return f"InternalError: {error.filename or code['target']}: {error.strerror}{hint}"
+        return ""
 
     def _command(self) -> list[str]:
         """

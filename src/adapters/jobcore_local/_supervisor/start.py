@@ -2,7 +2,8 @@
 Start the fork server: ``python -I -S start.py FD`` with the manager's socket as FD.
 
 The package of this file is imported under its own name. Imported as ``jobcore_local._supervisor``
-it would load all of jobcore first, into the memory of every shim.
+it would load all of jobcore first, into the memory of every shim. `jobcore_code`, which is beside
+``jobcore_local``, needs nothing of jobcore.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import socket
 import sys
 
 if __name__ == "__main__":
-    # After the standard library: no module beside this package may hide one of its modules.
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    # After the standard library: no module beside these packages may hide one of its modules.
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path += [package, os.path.dirname(package)]
     server = importlib.import_module("_supervisor.server")
     server.serve(socket.socket(fileno=int(sys.argv[1])))

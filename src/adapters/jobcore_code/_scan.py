@@ -1,0 +1,215 @@
+"""The walk of a source folder: what a snapshot of it takes, and what is left out and why."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import Counter
+from collections.abc import Collection
+from typing import NamedTuple
+
+from ._errors import CodeError, printable
+from ._rules import Rules
+
+__all__ = ["BYTES_MAX", "FILES_MAX", "File", "Link", "Tree", "scan"]
+
+#: The most files of a snapshot: each attempt gets a copy of every one. Data belongs into channels.
+FILES_MAX = 20_000
+#: The most bytes of a snapshot, for the same reason.
+BYTES_MAX = 1 << 30
+_COUNTED_MAX = (
+    200_000  # entries that are counted for the error; a walk of them takes about a second
+)
+_SPECIAL = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a pipe"}
+
+
+class File(NamedTuple):
+    """A regular file, and what identifies its content as long as nothing writes to it."""
+
+    path: str  # relative to the tree
+    executable: bool
+    size: int
+    identity: tuple[int, int, int, int]  # device, inode, time of content, time of inode
+
+
+class Link(NamedTuple):
+    """A symbolic link to an entry of the tree."""
+
+    path: str
+    target: str  # relative to the link's folder, whatever the source folder has
+
+
+class Tree(NamedTuple):
+    """What a snapshot of a folder takes; each list is sorted."""
+
+    root: str
+    folders: tuple[str, ...]
+    files: tuple[File, ...]
+    links: tuple[Link, ...]
+    left_out: tuple[tuple[str, str], ...]  # path and reason
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def scan(
+    root: str | os.PathLike[str],
+    *,
+    without: Collection[str | os.PathLike[str]] = (),
+    files_max: int = FILES_MAX,
+    bytes_max: int = BYTES_MAX,
+) -> Tree:
+    """
+    List what a snapshot of a folder takes; no file but the ignore files is read.
+
+    Args:
+        without: folders that are never taken, such as the home of jobcore.
+        files_max: the most files that are taken.
+        bytes_max: the most bytes that they may have.
+
+    Raises:
+        CodeError: there is too much of it, a link leads out of it, or a folder cannot be read.
+    """
+    walk = _Walk(os.path.realpath(root), without)
+    walk.run()
+    if walk.count > files_max:
+        raise _too_many(walk, files_max)
+    files = tuple(sorted(walk.files))
+    if (size := sum(file.size for file in files)) > bytes_max:
+        raise _too_large(walk.root, files, size, bytes_max)
+    links = _kept_links(walk)
+    return Tree(walk.root, tuple(sorted(walk.folders)), files, links, tuple(sorted(walk.left_out)))
+
+
+class _Walk:
+    """The state of one walk."""
+
+    def __init__(self, root: str, without: Collection[str | os.PathLike[str]]) -> None:
+        self.root = root
+        self.without = {os.path.realpath(folder) for folder in without}
+        self.folders: list[str] = []
+        self.files: list[File] = []
+        self.links: list[str] = []
+        self.left_out: list[tuple[str, str]] = []
+        self.count = 0
+
+    def run(self) -> None:
+        """Walk until there is nothing more, or far too much."""
+        todo = [("", Rules.above(self.root))]
+        while todo and self.count < _COUNTED_MAX:
+            folder, rules = todo.pop()
+            entries = self._entries(folder)
+            rules = rules.inside(self.root, folder, [entry.name for entry in entries])
+            for entry in entries:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                try:
+                    if self._take(path, entry, rules):
+                        todo.append((path, rules))
+                except FileNotFoundError:  # removed since; the second walk of a snapshot compares
+                    continue
+                except OSError as error:
+                    raise CodeError.of(os.path.join(self.root, path), error) from None
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        path = os.path.join(self.root, folder)
+        try:
+            with os.scandir(path) as entries:
+                return list(entries)
+        except FileNotFoundError:
+            if folder:
+                return []
+            msg = f"{printable(path)}: there is no such folder"
+            raise CodeError(msg) from None
+        except OSError as error:
+            raise CodeError.of(path, error) from None
+
+    def _take(self, path: str, entry: os.DirEntry[str], rules: Rules) -> bool:
+        """Take or leave out an entry; True for a folder to walk."""
+        is_folder = entry.is_dir(follow_symlinks=False)
+        reason = rules.reason(path, is_folder=is_folder) or (is_folder and self._special(path))
+        if reason:
+            self.left_out.append((path + "/" * is_folder, reason))
+            return False
+        self.count += 1
+        if is_folder:
+            self.folders.append(path)
+            return True
+        if entry.is_symlink():
+            self.links.append(path)
+            return False
+        found = entry.stat(follow_symlinks=False)
+        if not stat.S_ISREG(found.st_mode):
+            kind = _SPECIAL.get(stat.S_IFMT(found.st_mode), "a device")
+            self.left_out.append((path, f"{kind}, not a file"))
+        else:
+            self.files.append(file_of(path, found))
+        return False
+
+    def _special(self, path: str) -> str:
+        """Return why a folder is left out whatever its name is; "" if it is taken."""
+        place = os.path.join(self.root, path)
+        if place in self.without:
+            return "of jobcore"
+        if os.path.lexists(os.path.join(place, "pyvenv.cfg")):
+            return "made by tools"
+        return ""
+
+
+def file_of(path: str, found: os.stat_result) -> File:
+    """Make the entry of a regular file."""
+    identity = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+    return File(path, bool(found.st_mode & 0o111), found.st_size, identity)
+
+
+def _kept_links(walk: _Walk) -> tuple[Link, ...]:
+    """
+    Decide about the links: those to what is taken are kept, others are left out.
+
+    Raises:
+        CodeError: one leads out of the tree, so the content it stands for would not be frozen.
+    """
+    taken = {"", *walk.folders, *walk.links, *(file.path for file in walk.files)}
+    kept = []
+    for path in sorted(walk.links):
+        place = os.path.join(walk.root, path)
+        try:
+            real = os.path.realpath(place, strict=True)
+        except OSError as error:
+            what = "goes in a circle" if error.errno == errno.ELOOP else "is broken"
+            walk.left_out.append((path, f"a link that {what}"))
+            continue
+        inside = os.path.relpath(real, walk.root)
+        if inside == ".." or inside.startswith("../"):
+            msg = (
+                f"{printable(path)}: a link to {printable(real)}, outside of the source folder, so it "
+                "cannot be frozen; name that folder as a channel, or list the link in .jobcoreignore"
+            )
+            raise CodeError(msg)
+        if ("" if inside == "." else inside) not in taken:
+            walk.left_out.append((path, "a link to what is left out"))
+            continue
+        kept.append(Link(path, os.path.relpath(real, os.path.dirname(place))))
+    return tuple(kept)
+
+
+def _too_many(walk: _Walk, files_max: int) -> CodeError:
+    places = Counter(file.path.partition("/")[0] for file in walk.files)
+    place, most = places.most_common(1)[0] if places else ("?", 0)
+    count = f"{walk.count:,}" + (" or more" if walk.count >= _COUNTED_MAX else "")
+    return CodeError(
+        f"{printable(walk.root)}: {count} files and folders; a snapshot takes {files_max:,} at most "
+        f"({most:,} are in {printable(place)}): list what the job does not need in .jobcoreignore, "
+        "and name folders of data as channels"
+    )
+
+
+def _too_large(root: str, files: tuple[File, ...], size: int, bytes_max: int) -> CodeError:
+    largest = max(files, key=lambda file: file.size)
+    return CodeError(
+        f"{printable(root)}: {size >> 20:,} MB; a snapshot takes {bytes_max >> 20:,} MB at most "
+        f"(the largest file is {printable(largest.path)}, {largest.size >> 20:,} MB): list what the "
+        "job does not need in .jobcoreignore, and name folders of data as channels"
+    )

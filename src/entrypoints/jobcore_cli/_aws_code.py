@@ -1,0 +1,148 @@
+"""The code of jobs on AWS: a snapshot of the source folder as an archive in the bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jobcore
+from jobcore_code import CodeStore, pack
+
+from ._errors import CliError
+from ._snapshots import Taken, code_facts, code_store, snapshot_of
+
+if TYPE_CHECKING:
+    from ._session import Session
+
+_SOURCE_BYTES_MAX = 200 << 20
+
+
+class Archive(NamedTuple):
+    """A source folder as a tar.gz for SageMaker's training toolkit, and its place in S3."""
+
+    bucket: str
+    key: str
+    data: bytes
+    taken: Taken
+
+    @property
+    def uri(self) -> str:
+        """The place that the job names."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def archive_of(document: Mapping[str, Any], session: Session) -> Archive | None:
+    """
+    Pack the local source folder of a job with a script; None if there is none.
+
+    Raises:
+        CliError: there is no bucket.
+        CodeError: the folder cannot be taken.
+    """
+    source = document.get("source_dir")
+    if not isinstance(source, str) or "://" in source or "script" not in document:
+        return None
+    bucket = _bucket(session)
+    data, taken = _packed(Path(source), session.home_path)
+    return Archive(bucket, _key(data), data, taken)
+
+
+def upload(archive: Archive) -> None:
+    """
+    Upload an archive, unless it is there already.
+
+    Raises:
+        Unavailable: S3 did not accept it.
+    """
+    _upload(archive.bucket, archive.key, archive.data)
+
+
+def upload_source(document: Mapping[str, Any], session: Session) -> dict[str, Any]:
+    """
+    Upload the code of a stored job, and name its place: its snapshot, else its folder as it is now.
+
+    Raises:
+        CliError: there is no bucket.
+        CodeError: the snapshot is missing or damaged, or the folder cannot be taken.
+        Unavailable: S3 did not accept it.
+    """
+    return _placed(document, session, uploads=True)
+
+
+def locate_source(document: Mapping[str, Any], session: Session) -> dict[str, Any]:
+    """
+    Name the place that `upload_source` would use, and upload nothing: for a dry run.
+
+    Raises:
+        CliError: there is no bucket.
+        CodeError: the snapshot is missing or damaged, or the folder cannot be taken.
+    """
+    return _placed(document, session, uploads=False)
+
+
+def _placed(document: Mapping[str, Any], session: Session, *, uploads: bool) -> dict[str, Any]:
+    snapshot, source = snapshot_of(document), document.get("source_dir")
+    if not isinstance(source, str) or "://" in source or "script" not in document:
+        return dict(document)
+    bucket = _bucket(session)
+    if snapshot is not None:
+        data = _packed_snapshot(code_store(session).path, snapshot)
+    else:
+        data, _ = _packed(Path(source), session.home_path)
+    if uploads:
+        _upload(bucket, _key(data), data)
+    return {**document, "source_dir": f"s3://{bucket}/{_key(data)}"}
+
+
+def _bucket(session: Session) -> str:
+    if session.aws.bucket is None:
+        msg = "source_dir: a local folder has to go to S3; set JOBCORE_BUCKET, or name an s3:// URI"
+        raise CliError(msg)
+    return session.aws.bucket
+
+
+def _key(data: bytes) -> str:
+    return f"source/{hashlib.sha256(data).hexdigest()[:32]}/sourcedir.tar.gz"
+
+
+@lru_cache(maxsize=4)  # the jobs of a sweep share their folder
+def _packed(folder: Path, home: Path) -> tuple[bytes, Taken]:
+    """Pack a folder by way of a snapshot, so that what is packed was there at one moment."""
+    with tempfile.TemporaryDirectory(prefix="jobcore-") as place:
+        store = CodeStore(place, durable=False)
+        snapshot = store.take(folder, without=[home], bytes_max=_SOURCE_BYTES_MAX)
+        taken = Taken(snapshot.tree, code_facts(str(folder), snapshot.id))
+        return pack(store.path, snapshot.id), taken
+
+
+@lru_cache(maxsize=4)
+def _packed_snapshot(store: str, snapshot: str) -> bytes:
+    return pack(store, snapshot)
+
+
+def _upload(bucket: str, key: str, data: bytes) -> None:
+    from jobcore_aws import client
+
+    s3 = client("s3")
+    try:
+        if not _is_there(s3, bucket, key):
+            s3.put_object(Bucket=bucket, Key=key, Body=data)
+    except Exception as error:
+        msg = f"source_dir: s3://{bucket}/{key}: {error}"
+        raise jobcore.Unavailable(msg) from None
+
+
+def _is_there(s3: Any, bucket: str, key: str) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+            return False
+        raise
+    return True

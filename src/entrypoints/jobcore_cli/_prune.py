@@ -1,0 +1,72 @@
+"""`jobcore prune`: removes snapshots of code that no job needs."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+import jobcore
+
+from ._app import common
+from ._errors import CONFLICT, CliError
+from ._render import print_json
+from ._session import Session
+from ._snapshots import code_store, snapshot_of
+
+_DAYS = 30
+_UNFINISHED = frozenset(status for status in jobcore.Status if not status.is_terminal)
+
+
+@click.command("prune")
+@click.option(
+    "--days",
+    type=click.IntRange(min=0, max=36_500),
+    default=_DAYS,
+    show_default=True,
+    help="Keep snapshots that were submitted from in this time.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
+@common
+@click.pass_obj
+def prune_command(session: Session, /, days: int, dry_run: bool) -> int:
+    """
+    Remove the snapshots of code that no job needs.
+
+    Jobs that are not over need theirs. A job that is over can be tried again with jobcore retry only
+    as long as its snapshot exists.
+    """
+    if session.is_aws:
+        msg = "prune: removes snapshots on this machine; on AWS the code of jobs is in the bucket"
+        raise CliError(msg)
+    store = code_store(session)
+    with store.alone():
+        pruned = store.prune(
+            _needed(session), used_before=time.time() - days * 86_400, dry_run=dry_run
+        )
+    if session.as_json:
+        print_json({"dry_run": dry_run, **pruned._asdict()})
+        return 0
+    verb = "would remove" if dry_run else "removed"
+    print(
+        f"{verb} {pruned.removed} of {pruned.removed + pruned.kept} snapshots ({pruned.bytes:,} bytes)"
+        f"; {pruned.kept} are needed by jobs or were used in the last {days} days"
+    )
+    return 0
+
+
+def _needed(session: Session) -> set[str]:
+    """
+    List the snapshots of the jobs that are not over.
+
+    Raises:
+        CliError: a job cannot be read, so that the snapshot it needs is not known.
+    """
+    unreadable: list[str] = []
+    session.on_trouble = lambda job_id, what: unreadable.append(f"{job_id}: {what}")
+    query = jobcore.ports.JobQuery(statuses=_UNFINISHED, limit=1000)
+    needed = {snapshot_of(job.spec.args) for job in session.all_jobs(query)}
+    if unreadable:
+        msg = f"{unreadable[0]}; nothing was removed, as that job may need a snapshot (jobcore doctor)"
+        raise CliError(msg, CONFLICT)
+    return {snapshot for snapshot in needed if snapshot is not None}

@@ -1,0 +1,134 @@
+"""Snapshots of code as the commands use them: in the arguments of jobs, and in words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jobcore
+from jobcore_code import CodeStore, Tree, git_state
+from jobcore_local import code_path
+
+from ._errors import CONFLICT, CliError
+from ._render import plain
+
+if TYPE_CHECKING:
+    from ._session import Session
+
+WARN_BYTES = 50 << 20
+_SHOWN_MAX = 5  # of what is left out, by name
+#: Reasons that are not printed: such files are never part of the code of a job.
+_PLAIN_REASONS = ("version control", "made by tools", "of jobcore")
+
+
+class Taken(NamedTuple):
+    """What was taken of one source folder, or would be."""
+
+    tree: Tree
+    #: The job's argument ``code``: snapshot, folder, and the git commit if there is one.
+    facts: Mapping[str, Any]
+
+
+def code_store(session: Session) -> CodeStore:
+    """Return the code store of this machine's home."""
+    return CodeStore(code_path(session.home_path))
+
+
+def code_facts(folder: str, snapshot: str) -> dict[str, Any]:
+    """Make the argument ``code`` of a job: its snapshot, and for people folder and git commit."""
+    state = git_state(folder)
+    facts: dict[str, Any] = {"snapshot": snapshot, "folder": folder}
+    return facts if state is None else {**facts, "commit": state.commit, "dirty": state.dirty}
+
+
+def describe_code(args: Mapping[str, Any]) -> str:
+    """Write the argument ``code`` of a job in one line; "" if the job has no snapshot."""
+    code = args.get("code")
+    if not isinstance(code, Mapping) or not isinstance(code.get("snapshot"), str):
+        return ""
+    return f"snapshot {code['snapshot'][:12]}{_commit(code)}"
+
+
+def snapshot_of(args: Mapping[str, Any]) -> str | None:
+    """Return the id of the snapshot that a job runs from; None if it has none."""
+    code = args.get("code")
+    snapshot = code.get("snapshot") if isinstance(code, Mapping) else None
+    return snapshot if isinstance(snapshot, str) else None
+
+
+def with_known_code(spec: jobcore.Spec, known: jobcore.Spec | None) -> jobcore.Spec:
+    """
+    Take over what is only shown of the code from a job with the same code.
+
+    So a repeated submission is the same job although its folder was committed or moved meanwhile.
+    """
+    if known is None or snapshot_of(known.args) in (None, ""):
+        return spec
+    if snapshot_of(spec.args) != snapshot_of(known.args):
+        return spec
+    shown = {name: known.args[name] for name in ("code", "source_dir") if name in known.args}
+    return replace(spec, args={**spec.args, **shown})
+
+
+@contextlib.contextmanager
+def kept_snapshots(session: Session, jobs: Sequence[jobcore.Job]) -> Iterator[None]:
+    """
+    Keep the snapshots of jobs from a prune, while the jobs are submitted again.
+
+    Raises:
+        CliError: one was removed before.
+    """
+    needed = {snapshot_of(job.spec.args): job for job in jobs}
+    needed.pop(None, None)
+    if session.is_aws or not needed:
+        yield
+        return
+    store = code_store(session)
+    with store.in_use():
+        for snapshot, job in needed.items():
+            if not store.has(snapshot or ""):
+                msg = (
+                    f"job {job.job_id[:8]} {plain(job.spec.name)}: its code (snapshot "
+                    f"{str(snapshot)[:12]}) was removed by jobcore prune; submit its job file again"
+                )
+                raise CliError(msg, CONFLICT)
+        yield
+
+
+def summary(taken: Taken) -> str:
+    """Write what was taken of a folder, and what was left out, in one line."""
+    tree = taken.tree
+    files = f"{len(tree.files):,} file{'s' if len(tree.files) != 1 else ''}"
+    text = (
+        f"{files}, {_size(tree.size)} of {plain(str(taken.facts['folder']))}{_commit(taken.facts)}"
+    )
+    shown = [f"{plain(p)} ({why})" for p, why in tree.left_out if why not in _PLAIN_REASONS]
+    if shown:
+        more = f" and {len(shown) - _SHOWN_MAX} more" if len(shown) > _SHOWN_MAX else ""
+        text += f"; left out: {', '.join(shown[:_SHOWN_MAX])}{more}"
+    return text
+
+
+def _commit(facts: Mapping[str, Any]) -> str:
+    commit = facts.get("commit")
+    if not isinstance(commit, str):
+        return ""
+    return f" (commit {plain(commit[:10])}{', with changes' if facts.get('dirty') else ''})"
+
+
+def warning(tree: Tree) -> str:
+    """Write the warning about a large folder."""
+    largest = max(tree.files, key=lambda file: file.size)
+    return (
+        f"{_size(tree.size)} are copied for each attempt (the largest: {plain(largest.path)}, "
+        f"{_size(largest.size)}); list what the job does not need in .jobcoreignore, and name "
+        "folders of data as channels"
+    )
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:,.0f} MB"

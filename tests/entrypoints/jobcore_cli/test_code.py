@@ -1,0 +1,109 @@
+"""The code of jobs on AWS: packed before the check, uploaded once and for valid jobs only."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from botocore.exceptions import ClientError
+
+import jobcore_aws
+from jobcore_aws import AwsSettings
+from jobcore_cli import _aws_code
+from jobcore_cli._app import main
+from jobcore_cli._session import Session
+from jobcore_memory import MemoryStore
+from sagemaker_fixtures import settings
+
+
+class S3:
+    """A bucket that remembers what was put into it."""
+
+    def __init__(self) -> None:
+        self.puts: list[str] = []
+        self.objects: dict[str, bytes] = {}
+
+    def head_object(self, Bucket: str, Key: str) -> None:  # noqa: N803
+        if Key not in self.objects:
+            answer = {"Error": {"Code": "404"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
+            raise ClientError(answer, "HeadObject")
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803
+        self.puts.append(f"s3://{Bucket}/{Key}")
+        self.objects[Key] = Body
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch) -> SimpleNamespace:
+    s3, store = S3(), MemoryStore()
+    monkeypatch.setattr(jobcore_aws, "client", lambda service: s3)
+    deployment = AwsSettings(table="jobs", bucket="code", sagemaker=settings())
+    monkeypatch.setattr(Session, "aws", deployment)
+    monkeypatch.setattr(Session, "store", store)
+    _aws_code._packed.cache_clear()
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "train.py").write_text("print(1)\n")
+    (source / ".env").write_text("TOKEN=canary")
+    (source / "job.toml").write_text('script = "train.py"\nimage = "torch"\npool = "cpu"\n')
+    return SimpleNamespace(s3=s3, store=store, source=source, home=tmp_path / "home")
+
+
+def call(aws: SimpleNamespace, *words: str) -> int:
+    return main(["--backend", "aws", "--home", str(aws.home), "--owner", "ada", *words])
+
+
+def test_a_sweep_uploads_one_archive_without_secrets(aws, capsys) -> None:
+    assert call(aws, "sweep", str(aws.source / "job.toml"), "-p", "x=1:3", "--json") == 0
+    (uri,) = aws.s3.puts
+    (data,) = aws.s3.objects.values()
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        assert archive.getnames() == ["job.toml", "train.py"]
+    said = json.loads(capsys.readouterr().out)
+    assert said["code"][0]["files"] == 2
+    assert said["code"][0]["left_out"] == [{"path": ".env", "reason": "may hold secrets"}]
+    jobs = aws.store.get(said["ids"]).values()
+    assert {job.spec.args["source_dir"] for job in jobs} == {uri}
+    assert {job.spec.args["code"]["snapshot"] for job in jobs} == {said["code"][0]["snapshot"]}
+    assert {job.spec.args["code"]["folder"] for job in jobs} == {str(aws.source)}
+    assert not (aws.home / "code").exists()
+
+
+def test_the_same_code_is_uploaded_once_and_is_the_same_job(aws, capsys) -> None:
+    for _ in range(2):
+        assert call(aws, "submit", str(aws.source / "job.toml"), "--key", "k") == 0
+        _aws_code._packed.cache_clear()
+    assert len(aws.s3.puts) == 1
+    assert "already submitted" in capsys.readouterr().out
+    (aws.source / "train.py").write_text("print(2)\n")
+    assert call(aws, "submit", str(aws.source / "job.toml"), "--key", "k") == 4
+
+
+@pytest.mark.parametrize("words", [["--dry-run"], ["--pool", "nowhere"]])
+def test_nothing_is_uploaded_for_a_dry_run_or_a_job_that_is_refused(aws, words) -> None:
+    assert call(aws, "submit", str(aws.source / "job.toml"), *words) == (2 if words[1:] else 0)
+    assert aws.s3.puts == []
+
+
+def test_a_folder_that_is_too_large_is_refused(aws, capsys) -> None:
+    with open(aws.source / "weights", "wb") as file:
+        file.truncate(201 << 20)
+    assert call(aws, "submit", str(aws.source / "job.toml")) == 2
+    assert "200 MB at most (the largest file is weights" in capsys.readouterr().err
+    assert aws.s3.puts == []
+
+
+def test_a_script_that_is_left_out_is_refused(aws, capsys) -> None:
+    (aws.source / ".gitignore").write_text("*.py\n")
+    assert call(aws, "submit", str(aws.source / "job.toml")) == 2
+    assert "script: train.py is not taken" in capsys.readouterr().err
+    assert aws.s3.puts == []
+
+
+def test_prune_is_for_this_machine(aws, capsys) -> None:
+    assert call(aws, "prune") == 2
+    assert "on this machine" in capsys.readouterr().err
