@@ -117,7 +117,7 @@ def test_scripts_have_the_umask_of_sagemaker(world: World) -> None:
     world.script("umask; touch new; mkdir -p sub; stat -c %a new sub train.sh .")
     job = world.submit()
     assert world.run() == 0
-    assert world.log(job).split() == ["0022", "644", "755", "644", "755"]
+    assert world.log(job).split() == ["0022", "644", "755", "755", "755"]
     training = world.folder(job).parent
     assert training.stat().st_mode & 0o077 == 0  # keeps other users out
     assert (training / "exit.json").stat().st_mode & 0o077 == 0
@@ -163,7 +163,7 @@ def test_submit_says_what_it_takes(world: World) -> None:
         file.truncate(60_000_000)
     code, out, err = world.call("submit", str(world.source / "job.toml"))
     assert code == 0
-    assert len(out.splitlines()) == 1
+    assert out.splitlines()[1].startswith("  runs under ")
     line, warning = err.splitlines()
     assert line.startswith(f"code: 4 files, 60 MB of {world.source}")
     assert line.endswith("; left out: data/ (.gitignore line 1)")
@@ -219,8 +219,8 @@ def test_a_script_that_is_not_taken_is_refused(world: World, script: str) -> Non
     for words in ([], ["--dry-run"]):
         code, _, err = world.call("submit", str(world.source / "job.toml"), *words)
         assert code == 2
-        assert err.startswith("jobcore: script: ")
-        assert "(.gitignore line 1)" in err or "outside of the source folder" in err
+        assert "script: " in err
+        assert "(.gitignore line 1)" in err or "not a path inside source_dir" in err
         assert len(err.splitlines()) == 1
     assert world.json("list")["jobs"] == []
 

@@ -21,6 +21,7 @@ BYTES_MAX = 1 << 30
 _COUNTED_MAX = (
     200_000  # entries that are counted for the error; a walk of them takes about a second
 )
+_ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 _SPECIAL = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a pipe"}
 
 
@@ -153,7 +154,8 @@ class _Walk:
         place = os.path.join(self.root, path)
         if place in self.without:
             return "of jobcore"
-        if os.path.lexists(os.path.join(place, "pyvenv.cfg")):
+        # Environments of venv and of conda, whatever their names are.
+        if any(os.path.lexists(os.path.join(place, mark)) for mark in _ENVIRONMENT_MARKS):
             return "made by tools"
         return ""
 

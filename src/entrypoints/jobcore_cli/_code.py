@@ -168,8 +168,11 @@ def _script_inside(tree: Tree, script: str) -> str:
     inside = os.path.relpath(place, tree.root)
     if inside.startswith("../") and os.path.isabs(script):  # through a link to the source folder
         inside = os.path.relpath(os.path.realpath(place), tree.root)
-    if inside in {*(file.path for file in tree.files), *(link.path for link in tree.links)}:
+    taken = {*(file.path for file in tree.files), *(link.path for link in tree.links)}
+    if inside in taken:
         return inside
+    if "setup.py" in taken and not script.endswith((".py", ".sh")):
+        return script  # a module of a package, which may be installed
     if inside.startswith("../"):
         msg = f"outside of the source folder {tree.root}; name a source_dir that contains it"
     else:

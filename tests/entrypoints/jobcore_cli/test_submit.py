@@ -32,6 +32,7 @@ def write(*lines: str, script: str = "train.py") -> None:
 def environment(folder: Path) -> Path:
     """Make an environment with a Python; `find_python` asks for no more than the link."""
     (folder / "bin").mkdir(parents=True)
+    (folder / "pyvenv.cfg").touch()
     (folder / "bin" / "python").symlink_to(sys.executable)
     return folder
 
