@@ -10,6 +10,10 @@ from jobcore import InvalidJob
 from jobcore.jobfile import expand_sweep
 
 
+def values(axis: object) -> list:
+    return [job["x"] for job in expand_sweep({"x": axis})]
+
+
 @pytest.mark.parametrize(
     ("axis", "expected"),
     [

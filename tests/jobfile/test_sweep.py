@@ -81,10 +81,6 @@ def test_every_mistake_of_a_sweep_is_told():
 # --- ranges -----------------------------------------------------------------------------------
 
 
-def values(axis: object) -> list:
-    return [job["x"] for job in expand_sweep({"x": axis})]
-
-
 # --- random samples ---------------------------------------------------------------------------
 
 LOG = {"from": 1e-4, "to": 1e-1, "scale": "log"}
