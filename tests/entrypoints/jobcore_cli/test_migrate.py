@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from types import SimpleNamespace
 
 import click
@@ -17,6 +19,7 @@ from jobcore_cli import _aws_code, main
 from jobcore_cli._errors import CliError
 from jobcore_cli._migrate import migrate_command
 from jobcore_cli._session import Session
+from jobcore_code import CodeStore
 from jobcore_sqlite import SqliteStore
 
 UPLOAD_SOURCE = _aws_code.upload_source
@@ -170,6 +173,29 @@ def test_a_dry_run_uploads_nothing_and_checks_the_same(session, code):
     assert dry == real
     assert real == {"script": "train.py", "source_dir": f"s3://code/{key}"}
     assert jobs_of(session.store)[code.job.job_id].spec.args == real
+
+
+def test_the_frozen_code_of_a_waiting_job_is_moved_and_not_the_folder_as_it_is_now(
+    session, code, tmp_path
+):
+    folder = tmp_path / "code"
+    snapshot = CodeStore(session.home_path / "code").take(folder).id
+    args = {**code.job.spec.args, "code": {"snapshot": snapshot, "folder": str(folder)}}
+    session.local_store.add([make_job("2", args=args)])
+    (folder / "train.py").write_text("print('edited')\n")
+    migrate(session)
+    texts = {}
+    for key in keys(code):
+        data = code.s3.get_object(Bucket="code", Key=key)["Body"].read()
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            member = archive.extractfile("train.py")
+            assert member is not None
+            texts[f"s3://code/{key}"] = member.read()
+    moved = {
+        "code" in job.spec.args: texts[job.spec.args["source_dir"]]
+        for job in jobs_of(session.store).values()
+    }
+    assert moved == {True: b"print('hi')\n", False: b"print('edited')\n"}
 
 
 def test_a_dry_run_of_submit_uploads_nothing(session, code, monkeypatch, capsys):
