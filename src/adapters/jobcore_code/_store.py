@@ -120,13 +120,12 @@ class CodeStore:
     def _take(self, tree: Tree, look: Callable[[], Tree]) -> str:
         with self._writing():
             cache = Cache.read(self.path, tree.root)
+            # Unchanged since: it has the content that it had at one moment then.
+            last = cache.snapshot(tree)
+            if last is not None and self._is_readable(last):
+                os.utime(manifest_path(self.path, last))  # a prune goes by the last use
+                return last
             digests = [cache.digest(file) for file in tree.files]
-            if None not in digests:
-                _check_unchanged(tree, look())
-                manifest, snapshot = _manifest(tree, digests)
-                if self._is_same(manifest_path(self.path, snapshot), manifest):
-                    os.utime(manifest_path(self.path, snapshot))  # a prune goes by the last use
-                    return snapshot
             with _Batch(self.path, durable=self._durable) as batch:
                 for number, file in enumerate(tree.files):
                     digest = digests[number]
@@ -138,7 +137,7 @@ class CodeStore:
                 batch.add(manifest_path(self.path, snapshot), manifest)
                 batch.commit()
             if self._durable:
-                cache.write(tree.files, digests)
+                cache.write(tree, digests, snapshot)
         return snapshot
 
     @contextlib.contextmanager
@@ -170,13 +169,12 @@ class CodeStore:
             os.close(fd)
         return digest
 
-    @staticmethod
-    def _is_same(place: str, content: bytes) -> bool:
+    def _is_readable(self, snapshot: str) -> bool:
         try:
-            with open(place, "rb") as file:
-                return file.read() == content
-        except FileNotFoundError:
+            read_manifest(self.path, snapshot)
+        except CodeError:
             return False
+        return True
 
     def has(self, snapshot: str) -> bool:
         """Check whether a snapshot is in the store; its objects are not read."""

@@ -174,6 +174,37 @@ def test_only_changed_files_are_read_again(root: Path, store: CodeStore, monkeyp
     assert seen == ["pkg/a.py"]
 
 
+@pytest.mark.parametrize("change", ["add", "remove", "mode", "link", "folder", "prune"])
+def test_the_last_snapshot_is_used_again_only_if_nothing_has_changed(
+    root: Path, store: CodeStore, monkeypatch, change: str
+) -> None:
+    settle(root, monkeypatch)
+    first = store.take(root).id
+    looks: list[int] = []
+    real = _store.scan
+    monkeypatch.setattr(_store, "scan", lambda *a, **k: looks.append(1) or real(*a, **k))
+    assert store.take(root).id == first
+    assert len(looks) == 1
+    match change:
+        case "add":
+            (root / "new").write_text("")
+        case "remove":
+            (root / "train.py").unlink()
+        case "mode":
+            (root / "train.py").chmod(0o755)
+        case "link":
+            (root / "link").unlink()
+            (root / "link").symlink_to("train.py")
+        case "folder":
+            (root / "empty").rmdir()
+        case "prune":
+            with store.alone():
+                store.prune(set(), used_before=time.time() + 60)
+    again = store.take(root).id
+    assert (again == first) is (change == "prune")
+    assert store.check(again) == []
+
+
 def test_a_file_that_was_changed_a_moment_ago_is_read_again(
     root: Path, store: CodeStore, monkeypatch
 ) -> None:
@@ -396,9 +427,12 @@ def test_damage_is_mended_from_a_source_that_is_the_same(
     assert store.check(snapshot) == []
 
 
+@pytest.mark.parametrize("is_cached", [False, True])
 def test_a_damaged_manifest_is_found_and_mended_by_a_submit(
-    root: Path, store: CodeStore, tmp_path: Path
+    root: Path, store: CodeStore, tmp_path: Path, monkeypatch, is_cached: bool
 ) -> None:
+    if is_cached:
+        settle(root, monkeypatch)
     snapshot = store.take(root).id
     place = Path(manifest_path(store.path, snapshot))
     place.chmod(0o600)
