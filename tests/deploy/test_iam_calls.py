@@ -141,8 +141,9 @@ def _work(address: str, now: list[str], sandbox: Server) -> None:
     _wiring.use(wired)
     job = {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/t:1", "pool": POOL}
     large = {**job, "name": "large", "hyperparameters": {f"p{n}": "x" * 2400 for n in range(99)}}
-    large |= {"environment": {f"E{n}": "y" * 500 for n in range(90)}}
-    large |= {"arguments": ["z" * 2000] * 20}
+    large |= {"environment": {f"E{n}": "y" * 500 for n in range(96)}}
+    words = {"ContainerArguments": ["z" * 250] * 100}
+    large |= {"sagemaker": {"AlgorithmSpecification": words}}
 
     def of(function: str, handler: Any, event: Any) -> Any:
         now[0] = function

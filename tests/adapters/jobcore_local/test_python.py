@@ -190,15 +190,15 @@ def test_a_wrapper_that_does_not_answer_as_python_does_is_accepted(tmp_path, tex
     assert problems(tmp_path, "def f(:\n", python=str(wrapper)) == []
 
 
-@pytest.mark.parametrize("text", ["exec sleep 60", "sleep 60", "yes", "sleep 60 & exit 0"])
+@pytest.mark.parametrize("text", ["exec sleep 600", "sleep 600", "yes", "sleep 600 & exit 0"])
 def test_a_check_takes_bounded_time_and_memory(tmp_path, monkeypatch, text):
     """The second one dies of a kill, and the process that it started keeps the pipe."""
     assert COMPILE_SECONDS_MAX <= 10
     monkeypatch.setattr("jobcore_local._python.COMPILE_SECONDS_MAX", 0.3)
     slow = executable(tmp_path / "slow", f"#!/bin/sh\n{text}\n")
-    started = time.monotonic()
+    end = time.monotonic() + 120
     assert compile_problem(str(slow), "x.py", dict(os.environ)) is None
-    assert time.monotonic() - started < 20
+    assert time.monotonic() < end
 
 
 # --- scripts that are neither .py nor .sh -----------------------------------------------------
