@@ -143,6 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SetUpError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped; the next make goes on from here.", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -178,6 +178,18 @@ def test_a_step_that_fails_says_why_and_leaves_no_stamp(
     assert not (folder / ".installed").exists()
 
 
+def test_ctrl_c_leaves_no_stamp_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(environment, "run", interrupt)
+    assert environment.main([str(tmp_path), str(ROOT / LOCKS[1])]) == 130
+    assert capsys.readouterr().err == "\nStopped; the next make goes on from here.\n"
+    assert not (tmp_path / ".installed").exists()
+
+
 def test_half_an_environment_is_made_anew(tmp_path: Path) -> None:
     assert not environment.is_whole(tmp_path)
     (tmp_path / "bin").mkdir()

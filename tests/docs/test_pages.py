@@ -169,7 +169,7 @@ def test_installations_name_the_wheel_that_is_built_and_extras_that_exist() -> N
     pages_of_wheels = set()
     for page, *words in installs:
         for place, extras in re.findall(r"(\S+?)\[(.*)\]", " ".join(words)):
-            assert place in {f"./dist/{wheel}", project["name"]}, page
+            assert place in {f"dist/{wheel}", project["name"]}, page
             assert set(extras.split(",")) <= set(project["optional-dependencies"]), page
             pages_of_wheels |= {page} if place.endswith(wheel) else set()
     assert {"README.md", "docs/how-to/deploy-to-aws.md"} <= pages_of_wheels
