@@ -102,7 +102,8 @@ class Progress:
         elif line.startswith("Installing collected packages"):
             self.show("installing")
         elif line.startswith("WARNING: Retrying"):
-            print(f"\n  {line}" if sys.stdout.isatty() else f"  {line}", flush=True)
+            said = f"       no answer for {line.split()[-1]}; pip tries again"
+            print(f"\n{said}" if sys.stdout.isatty() else said, flush=True)
 
 
 def set_up(folder: Path, lock: Path) -> None:

@@ -161,8 +161,10 @@ def test_a_terminal_shows_each_package(
 
 
 def test_pip_says_at_once_that_it_tries_again(capsys: pytest.CaptureFixture[str]) -> None:
-    environment.Progress(1).pip("WARNING: Retrying (Retry(total=4)) after connection broken")
-    assert "Retrying" in capsys.readouterr().out
+    line = "WARNING: Retrying (Retry(total=4, connect=None)) after connection broken by 'X': /simple/attrs/"
+    environment.Progress(1).pip(line)
+    said = capsys.readouterr().out.strip()
+    assert said == "no answer for /simple/attrs/; pip tries again"
 
 
 def test_a_step_that_fails_says_why_and_leaves_no_stamp(
