@@ -102,7 +102,7 @@ class Progress:
         elif line.startswith("Installing collected packages"):
             self.show("installing")
         elif line.startswith("WARNING: Retrying"):
-            said = f"       no answer for {line.split()[-1]}; pip tries again"
+            said = f"       no answer for {line.rsplit(maxsplit=1)[-1]}; pip tries again"
             print(f"\n{said}" if sys.stdout.isatty() else said, flush=True)
 
 
