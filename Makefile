@@ -1,8 +1,12 @@
-# Works on a bare machine with python3 (3.11 or newer) and make. Everything goes into .venv.
+# Works on a bare machine with python3 (3.11 or newer) and make. Everything goes into .venv and .venv-*.
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The demo and the wheel need a tenth of what development needs: they take .venv only if it is there.
+DEMO := .venv-demo
+DEMO_STAMP := $(or $(wildcard $(STAMP)),$(DEMO)/.installed)
+DEMO_BIN := $(dir $(DEMO_STAMP))bin
 MINISTACK := .venv-ministack
 MINISTACK_STAMP := $(MINISTACK)/.installed
 TOOLKIT := .venv-toolkit
@@ -12,32 +16,25 @@ PYTHONS := python3 python3.11 python3.12 python3.13 python3.14 python
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test coverage test-pythons check docs proof swarm mutants mutation durability fuzz bench lock diagram reference clean
+.PHONY: help setup demo wheel sandbox test coverage test-pythons check docs proof swarm mutants mutation durability fuzz bench lock diagram reference clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(STAMP)  ## make .venv with everything that is locked
 
-# One recipe: a half-made environment has no stamp, so the next make completes it.
-$(STAMP): requirements.lock pyproject.toml
-	@if [ ! -x $(BIN)/python ]; then \
-	  for python in $(PYTHONS); do \
-	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
-	  done; \
-	  if [ -z "$$found" ]; then \
-	    echo "jobcore needs Python 3.11 or newer; none of these is: $(PYTHONS)" >&2; \
-	    echo "Install one (Debian, Ubuntu: apt-get install python3 python3-venv) and run make again." >&2; exit 1; \
-	  fi; \
-	  if ! $$found -c 'import venv, ensurepip' 2>/dev/null; then \
-	    echo "$$found has no venv module. Install it (Debian, Ubuntu: apt-get install python3-venv) and run make again." >&2; exit 1; \
-	  fi; \
-	  echo "Setting up $(VENV) with $$found (once, about a minute) ..."; \
-	  $$found -m venv $(VENV) || exit 1; \
-	else echo "Bringing $(VENV) up to date ..."; fi
-	@$(PIP) install --require-hashes --requirement requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation --editable .
-	@touch $(STAMP)
+# A half-made environment has no stamp, so the next make completes it.
+$(STAMP) $(DEMO)/.installed: pyproject.toml
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "jobcore needs Python 3.11 or newer; none of these is: $(PYTHONS)" >&2; \
+	  echo "Install one (Debian, Ubuntu: apt-get install python3 python3-venv) and run make again." >&2; exit 1; \
+	fi; \
+	$$found tests/environment.py $(@D) $(filter %.lock,$^)
+$(STAMP): requirements.lock
+$(DEMO)/.installed: examples/requirements.lock
 
 # The emulated AWS pins its own botocore, so it lives in an environment of its own.
 $(MINISTACK_STAMP): tests/ministack/requirements.lock $(STAMP)
@@ -57,8 +54,11 @@ $(TOOLKIT_STAMP): tests/toolkit/requirements.lock tests/toolkit/sources.lock $(S
 	@$(BIN)/python -m tarfile -e $(TOOLKIT)/sagemaker_training-*.tar.gz $(TOOLKIT)
 	@touch $@
 
-demo: $(STAMP)  ## train a sweep of real models, through a shortage and a crash
-	@$(BIN)/python examples/digits/demo.py
+demo: $(DEMO_STAMP)  ## train a sweep of real models, through a shortage and a crash
+	@$(DEMO_BIN)/python examples/digits/demo.py
+
+wheel: $(DEMO_STAMP)  ## build the wheel into dist/, install it elsewhere and run a job with it
+	@$(DEMO_BIN)/python tests/make_wheel.py
 
 sandbox: $(STAMP) $(MINISTACK_STAMP)  ## start an AWS on this machine to try things on
 	@$(BIN)/jobcore sandbox --env-file .sandbox.env
@@ -129,14 +129,18 @@ diagram: $(STAMP)  ## generate the states page and its picture from the transiti
 reference: $(STAMP)  ## generate the pages of the API reference from the packages
 	@$(BIN)/python docs/make_reference.py
 
-lock: $(STAMP)  ## resolve requirements.lock anew (uv is installed for that alone)
+lock: $(STAMP)  ## resolve the requirements.lock files anew (uv is installed for that alone)
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-strip-extras --no-header --no-annotate --no-config --quiet \
 	  --output-file requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra cli --extra examples --group build --constraint requirements.lock \
+	  --universal --python-version 3.11 \
+	  --generate-hashes --no-strip-extras --no-header --no-annotate --no-config --quiet \
+	  --output-file examples/requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra lambda --universal --python-version 3.13 \
 	  --generate-hashes --no-strip-extras --no-header --no-annotate --no-config --quiet \
 	  --output-file deploy/requirements.lock
 
-clean:  ## remove .venv and everything that was generated
-	@rm -rf $(VENV) $(VENV)-3.* $(MINISTACK) $(TOOLKIT) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build site
+clean:  ## remove the environments and everything that was generated
+	@rm -rf $(VENV) $(VENV)-3.* $(DEMO) $(MINISTACK) $(TOOLKIT) .demo .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build site

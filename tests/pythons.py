@@ -60,16 +60,8 @@ def set_up(version: str, program: str) -> Path:
     made_of = [ROOT / "requirements.lock", ROOT / "pyproject.toml"]
     if stamp.exists() and all(stamp.stat().st_mtime >= f.stat().st_mtime for f in made_of):
         return python
-    print(f"Setting up {folder.name} with {program} (once, about a minute) ...", flush=True)
-    if not python.exists():
-        subprocess.run([program, "-m", "venv", folder], check=True)
-    quiet = ("--quiet", "--quiet", "--disable-pip-version-check")
-    for words in (
-        ("--require-hashes", "--requirement", "requirements.lock"),
-        ("--no-deps", "--no-build-isolation", "--editable", "."),
-    ):
-        subprocess.run([python, "-m", "pip", *quiet, "install", *words], cwd=ROOT, check=True)
-    stamp.touch()
+    script = ROOT / "tests" / "environment.py"
+    subprocess.run([program, script, folder, made_of[0]], cwd=ROOT, check=True)
     return python
 
 

@@ -86,8 +86,9 @@ def test_the_state_diagram_is_fresh():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_lock_file_pins_with_hashes_and_names_no_place():
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("lock", ["requirements.lock", "examples/requirements.lock"])
+def test_the_lock_files_pin_with_hashes_and_name_no_place(lock):
+    text = (ROOT / lock).read_text(encoding="utf-8")
     assert not re.search(
         r"--(extra-)?index-url|--find-links|file:|https?:|^-e|^/", text, re.MULTILINE
     )
@@ -117,7 +118,9 @@ def test_what_the_project_asks_for_is_locked():
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = config["project"]["optional-dependencies"]
     asked = [line for lines in extras.values() for line in lines]
-    asked += config["dependency-groups"]["dev"] + config["build-system"]["requires"]
+    groups = [line for lines in config["dependency-groups"].values() for line in lines]
+    asked += [line for line in groups if isinstance(line, str)]  # else it includes another group
+    asked += config["build-system"]["requires"]
     text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     locked = set(re.findall(r"^([a-z0-9._-]+)(?:\[.*\])?==", text, re.MULTILINE))
     names = {re.split(r"[\[>=<~!; ]", line)[0].lower() for line in asked}

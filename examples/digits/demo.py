@@ -90,7 +90,7 @@ def report(jobs: list[jobcore.Job], killed: str) -> None:
             mark = "  (killed by the saboteur)" if job.job_id == killed else ""
             kind = attempt.failure.failure_class
             print(f"  {job.spec.name:12} attempt {attempt.number}  {kind:17} {verdict}{mark}")
-            print(f"    {attempt.failure.headline[-120:]}")
+            print(f"    {attempt.failure.headline[-76:]}")
 
     print_heading("The best model")
     results = []
@@ -103,7 +103,7 @@ def report(jobs: list[jobcore.Job], killed: str) -> None:
     accuracy, _, job, metrics, training = max(results, key=lambda row: row[:2])
     chosen = job.spec.args["hyperparameters"]
     print(f"  {job.spec.name}: accuracy {accuracy:.4f}, loss {metrics['loss']:.4f}")
-    print(f"  {json.dumps(chosen)}")
+    print(f"  {', '.join(f'{name}={value}' for name, value in chosen.items())}")
     print(f"  {training / 'model' / 'model.joblib'}")
     for _, _, resumed, data, _ in results:
         if data["resumed_after"]:
@@ -135,9 +135,8 @@ def main() -> int:
     subprocess.run(command("sweep", str(HERE / "digits.toml")), check=True, env=own)  # noqa: S603
     saboteur = Saboteur()
     saboteur.start()
-    print_heading(
-        "jobcore run --until-done   (one training is killed; 3 of 4 slots are removed for 10 s)"
-    )
+    print_heading("jobcore run --until-done")
+    print("  meanwhile the demo kills one training, and removes 3 of 4 slots for 10 s", flush=True)
     outcome = subprocess.run(command("run", "--until-done"), check=False)  # noqa: S603
     if outcome.returncode not in (0, 1):
         return outcome.returncode
@@ -147,9 +146,10 @@ def main() -> int:
     jobs = sorted(read_jobs(), key=lambda job: (len(job.spec.name), job.spec.name))
     report(jobs, saboteur.killed)
     counts = Counter(str(job.status) for job in jobs)
-    print_heading(
-        f"{dict(counts)} in {time.monotonic() - begun:.0f} s. Look around: jobcore --home {HOME} list -a"
-    )
+    ended = ", ".join(f"{count} {status}" for status, count in counts.items())
+    print_heading(f"{ended} in {time.monotonic() - begun:.0f} s. Look around:")
+    program = os.path.relpath(Path(sys.executable).with_name("jobcore"))
+    print(f"  {program} --home {os.path.relpath(HOME)} list --all")
     as_expected = counts == {"Completed": len(jobs) - 1, "Failed": 1} and bool(saboteur.killed)
     return 0 if as_expected else 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,6 +160,20 @@ def test_targets_of_make_exist() -> None:
     wanted = {(page, word) for page, words in calls("make") for word in words if "=" not in word}
     assert len(wanted) > 10
     assert [(page, word) for page, word in sorted(wanted) if word not in targets] == []
+
+
+def test_installations_name_the_wheel_that_is_built_and_extras_that_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wheel = f"jobcore_scheduler-{project['version']}-py3-none-any.whl"
+    installs = [(page, *words[1:]) for page, words in calls("pip") if words[0] == "install"]
+    pages_of_wheels = set()
+    for page, *words in installs:
+        for place, extras in re.findall(r"(\S+?)\[(.*)\]", " ".join(words)):
+            assert place in {f"dist/{wheel}", project["name"]}, page
+            assert set(extras.split(",")) <= set(project["optional-dependencies"]), page
+            pages_of_wheels |= {page} if place.endswith(wheel) else set()
+    assert {"README.md", "docs/how-to/deploy-to-aws.md"} <= pages_of_wheels
+    assert "docs/tutorials/first-sweep.md" in pages_of_wheels
 
 
 def test_modules_that_are_run_exist() -> None:

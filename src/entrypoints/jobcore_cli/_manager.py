@@ -284,6 +284,7 @@ class Display:
 
     def _draw(self) -> Any:
         from rich.console import Group
+        from rich.padding import Padding
         from rich.progress_bar import ProgressBar
         from rich.text import Text
 
@@ -299,7 +300,8 @@ class Display:
         lines = [Text(line, overflow="ellipsis", no_wrap=True) for line in self._events]
         return Group(
             Text(head, style="bold", overflow="ellipsis", no_wrap=True),
-            ProgressBar(total=max(total, 1), completed=over, width=60),
+            # A bar ends no line; in a Padding it does.
+            Padding(ProgressBar(total=max(total, 1), completed=over, width=60), 0),
             Text(counts_line(counts), overflow="ellipsis", no_wrap=True),
             *lines,
         )
