@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jobcore
-from jobcore_code import CodeStore, Tree, git_state
-from jobcore_local import code_path
 
 from ._errors import CONFLICT, CliError
 from ._render import plain
 
 if TYPE_CHECKING:
+    from jobcore_code import CodeStore, Tree
+
     from ._session import Session
 
 WARN_BYTES = 50 << 20
@@ -33,11 +33,16 @@ class Taken(NamedTuple):
 
 def code_store(session: Session) -> CodeStore:
     """Return the code store of this machine's home."""
+    from jobcore_code import CodeStore
+    from jobcore_local import code_path
+
     return CodeStore(code_path(session.home_path))
 
 
 def code_facts(folder: str, snapshot: str) -> dict[str, Any]:
     """Make the argument ``code`` of a job: its snapshot, and for people folder and git commit."""
+    from jobcore_code import git_state
+
     state = git_state(folder)
     facts: dict[str, Any] = {"snapshot": snapshot, "folder": folder}
     return facts if state is None else {**facts, "commit": state.commit, "dirty": state.dirty}

@@ -436,7 +436,7 @@ def test_a_command_that_only_looks_reads_no_settings_with_attrs(tmp_path: Path, 
     code = "from jobcore_cli import main; main(['list'])"
     loaded = loaded_by(code, JOBCORE_HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "none"))
     assert "jobcore_sqlite" in loaded
-    assert not loaded & {"attr", "cattrs"}
+    assert not loaded & {"attr", "cattrs", "jobcore_code", "jobcore_local"}
 
 
 def test_a_function_without_config_reads_it_without_cattrs() -> None:
