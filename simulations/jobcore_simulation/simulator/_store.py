@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from heapq import nsmallest
 from itertools import islice
 
@@ -25,6 +25,9 @@ from jobcore.ports import Added, Due, JobQuery, Page, Usage, Waiting, waiting_of
 __all__ = ["ObjectStore"]
 
 _FREE_HEAD_MAX = 1000  # free places at the head of a lane's list before the rest is moved up
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class _Lane:
@@ -91,6 +94,7 @@ class ObjectStore:
         """Begin empty."""
         self._jobs: dict[str, Job] = {}
         self._due: dict[Tick, dict[str, datetime]] = {tick: {} for tick in Tick}
+        self._latest = dict.fromkeys(Tick, _NEVER)  # the latest time at which a job was ever due
         self._lanes: dict[tuple[object, ...], _Lane] = {}
         self._lanes_by_id: dict[
             tuple[str, int, int], _Lane
@@ -203,6 +207,8 @@ class ObjectStore:
             times: Iterable[datetime] = (
                 at for lane in self._lanes.values() for at in lane.not_before.values()
             )
+        elif self._latest[tick] <= after:  # a running training is always due, so this is the rule
+            return None
         else:
             times = self._due[tick].values()
         return min((at for at in times if at > after), default=None)
@@ -282,6 +288,7 @@ class ObjectStore:
         due = self._due[tick]
         if at is not None:
             due[job_id] = at
+            self._latest[tick] = max(self._latest[tick], at)
         elif job_id in due:
             del due[job_id]
 

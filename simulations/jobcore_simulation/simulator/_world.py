@@ -128,6 +128,7 @@ class _Run:
     evidence: Evidence | None = None
     plan: int = 0
     offered: bool = False
+    view: Training | None = None  # as it was described last
 
 
 class Fleet:
@@ -377,8 +378,11 @@ def _changes(
 def _view(run: _Run | None) -> Training | None:
     if run is None:
         return None
+    view = run.view
+    if view and view.state is run.state and (view.started_at is None) == (run.started is None):
+        return view  # most looks find a training as it was
     request = run.request
-    return Training(
+    run.view = Training(
         name=run.name,
         state=run.state,
         job_id=request.job_id,
@@ -388,3 +392,4 @@ def _view(run: _Run | None) -> Training | None:
         ended_at=None if run.ended is None else to_time(run.ended),
         evidence=run.evidence,
     )
+    return run.view
