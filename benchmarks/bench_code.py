@@ -69,7 +69,8 @@ def snapshots(scratch: Path) -> None:
 def sweep(scratch: Path) -> None:
     """Measure `jobcore sweep` of 10,000 jobs, with the start of the command."""
     file = scratch / "source" / "job.toml"
-    file.write_text('script = "package0/0.py"\n')
+    (scratch / "source" / "train.py").write_text("")
+    file.write_text('script = "train.py"\n')
     begun = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "jobcore_cli", "--home", str(scratch / "home"), "sweep", str(file),
