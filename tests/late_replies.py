@@ -31,6 +31,7 @@ def impatient(client: Any) -> Any:
     def send(request: Any) -> Any:
         response = patient(request)
         if LATE in response.headers:
+            response.raw.close()  # the body of a download is not read, and holds the connection
             raise ReadTimeoutError(endpoint_url=request.url)
         return response
 
