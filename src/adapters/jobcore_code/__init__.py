@@ -7,6 +7,7 @@ The standard library is enough, and only a little of it is imported: the shims o
 snapshots out (`lay_out`).
 """
 
+from ._args import snapshot_id
 from ._errors import CodeError
 from ._git import GitState, git_state
 from ._layout import lay_out
@@ -31,4 +32,5 @@ __all__ = [
     "lay_out",
     "pack",
     "scan",
+    "snapshot_id",
 ]

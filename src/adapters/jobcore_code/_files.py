@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 
 __all__ = [
-    "copy_checked", "hash_file", "make_private", "new_name", "put", "remove_tree", "sync_folder",
+    "copy_checked", "hash_file", "make_private", "new_name", "put", "remove_tree", "sync",
     "write_all",
 ]  # fmt: skip
 
@@ -99,7 +99,7 @@ def put(store: str, digest: str, content: bytes) -> None:
         if os.path.lexists(part):
             os.unlink(part)
         raise
-    sync_folder(folder)
+    sync(folder)
 
 
 def new_name() -> str:
@@ -119,9 +119,9 @@ def make_private(path: str) -> None:
             raise
 
 
-def sync_folder(path: str) -> None:
-    """Make the entries of a folder durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(path: str) -> None:
+    """Make a file, or the entries of a folder, durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

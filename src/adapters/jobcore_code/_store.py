@@ -23,7 +23,7 @@ from typing import NamedTuple, Self
 
 from ._cache import Cache
 from ._errors import CodeError, printable
-from ._files import hash_file, make_private, new_name, remove_tree, sync_folder, write_all
+from ._files import hash_file, make_private, new_name, remove_tree, sync, write_all
 from ._manifest import Entry, Manifest, is_id, manifest_path, object_path, read_manifest
 from ._scan import BYTES_MAX, FILES_MAX, File, Link, Tree, file_of, scan
 
@@ -266,7 +266,7 @@ class CodeStore:
         if not dry_run:
             for snapshot in gone:  # before its objects: a snapshot that is there is whole
                 os.unlink(manifest_path(self.path, snapshot))
-            sync_folder(os.path.join(self.path, "trees"))
+            sync(os.path.join(self.path, "trees"))
             for path in unused:
                 os.unlink(path)
             self._remove_leftovers(used_before)
@@ -414,17 +414,9 @@ class _Batch:
             return
         if len(paths) < _SYNCS_TOGETHER:
             for path in paths:
-                _sync(path)
+                sync(path)
             return
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(_SYNCS_TOGETHER) as pool:
-            list(pool.map(_sync, paths))
-
-
-def _sync(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+            list(pool.map(sync, paths))

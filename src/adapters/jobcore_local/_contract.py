@@ -16,13 +16,14 @@ from typing import Any
 
 import jobcore_contract
 from jobcore.ports import LaunchRequest
+from jobcore_code import snapshot_id
 from jobcore_contract import RESERVED_ENVIRONMENT, RESERVED_HYPERPARAMETERS, BadInput, Container
 
 from ._pools import is_gpu_pool
 from ._python import python_environment
 
 __all__ = [
-    "BadInput", "MissingInput", "Prepared", "inherited_environment", "prepare", "snapshot_of",
+    "BadInput", "MissingInput", "Prepared", "inherited_environment", "prepare",
 ]  # fmt: skip
 
 # The variables of the manager's environment that a script needs to run. It does not get the others:
@@ -171,16 +172,9 @@ def _hyperparameters(args: Mapping[str, Any], folders: Mapping[str, str]) -> Map
     return expanded
 
 
-def snapshot_of(args: Mapping[str, Any]) -> str | None:
-    """Return the id of the snapshot of a job's code; None if the script runs in its source folder."""
-    code = args.get("code")
-    snapshot = code.get("snapshot") if isinstance(code, Mapping) else None
-    return snapshot if isinstance(snapshot, str) else None
-
-
 def _find_source(args: Mapping[str, Any], script: str, directory: Path) -> str:
     """Find the folder that the script runs in."""
-    if snapshot_of(args) is not None:  # laid out by the shim
+    if snapshot_id(args) is not None:  # laid out by the shim
         return f"{directory}/code"
     source = os.path.expanduser(str(args.get("source_dir", ".")))
     if not os.path.isdir(source):

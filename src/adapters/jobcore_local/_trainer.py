@@ -31,9 +31,10 @@ from jobcore.ports import (
     Training,
     TrainingState,
 )
+from jobcore_code import snapshot_id
 
 from . import _supervisor
-from ._contract import BadInput, inherited_environment, prepare, snapshot_of
+from ._contract import BadInput, inherited_environment, prepare
 from ._pools import is_gpu_pool, read_pools
 from ._processes import is_same_process, marked_processes, signal_each, signal_if_same
 from ._records import OUTCOMES, DamagedError, problems, read_end, read_start, settle
@@ -220,7 +221,7 @@ class LocalTrainer:
 
     def _code(self, request: LaunchRequest, directory: Path) -> dict[str, Any] | None:
         """Say which snapshot the shim lays out where; None if the script runs in its source folder."""
-        snapshot = snapshot_of(request.args)
+        snapshot = snapshot_id(request.args)
         if snapshot is None:
             return None
         source = request.args.get("source_dir")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jobcore
-from jobcore_code import CodeStore, pack
+from jobcore_code import CodeStore, pack, snapshot_id
 
 from ._errors import CliError
-from ._snapshots import Taken, code_facts, code_store, snapshot_of
+from ._snapshots import Taken, code_facts, code_store
 
 if TYPE_CHECKING:
     from ._session import Session
@@ -85,7 +85,7 @@ def locate_source(document: Mapping[str, Any], session: Session) -> dict[str, An
 
 
 def _placed(document: Mapping[str, Any], session: Session, *, uploads: bool) -> dict[str, Any]:
-    snapshot, source = snapshot_of(document), document.get("source_dir")
+    snapshot, source = snapshot_id(document), document.get("source_dir")
     if not isinstance(source, str) or "://" in source or "script" not in document:
         return dict(document)
     bucket = _bucket(session)

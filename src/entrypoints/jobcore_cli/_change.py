@@ -19,7 +19,6 @@ from ._app import common_but_owner, complete_job
 from ._errors import CONFLICT, FAILED, TIMED_OUT, CliError
 from ._render import counts_line, job_document, owner_note, plain, print_json, reason
 from ._session import Session
-from ._snapshots import kept_snapshots
 
 _FULL_BYTES = 1 << 20  # with less free space the disk counts as full
 _END_SECONDS_MAX = 2.0  # to wait for the ends of trainings before the stops are recorded anyway
@@ -122,6 +121,8 @@ def retry_command(
 
     Of a group, the jobs that failed or were stopped are tried again.
     """
+    from ._snapshots import kept_snapshots
+
     found = session.find_jobs(jobs, group, owner)
     if group is not None:
         again = (jobcore.Status.FAILED, jobcore.Status.STOPPED)

@@ -31,7 +31,6 @@ from ._render import (
     width,
 )
 from ._session import Session
-from ._snapshots import describe_code, snapshot_of
 from ._wording import help_for
 
 _STATUSES = {str(status).lower(): status for status in jobcore.Status}
@@ -152,8 +151,10 @@ def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
         from ._aws import places
 
         return places(session.aws, job, name, number)
+    from jobcore_code import snapshot_id
+
     trainer = session.local_trainer
-    frozen = snapshot_of(job.spec.args) is not None
+    frozen = snapshot_id(job.spec.args) is not None
     return {
         **({"code": str(trainer.code_dir(name))} if frozen else {}),
         "log": str(trainer.log_path(name)),
@@ -165,6 +166,8 @@ def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
 
 def _shown(session: Session, job: jobcore.Job) -> list[str]:
     now = datetime.now(UTC)
+    from ._snapshots import describe_code
+
     spec = job.spec
     snapshot = jobcore.Snapshot(waiting=())
     why = None

@@ -7,12 +7,13 @@ import time
 import click
 
 import jobcore
+from jobcore_code import snapshot_id
 
 from ._app import common
 from ._errors import CONFLICT, CliError
 from ._render import print_json
 from ._session import Session
-from ._snapshots import code_store, snapshot_of
+from ._snapshots import code_store
 
 _DAYS = 30
 _UNFINISHED = frozenset(status for status in jobcore.Status if not status.is_terminal)
@@ -65,7 +66,7 @@ def _needed(session: Session) -> set[str]:
     unreadable: list[str] = []
     session.on_trouble = lambda job_id, what: unreadable.append(f"{job_id}: {what}")
     query = jobcore.ports.JobQuery(statuses=_UNFINISHED, limit=1000)
-    needed = {snapshot_of(job.spec.args) for job in session.all_jobs(query)}
+    needed = {snapshot_id(job.spec.args) for job in session.all_jobs(query)}
     if unreadable:
         msg = f"{unreadable[0]}; nothing was removed, as that job may need a snapshot (jobcore doctor)"
         raise CliError(msg, CONFLICT)

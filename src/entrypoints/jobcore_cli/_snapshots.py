@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jobcore
+from jobcore_code import CodeStore, Tree, git_state, snapshot_id
 
 from ._errors import CONFLICT, CliError
 from ._render import plain
 
 if TYPE_CHECKING:
-    from jobcore_code import CodeStore, Tree
-
     from ._session import Session
 
 WARN_BYTES = 50 << 20
@@ -33,7 +32,6 @@ class Taken(NamedTuple):
 
 def code_store(session: Session) -> CodeStore:
     """Return the code store of this machine's home."""
-    from jobcore_code import CodeStore
     from jobcore_local import code_path
 
     return CodeStore(code_path(session.home_path))
@@ -41,8 +39,6 @@ def code_store(session: Session) -> CodeStore:
 
 def code_facts(folder: str, snapshot: str) -> dict[str, Any]:
     """Make the argument ``code`` of a job: its snapshot, and for people folder and git commit."""
-    from jobcore_code import git_state
-
     state = git_state(folder)
     facts: dict[str, Any] = {"snapshot": snapshot, "folder": folder}
     return facts if state is None else {**facts, "commit": state.commit, "dirty": state.dirty}
@@ -50,17 +46,8 @@ def code_facts(folder: str, snapshot: str) -> dict[str, Any]:
 
 def describe_code(args: Mapping[str, Any]) -> str:
     """Write the argument ``code`` of a job in one line; "" if the job has no snapshot."""
-    code = args.get("code")
-    if not isinstance(code, Mapping) or not isinstance(code.get("snapshot"), str):
-        return ""
-    return f"snapshot {code['snapshot'][:12]}{_commit(code)}"
-
-
-def snapshot_of(args: Mapping[str, Any]) -> str | None:
-    """Return the id of the snapshot that a job runs from; None if it has none."""
-    code = args.get("code")
-    snapshot = code.get("snapshot") if isinstance(code, Mapping) else None
-    return snapshot if isinstance(snapshot, str) else None
+    snapshot = snapshot_id(args)
+    return "" if snapshot is None else f"snapshot {snapshot[:12]}{_commit(args['code'])}"
 
 
 def with_known_code(spec: jobcore.Spec, known: jobcore.Spec | None) -> jobcore.Spec:
@@ -69,9 +56,9 @@ def with_known_code(spec: jobcore.Spec, known: jobcore.Spec | None) -> jobcore.S
 
     So a repeated submission is the same job although its folder was committed or moved meanwhile.
     """
-    if known is None or snapshot_of(known.args) in (None, ""):
+    if known is None or snapshot_id(known.args) in (None, ""):
         return spec
-    if snapshot_of(spec.args) != snapshot_of(known.args):
+    if snapshot_id(spec.args) != snapshot_id(known.args):
         return spec
     shown = {name: known.args[name] for name in ("code", "source_dir") if name in known.args}
     return replace(spec, args={**spec.args, **shown})
@@ -85,7 +72,7 @@ def kept_snapshots(session: Session, jobs: Sequence[jobcore.Job]) -> Iterator[No
     Raises:
         CliError: one was removed before.
     """
-    needed = {snapshot_of(job.spec.args): job for job in jobs}
+    needed = {snapshot_id(job.spec.args): job for job in jobs}
     needed.pop(None, None)
     if session.is_aws or not needed:
         yield
