@@ -1,4 +1,4 @@
-"""The pages against the code: examples run, and names, paths, commands and fields that they mention exist."""
+"""The pages against the code: names, paths, commands and fields that they mention exist."""
 
 from __future__ import annotations
 
@@ -18,11 +18,6 @@ from jobcore_aws import JOB_TABLES, SageMakerSettings
 from jobcore_cli._app import cli
 
 PAGES = pages()
-PYTHON = [
-    (page, code)
-    for page, text in PAGES.items()
-    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-]
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
 
@@ -44,17 +39,6 @@ def first_cells(text: str) -> list[str]:
     """List the code in the first cell of each row of a table."""
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     return [name for row in rows for name in INLINE.findall(row.split(" | ")[0])]
-
-
-@pytest.mark.parametrize(("page", "code"), PYTHON, ids=[page for page, _ in PYTHON])
-def test_python_examples_run(page: str, code: str) -> None:
-    exec(compile(code, page, "exec"), {"__name__": "example"})
-
-
-def test_there_are_examples() -> None:
-    assert {"README.md", "docs/how-to/embed-the-core.md", "docs/how-to/write-an-adapter.md"} <= {
-        page for page, _ in PYTHON
-    }
 
 
 # --- names and paths ------------------------------------------------------------------------
@@ -136,10 +120,13 @@ def known_options(command: click.Command) -> set[str]:
     return {"--help", *(o for p in command.params for o in (*p.opts, *p.secondary_opts))}
 
 
-def test_commands_and_their_options_exist() -> None:
+def test_commands_and_their_options_in_texts_exist() -> None:
+    """Those in blocks are parsed in full, by test_blocks.py."""
     wrong, context, checked = [], click.Context(cli), 0
-    for page, words in calls("jobcore"):
-        at = 0
+    for page, found in inline():
+        if not found.startswith("jobcore "):
+            continue
+        words, at = shlex.split(found)[1:], 0
         while at < len(words) and words[at].startswith("--"):
             at += 2 if words[at] in ("--home", "--owner", "--backend") else 1
         if at >= len(words) or words[at] in ("COMMAND", "is"):

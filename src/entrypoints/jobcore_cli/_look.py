@@ -141,6 +141,9 @@ def show_command(session: Session, /, jobs: Sequence[str]) -> int:
             print()
         for line in _shown(session, job):
             print(clip(plain(jobcore.redact.redact(line)), width()))
+        print("\nPlaces")
+        for name, path in _places(session, job).items():  # whole, so that they can be copied
+            print(plain(jobcore.redact.redact(f"  {name:<11} {path}")))
     return 0
 
 
@@ -198,8 +201,6 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
     lines += ["", "Attempts", *("  " + line for line in _attempts(job, now))]
     lines += ["", "Retries used", *("  " + line for line in _budgets(job))]
     lines += ["", "Timeline", *("  " + line for line in _timeline(job))]
-    lines += ["", "Places"]
-    lines += [f"  {name:<11} {path}" for name, path in _places(session, job).items()]
     return lines
 
 
