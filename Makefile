@@ -16,7 +16,7 @@ PYTHONS := python3 python3.11 python3.12 python3.13 python3.14 python
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo wheel sandbox test coverage test-pythons check docs proof swarm mutants mutation durability fuzz bench lock diagram reference clean
+.PHONY: help setup demo wheel sandbox test coverage test-pythons check docs proof swarm mutants mutation durability fuzz bench lock diagram reference picture clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -128,6 +128,9 @@ diagram: $(STAMP)  ## generate the states page and its picture from the transiti
 
 reference: $(STAMP)  ## generate the pages of the API reference from the packages
 	@$(BIN)/python docs/make_reference.py
+
+picture: $(STAMP)  ## run the demo and draw the picture of the README from it
+	@$(BIN)/python docs/make_picture.py
 
 lock: $(STAMP)  ## resolve the requirements.lock files anew (uv is installed for that alone)
 	@$(PIP) install uv
