@@ -88,11 +88,12 @@ check: $(STAMP)  ## lint, format, types, import contracts, generated docs
 	@echo "types" && $(BIN)/mypy --no-error-summary
 	@echo "types again" && $(BIN)/pyright --pythonpath $(BIN)/python > $(VENV)/pyright.txt || { cat $(VENV)/pyright.txt; exit 1; }
 	@echo "contracts" && $(BIN)/lint-imports --no-cache > $(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; }
-	@echo "docs" && $(BIN)/python docs/make_state_diagram.py --check && $(BIN)/python docs/make_reference.py --check
+	@echo "docs" && $(BIN)/python docs/make_state_diagram.py --check && $(BIN)/python docs/make_reference.py --check && $(BIN)/python docs/make_tables.py --check
 
 docs: $(STAMP)  ## build the documentation site; dead links and missing docstrings fail
 	@$(BIN)/python docs/make_state_diagram.py --check
 	@$(BIN)/python docs/make_reference.py --check
+	@$(BIN)/python docs/make_tables.py --check
 	@$(BIN)/zensical build --strict --clean
 	@$(BIN)/python docs/check_links.py site
 	@echo "The site is in site/index.html"
@@ -126,8 +127,9 @@ bench: $(STAMP)  ## measure, against bare references in the same run
 diagram: $(STAMP)  ## generate the states page and its picture from the transition table
 	@$(BIN)/python docs/make_state_diagram.py
 
-reference: $(STAMP)  ## generate the pages of the API reference from the packages
+reference: $(STAMP)  ## generate the API reference, and the tables of settings and of job files
 	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/python docs/make_tables.py
 
 picture: $(STAMP)  ## run the demo and draw the picture of the README from it
 	@$(BIN)/python docs/make_picture.py

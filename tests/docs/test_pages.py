@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shlex
 import tomllib
@@ -10,11 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import pytest
 
 import jobcore
 from docs_tools import ROOT, exists, load, pages
-from jobcore_aws import JOB_TABLES, SageMakerSettings
 from jobcore_cli._app import cli
 
 PAGES = pages()
@@ -33,12 +30,6 @@ def section(page: str, heading: str) -> str:
     _, _, rest = PAGES[page].partition(f"\n{heading}\n")
     assert rest, f"{page}: no heading {heading!r}"
     return re.split(r"\n#{1,6} ", rest)[0]
-
-
-def first_cells(text: str) -> list[str]:
-    """List the code in the first cell of each row of a table."""
-    rows = [line for line in text.splitlines() if line.startswith("| ")]
-    return [name for row in rows for name in INLINE.findall(row.split(" | ")[0])]
 
 
 # --- names and paths ------------------------------------------------------------------------
@@ -182,27 +173,6 @@ def test_every_command_is_documented() -> None:
 # --- fields ---------------------------------------------------------------------------------
 
 
-def known_fields(**document: object) -> dict[str, set[str]]:
-    """Ask the reader of job files which fields it knows, by table ("" for the top)."""
-    with pytest.raises(jobcore.InvalidJob) as caught:
-        jobcore.parse_job(document, owner="ada", service_tables=JOB_TABLES)
-    found = {}
-    for problem in caught.value.problems:
-        table = problem.field.rpartition(".")[0]
-        found[table] = set(problem.message.partition("known: ")[2].split(", "))
-    return found
-
-
-def test_the_job_file_page_has_every_field() -> None:
-    nothing = {"zzzzzzzz": 1}
-    known = known_fields(script="a.py", retry=nothing, clocks=nothing, **nothing)
-    page = "docs/reference/job-file.md"
-    assert set(first_cells(section(page, "## Fields"))) == jobcore.jobfile.job_fields(JOB_TABLES)
-    assert set(first_cells(section(page, "### `[clocks]`"))) == known["clocks"]
-    own = set(first_cells(section(page, "### `[retry]`"))) - {"oom", "spot_interrupted"}
-    assert own == known["retry"] - set(jobcore.FailureClass)
-
-
 def test_the_failures_page_has_every_class_and_its_budget() -> None:
     budgets = exported("DEFAULT_BUDGETS")
     rows = [
@@ -220,18 +190,6 @@ def test_the_failures_page_has_every_class_and_its_budget() -> None:
 def exported(name: str) -> object:
     """Find what a package of the core exports under *name*."""
     return next(p.exports[name] for p in load("make_reference").packages() if name in p.exports)
-
-
-@pytest.mark.parametrize(
-    ("page", "heading", "settings"),
-    [
-        ("docs/reference/cli.md", "### `[limits]`", jobcore.Limits),
-        ("docs/reference/sagemaker.md", "## Deployment settings", SageMakerSettings),
-    ],
-)
-def test_tables_of_settings_have_every_field(page: str, heading: str, settings: type) -> None:
-    fields = set(inspect.signature(settings).parameters)
-    assert set(first_cells(section(page, heading))) - {"limits"} == fields
 
 
 def test_each_word_of_the_glossary_is_there_once_and_in_order() -> None:

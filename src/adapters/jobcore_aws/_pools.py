@@ -38,8 +38,8 @@ class Pool:
         name: the name in job files: ``<region>/<instance type>/<market>``, or a short name.
         instance_types: usually one. With several, SageMaker uses the first that has capacity
             (InstancePreferences), so that one wait covers them all.
-        market: on-demand, spot or plan.
-        region: None for the deployment's.
+        market: how the instances are bought.
+        region: where the instances are. Without it, the deployment's region.
         slots: the number of instances that may run in it; None if it is not known.
         plan: the ARN of the training plan, for the market ``plan``.
 

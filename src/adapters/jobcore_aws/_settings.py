@@ -74,32 +74,35 @@ class SageMakerSettings:
 
     Attributes:
         output: the S3 URI below which a job has its models and checkpoints; needed for trainings.
-        pools: by name: a `Pool`, or its slots if the name has the rest.
+        pools: by name: a pool, or its slots if the name has the rest.
         roles: the ARN by alias; job files use the alias only. ``default``, or the only role there
             is, is the role of jobs that name none.
         images: image URIs by alias; ``default`` is the image of jobs that name none.
         any_image: whether a job file may name an image's URI itself.
-        allowed_images: the prefixes of allowed URIs; empty for any URI (the role's permissions
-            limit the images that can be pulled).
+        allowed_images: the prefixes (whole parts of the path) of allowed URIs; empty for any URI
+            (the role's permissions limit the images that can be pulled).
         allowed_inputs: the same for the S3 URIs of channels and code.
-        subnets, security_groups: the VPC of every training; both or none.
+        subnets, security_groups: the VPC of every training; give both, or neither.
         network_isolation: trainings have no network; SageMaker brings their data.
-        encrypt_traffic: between the instances of one training.
-        kms_key: for disks and output.
-        volume_gb: the disk of each instance, unless the job file sets it.
-        run_at_most: for jobs that set none; *run_at_most_max* is the maximum for every job.
-        spot_wait: the time that a spot training may take beyond its run time, waiting included.
-        pending_at_most: the longest wait of SageMaker for accelerated capacity; 30 minutes to 28 days.
-        input_mode: of channels: File, FastFile or Pipe.
-        checkpoints: keep ``/opt/ml/checkpoints`` in S3, one place for all attempts of a job.
+        encrypt_traffic: the traffic between the instances of one training is encrypted.
+        kms_key: the key for disks and output.
+        volume_gb: the disk of each instance in GB, unless the job file sets it.
+        run_at_most: the longest run of a job that sets none.
+        run_at_most_max: the longest run that a job may set.
+        spot_wait: the longest time that a spot training may take beyond its run time, waiting
+            included.
+        pending_at_most: the longest wait of SageMaker for accelerated capacity.
+        input_mode: how SageMaker brings the data of channels.
+        checkpoints: jobs keep ``/opt/ml/checkpoints`` in S3, one place for all attempts of a job.
         local_code: for a sandbox that runs scripts: take code from a folder or an archive of its
             machine (``/…`` or ``file:///…``). SageMaker cannot do that.
-        tags: of every training.
-        region, endpoint_url: None for those of the environment.
-        create_rate, create_burst: CreateTrainingJob calls per second, and at once (the account's
-            default is 1 per second and region).
+        tags: the tags of every training.
+        region, endpoint_url: those of SageMaker. Without them, those of boto3's own configuration.
+        create_rate, create_burst: CreateTrainingJob calls per second, and at once, in each region
+            (a new account's limit is 1 per second and region).
         at_once: the number of calls in flight.
-        describe_rate, list_rate: calls per second (ListTrainingJobs: 2, not adjustable).
+        describe_rate, list_rate: calls per second (the limit of DescribeTrainingJob is not
+            published; that of ListTrainingJobs is 2, and not adjustable).
         search_from: from this number of names on, use Search (about 30 names a call); None for
             never. Its index lags, which only delays a tick; names that it lacks are described.
     """
@@ -166,11 +169,18 @@ class AwsSettings:
     The settings of a deployment: table, topic, bucket, trainings and limits.
 
     A Lambda function gets only the settings that it needs; the others have their defaults.
+
+    Attributes:
+        table: the name of the table of jobs.
+        topic_arn: the ARN of the topic for messages.
+        bucket: the name of the bucket for large specs and for code.
+        sagemaker: the settings of trainings.
+        limits: of the planner.
     """
 
-    table: str = ""
-    topic_arn: str = ""
-    bucket: str | None = None
+    table: str = attrs.field(default="", metadata={"variable": "JOBCORE_TABLE"})
+    topic_arn: str = attrs.field(default="", metadata={"variable": "JOBCORE_TOPIC_ARN"})
+    bucket: str | None = attrs.field(default=None, metadata={"variable": "JOBCORE_BUCKET"})
     sagemaker: SageMakerSettings = attrs.field(factory=SageMakerSettings)
     limits: Limits = attrs.field(factory=Limits)
 
@@ -197,12 +207,11 @@ def settings_from(
         parts = {} if config is None or config == {} else _read(config)
     except ValueError as error:
         raise InvalidSetting(problems_in(error), where if text else "") from None
-    return AwsSettings(
-        table=environ.get("JOBCORE_TABLE", ""),
-        topic_arn=environ.get("JOBCORE_TOPIC_ARN", ""),
-        bucket=environ.get("JOBCORE_BUCKET") or None,
-        **parts,
-    )
+    variables = {f.name: f.metadata["variable"] for f in attrs.fields(AwsSettings) if f.metadata}
+    names: dict[str, Any] = {
+        name: environ[variable] for name, variable in variables.items() if environ.get(variable)
+    }
+    return AwsSettings(**names, **parts)
 
 
 def _read(config: object) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import click
 
 from ._errors import CONFLICT, FAILED, INTERRUPTED, UNAVAILABLE, USAGE, CliError
 from ._session import Session
+from ._variables import DEBUG
 
 _COMMANDS = {
     "submit": ("_submit", "Submit a job."),
@@ -235,7 +236,7 @@ def _unexpected(words: list[str], error: Exception) -> int:
     from jobcore_code import CodeError
     from jobcore_sqlite import StoreUnusable
 
-    if os.environ.get("JOBCORE_DEBUG"):
+    if DEBUG.value():
         raise error
     if isinstance(error, jobcore.InvalidJob | InvalidSetting | CodeError):
         return _fail(words, str(error), USAGE)

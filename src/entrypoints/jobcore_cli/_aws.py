@@ -12,27 +12,40 @@ import jobcore
 from jobcore.errors import InvalidSetting
 
 from ._errors import NOT_FOUND, CliError
+from ._variables import STACK
 
 if TYPE_CHECKING:
     from jobcore_aws import AwsSettings
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-_VARIABLES = {
-    "table": "JOBCORE_TABLE",
-    "topic_arn": "JOBCORE_TOPIC_ARN",
-    "bucket": "JOBCORE_BUCKET",
-    "stack": "JOBCORE_STACK",
-}
 
 
 @attrs.frozen(kw_only=True)
 class _Names:
-    """The names of a deployment's resources: the fields of [aws] that JOBCORE_CONFIG does not have."""
+    """
+    The names of a deployment's resources: the fields of [aws] that JOBCORE_CONFIG does not have.
 
+    Attributes:
+        stack: the stack that `jobcore deploy` created; default ``jobcore``. Its outputs name the
+            rest, so that nothing else is needed.
+        table: the table of jobs; then no stack is looked up.
+        topic_arn: the ARN of the topic for messages.
+        bucket: the bucket for large specs and for code.
+    """
+
+    stack: str | None = None
     table: str | None = None
     topic_arn: str | None = None
     bucket: str | None = None
-    stack: str | None = None
+
+
+#: The variables that go over the fields of `_Names`.
+_VARIABLES = {
+    "stack": STACK.name,
+    "table": "JOBCORE_TABLE",
+    "topic_arn": "JOBCORE_TOPIC_ARN",
+    "bucket": "JOBCORE_BUCKET",
+}
 
 
 def read_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> AwsSettings:
@@ -58,7 +71,7 @@ def read_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> AwsSe
         given = {name: value for name, value in given.items() if value is not None}
         given |= {k: v for k, v in environ.items() if k.startswith("JOBCORE_") and v}
         if "JOBCORE_TABLE" not in given:
-            found = _of_stack(given.get("JOBCORE_STACK", "jobcore"))
+            found = _of_stack(given.get(STACK.name, "jobcore"))
             if config:  # [aws] overrides the stack's configuration
                 found.pop("JOBCORE_CONFIG", None)
             given = found | given

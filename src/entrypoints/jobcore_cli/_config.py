@@ -35,15 +35,16 @@ class CliConfig:
     The fields of ``config.toml``.
 
     Attributes:
-        home: the folder in which jobs are kept.
-        owner: the name under which jobs are submitted.
-        backend: local or aws.
+        home: the home: the folder in which jobs, logs and models are kept; in the user's own file
+            only. Without it ``jobcore`` in the user's data folder (``~/.local/share`` on Linux).
+        owner: the name under which jobs are submitted. Without it the user's login name.
+        backend: where jobs are kept and run. Without it ``local``.
         rules: a TOML file of failure rules that are tried before the default ones.
-        desktop: whether the manager shows desktop notifications.
+        desktop: the manager shows messages on the desktop too.
         launch_lease: the time for which a launch that another tick has begun is not repeated; a
             local launch takes milliseconds.
-        limits: of the planner on this machine.
-        aws: the deployment on AWS; see `jobcore_cli._aws.read_settings`.
+        limits: the limits of the scheduler on this machine.
+        aws: the deployment on AWS.
     """
 
     home: str | None = None

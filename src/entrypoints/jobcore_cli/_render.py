@@ -16,6 +16,8 @@ from typing import Any
 
 import jobcore
 
+from ._variables import NO_COLOR
+
 _COLOURS = {
     jobcore.Status.NEW: "36",
     jobcore.Status.LAUNCHING: "34",
@@ -31,7 +33,7 @@ _COLOURS = {
 
 def wants_colour(no_color: bool) -> bool:
     """Check whether to use colours: on a terminal, unless NO_COLOR is set (https://no-color.org)."""
-    if no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if no_color or NO_COLOR.value() or os.environ.get("TERM") == "dumb":
         return False
     return sys.stdout.isatty()
 

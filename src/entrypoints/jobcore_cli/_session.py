@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import _variables as variables
 from ._errors import CONFLICT, NOT_FOUND, CliError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Session:
     @cached_property
     def home_path(self) -> Path:
         """The folder of store, trainings and messages."""
-        chosen = self.home or os.environ.get("JOBCORE_HOME") or self.user_config.get("home")
+        chosen = self.home or variables.HOME.value() or self.user_config.get("home")
         if chosen is None:
             import platformdirs
 
@@ -90,7 +91,7 @@ class Session:
     @cached_property
     def is_aws(self) -> bool:
         """Whether the backend is AWS, and not this machine."""
-        chosen = self.backend or os.environ.get("JOBCORE_BACKEND") or self.config.get("backend")
+        chosen = self.backend or variables.BACKEND.value() or self.config.get("backend")
         if chosen not in (None, "local", "aws"):
             msg = f"backend: expected local or aws, got {chosen!r}"
             raise CliError(msg)
@@ -106,7 +107,7 @@ class Session:
     @cached_property
     def owner_name(self) -> str:
         """The caller's name as an owner of jobs."""
-        chosen = self.owner or os.environ.get("JOBCORE_OWNER") or self.config.get("owner")
+        chosen = self.owner or variables.OWNER.value() or self.config.get("owner")
         if chosen is None:
             import getpass
 

@@ -48,7 +48,23 @@ class FieldReader:
         self.problems = problems
         self.prefix = prefix
         self.secret = SECRET_FIELDS.union(secret)
-        self.known: set[str] = set()
+        #: The kind of each field that was read, in words.
+        self.known: dict[str, str] = {}
+        #: The readers of the tables in this one.
+        self.inner: list[FieldReader] = []
+
+    def inside(self, field: str, data: Mapping[str, Any]) -> FieldReader:
+        """Make a reader of the table *data* in *field*, with the same list of problems."""
+        reader = FieldReader(data, self.problems, f"{self.prefix}{field}.")
+        self.inner.append(reader)
+        return reader
+
+    def kinds(self) -> dict[str, str]:
+        """Return the kinds of the fields that were read, those of inner tables included."""
+        own = {self.prefix + field: kind for field, kind in self.known.items()}
+        for reader in self.inner:
+            own |= reader.kinds()
+        return own
 
     def wrong(self, field: str, message: str) -> None:
         """Add a problem of *field*."""
@@ -63,7 +79,7 @@ class FieldReader:
         Returns:
             The value; *default* if it is absent or of another kind.
         """
-        self.known.add(field)
+        self.known[field] = expected
         value = self.data.get(field)
         if value is None:
             return default
@@ -86,6 +102,7 @@ class FieldReader:
     ) -> int:
         """Read a whole number from *least* to *most*; None for no bound."""
         value: int = self.get(field, int, "a whole number", default)
+        self.known[field] += _bounds(least, most)
         if message := wrong_whole(value, least, most):
             self.wrong(field, message)
             return default
@@ -109,7 +126,7 @@ class FieldReader:
         self, field: str, least: timedelta = timedelta(0), most: timedelta = timedelta.max
     ) -> timedelta | None:
         """Read a duration (see `parse_duration`) from *least* to *most*."""
-        self.known.add(field)
+        self.known[field] = "a duration"
         if self.data.get(field) is None:
             return None
         try:
@@ -146,6 +163,12 @@ class FieldReader:
         known = f"; known: {', '.join(names)}"
         is_listed = any(problem.message.endswith(known) for problem in self.problems)
         return "" if is_listed else known
+
+
+def _bounds(least: int | None, most: int | None) -> str:
+    if least is None:
+        return ""
+    return f", {least:,} or more" if most is None else f", {least:,} to {most:,}"
 
 
 def entry_of(field: str, key: object) -> str:

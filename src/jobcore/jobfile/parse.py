@@ -37,6 +37,7 @@ from .synonyms import CLOCK_WORDS, JOB_WORDS, POOL_WORDS, RETRY_WORDS
 __all__ = [
     "DEPTH_MAX",
     "SPEC_BYTES_MAX",
+    "field_kinds",
     "job_fields",
     "parse_job",
     "validate",
@@ -98,9 +99,14 @@ def parse_job(
 
 def job_fields(service_tables: Collection[str] = ()) -> frozenset[str]:
     """Return the names of a job file's fields, as `parse_job` knows them."""
+    return frozenset(field for field in field_kinds(service_tables) if "." not in field)
+
+
+def field_kinds(service_tables: Collection[str] = ()) -> Mapping[str, str]:
+    """Return the kind of each field that `parse_job` knows, in words; of inner tables as "retry.backoff"."""
     read = FieldReader({}, [])
     _read_fields(read, "", None, service_tables)
-    return frozenset(read.known)
+    return read.kinds()
 
 
 def validate(spec: Spec) -> list[Problem]:
@@ -153,7 +159,7 @@ def _read_fields(
     """Read the arguments of a `Spec`; the problems are in *read*."""
     args = _read_args(read, service_tables)
     file_group = read.text("group")
-    read.known.add("sweep")  # read by read_sweep
+    read.known["sweep"] = "a table"  # read by read_sweep
     return {
         "name": read.text("name") or _default_name(args),
         "owner": read.text("owner") or owner,
@@ -263,7 +269,7 @@ def _arguments(read: FieldReader) -> list[Json]:
 
 
 def _read_pools(read: FieldReader) -> tuple[Placement, ...]:
-    read.known |= {"pools", "pool"}
+    read.known |= dict.fromkeys(("pools", "pool"), "a string, a table, or a list of these")
     if "pool" in read.data and "pools" in read.data:
         read.wrong("pool", "give either pool or pools, not both")
     value = read.data.get("pools", read.data.get("pool", "cpu"))
@@ -282,7 +288,7 @@ def _read_pool(read: FieldReader, field: str, entry: object) -> Placement | None
     if not isinstance(table, Mapping):
         read.wrong(field, f"expected a pool's name or a table, got {described(entry)}")
         return None
-    inner = FieldReader(table, read.problems, f"{field}.")
+    inner = read.inside(field, table)
     before = len(read.problems)
     pool = inner.text("pool") or ""
     if len(read.problems) == before and not _POOL.fullmatch(pool):
@@ -295,15 +301,12 @@ def _read_pool(read: FieldReader, field: str, entry: object) -> Placement | None
 
 def _read_retry(read: FieldReader) -> RetryPolicy:
     data = read.table("retry")
-    inner = FieldReader(data, read.problems, "retry.")
-    budgets: dict[FailureClass, int] = {}
-    for kind in FailureClass:
-        if kind in data:
-            budgets[kind] = inner.integer(kind, 0, 0)
+    inner = read.inside("retry", data)
+    counts = {kind: inner.integer(kind, 0, 0) for kind in FailureClass}
+    budgets = {kind: count for kind, count in counts.items() if kind in data}
     default = RetryPolicy()
     backoff = inner.duration("backoff")
     backoff_max = inner.duration("backoff_max", most=WAIT_MAX)
-    inner.known |= set(FailureClass)
     inner.unknown_fields(RETRY_WORDS)
     backoff = default.backoff if backoff is None else backoff
     if backoff_max is None:
@@ -316,7 +319,7 @@ def _read_retry(read: FieldReader) -> RetryPolicy:
 
 
 def _read_clocks(read: FieldReader) -> Clocks:
-    inner = FieldReader(read.table("clocks"), read.problems, "clocks.")
+    inner = read.inside("clocks", read.table("clocks"))
     wait = inner.duration("wait_at_most", CLOCK_MIN, WAIT_MAX)
     run = inner.duration("run_at_most", CLOCK_MIN, WAIT_MAX)
     finish_by = _read_time(inner, "finish_by")
@@ -330,7 +333,7 @@ def _read_clocks(read: FieldReader) -> Clocks:
 
 def _read_time(read: FieldReader, field: str) -> datetime | None:
     """Read a date and time with its time zone, and convert it to UTC."""
-    read.known.add(field)
+    read.known[field] = "a date and time with its time zone"
     value = read.data.get(field)
     if value is None:
         return None

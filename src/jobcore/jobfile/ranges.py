@@ -87,7 +87,7 @@ def read_axis(field: str, value: object, problems: list[Problem], *, is_drawn: b
     ends = read.number("from", _NUMBER_MAX), read.number("to", _NUMBER_MAX)
     scale = read.text("scale") or _SCALES[0]
     count = read.integer("count", 2, 2, SWEEP_JOBS_MAX) if value.get("count") is not None else None
-    read.known.add("count")
+    read.known["count"] = "a whole number"
     read.unknown_fields(_WORDS)
     for name, end in zip(("from", "to"), ends, strict=True):
         if value.get(name) is None:
