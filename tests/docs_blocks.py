@@ -7,6 +7,7 @@ An instruction is an HTML comment of its own, directly before the block, which n
 * ``not run: REASON``: the commands of a console block are not run, only checked.
 * ``keeps running: COMMAND``: a command that is not waited for; it gets Ctrl-C at the end of the page.
 * ``exit code N: COMMAND``: a command that has to end with that exit code.
+* ``needs: THING``: the commands are run only where the machine has it.
 * ``no code: REASON``: the block is a picture or a form, in no language that is read.
 
 ``setup`` is one more: its further lines are commands that are run before what follows on the page.
@@ -24,7 +25,7 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from docs_tools import ROOT
 
-INSTRUCTIONS = ("read as", "file", "not run", "keeps running", "exit code", "no code")
+INSTRUCTIONS = ("read as", "file", "not run", "keeps running", "exit code", "needs", "no code")
 _COMMENT = re.compile(r"<!-- ([a-z ]+?)( \d+)?: ([^\n]+) -->\s*\Z")
 _SETUP = re.compile(r"^<!-- setup\n(.*?)^-->$", re.MULTILINE | re.DOTALL)
 _FENCES = RawFencedCodeBlockLexer(re.compile(r"(?P<language>[^\n]*)$\n", re.MULTILINE))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from jobcore.jobfile import expand_sweep, read_sweep
 from jobcore_aws import JOB_TABLES, failure_rules, settings_from
 from jobcore_cli._app import cli
 from jobcore_cli._config import read_files
+from jobcore_local._supervisor import OPT_ML_SCRIPT
 from jobcore_simulation.sandbox import SandboxConfig
 from jobcore_simulation.sandbox._config import load_config
 from jobcore_simulation.simulator import parse
@@ -122,8 +125,20 @@ def test_commands_write_what_the_page_shows(page: str) -> None:
                 for command in block.source.strip().splitlines():
                     code, written = terminal.run(command)
                     assert code == 0, f"{block}: {command}: {written}"
-            elif block.is_run:
+            elif block.is_run and has(block.told("needs"), terminal.folder):
                 run_commands(block, terminal, shown)
+
+
+def has(thing: str | None, folder: Path) -> bool:
+    """Tell whether the machine has what a block needs."""
+    if thing is None:
+        return True
+    assert thing == "a mount namespace"
+    if sys.platform != "linux" or Path("/opt/ml").is_dir():
+        return False
+    words = [sys.executable, "-I", "-S", OPT_ML_SCRIPT, str(folder), str(folder / ".note")]
+    done = subprocess.run([*words, "/bin/sh", "-c", "true"], check=True)
+    return done.returncode == 0 and not (folder / ".note").exists()
 
 
 def run_commands(block: Block, terminal: Terminal, shown: Shown) -> None:
@@ -194,7 +209,7 @@ def test_every_block_has_a_rule() -> None:
         known = {*DATA, "python", "console", "setup", "text"}
         assert block.language in known, f"{block}: language {block.language!r}"
         allowed = {
-            "console": {"not run", "keeps running", "exit code"},
+            "console": {"not run", "keeps running", "exit code", "needs"},
             "text": {"no code", "file"},
             "python": {"file"},
             "setup": set(),
