@@ -268,7 +268,7 @@ def wait_until_over(session: Session, ids: Sequence[str], *, timeout: float | No
         for job in jobs if len(jobs) <= 10 else []:
             note = owner_note(job, session.owner_name)
             line = f"{job.job_id[:8]}  {plain(job.spec.name)}  {job.status}{note}  {plain(reason(job))}"
-            print(line[:200])
+            print(line[:200].rstrip())
         counts: dict[jobcore.Status, int] = {}
         for job in jobs:
             counts[job.status] = counts.get(job.status, 0) + 1
