@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
-import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +22,7 @@ from jobcore.jobfile import expand_sweep, read_sweep
 from jobcore_aws import JOB_TABLES, failure_rules, settings_from
 from jobcore_cli._app import cli
 from jobcore_cli._config import read_files
+from jobcore_cli._jobfiles import read_document
 from jobcore_local._supervisor import OPT_ML_SCRIPT
 from jobcore_simulation.sandbox import SandboxConfig
 from jobcore_simulation.sandbox._config import load_config
@@ -86,7 +85,9 @@ def test_data_is_accepted_by_its_reader(block: Block, tmp_path: Path) -> None:
         parse(block.source, "docs")
     else:
         assert kind in READERS, f"{block}: no reader for {kind!r}; known: {sorted(READERS)}"
-        READERS[kind]((json if block.language == "json" else tomllib).loads(block.source))
+        file = tmp_path / f"block.{block.language}"
+        file.write_text(block.source)
+        READERS[kind](read_document(file))
 
 
 def test_readers_refuse_what_is_wrong(tmp_path: Path) -> None:

@@ -152,6 +152,10 @@ def jobs_table(jobs: Sequence[jobcore.Job], *, now: datetime, colour: bool) -> l
     return lines
 
 
+#: A column that fills the rest gets so many characters, if others can be cut to so many.
+_LAST_COLUMNS_MIN, _CUT_COLUMNS_MIN = 14, 14
+
+
 def table(
     heads: Sequence[str],
     rows: Sequence[Sequence[str]],
@@ -164,7 +168,8 @@ def table(
 
     Args:
         shrink: the columns that may be cut, each to at most 24 characters.
-        last_fills: the last column gets the rest of the width, and is cut to it.
+        last_fills: the last column gets the rest of the width, and is cut to it. For 14 characters
+            of it, the columns that may be cut are cut further, to 14.
     """
     widths = [
         max(len(head), *(len(row[i]) for row in rows)) if rows else len(head)
@@ -173,8 +178,12 @@ def table(
     for column in shrink:
         widths[column] = min(widths[column], 24)
     if last_fills:
-        used = sum(widths[:-1]) + 2 * (len(widths) - 1)
-        widths[-1] = max(6, min(widths[-1], width() - used))
+        room = width() - 2 * (len(widths) - 1)
+        wanted = min(widths[-1], _LAST_COLUMNS_MIN)
+        for column in sorted(shrink, key=lambda column: -widths[column]):
+            missing = max(0, sum(widths[:-1]) + wanted - room)
+            widths[column] = max(min(widths[column], _CUT_COLUMNS_MIN), widths[column] - missing)
+        widths[-1] = max(6, min(widths[-1], room - sum(widths[:-1])))
     lines = []
     for row in [heads, *rows]:
         cells = [clip(cell, w).ljust(w) for cell, w in zip(row, widths, strict=True)]

@@ -161,6 +161,22 @@ def test_tables_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
         assert "…" not in places  # a path that is cut is of no use
 
 
+def test_a_long_pool_leaves_room_for_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    name, pool = "a-name-of-some-length", "a-pool-with-quite-a-long-name"
+    Path("a.toml").write_text(f'name = "{name}"\nscript = "train.sh"\npool = "{pool}"\n')
+    assert call("pools", "set", f"{pool}=1") == 0
+    assert call("submit", "a.toml") == 0
+    assert call("hold", name, "--reason", "the licence server is down") == 0
+    capsys.readouterr()
+    assert call("list") == 0
+    heads, row, _ = capsys.readouterr().out.splitlines()
+    assert heads.endswith("REASON")
+    assert f" {name[:10]}" in row
+    assert f" {pool[:10]}" in row
+    assert len(row) <= 80
+    assert len(row) - heads.index("REASON") >= 14
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_is_documented(
     command: str, capsys: pytest.CaptureFixture[str]
