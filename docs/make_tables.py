@@ -29,9 +29,11 @@ from jobcore_cli import _variables
 from jobcore_cli._aws import _Names
 from jobcore_cli._config import CliConfig
 from jobcore_config.checks import Check
+from jobcore_simulation import PoolConfig
+from jobcore_simulation.sandbox import SandboxConfig
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("configuration.md", "job-file.md", "sagemaker.md")
+PAGES = ("configuration.md", "job-file.md", "sagemaker.md", "sandbox.md")
 _TABLE = re.compile(r"^(<!-- table: ([^\n]+) -->\n\n)(.*?)(^<!-- end -->$)", re.MULTILINE | re.DOTALL)  # fmt: skip
 _KINDS = {
     str: "string", bool: "true or false", int: "whole number", float: "number", timedelta: "duration",
@@ -54,8 +56,11 @@ def settings(cls: type, other: Mapping[str, object] | None = None) -> list[list[
     fields = {field.name: field for field in _fields(cls)}
     kinds = get_type_hints(cls)
     rows = [["field", "kind", "default", "meaning"]]
+    hidden = {name for name, f in fields.items() if f.metadata.get("override", {}).get("omit")}
     for names, meaning in meanings(cls):
         own = [fields.pop(name) for name in names]
+        if hidden.intersection(names):  # for code, not for files
+            continue
         cells = (
             _joined(f"`{name}`" for name in names),
             _joined(kind_of(kinds[field.name], field) for field in own),
@@ -63,7 +68,6 @@ def settings(cls: type, other: Mapping[str, object] | None = None) -> list[list[
             sentence(meaning),
         )
         rows.append(list(cells))
-    hidden = {name for name, f in fields.items() if f.metadata.get("override", {}).get("omit")}
     assert not fields.keys() - hidden, f"{cls.__name__}: without a meaning: {sorted(fields)}"
     return rows
 
@@ -95,6 +99,8 @@ def kind_of(kind: Any, field: Any = None) -> str:
     bounds = _bounds(field) if field is not None else ""
     members = [member for member in get_args(kind) if member is not NoneType]
     if isinstance(kind, UnionType):
+        if bounds and len(members) > 1:
+            return bounds.removeprefix(": ")
         return " or ".join(dict.fromkeys(kind_of(member) for member in members)) + bounds
     if get_origin(kind) is tuple:
         inner = members[0] if members[-1] is ... else None
@@ -210,6 +216,8 @@ TABLES: Mapping[str, Callable[[str], list[list[str]]]] = {
     "variables": lambda old: variables(),
     "deployment": lambda old: settings(SageMakerSettings),
     "pool": lambda old: [row for row in settings(Pool) if row[0] != "`name`"],  # the table's name
+    "sandbox": lambda old: settings(SandboxConfig),
+    "sandbox pool": lambda old: settings(PoolConfig),
     "job file": lambda old: job_table("", old),
     "job file: pools": lambda old: job_table("pools", old),
     "job file: retry": lambda old: job_table("retry", old),

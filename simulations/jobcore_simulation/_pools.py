@@ -48,11 +48,12 @@ class PoolConfig:
 
     Attributes:
         capacity: existing instances: a number, or steps (seconds since the pool was set up,
-            instances), the first of which holds at once; None: without bound.
-        period: after this many seconds the steps begin again; None: the last one stays.
-        quota: instances that the account may use at once; None: without bound.
-        shortage: see `Shortage`; None: WAIT for accelerated instance types, FAIL for others.
-        capacity_error_after: seconds from creation to the CapacityError of `Shortage.FAIL`.
+            instances), the first of which holds at once. Without it there is no bound.
+        period: after this many seconds the steps begin again. Without it the last one stays.
+        quota: instances that the account may use at once. Without it there is no bound.
+        shortage: how a lack of capacity shows. Without it ``wait`` for accelerated instance types,
+            and ``fail`` for others.
+        capacity_error_after: seconds from creation to the CapacityError of the shortage ``fail``.
     """
 
     capacity: int | Steps | None = attrs.field(

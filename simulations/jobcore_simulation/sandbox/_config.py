@@ -55,18 +55,19 @@ class SandboxConfig:
     The configuration of the sandbox.
 
     Attributes:
-        pools: pool name (``region/instance type/market``) → its set-up.
-        default_pool: the set-up of every other pool; None: not available in the region.
+        pools: the set-up of each pool, by its name (``region/instance type/market``).
+        default_pool: the set-up of every other pool; in files ``"none"`` if there is no other pool.
         scripts: the course of trainings; the first that matches counts.
-        seed: of every draw.
+        seed: the seed of every draw.
         account: the account id in ARNs; MiniStack's own by default.
-        region: that of `Server.world`; other regions are created at their first call.
+        region: the region of pools that name none; other regions are created at their first call.
         speed: seconds that pass here in a second of real time.
-        manual: time stands still but for ``POST /_sandbox/advance``.
-        start: the time at which the world begins, in seconds since the epoch; None: now.
+        manual: time stands still, but for ``POST /_sandbox/advance``.
+        start: the time at which the world begins, in seconds since 1970. Without it, now.
         latency: seconds before each answer.
-        rates: operation → (calls per second, burst); in the sandbox's seconds.
-        quota_total: instances the account may use in all pools together.
+        rates: calls per second of each operation, or ``[calls per second, burst]``; in the
+            sandbox's seconds.
+        quota_total: the instances that the account may use in all pools together.
         instances_per_job_max: the service's limit for one training.
         search_lag: Search returns the state of this many seconds ago.
         on_event: called with every event, in a thread of its own.
