@@ -122,7 +122,9 @@ CASES = {
     "shell": Case(files=shell("#!/usr/bin/env bash\n"), script="run.sh", hyperparameters=VALUES),
     "plain shell": Case(files=shell(""), script="run.sh", hyperparameters=VALUES),
     "shell of a package": Case(files={**shell("#!/bin/sh\n"), "setup.py": ""}, script="run.sh"),
-    "executable": Case(files={"bin/go": f"#!{sys.executable}\n{PROBE}"}, script="bin/go"),
+    "executable": Case(
+        files={"bin/go": f"#!{sys.executable}\n{PROBE}"}, script="bin/go", hyperparameters=VALUES
+    ),
     "distributed": Case(hyperparameters={"sagemaker_parameter_server_enabled": True, "a": 1}),
     "groups": Case(
         hyperparameters={"sagemaker_distribution_instance_groups": ["homogeneousCluster", "b"]}
