@@ -16,11 +16,12 @@ from typing import Any
 
 import jobcore_contract
 from jobcore.ports import LaunchRequest
-from jobcore_code import snapshot_id
+from jobcore_code import environment_id, snapshot_id
 from jobcore_contract import RESERVED_ENVIRONMENT, RESERVED_HYPERPARAMETERS, BadInput, Container
 
+from ._environments import Environments, python_of
 from ._pools import is_gpu_pool
-from ._python import python_environment
+from ._python import python_environment, with_layer
 
 __all__ = [
     "BadInput", "MissingInput", "Prepared", "inherited_environment", "prepare",
@@ -61,7 +62,11 @@ class Prepared:
 
 
 def prepare(
-    request: LaunchRequest, directory: Path, checkpoints: Path, inherited: Mapping[str, str]
+    request: LaunchRequest,
+    directory: Path,
+    checkpoints: Path,
+    inherited: Mapping[str, str],
+    environments: Environments | None = None,
 ) -> Prepared:
     """
     Determine the command, environment and files of a training; nothing is written.
@@ -70,10 +75,11 @@ def prepare(
         directory: the training's own folder.
         checkpoints: the folder that all attempts of its job share.
         inherited: variables of the manager's environment, see `inherited_environment`.
+        environments: those of the home; None if the job names none.
 
     Raises:
-        BadInput: a value cannot work; a `MissingInput` if the script, its folder or a channel does
-            not exist.
+        BadInput: a value cannot work; a `MissingInput` if the script, its folder, a channel or the
+            job's environment does not exist.
     """
     args = request.args
     script = _script_name(args)
@@ -85,7 +91,9 @@ def prepare(
         str(word)
         for word in jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
     ]
-    environment = _environment(request, folders, python_environment(args.get("python"), inherited))
+    layer = _layer(args, environments)
+    active = python_environment(args.get("python"), inherited)
+    environment = _environment(request, folders, with_layer(layer, active))
     source = _find_source(args, script, directory)
     channels = {name: _channel(name, str(where)) for name, where in given.items()}
     gpu = is_gpu_pool(request.placement.pool)
@@ -101,7 +109,7 @@ def prepare(
         gpus=request.placement.count if gpu else 0,
     )
     started = jobcore_contract.start(container, source, arguments=arguments)
-    python = _interpreter(args)
+    python = python_of(layer) if layer else _interpreter(args)
     # The kernel's limit on the size of arguments and environment is left to the exec.
     return Prepared(
         script=script,
@@ -186,6 +194,21 @@ def _find_source(args: Mapping[str, Any], script: str, directory: Path) -> str:
         raise MissingInput(field="script", message=f"{path} does not exist")
     jobcore_contract.check_code(source, script)
     return source
+
+
+def _layer(args: Mapping[str, Any], environments: Environments | None) -> str | None:
+    """Find the environment that has the packages of requirements.txt; None if the job has none."""
+    name = environment_id(args)
+    if name is None or environments is None:
+        return None
+    python = str(args.get("python"))
+    problem = environments.problem(name)
+    if problem is None and not os.path.exists(python):
+        problem = f"{python}, which its environment builds on, does not exist"
+    if problem is not None:
+        message = f"{problem}; retry the job, or submit it again, to install the packages again"
+        raise MissingInput(field="requirements.txt", message=message)
+    return environments.folder(name)
 
 
 def _interpreter(args: Mapping[str, Any]) -> str:
