@@ -3,7 +3,7 @@
 from ._check import Checker, check
 from ._clock import SystemClock
 from ._contract import inherited_environment
-from ._environments import Environment, Environments, InstallError
+from ._environments import Environment, Environments, InstallError, InstallOptions
 from ._failures import failure_rules
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
 from ._pools import read_pools, write_pools
@@ -20,6 +20,7 @@ __all__ = [
     "FanOut",
     "FileNotifier",
     "InstallError",
+    "InstallOptions",
     "Interpreter",
     "LocalTrainer",
     "SystemClock",

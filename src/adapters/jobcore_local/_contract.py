@@ -78,8 +78,7 @@ def prepare(
         environments: those of the home; None if the job names none.
 
     Raises:
-        BadInput: a value cannot work; a `MissingInput` if the script, its folder, a channel or the
-            job's environment does not exist.
+        BadInput: a value cannot work; a `MissingInput` if a file or folder does not exist.
     """
     args = request.args
     script = _script_name(args)
@@ -87,13 +86,9 @@ def prepare(
     given = _mapping(args, "channels")
     folders = jobcore_contract.places(ml, given, str(checkpoints))
     hyperparameters = _hyperparameters(args, folders)
-    arguments = [
-        str(word)
-        for word in jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
-    ]
-    layer = _layer(args, environments)
-    active = python_environment(args.get("python"), inherited)
-    environment = _environment(request, folders, with_layer(layer, active))
+    arguments = jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
+    python, active = _active(args, inherited, environments)
+    environment = _environment(request, folders, active)
     source = _find_source(args, script, directory)
     channels = {name: _channel(name, str(where)) for name, where in given.items()}
     gpu = is_gpu_pool(request.placement.pool)
@@ -108,8 +103,7 @@ def prepare(
         cpus=os.cpu_count() or 1,
         gpus=request.placement.count if gpu else 0,
     )
-    started = jobcore_contract.start(container, source, arguments=arguments)
-    python = python_of(layer) if layer else _interpreter(args)
+    started = jobcore_contract.start(container, source, arguments=[*map(str, arguments)])
     # The kernel's limit on the size of arguments and environment is left to the exec.
     return Prepared(
         script=script,
@@ -122,9 +116,9 @@ def prepare(
         ],
         files=container.files(),
         links={
+            **{f"{ml}/input/data/{name}": str(path) for name, path in channels.items()},
             f"{ml}/checkpoints": str(checkpoints),
             f"{ml}/code": source,
-            **{f"{ml}/input/data/{name}": str(path) for name, path in channels.items()},
         },
         environment=started.environment,
     )
@@ -196,24 +190,23 @@ def _find_source(args: Mapping[str, Any], script: str, directory: Path) -> str:
     return source
 
 
-def _layer(args: Mapping[str, Any], environments: Environments | None) -> str | None:
-    """Find the environment that has the packages of requirements.txt; None if the job has none."""
+def _active(
+    args: Mapping[str, Any], inherited: Mapping[str, str], environments: Environments | None
+) -> tuple[str, dict[str, str]]:
+    """Return the interpreter of a job, and *inherited* as it is when its environments are active."""
+    python = str(args.get("python") or sys.executable)
+    active = python_environment(args.get("python"), inherited)
     name = environment_id(args)
     if name is None or environments is None:
-        return None
-    python = str(args.get("python"))
+        return shutil.which(python) or python, active
     problem = environments.problem(name)
     if problem is None and not os.path.exists(python):
         problem = f"{python}, which its environment builds on, does not exist"
     if problem is not None:
         message = f"{problem}; retry the job, or submit it again, to install the packages again"
         raise MissingInput(field="requirements.txt", message=message)
-    return environments.folder(name)
-
-
-def _interpreter(args: Mapping[str, Any]) -> str:
-    python = str(args.get("python") or sys.executable)
-    return shutil.which(python) or python
+    folder = environments.folder(name)
+    return python_of(folder), with_layer(folder, active)
 
 
 def _channel(name: str, where: str) -> Path:

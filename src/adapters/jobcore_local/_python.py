@@ -145,14 +145,12 @@ def python_environment(python: object, inherited: Mapping[str, str]) -> dict[str
     return environment | own
 
 
-def with_layer(folder: str | None, environment: dict[str, str]) -> dict[str, str]:
+def with_layer(folder: str, environment: dict[str, str]) -> dict[str, str]:
     """
     Return *environment* as it is when another environment, which lies on top, is active as well.
 
     Its commands come first. Those of the base stay: they may be programs that are no packages.
     """
-    if folder is None:
-        return environment
     path = f"{os.path.join(folder, 'bin')}{os.pathsep}{environment['PATH']}"
     return environment | {"PATH": path, "VIRTUAL_ENV": folder}
 

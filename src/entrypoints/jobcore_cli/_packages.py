@@ -91,18 +91,11 @@ class Packages:
             return None
         if (snapshot, python) in self._known:
             return self._known[snapshot, python]
-        from jobcore_local import InstallError, inherited_environment
+        from jobcore_local import InstallError, InstallOptions, inherited_environment
 
+        options = InstallOptions(inherited_environment(), os.environ, self._say, self._show)
         try:
-            environment = environments(self._session).prepare(
-                python,
-                store,
-                snapshot,
-                inherited=inherited_environment(),
-                environ=os.environ,
-                say=self._say,
-                progress=self._show,
-            )
+            environment = environments(self._session).prepare(python, store, snapshot, options)
         except BadInput as error:
             self._show("")
             if isinstance(error, InstallError):

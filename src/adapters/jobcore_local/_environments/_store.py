@@ -28,7 +28,7 @@ from ._installer import find_installer, install
 from ._key import environment_key, read_requirements
 from ._layers import create, finish, python_of, show_base_to_uv
 
-__all__ = ["INSTALL_SECONDS_MAX", "Environment", "Environments"]
+__all__ = ["Environment", "Environments", "InstallOptions"]
 
 #: PyTorch for CUDA is 3 GB; at 2 MB a second it takes 25 minutes.
 INSTALL_SECONDS_MAX = 3600.0
@@ -54,6 +54,25 @@ class Environment(NamedTuple):
 
 def _nothing(_: str) -> None:
     """Ignore a line."""
+
+
+class InstallOptions(NamedTuple):
+    """
+    How packages are installed.
+
+    Attributes:
+        inherited: the variables that scripts get, see `inherited_environment`.
+        environ: the variables that the installer gets.
+        say: called with what happens, before something that takes time.
+        progress: called with each line that the installer prints, without secrets.
+        seconds_max: the longest time that the installer gets.
+    """
+
+    inherited: Mapping[str, str]
+    environ: Mapping[str, str]
+    say: Callable[[str], None] = _nothing
+    progress: Callable[[str], None] = _nothing
+    seconds_max: float = INSTALL_SECONDS_MAX
 
 
 class Environments:
@@ -87,16 +106,7 @@ class Environments:
     # --- making ---------------------------------------------------------------------
 
     def prepare(
-        self,
-        python: str,
-        store: CodeStore,
-        snapshot: str,
-        *,
-        inherited: Mapping[str, str],
-        environ: Mapping[str, str],
-        say: Callable[[str], None] = _nothing,
-        progress: Callable[[str], None] = _nothing,
-        seconds_max: float = INSTALL_SECONDS_MAX,
+        self, python: str, store: CodeStore, snapshot: str, options: InstallOptions
     ) -> Environment | None:
         """
         Install the requirements.txt of a snapshot, unless that was done before.
@@ -106,11 +116,6 @@ class Environments:
 
         Args:
             python: the interpreter that has to run the job. Its own packages are not changed.
-            inherited: the variables that scripts get, see `inherited_environment`.
-            environ: the variables that the installer gets.
-            say: called with what happens, before something that takes time.
-            progress: called with each line that the installer prints, without secrets.
-            seconds_max: the longest time that the installer gets.
 
         Returns:
             None if the snapshot has no requirements.
@@ -123,40 +128,61 @@ class Environments:
         requirements = read_requirements(store, snapshot)
         if requirements is None:
             return None
-        base = look_at(python, inherited)
+        base = look_at(python, options.inherited)
         key = environment_key(base, requirements, snapshot)
         if (known := self._known(key)) is not None:
             return known
         os.makedirs(self.path, mode=0o700, exist_ok=True)
-        with self._lock(key, say) as lock:
+        with self._lock(key, options.say) as lock:
             if (known := self._known(key)) is not None:
                 return known
             begun = time.monotonic()
             self._remove(key)
-            folder = self.folder(key)
             try:
-                create(base, folder, inherited)
-                installer = find_installer(folder, environ)
-                say(f"installing with {installer.name} into {folder}, on top of {python}")
-                if installer.name == "uv":
-                    show_base_to_uv(base, folder, inherited)
-                code = os.path.join(folder, "code")
-                lay_out(store.path, snapshot, code)
-                install(
-                    installer, code, environ, lock=lock, seconds_max=seconds_max, progress=progress
-                )
-                installed = finish(folder, inherited)
-                if not requirements.is_local:  # else it may be what is installed (``-e .``)
-                    shutil.rmtree(code)
+                keeps_code = requirements.is_local  # it may be what is installed (``-e .``)
+                code = store.path, snapshot
+                installed = self._make(key, base, code, options, lock, keeps_code=keeps_code)
                 if not installed:
                     self._remove(key)
                 os.sync()  # thousands of files; their content has to be there before the record is
+                self._write_record(key, base, requirements.digests, installed)
             except BaseException:
                 self._remove(key)
                 raise
-            self._write_record(key, base, requirements.digests, installed)
             seconds = time.monotonic() - begun
-            return Environment(key if installed else None, installed, is_new=True, seconds=seconds)
+            is_needed = key if installed else None
+            return Environment(is_needed, installed, is_new=True, seconds=seconds)
+
+    def _make(
+        self,
+        key: str,
+        base: Base,
+        code: tuple[str, str],
+        options: InstallOptions,
+        lock: int,
+        *,
+        keeps_code: bool,
+    ) -> list[str]:
+        """Make an environment; return what was installed into it."""
+        folder = self.folder(key)
+        create(base, folder, options.inherited)
+        installer = find_installer(folder, options.environ)
+        options.say(f"installing with {installer.name} into {folder}, on top of {base.executable}")
+        if installer.name == "uv":
+            show_base_to_uv(base, folder, options.inherited)
+        place = os.path.join(folder, "code")
+        lay_out(*code, place)
+        install(
+            installer,
+            place,
+            options.environ,
+            lock=lock,
+            seconds_max=options.seconds_max,
+            progress=options.progress,
+        )
+        if not keeps_code:
+            shutil.rmtree(place)
+        return finish(folder, options.inherited)
 
     def _known(self, key: str) -> Environment | None:
         record = self._record(key)
