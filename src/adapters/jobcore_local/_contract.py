@@ -115,13 +115,14 @@ def prepare(
             str(checkpoints),
         ],
         files=container.files(),
-        links={
-            **{f"{ml}/input/data/{name}": str(path) for name, path in channels.items()},
-            f"{ml}/checkpoints": str(checkpoints),
-            f"{ml}/code": source,
-        },
+        links=_links(ml, checkpoints, source, channels),
         environment=started.environment,
     )
+
+
+def _links(ml: str, checkpoints: Path, source: str, channels: Mapping[str, Path]) -> dict[str, str]:
+    data = {f"{ml}/input/data/{name}": str(path) for name, path in channels.items()}
+    return {f"{ml}/checkpoints": str(checkpoints), f"{ml}/code": source, **data}
 
 
 def _environment(
