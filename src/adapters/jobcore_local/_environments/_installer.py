@@ -82,7 +82,7 @@ _CAUSES = {
     "the versions that it asks for cannot be had together; loosen one": "No solution found",
     "it cannot be read; correct the line": (
         "Invalid requirement|[Cc]ouldn't parse requirement|Could not open requirements file"
-        "|InvalidRequirement|File not found|No such file"
+        "|InvalidRequirement|File not found|No such file|the start of a requirement"
     ),
     (
         "a package has to be built from its source, which fails; choose a version that has a wheel, "
