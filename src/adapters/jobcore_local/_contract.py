@@ -19,7 +19,7 @@ from jobcore.ports import LaunchRequest
 from jobcore_code import environment_id, snapshot_id
 from jobcore_contract import RESERVED_ENVIRONMENT, RESERVED_HYPERPARAMETERS, BadInput, Container
 
-from ._environments import Environments, python_of
+from ._environments import Environments
 from ._pools import is_gpu_pool
 from ._python import python_environment, with_layer
 
@@ -206,8 +206,7 @@ def _active(
     if problem is not None:
         message = f"{problem}; retry the job, or submit it again, to install the packages again"
         raise MissingInput(field="requirements.txt", message=message)
-    folder = environments.folder(name)
-    return python_of(folder), with_layer(folder, active)
+    return environments.python(name), with_layer(environments.folder(name), active)
 
 
 def _channel(name: str, where: str) -> Path:

@@ -40,7 +40,9 @@ class Packages:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._known: dict[tuple[str, str], Environment | None] = {}
+        self._known: dict[
+            tuple[str, str, str], Environment | None
+        ] = {}  # by what `_prepare` is given
         self.would: list[str] = []
 
     def look(self, tree: Tree, script: str, python: str) -> None:
@@ -84,13 +86,17 @@ class Packages:
         return {**args, "code": self.add(args["code"], script, str(python))}
 
     def _prepare(self, snapshot: str, script: str, python: str) -> Environment | None:
+        key = snapshot, script, python
+        if key not in self._known:
+            self._known[key] = self._install(snapshot, script, python)
+        return self._known[key]
+
+    def _install(self, snapshot: str, script: str, python: str) -> Environment | None:
         store = code_store(self._session)
         manifest = store.manifest(snapshot)
         names = {*(entry.path for entry in manifest.files), *(path for path, _ in manifest.links)}
         if not installs_requirements(script, names):
             return None
-        if (snapshot, python) in self._known:
-            return self._known[snapshot, python]
         from jobcore_local import InstallError, InstallOptions, inherited_environment
 
         options = InstallOptions(inherited_environment(), os.environ, self._say, self._show)
@@ -103,7 +109,6 @@ class Packages:
                     self._say_line(f"  {line}")
             raise CliError(str(error)) from None
         self._show("")
-        self._known[snapshot, python] = environment
         if environment is not None:
             self._say(_done(environment, python))
         return environment
@@ -118,7 +123,7 @@ class Packages:
                 "new": environment.is_new,
                 "seconds": round(environment.seconds, 3),
             }
-            for (_, python), environment in self._known.items()
+            for (_, _, python), environment in self._known.items()
             if environment is not None
         ]
 

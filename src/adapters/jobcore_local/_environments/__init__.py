@@ -7,7 +7,6 @@ of what decides about its content, so jobs with the same requirements share one.
 """
 
 from ._installer import InstallError
-from ._layers import python_of
 from ._store import Environment, Environments, InstallOptions
 
-__all__ = ["Environment", "Environments", "InstallError", "InstallOptions", "python_of"]
+__all__ = ["Environment", "Environments", "InstallError", "InstallOptions"]

@@ -11,6 +11,7 @@ a record only.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -91,10 +92,14 @@ class Environments:
         """Return the folder of an environment."""
         return os.path.join(self.path, environment)
 
+    def python(self, environment: str) -> str:
+        """Return the interpreter of an environment."""
+        return python_of(self.folder(environment))
+
     def problem(self, environment: str) -> str | None:
         """Return why an environment cannot be used; None if it can. Its packages are not read."""
         folder = self.folder(environment)
-        python = python_of(folder)
+        python = self.python(environment)
         if not os.path.isdir(folder):
             return f"its environment {folder} was removed"
         if self._record(environment) is None:
@@ -144,7 +149,7 @@ class Environments:
                 installed = self._make(key, base, code, options, lock, keeps_code=keeps_code)
                 if not installed:
                     self._remove(key)
-                os.sync()  # thousands of files; their content has to be there before the record is
+                _sync_all(self.path)
                 self._write_record(key, base, requirements.digests, installed)
             except BaseException:
                 self._remove(key)
@@ -288,6 +293,17 @@ class Environments:
         if self._record(key) is None:
             return True
         return os.stat(self._record_path(key)).st_mtime < used_before
+
+
+def _sync_all(folder: str) -> None:
+    """Write everything of a folder's file system to the disk: thousands of files, before the record."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        ctypes.CDLL(None).syncfs(fd)
+    except (OSError, AttributeError):  # not Linux
+        os.sync()
+    finally:
+        os.close(fd)
 
 
 def _bytes_of(folder: str) -> int:
