@@ -49,6 +49,9 @@ _IN_S3 = ("s3://", _CHANNELS)
 _OWN = ("sagemaker_program", "sagemaker_submit_directory")
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 _INSTALL = ("python", "-m", "pip", "install", "-r", "requirements.txt")  # as the toolkit calls it
+_OFFLINE = {
+    "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "UV_OFFLINE": "1", "UV_NO_CONFIG": "1",
+}  # fmt: skip
 _TOOLKIT_EXIT_CODE = 1  # of the toolkit, for any exit code of the script
 
 
@@ -200,9 +203,12 @@ class ScriptRunner:
         """
         if not installs_requirements(program, os.listdir(code)):
             return sys.executable, {}
-        offline = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1"}
-        isolated = document.get("EnableNetworkIsolation") is True
-        environ = {**os.environ, **(offline if isolated else {})}
+        environ = dict(os.environ)
+        if (
+            document.get("EnableNetworkIsolation") is True
+        ):  # neither an index nor folders of this machine
+            own = ("PIP_", "UV_")
+            environ = {n: v for n, v in environ.items() if not n.startswith(own)} | _OFFLINE
         store = CodeStore(Path(self._home.name) / "code", durable=False)
         environments = Environments(Path(self._home.name) / "environments")
         made = environments.prepare(
