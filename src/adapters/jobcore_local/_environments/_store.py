@@ -11,7 +11,6 @@ a record only.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -297,6 +296,8 @@ class Environments:
 
 def _sync_all(folder: str) -> None:
     """Write everything of a folder's file system to the disk: thousands of files, before the record."""
+    import ctypes  # not at the top: a manager has no use for it
+
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         ctypes.CDLL(None).syncfs(fd)
