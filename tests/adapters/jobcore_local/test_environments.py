@@ -171,6 +171,13 @@ def test_files_of_the_code_can_be_installed(world: World) -> None:
     made = world.prepare("-r more/all.txt\n./local_one-1.0-py3-none-any.whl\n")
     assert made is not None
     assert made.installed == ["alpha==2.0", "beta==1.0", "local_one==1.0"]
+    assert made.id is not None
+    assert Path(world.environments.folder(made.id), "code", "more").is_dir()  # for ``-e .``
+    (world.source / "train.py").touch()  # it may be what was installed
+    again = world.prepare()
+    assert again is not None
+    assert again.is_new
+    assert again.id != made.id
 
 
 # --- when they are made -----------------------------------------------------------------------
