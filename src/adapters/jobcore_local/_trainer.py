@@ -80,6 +80,7 @@ class LocalTrainer:
         self._wake = os.fspath(wake) if wake is not None else None
         self._grace = stop_grace
         self._inherited = inherited_environment()
+        self._environments = Environments(environments_path(self.home))
         self._server: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
@@ -210,7 +211,7 @@ class LocalTrainer:
                     directory,
                     self.checkpoint_dir(request.job_id),
                     self._inherited,
-                    Environments(environments_path(self.home)),
+                    self._environments,
                 )
             )
         grace = request.args.get("stop_grace_seconds")
