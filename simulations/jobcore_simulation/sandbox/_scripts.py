@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobcore_contract import FOLDERS, check_code, failure_text, is_package, start
+from jobcore_contract import FOLDERS, check_code, error_message, failure_text, is_package, start
 from jobcore_simulation._training import Training
 
 from ._containers import checkpoint_folder, container_of
@@ -236,7 +236,7 @@ def _unpacked(archive: Path, folder: Path) -> Path:
 def _failure(folder: Path, argv: list[str], code: int) -> str:
     written = folder / "ml/output/failure"
     said = written.read_text("utf-8", "replace") if written.is_file() else ""
-    said = said or failure_text(argv, code, _tail(folder / "log"))
+    said = said or failure_text(argv, code, error_message(_output(folder / "log")))
     return f"AlgorithmError: {said[:_FAILURE_CHARS_MAX]}, exit code: {_TOOLKIT_EXIT_CODE}"
 
 
@@ -248,9 +248,8 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
             return
 
 
-def _tail(log: Path) -> str:
-    lines = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
-    return lines[-1] if lines else ""
+def _output(log: Path) -> str:
+    return log.read_text("utf-8", "replace") if log.is_file() else ""
 
 
 def _plain(text: str) -> str:

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from jobcore_code import CodeError, lay_out
+from jobcore_contract import error_message
 
 from . import OPT_ML_NOTE, OPT_ML_SCRIPT
 from .files import create_durably, read_tail, replace_durably, sync_directory, try_lock
@@ -394,10 +395,10 @@ class Shim:
             code = 128 - code
         text = read_tail(self.path("ml/output/failure"), head=True)
         if not text.strip():
-            last = self._last_line()
-            if last.startswith("ModuleNotFoundError: "):
-                last += self._where_missing()
-            text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{last}"'
+            message = error_message(read_tail(self.path("output.log")))
+            if message.startswith("ModuleNotFoundError: "):
+                message += self._where_missing()
+            text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{message}"'
         end = f"{self._hint(text)}, exit code: {code}"
         return f"AlgorithmError: {text[: REASON_CHARS_MAX - len(end) - 16].rstrip()}{end}"
 
@@ -416,7 +417,3 @@ class Shim:
         program = self.request["argv"][0]
         is_python = "python" in os.path.basename(program)
         return f" (not installed in {program})" if is_python else ""
-
-    def _last_line(self) -> str:
-        lines = [x for x in read_tail(self.path("output.log")).splitlines() if x.strip()]
-        return lines[-1].strip()[:500] if lines else ""
