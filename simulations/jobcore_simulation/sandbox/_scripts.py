@@ -23,7 +23,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobcore_contract import FOLDERS, check_code, error_message, failure_text, is_package, start
+from jobcore_contract import FOLDERS, check_code, failure_text, is_package, start
+from jobcore_local import error_message
 from jobcore_simulation._training import Training
 
 from ._containers import checkpoint_folder, container_of

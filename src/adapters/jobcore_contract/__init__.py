@@ -25,7 +25,7 @@ from ._container import (
 )
 from ._entry_point import check_code, check_entry_point, is_package
 from ._errors import BadInput
-from ._failure import error_message, failure_text
+from ._failure import failure_text
 from ._places import expand, places, relocate
 from ._start import Start, start
 
@@ -40,7 +40,6 @@ __all__ = [
     "channel_config",
     "check_code",
     "check_entry_point",
-    "error_message",
     "expand",
     "failure_text",
     "hyperparameter_texts",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import jobcore_aws
 from jobcore import FailureClass, classify
 from jobcore.ports import Evidence
-from jobcore_contract import error_message
-from jobcore_local import failure_rules
+from jobcore_local import error_message, failure_rules
+from jobcore_local._supervisor.message import explained
 
 TRACEBACK = """\
 Traceback (most recent call last):
@@ -70,3 +72,33 @@ def test_a_failure_is_classified_by_the_exception_not_by_the_advice_after_it() -
     for rules in (failure_rules(), failure_rules(jobcore_aws.failure_rules())):
         failure = classify(Evidence(where="describe", text=text), rules)
         assert failure.failure_class is FailureClass.OOM
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("No module named 'x'", "ModuleNotFoundError: No module named 'x' (not installed in /v/bin/python)"),
+        ("open: 'data/a.csv'", "FileNotFoundError: open: 'data/a.csv' (not in the code taken at submit)"),
+        ("open: '../a.csv'", "FileNotFoundError: open: '../a.csv' (not in the code taken at submit)"),
+        ("open: 'CODE/sub/../a'", "FileNotFoundError: open: 'sub/../a' (not in the code taken at submit)"),
+        ("open: 'CODE/there'", "FileNotFoundError: open: 'there'"),
+        ("open: '/data/a.csv'", "FileNotFoundError: open: '/data/a.csv'"),
+        ("../a.csv not found.", "FileNotFoundError: ../a.csv not found. (not in the code taken at submit)"),
+        ("it is gone", "FileNotFoundError: it is gone"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_told_with_where_it_is_missing(
+    tmp_path: Path, said: str, told: str
+) -> None:
+    (tmp_path / "there").write_text("")
+    name = told.partition(":")[0]
+    message = f"{name}: {said.replace('CODE', str(tmp_path))}"
+    assert explained(message, program="/v/bin/python", code=str(tmp_path)) == told
+    assert (
+        explained(f"{message}\nbye", program="/v/bin/python", code=str(tmp_path)) == f"{told}\nbye"
+    )
+
+
+def test_a_shell_script_may_have_run_another_interpreter(tmp_path: Path) -> None:
+    message = "ModuleNotFoundError: No module named 'x'"
+    assert explained(message, program="/bin/sh", code=str(tmp_path)) == message
