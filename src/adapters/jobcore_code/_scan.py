@@ -229,14 +229,19 @@ def _kept_links(walk: _Walk) -> tuple[Link, ...]:
     return tuple(kept)
 
 
+_LESS = (
+    "list what the job does not need in .jobcoreignore, and name folders of data as channels; or put "
+    "the script and what it needs into a folder of its own"
+)
+
+
 def _too_many(walk: _Walk, files_max: int) -> CodeError:
     places = Counter(file.path.partition("/")[0] for file in walk.files)
     place, most = places.most_common(1)[0] if places else ("?", 0)
     count = f"{walk.count:,}" + (" or more" if walk.count >= _COUNTED_MAX else "")
     return CodeError(
         f"{printable(walk.root)}: {count} files and folders; a snapshot takes {files_max:,} at most "
-        f"({most:,} are in {printable(place)}): list what the job does not need in .jobcoreignore, "
-        "and name folders of data as channels"
+        f"({most:,} are in {printable(place)}): {_LESS}"
     )
 
 
@@ -244,6 +249,5 @@ def _too_large(root: str, files: tuple[File, ...], size: int, bytes_max: int) ->
     largest = max(files, key=lambda file: file.size)
     return CodeError(
         f"{printable(root)}: {size >> 20:,} MB; a snapshot takes {bytes_max >> 20:,} MB at most "
-        f"(the largest file is {printable(largest.path)}, {largest.size >> 20:,} MB): list what the "
-        "job does not need in .jobcoreignore, and name folders of data as channels"
+        f"(the largest file is {printable(largest.path)}, {largest.size >> 20:,} MB): {_LESS}"
     )
