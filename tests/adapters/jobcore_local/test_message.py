@@ -78,6 +78,7 @@ def test_a_failure_is_classified_by_the_exception_not_by_the_advice_after_it() -
     ("said", "told"),
     [
         ("No module named 'x'", "ModuleNotFoundError: No module named 'x' (not installed in /v/bin/python)"),
+        ("", "ModuleNotFoundError: (not installed in /v/bin/python)"),
         ("open: 'data/a.csv'", "FileNotFoundError: open: 'data/a.csv' (not in the code taken at submit)"),
         ("open: '../a.csv'", "FileNotFoundError: open: '../a.csv' (not in the code taken at submit)"),
         ("open: 'CODE/sub/../a'", "FileNotFoundError: open: 'sub/../a' (not in the code taken at submit)"),

@@ -63,7 +63,8 @@ def explained(message: str, *, program: str, code: str) -> str:
     """
     message = message.replace(f"{code}/", "")
     line, separator, rest = message.partition("\n")
-    if line.startswith("ModuleNotFoundError: ") and "python" in os.path.basename(program):
+    line = line.rstrip()
+    if line.startswith("ModuleNotFoundError:") and "python" in os.path.basename(program):
         line += f" (not installed in {program})"
     elif line.startswith("FileNotFoundError: ") and _is_missing(line, code):
         line += " (not in the code taken at submit)"
