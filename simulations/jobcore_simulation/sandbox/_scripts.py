@@ -28,6 +28,7 @@ from jobcore_local import error_message
 from jobcore_simulation._training import Training
 
 from ._containers import checkpoint_folder, container_of
+from ._logs import Logs
 from ._s3 import Files
 from ._sandbox import Sandbox
 from ._views import model_artifacts
@@ -39,6 +40,7 @@ _CHANNELS = "/opt/ml/input/data/"  # a training without network reads its code f
 _IN_S3 = ("s3://", _CHANNELS)
 _OWN = ("sagemaker_program", "sagemaker_submit_directory")
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_LOG_SECONDS = 1.0  # from one sending of a script's output to the next
 _TOOLKIT_EXIT_CODE = 1  # of the toolkit, for any exit code of the script
 
 
@@ -65,6 +67,7 @@ class ScriptRunner:
         config = sandbox.config
         endpoint = config.aws_endpoint
         self._s3 = Files(endpoint, config.region, config.account) if endpoint else None
+        self._logs = Logs(endpoint, config.region, config.account) if endpoint else None
         self._home = tempfile.TemporaryDirectory(prefix="jobcore-sandbox-")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
@@ -113,7 +116,7 @@ class ScriptRunner:
         except Exception as error:  # code, channels, S3: any fault here means it cannot run
             self._finish(training, f"ClientError: the script cannot be run: {error}")
             return
-        code = process.wait()
+        code = self._wait(training, process, folder / "log")
         with self._lock:
             if self._processes.get(id(training)) is process:
                 del self._processes[id(training)]
@@ -125,6 +128,20 @@ class ScriptRunner:
         except Exception as error:
             failure = failure or f"ClientError: Artifact upload failed: {error}"
         self._finish(training, failure)
+
+    def _wait(self, training: Training, process: subprocess.Popen[bytes], log: Path) -> int:
+        """Wait for the script's end, and send its output to CloudWatch meanwhile."""
+        if self._logs is None:
+            return process.wait()
+        stream = self._logs.stream(training.name, log)
+        while True:
+            try:
+                code = process.wait(_LOG_SECONDS)
+            except subprocess.TimeoutExpired:
+                stream.send()
+            else:
+                stream.close()
+                return code
 
     def _keep(self, training: Training, ml: Path) -> None:
         """Write the model and the checkpoints to S3."""
@@ -159,10 +176,7 @@ class ScriptRunner:
             arn=self._sandbox.service.regions[region].arn + training.name,
             instance_type=instance_type,
             base=str(ml),
-            inherited={
-                "PYTHONUNBUFFERED": "1",
-                **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-            },
+            inherited=_inherited(),
         )
         started = start(container, str(code))
         check_code(str(code), started.script)
@@ -232,6 +246,14 @@ def _unpacked(archive: Path, folder: Path) -> Path:
     with tarfile.open(archive) as opened:
         opened.extractall(folder, filter="data")
     return folder.resolve()
+
+
+def _inherited() -> dict[str, str]:
+    """Make the environment that scripts inherit; ``python`` is the sandbox's, as it is the image's on AWS."""
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    own = os.path.dirname(sys.executable)
+    path = f"{own}{os.pathsep}{passed.get('PATH', os.defpath)}"
+    return {"PYTHONUNBUFFERED": "1", **passed, "PATH": path}
 
 
 def _failure(folder: Path, argv: list[str], code: int) -> str:
