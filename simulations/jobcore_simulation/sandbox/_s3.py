@@ -6,8 +6,6 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from ._clients import client_of
-
 __all__ = ["Files"]
 
 
@@ -21,6 +19,8 @@ class Files:
 
     def __init__(self, endpoint: str, region: str, account: str) -> None:
         """Make the client; nothing is read yet."""
+        from ._clients import client_of
+
         self._client: Any = client_of("s3", endpoint, region, account)
 
     def fetch(self, uri: str, file: Path) -> None:

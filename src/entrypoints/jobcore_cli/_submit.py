@@ -24,7 +24,6 @@ from ._render import print_json
 from ._session import Session
 from ._snapshots import with_known_code
 
-_SCRIPT_SUFFIXES = (".py", ".sh", ".ipynb")
 _Document = dict[str, Any]
 
 
@@ -159,16 +158,7 @@ def _placed(session: Session, sources: Sources, file: Path, options: dict[str, A
     Read a job file, and name the place of its code; nothing is uploaded yet.
 
     On this machine the document names its interpreter; options["origins"] says where it comes from.
-
-    Raises:
-        CliError: the file is a script or something else that is no job file, or its code cannot be taken.
     """
-    if file.suffix in _SCRIPT_SUFFIXES and file.is_file():
-        msg = (
-            f"{file}: a script; submit a job file that names it. For one with this line alone, "
-            f"train.toml for example, there are defaults for all else: script = {json.dumps(file.name)}"
-        )
-        raise CliError(msg)
     document = sources.place(localise(read_document(file), file))
     if session.is_aws:
         return document

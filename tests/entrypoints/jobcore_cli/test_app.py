@@ -51,7 +51,7 @@ def call(*words: str) -> int:
     ("name", "text", "says"),
     [
         ("a.toml", "script = ", "not valid TOML"),
-        ("train.py", "import os\n", "a script; submit a job file that names it"),
+        ("train.py", "import os\n", "a script; name it in a job file"),
         ("train.py", "import os\n", 'script = "train.py"'),
         ("a.json", '{"script": }', "line 1"),
         ("a.yaml", "script: [train.sh\n", "not valid YAML"),
