@@ -134,8 +134,7 @@ reference: $(STAMP)  ## generate the API reference, and the tables of settings a
 picture: $(STAMP)  ## run the demo and draw the picture of the README from it
 	@$(BIN)/python docs/make_picture.py
 
-lock: $(STAMP)  ## resolve the requirements.lock files anew (uv is installed for that alone)
-	@$(PIP) install uv
+lock: $(STAMP)  ## resolve the requirements.lock files anew
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-strip-extras --no-header --no-annotate --no-config --quiet \
 	  --output-file requirements.lock
