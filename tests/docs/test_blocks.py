@@ -207,16 +207,17 @@ def test_the_parser_refuses_what_does_not_exist(
 
 def test_every_block_has_a_rule() -> None:
     for block in BLOCKS:
-        known = {*DATA, "python", "console", "setup", "text"}
+        known = {*DATA, "python", "console", "setup", "sh", "text"}
         assert block.language in known, f"{block}: language {block.language!r}"
         allowed = {
             "console": {"not run", "keeps running", "exit code", "needs"},
             "text": {"no code", "file"},
             "python": {"file"},
+            "sh": {"file"},
             "setup": set(),
         }.get(block.language, {"read as", "file"})
         assert set(block.instructions) <= allowed, f"{block}: {block.instructions}"
-        if block.language == "text":
+        if block.language in ("sh", "text"):
             assert block.instructions, f"{block}: say what it is: <!-- no code: REASON -->"
         commands = (
             [plain(command) for command, _ in commands_of(block.source)]
@@ -230,7 +231,7 @@ def test_every_block_has_a_rule() -> None:
 
 #: Why commands of a block are not run, and by how many blocks. A new reason has to be put here.
 NOT_RUN = {
-    "it installs packages": 3,
+    "it installs packages": 4,
     "it needs an AWS account": 10,
     "it needs the sandbox": 8,
     "it takes minutes": 10,

@@ -43,10 +43,15 @@ def demo(tmp_path: Path) -> Path:
 
 
 def row(line: str) -> tuple[str, ...]:
-    """Give a row without its id, its number and its times, and the reason as far as it always fits."""
+    """
+    Give a row without its id, its number and its times, and the reason as far as it always fits.
+
+    Whether the shortage of the demo meets a launch is chance, so a retry for it does not count.
+    """
     _, name, status, attempt, pool, _, _, *reason = line.split(maxsplit=7)
     assert re.fullmatch(r"digits-\d\d", name)
-    return (status, attempt, pool, *(text[:20] for text in reason))
+    told = [text[:20] for text in reason if not text.startswith("retried: capacity")]
+    return (status, attempt, pool, *told)
 
 
 def test_it_shows_what_the_command_prints(demo: Path, tmp_path: Path, capfd) -> None:
