@@ -51,6 +51,8 @@ ON_AWS = {
     "source_dir": "s3://code/other.tar.gz",
     "channels": {"train": "s3://data/train"},
 }
+#: As the command uploads it for a job with arguments.
+STARTED = "s3://code/sourcedir-arguments.tar.gz"
 AWS = AwsSettings(
     sagemaker=settings(
         pools={"cpu": evolve(CPU, slots=9), "other": Pool(name="other", instance_types=("ml.m5.xlarge",))},
@@ -133,6 +135,9 @@ BACKENDS = {
     "this machine": OnThisMachine,
     "aws, a script": lambda folder: OnAws(
         folder, {"script": "train.py", "source_dir": "s3://code/app.tar.gz"}
+    ),
+    "aws, a script and a starter": lambda folder: OnAws(
+        folder, {"script": "train.py", "source_dir": STARTED}
     ),
     "aws, an image": lambda folder: OnAws(folder, {"image": "default"}),
 }

@@ -34,6 +34,7 @@ _SIZES = {"string": "characters", "map": "entries", "list": "entries", "structur
 # The field of the job file (or of the deployment's settings) for a member of the request.
 _FIELDS = (
     ("AlgorithmSpecification.TrainingImage", "image"),
+    ("AlgorithmSpecification.ContainerArguments", "arguments"),
     ("HyperParameters", "hyperparameters"),
     ("Environment", "environment"),
     ("InputDataConfig", "channels"),
@@ -49,7 +50,8 @@ _FIELDS = (
     ("CheckpointConfig.S3Uri", "output of the deployment"),
     ("VpcConfig", "subnets and security_groups of the deployment"),
 )
-_SECRET = (".HyperParameters", ".Environment")  # may hold secrets; their values are never quoted
+# These may hold secrets; their values are never quoted.
+_SECRET = (".HyperParameters", ".Environment", ".AlgorithmSpecification.ContainerArguments")
 # The model has patterns of Java. Python has these character classes under other names.
 _JAVA_CLASSES = {
     r"\p{L}": "\\w",  # the model uses it with \p{N} and _ only, which \w includes

@@ -28,12 +28,14 @@ from ._errors import BadInput
 from ._failure import failure_text
 from ._places import expand, places, relocate
 from ._start import Start, start
+from ._starter import STARTED_ARCHIVE, starter_environment, starter_files, starter_program
 
 __all__ = [
     "FOLDERS",
     "OPT_ML",
     "RESERVED_ENVIRONMENT",
     "RESERVED_HYPERPARAMETERS",
+    "STARTED_ARCHIVE",
     "BadInput",
     "Container",
     "Start",
@@ -48,4 +50,7 @@ __all__ = [
     "relocate",
     "resource_config",
     "start",
+    "starter_environment",
+    "starter_files",
+    "starter_program",
 ]
