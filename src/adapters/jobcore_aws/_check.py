@@ -25,7 +25,7 @@ _USED = frozenset(
     {
         "image", "role", "hyperparameters", "arguments", "environment", "channels", "volume_gb",
         "sagemaker",
-        "code",  # the snapshot, for display
+        "code", "data",  # snapshot, and origin of channels, for display
     }
 )  # fmt: skip
 _USED_BY_SCRIPTS = _USED | {"script", "source_dir"}

@@ -13,6 +13,7 @@ folder that stands for ``/opt/ml`` may be anywhere.
 
 from __future__ import annotations
 
+from ._channels import path_in_channel
 from ._container import (
     FOLDERS,
     OPT_ML,
@@ -46,6 +47,7 @@ __all__ = [
     "failure_text",
     "hyperparameter_texts",
     "is_package",
+    "path_in_channel",
     "places",
     "relocate",
     "resource_config",

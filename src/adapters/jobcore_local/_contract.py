@@ -110,13 +110,17 @@ def prepare(
         cwd=source,
         folders=[
             *(f"{ml}/{folder}" if folder else ml for folder in jobcore_contract.FOLDERS),
+            *(f"{ml}/input/data/{name}" for name, path in channels.items() if path.is_file()),
             str(checkpoints),
         ],
         files=container.files(),
         links={
             f"{ml}/checkpoints": str(checkpoints),
             f"{ml}/code": source,
-            **{f"{ml}/input/data/{name}": str(path) for name, path in channels.items()},
+            **{
+                f"{ml}/input/data/{name}{_inside(path, given[name])}": str(path)
+                for name, path in channels.items()
+            },
         },
         environment=started.environment,
     )
@@ -202,6 +206,11 @@ def _channel(name: str, where: str) -> Path:
             field=f"channels.{name}", message=f"{where} does not exist on this machine"
         )
     return Path(path).resolve()
+
+
+def _inside(path: Path, where: object) -> str:
+    """Return the place of a channel that is a file within the channel's folder; "" for a folder."""
+    return f"/{os.path.basename(str(where))}" if path.is_file() else ""
 
 
 def _mapping(args: Mapping[str, Any], field: str) -> Mapping[str, Any]:

@@ -195,11 +195,25 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
     if isinstance(parameters, dict) and parameters:
         lines += ["", "Hyperparameters"]
         lines += [f"  {name} = {value}" for name, value in parameters.items()]
+    lines += _channels(spec.args)
     lines += ["", "Attempts", *("  " + line for line in _attempts(job, now))]
     lines += ["", "Retries used", *("  " + line for line in _budgets(job))]
     lines += ["", "Timeline", *("  " + line for line in _timeline(job))]
     lines += ["", "Places"]
     lines += [f"  {name:<11} {path}" for name, path in _places(session, job).items()]
+    return lines
+
+
+def _channels(args: Mapping[str, Any]) -> list[str]:
+    """Write where the data of each channel comes from, and its place if that is another one."""
+    channels, origins = args.get("channels"), args.get("data")
+    if not isinstance(channels, Mapping) or not channels:
+        return []
+    lines = ["", "Channels"]
+    for name, where in channels.items():
+        origin = origins.get(name, {}) if isinstance(origins, Mapping) else {}
+        shown = origin.get("uri") or origin.get("folder")
+        lines.append(f"  {name:<11} {shown} (in {where})" if shown else f"  {name:<11} {where}")
     return lines
 
 

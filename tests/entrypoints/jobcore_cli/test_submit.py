@@ -79,7 +79,11 @@ def test_the_job_file_names_another_relative_to_itself(tmp_path, monkeypatch, ca
         (['pool = "tpu"'], "pools", "there is no pool 'tpu' on this machine; there are: cpu"),
         (["pool = { pool = 'cpu', count = 64 }"], "pools", "has 2 slots, got a count of 64"),
         (['channels = { train = "data" }'], "channels.train", "/data does not exist"),
-        (['channels = { train = "s3://b/x" }'], "channels.train", "s3://b/x: a training on this"),
+        (
+            ['channels = { train = "https://b/x" }'],
+            "channels.train",
+            "https://b/x: a training on this",
+        ),
         (['python = "/nowhere/python"'], "python", "/nowhere/python does not exist"),
         (['image = "torch"'], "image", "starts no containers; leave it out"),
         (['role = "research"'], "role", "leave it out"),
