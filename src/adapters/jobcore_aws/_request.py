@@ -80,7 +80,7 @@ def pool_of(name: str, settings: SageMakerSettings) -> Pool:
         BadRequest: the deployment has no such pool.
     """
     if name not in settings.pools:
-        known = ", ".join(sorted(settings.pools)) or "none"
+        known = ", ".join(sorted({*settings.pool_names, *settings.pools})) or "none"
         raise BadRequest([f"pools: there is no pool {name!r}; there are: {known}"])
     return settings.pools[name]
 

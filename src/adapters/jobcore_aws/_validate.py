@@ -19,7 +19,7 @@ from jobcore.lifecycle import training_name
 from jobcore.ports import LaunchRequest
 from jobcore.redact import redact
 
-from ._pools import is_accelerated
+from ._pools import POOLS_MAX, is_accelerated
 from ._request import BadRequest, build_request
 from ._settings import SageMakerSettings
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["check_request", "create_shape", "validate_request"]
 
 _RUN_SECONDS_MAX = 28 * 86400
-_POOLS_MAX = 5  # of one job; each is tried by every launch tick. No service sets this limit.
 _SIZES = {"string": "characters", "map": "entries", "list": "entries", "structure": "members"}
 # The field of the job file (or of the deployment's settings) for a member of the request.
 _FIELDS = (
@@ -74,8 +73,8 @@ def validate_request(settings: SageMakerSettings, spec: Spec, *, shape: Any = No
     """
     job_id = job_id_from_bytes(b"\xff" * 16)
     problems: dict[str, None] = {}
-    if len(spec.placements) > _POOLS_MAX:
-        problems[f"pools: expected at most {_POOLS_MAX} pools, got {len(spec.placements)}"] = None
+    if len(spec.placements) > POOLS_MAX:
+        problems[f"pools: expected at most {POOLS_MAX} pools, got {len(spec.placements)}"] = None
     for placement in spec.placements:
         request = LaunchRequest(
             name=training_name(job_id, 999_999_999),  # as long as one can be

@@ -87,14 +87,14 @@ def prepare(
     ]
     environment = _environment(request, folders, python_environment(args.get("python"), inherited))
     source = _find_source(args, script, directory)
-    channels = {name: _channel(name, str(where)) for name, where in given.items()}
+    in_channels, channel_links = _channels(ml, given)
     gpu = is_gpu_pool(request.placement.pool)
     container = Container(
         base=ml,
         hyperparameters=jobcore_contract.hyperparameter_texts(
             hyperparameters, script=script, training=request.name, code=source
         ),
-        channels={name: jobcore_contract.channel_config() for name in channels},
+        channels={name: jobcore_contract.channel_config() for name in given},
         resources=jobcore_contract.resource_config(_INSTANCE_TYPE, network=_NETWORK),
         environment=environment if gpu else {"CUDA_VISIBLE_DEVICES": "", **environment},
         cpus=os.cpu_count() or 1,
@@ -110,17 +110,14 @@ def prepare(
         cwd=source,
         folders=[
             *(f"{ml}/{folder}" if folder else ml for folder in jobcore_contract.FOLDERS),
-            *(f"{ml}/input/data/{name}" for name, path in channels.items() if path.is_file()),
+            *in_channels,
             str(checkpoints),
         ],
         files=container.files(),
         links={
             f"{ml}/checkpoints": str(checkpoints),
             f"{ml}/code": source,
-            **{
-                f"{ml}/input/data/{name}{_inside(path, given[name])}": str(path)
-                for name, path in channels.items()
-            },
+            **channel_links,
         },
         environment=started.environment,
     )
@@ -197,6 +194,18 @@ def _interpreter(args: Mapping[str, Any]) -> str:
     return shutil.which(python) or python
 
 
+def _channels(ml: str, given: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Return the folders and the links of the channels; one that is a file is a folder with the file."""
+    folders, links = [], {}
+    for name, where in given.items():
+        path, place = _channel(name, str(where)), f"{ml}/input/data/{name}"
+        if path.is_file():
+            folders.append(place)
+            place += f"/{os.path.basename(str(where))}"
+        links[place] = str(path)
+    return folders, links
+
+
 def _channel(name: str, where: str) -> Path:
     path = os.path.expanduser(
         where.removeprefix("file://")
@@ -206,11 +215,6 @@ def _channel(name: str, where: str) -> Path:
             field=f"channels.{name}", message=f"{where} does not exist on this machine"
         )
     return Path(path).resolve()
-
-
-def _inside(path: Path, where: object) -> str:
-    """Return the place of a channel that is a file within the channel's folder; "" for a folder."""
-    return f"/{os.path.basename(str(where))}" if path.is_file() else ""
 
 
 def _mapping(args: Mapping[str, Any], field: str) -> Mapping[str, Any]:

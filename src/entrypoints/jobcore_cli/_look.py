@@ -343,6 +343,10 @@ def pools_command(ctx: click.Context) -> int | None:
                 note,
             ]
         )
+    names = {
+        name: list(pools)
+        for name, pools in (session.aws.sagemaker.pool_names if session.is_aws else {}).items()
+    }
     if session.as_json:
         print_json(
             {
@@ -354,11 +358,14 @@ def pools_command(ctx: click.Context) -> int | None:
                         "note": note,
                     }
                     for name, _, _, note in rows
-                ]
+                ],
+                "names": names,
             }
         )
         return 0
     print("\n".join(table(["POOL", "SLOTS", "USED", "NOTE"], rows, last_fills=True)))
+    for name, pools in names.items():
+        print(f"{name}: {', '.join(pools)}")
     return 0
 
 

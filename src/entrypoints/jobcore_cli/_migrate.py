@@ -138,7 +138,7 @@ def _adapt_to_aws(
     Raises:
         CliError: SageMaker or the deployment would refuse it.
     """
-    from jobcore_aws import check
+    from jobcore_aws import check, resolve_pools
 
     state = job.state
     if isinstance(state, jobcore.lifecycle.Held) and _WHY in state.reason:
@@ -150,6 +150,7 @@ def _adapt_to_aws(
     own = {name: value for name, value in job.spec.args.items() if name != "python"}
     args = place_inputs(own, session)
     spec = replace(job.spec, placements=placements, args=args)
+    spec = resolve_pools(spec, session.aws.sagemaker.pool_names)
     if problems := check(spec, session.aws):
         msg = f"job {job.job_id[:8]} {plain(job.spec.name)}: {'; '.join(map(str, problems))}"
         raise CliError(msg)

@@ -213,6 +213,7 @@ def _spec(
         spec = jobcore.parse_job(
             document, owner=session.owner_name, group=group, service_tables=JOB_TABLES
         )
+        spec = session.resolve_pools(spec)
         if problems := session.check(channels.as_if_there(spec)):
             raise jobcore.InvalidJob(problems)
     except jobcore.InvalidJob as error:

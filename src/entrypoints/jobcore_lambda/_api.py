@@ -131,6 +131,7 @@ def _specs(
             spec = jobcore.parse_job(
                 _shared(entry, owner), owner=owner, group=group, service_tables=JOB_TABLES
             )
+            spec = wired.resolve_pools(spec)
             if found := wired.check(spec):
                 raise jobcore.InvalidJob(found)
         except jobcore.InvalidJob as error:

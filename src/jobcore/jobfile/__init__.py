@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .durations import parse_duration
-from .parse import SPEC_BYTES_MAX, job_fields, parse_job, validate
+from .parse import SPEC_BYTES_MAX, is_pool_name, job_fields, parse_job, validate
 from .sweep import SWEEP_JOBS_MAX, Sweep, expand_sweep, read_sweep
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "SWEEP_JOBS_MAX",
     "Sweep",
     "expand_sweep",
+    "is_pool_name",
     "job_fields",
     "parse_duration",
     "parse_job",

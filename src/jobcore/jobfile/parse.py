@@ -37,6 +37,7 @@ from .synonyms import CLOCK_WORDS, JOB_WORDS, POOL_WORDS, RETRY_WORDS
 __all__ = [
     "DEPTH_MAX",
     "SPEC_BYTES_MAX",
+    "is_pool_name",
     "job_fields",
     "parse_job",
     "validate",
@@ -94,6 +95,11 @@ def parse_job(
     if found := validate(spec):
         raise InvalidJob(found)
     return spec
+
+
+def is_pool_name(text: str) -> bool:
+    """Check whether a job file can name a pool so: up to three parts between slashes, 128 characters."""
+    return _POOL.fullmatch(text) is not None
 
 
 def job_fields(service_tables: Collection[str] = ()) -> frozenset[str]:
@@ -285,7 +291,7 @@ def _read_pool(read: FieldReader, field: str, entry: object) -> Placement | None
     inner = FieldReader(table, read.problems, f"{field}.")
     before = len(read.problems)
     pool = inner.text("pool") or ""
-    if len(read.problems) == before and not _POOL.fullmatch(pool):
+    if len(read.problems) == before and not is_pool_name(pool):
         wants = "expected a pool's name: letters, digits, . _ -, in up to three parts between /"
         inner.wrong("pool", f"{wants}, got {pool!r}")
     count = inner.integer("count", 1, 1)

@@ -13,11 +13,12 @@ from botocore.exceptions import ClientError
 
 import jobcore_aws
 from jobcore_aws import AwsSettings
+from jobcore_aws._pools import pool_from
 from jobcore_cli import _aws_code
 from jobcore_cli._app import main
 from jobcore_cli._session import Session
 from jobcore_memory import MemoryStore
-from sagemaker_fixtures import settings
+from sagemaker_fixtures import CPU, settings
 
 
 class S3:
@@ -120,6 +121,20 @@ def test_a_script_that_is_left_out_is_refused(aws, capsys) -> None:
     assert call(aws, "submit", str(aws.source / "job.toml")) == 2
     assert "script: train.py is not taken" in capsys.readouterr().err
     assert aws.s3.puts == []
+
+
+def test_a_name_of_several_pools_is_stored_as_the_pools(aws, capsys, monkeypatch) -> None:
+    both = {"cpu": CPU, "us-east-1/ml.m5.large/spot": pool_from("us-east-1/ml.m5.large/spot", 3)}
+    names = {"small": tuple(reversed(both))}
+    sagemaker = settings(pools=both, pool_names=names)
+    monkeypatch.setattr(
+        Session, "aws", AwsSettings(table="jobs", bucket="code", sagemaker=sagemaker)
+    )
+    assert call(aws, "submit", str(aws.source / "job.toml"), "--pool", "small:2", "--json") == 0
+    (job,) = aws.store.get(json.loads(capsys.readouterr().out)["ids"]).values()
+    assert [(p.pool, p.count) for p in job.spec.placements] == [(p, 2) for p in names["small"]]
+    assert call(aws, "submit", str(aws.source / "job.toml"), "--pool", "tpu") == 2
+    assert "there are: cpu, small, us-east-1/ml.m5.large/spot" in capsys.readouterr().err
 
 
 def test_prune_is_for_this_machine(aws, capsys) -> None:

@@ -164,3 +164,11 @@ def test_pools_that_cannot_be_read_are_told(tmp_path, capsys):
     assert main(["submit", "job.toml"]) == 2
     error = capsys.readouterr().err
     assert "pools.toml: pools.cpu.slots: expected a whole number from 0 to 4096, got -1" in error
+
+
+def test_a_pool_may_have_the_name_that_a_deployment_gives_it(capsys):
+    name = "us-east-1/ml.m5.large/spot"
+    assert main(["pools", "set", f"{name}=2"]) == 0
+    assert main(["submit", "job.toml", "--pool", name]) == 0
+    capsys.readouterr()
+    assert name in [one["pool"] for one in answer(capsys, "pools")["pools"]]
