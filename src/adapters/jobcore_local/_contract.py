@@ -81,13 +81,10 @@ def prepare(
     given = _mapping(args, "channels")
     folders = jobcore_contract.places(ml, given, str(checkpoints))
     hyperparameters = _hyperparameters(args, folders)
-    arguments = [
-        str(word)
-        for word in jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
-    ]
+    words = jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
     environment = _environment(request, folders, python_environment(args.get("python"), inherited))
     source = _find_source(args, script, directory)
-    in_channels, channel_links = _channels(ml, given)
+    in_channels, links = _channels(ml, given)
     gpu = is_gpu_pool(request.placement.pool)
     container = Container(
         base=ml,
@@ -100,7 +97,7 @@ def prepare(
         cpus=os.cpu_count() or 1,
         gpus=request.placement.count if gpu else 0,
     )
-    started = jobcore_contract.start(container, source, arguments=arguments)
+    started = jobcore_contract.start(container, source, arguments=list(map(str, words)))
     python = _interpreter(args)
     # The kernel's limit on the size of arguments and environment is left to the exec.
     return Prepared(
@@ -114,11 +111,7 @@ def prepare(
             str(checkpoints),
         ],
         files=container.files(),
-        links={
-            f"{ml}/checkpoints": str(checkpoints),
-            f"{ml}/code": source,
-            **channel_links,
-        },
+        links={f"{ml}/checkpoints": str(checkpoints), f"{ml}/code": source, **links},
         environment=started.environment,
     )
 
