@@ -10,11 +10,12 @@ import pytest
 from attrs import evolve
 
 from jobcore import InvalidJob, Spec, job_id_from_token, parse_job
-from jobcore.jobfile import expand_sweep, job_fields, read_sweep
+from jobcore.jobfile import expand_sweep, job_fields, job_for_backend, read_sweep
 from jobcore.lifecycle import training_name
 from jobcore.ports import LaunchRequest
 from jobcore_aws import JOB_TABLES, AwsSettings, Pool, build_request
 from jobcore_aws import check as aws_check
+from jobcore_config import BACKENDS as BACKEND_NAMES
 from jobcore_local import Checker, LocalTrainer
 from sagemaker_fixtures import CPU, IMAGE, ROLE, settings
 
@@ -157,6 +158,22 @@ def test_a_field_is_used_or_refused(tmp_path, backend, field):
         assert refused == [field]
     else:
         assert where.outcome(probed) != where.outcome(plain)
+
+
+@pytest.mark.parametrize("field", sorted(set(PROBES) - CORE))
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_field_of_one_backends_part_is_used_or_refused_there_and_not_seen_elsewhere(
+    tmp_path, backend, field
+):
+    where = BACKENDS[backend](tmp_path)
+    own, other = BACKEND_NAMES if backend == "this machine" else reversed(BACKEND_NAMES)
+    base = where.base
+    for part, expected in ((own, {**base, field: where.probe(field)}), (other, base)):
+        document = {**base, "backend": {part: {field: where.probe(field)}}}
+        chosen = job_for_backend(document, own, backends=BACKEND_NAMES, service_tables=JOB_TABLES)
+        spec, direct = spec_of(chosen), spec_of(expected)
+        assert spec == direct
+        assert where.refused(spec) == where.refused(direct)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

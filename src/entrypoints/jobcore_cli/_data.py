@@ -48,7 +48,7 @@ class Channels:
         Name the place of each channel where the job runs; nothing is uploaded or fetched.
 
         Raises:
-            CliError: data does not exist, or cannot be moved.
+            InvalidJob: data does not exist, or cannot be moved.
             Unavailable: S3 did not answer.
         """
         channels = document.get("channels")
@@ -70,7 +70,9 @@ class Channels:
             return self._place_remote(field, where) if is_s3 else self._place_local(field, where)
         except (CliError, jobcore.Unavailable) as error:
             msg = f"{where}: {error}" if is_s3 else str(error)
-            raise type(error)(str(Problem(field, msg))) from None
+            if isinstance(error, jobcore.Unavailable):
+                raise jobcore.Unavailable(str(Problem(field, msg))) from None
+            raise jobcore.InvalidJob([Problem(field, msg)]) from None
 
     def _place_local(self, field: str, where: str) -> str:
         from ._data_upload import read_data
@@ -131,7 +133,7 @@ class Channels:
         Name the places of the channels of a stored job that moves to AWS: the URIs of fetched data.
 
         Raises:
-            CliError: as for `place`.
+            InvalidJob: as for `place`.
         """
         origin = args.get("data")
         origins = origin.items() if isinstance(origin, dict) else ()

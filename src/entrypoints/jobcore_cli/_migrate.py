@@ -148,7 +148,11 @@ def _adapt_to_aws(
     )
     # Submission on this machine named an interpreter of it; there the image has its own.
     own = {name: value for name, value in job.spec.args.items() if name != "python"}
-    args = place_inputs(own, session)
+    try:
+        args = place_inputs(own, session)
+    except jobcore.InvalidJob as error:
+        msg = f"job {job.job_id[:8]} {plain(job.spec.name)}: {error}"
+        raise CliError(msg) from None
     spec = replace(job.spec, placements=placements, args=args)
     spec = resolve_pools(spec, session.aws.sagemaker.pool_names)
     if problems := check(spec, session.aws):

@@ -12,7 +12,9 @@ from typing import Any
 import click
 
 import jobcore
+from jobcore.jobfile import job_for_backend
 from jobcore_aws import JOB_TABLES
+from jobcore_config import BACKENDS
 
 from ._app import common
 from ._axes import combinations, read_assignment
@@ -164,10 +166,11 @@ def _placed(
 
     On this machine the document names its interpreter; options["origins"] says where it comes from.
     """
-    document = localise(read_document(file), file)
+    document = read_document(file)
     try:
-        document = channels.place(document)
-    except CliError as error:
+        document = _for_backend(session, document)
+        document = channels.place(localise(document, file))
+    except jobcore.InvalidJob as error:
         msg = f"{file}: {error}"
         raise CliError(msg) from None
     document = sources.place(document)
@@ -177,6 +180,13 @@ def _placed(
     if origin:
         options.setdefault("origins", {})[document["python"]] = origin
     return document
+
+
+def _for_backend(session: Session, document: _Document) -> _Document:
+    backend = "aws" if session.is_aws else "local"
+    part = job_for_backend(document, backend, backends=BACKENDS, service_tables=JOB_TABLES)
+    assert isinstance(part, dict)  # as the document is one
+    return part
 
 
 def _changed(document: _Document, options: dict[str, Any]) -> _Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .backends import job_for_backend
 from .durations import parse_duration
 from .parse import SPEC_BYTES_MAX, is_pool_name, job_fields, parse_job, validate
 from .sweep import SWEEP_JOBS_MAX, Sweep, expand_sweep, read_sweep
@@ -13,6 +14,7 @@ __all__ = [
     "expand_sweep",
     "is_pool_name",
     "job_fields",
+    "job_for_backend",
     "parse_duration",
     "parse_job",
     "read_sweep",

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from jobcore_cli import main
 from jobcore_local import WakeSocket
@@ -172,3 +173,43 @@ def test_a_pool_may_have_the_name_that_a_deployment_gives_it(capsys):
     assert main(["submit", "job.toml", "--pool", name]) == 0
     capsys.readouterr()
     assert name in [one["pool"] for one in answer(capsys, "pools")["pools"]]
+
+
+@pytest.mark.parametrize("kind", ["toml", "yaml", "json"])
+def test_a_file_has_parts_for_the_backends(tmp_path, capsys, kind):
+    environment(tmp_path / "mine")
+    parts = {
+        "script": "train.py",
+        "hyperparameters": {"x": 1, "y": 2},
+        "backend": {
+            "local": {"python": "mine", "hyperparameters": {"y": 3}},
+            "aws": {
+                "image": "torch",
+                "role": "research",
+                "sagemaker": {"EnableNetworkIsolation": True},
+            },
+        },
+    }
+    text = {
+        "json": json.dumps(parts),
+        "yaml": yaml.safe_dump(parts),
+        "toml": (
+            'script = "train.py"\nhyperparameters = { x = 1, y = 2 }\n'
+            '[backend.local]\npython = "mine"\nhyperparameters = { y = 3 }\n'
+            '[backend.aws]\nimage = "torch"\nrole = "research"\nsagemaker = { EnableNetworkIsolation = true }\n'
+        ),
+    }
+    (tmp_path / f"both.{kind}").write_text(text[kind])
+    (job_id,) = answer(capsys, "submit", f"both.{kind}")["ids"]
+    args = answer(capsys, "show", job_id)["args"]
+    assert args["hyperparameters"] == {"x": 1, "y": 3}
+    assert args["python"] == f"{tmp_path}/mine/bin/python"
+    assert not {"image", "role", "sagemaker", "backend"}.intersection(args)
+
+
+def test_a_part_is_checked_on_every_backend(capsys):
+    write("[backend.aws]", 'imagee = "torch"', "[backend.cloud]")
+    assert main(["submit", "job.toml"]) == 2
+    error = capsys.readouterr().err
+    assert "job.toml: backend.cloud: unknown field; known: aws, local" in error
+    assert "backend.aws.imagee: unknown field; did you mean 'image'?" in error
