@@ -14,6 +14,7 @@ import pytest
 
 import jobcore
 from docs_tools import ROOT, exists, load, pages
+from jobcore.jobfile.backends import PARTS
 from jobcore_aws import JOB_TABLES, SageMakerSettings
 from jobcore_cli._app import cli
 
@@ -210,7 +211,8 @@ def test_the_job_file_page_has_every_field() -> None:
     nothing = {"zzzzzzzz": 1}
     known = known_fields(script="a.py", retry=nothing, clocks=nothing, **nothing)
     page = "docs/reference/job-file.md"
-    assert set(first_cells(section(page, "## Fields"))) == jobcore.jobfile.job_fields(JOB_TABLES)
+    fields = {*jobcore.jobfile.job_fields(JOB_TABLES), PARTS}
+    assert set(first_cells(section(page, "## Fields"))) == fields
     assert set(first_cells(section(page, "### `[clocks]`"))) == known["clocks"]
     own = set(first_cells(section(page, "### `[retry]`"))) - {"oom", "spot_interrupted"}
     assert own == known["retry"] - set(jobcore.FailureClass)

@@ -79,3 +79,10 @@ def test_what_is_unknown_is_refused_on_every_backend(
 def test_null_takes_a_value_away() -> None:
     document = {"script": "a.py", "name": "x", "backend": {"here": {"name": None}}}
     assert parse_job(chosen("here", document), owner="ada").name == "a"
+
+
+def test_words_that_mean_the_parts_are_understood() -> None:
+    with pytest.raises(
+        InvalidJob, match="^overrides: unknown field; fields for one backend are in"
+    ):
+        parse_job({"script": "a.py", "overrides": {}}, owner="ada")

@@ -50,6 +50,10 @@ JOB_WORDS: Mapping[str, str] = {
     **_called(
         "channels", "inputs", "input", "inputdata", "inputdataconfig", "data", "datasets", "dataset"
     ),
+    **_say(
+        "fields for one backend are in the table backend, under the backend's name",
+        "backends", "overrides", "override", "profile", "profiles", "target", "targets", "on",
+    ),
     **_called("name", "jobname", "basejobname", "trainingjobname", "title"),
     **_called("owner", "user"),
     **_called("share", "account", "team", "project"),
