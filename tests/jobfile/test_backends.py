@@ -83,6 +83,6 @@ def test_null_takes_a_value_away() -> None:
 
 def test_words_that_mean_the_parts_are_understood() -> None:
     with pytest.raises(
-        InvalidJob, match="^overrides: unknown field; fields for one backend are in"
+        InvalidJob, match=r"^overrides: unknown field; fields for one backend are in"
     ):
         parse_job({"script": "a.py", "overrides": {}}, owner="ada")

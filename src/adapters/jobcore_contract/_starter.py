@@ -1,7 +1,7 @@
 """Arguments beside hyperparameters on SageMaker, where the training toolkit passes none.
 
-A job with arguments takes a starter along with its code (``start_with_arguments.py``). The toolkit starts that
-instead of the script, and it starts the script.
+A job with arguments takes a starter along with its code (``start_with_arguments.py``). The toolkit
+starts that instead of the script, and it starts the script.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from ._errors import BadInput
 #: The name of a code archive that has a starter in it. A request can tell no other way.
 STARTED_ARCHIVE = "sourcedir-arguments.tar.gz"
 
-_NAME = "start_with_arguments"
+# setuptools refuses a second module beside a setup.py that names none, unless it begins so
+# (setuptools.discovery.FlatLayoutModuleFinder).
+_NAME = "_start_with_arguments"
 _PART_CHARS = 512  # of a value of Environment (service model)
 _PARTS_MAX = 40  # of the 100 entries that Environment may have (service model)
 # With each of these hyperparameters the toolkit starts the script by mpirun, torchrun or the like.
@@ -33,7 +35,7 @@ def starter_program(script: str) -> str:
 
 def starter_files(script: str) -> dict[str, bytes]:
     """Return the executable files that the code of a job with arguments needs beside its own."""
-    content = Path(__file__).with_name(f"{_NAME}.py").read_bytes()
+    content = Path(__file__).with_name("start_with_arguments.py").read_bytes()
     # A script without an ending is a module if the code is a package, and else a command.
     return dict.fromkeys((f"{_NAME}.py", starter_program(script)), content)
 

@@ -2,6 +2,7 @@
 
     <home>/data/fetched/<id>/   the objects of one URI, whole; never changed
     <home>/data/tmp/            what a submit has not finished
+    <home>/data/cache/          hashes of local data that was uploaded for AWS
 
 The id stands for the URI and for the keys, ETags and sizes below it. So a folder that is there needs
 no download, and data that was changed in S3 gets another folder.
@@ -179,6 +180,7 @@ class FetchedData:
     def __init__(self, home: Path) -> None:
         self._folders = home / "data" / "fetched"
         self._parts = home / "data" / "tmp"
+        self._hashes = home / "data" / "cache"
 
     def place(self, data_id: str) -> Path:
         """Return the folder that data has, or will have."""
@@ -261,9 +263,11 @@ class FetchedData:
                 part = self._parts / new_name()  # so that a folder that has its name is whole
                 make_private(str(self._parts))
                 self.place(name).rename(part)
-            if self._parts.is_dir():
-                for name in os.listdir(self._parts):
-                    remove_tree(str(self._parts / name))
+            for part in self._parts.glob("*"):
+                remove_tree(str(part))
+            for hashes in self._hashes.glob("*"):
+                if hashes.stat().st_mtime < used_before:
+                    hashes.unlink()
         return Pruned(len(gone), len(names) - len(gone), size)
 
 

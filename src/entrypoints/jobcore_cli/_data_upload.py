@@ -9,6 +9,7 @@ no job names the prefix before everything is there.
 from __future__ import annotations
 
 import base64
+import contextlib
 import fnmatch
 import hashlib
 import json
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 import jobcore
 from jobcore_code import NEVER_TAKEN, File, Tree
 from jobcore_code._cache import Cache
-from jobcore_code._files import hash_file
+from jobcore_code._files import hash_file, make_private
 from jobcore_code._scan import file_of
 
 from ._errors import CliError
@@ -79,7 +80,8 @@ def read_data(path: str, cache: Path) -> LocalData:
     if not files:
         msg = f"{plain(path)}: there is no file in it"
         raise CliError(msg)
-    os.makedirs(cache / "cache", mode=0o700, exist_ok=True)
+    with contextlib.suppress(OSError):  # without it files are hashed each time
+        make_private(str(cache / "cache"))
     known = Cache.read(str(cache), os.path.realpath(path))
     digests = []
     for file in files:

@@ -153,7 +153,7 @@ def test_arguments_without_a_script_are_those_of_the_container() -> None:
 def test_a_script_with_arguments_is_started_by_its_starter() -> None:
     args = {"image": "torch", "script": "a/b.py", "source_dir": "s3://c/sourcedir-arguments.tar.gz"}
     made = built(args={**args, "arguments": ["--out", "${SM_MODEL_DIR}"]})
-    assert json.loads(made["HyperParameters"]["sagemaker_program"]) == "start_with_arguments.py"
+    assert json.loads(made["HyperParameters"]["sagemaker_program"]) == "_start_with_arguments.py"
     assert json.loads(made["Environment"]["JOBCORE_START_0"]) == [
         "a/b.py",
         "--out",

@@ -117,3 +117,11 @@ def test_what_it_cannot_start_is_refused() -> None:
     parts = jobcore_contract.starter_environment("train.py", ["é" * 300], [])
     assert json.loads("".join(parts.values())) == ["train.py", "é" * 300]
     assert max(map(len, parts.values())) == 512
+
+
+@pytest.mark.parametrize("script", ["train.py", "run.sh", "go"])
+def test_it_is_no_module_that_setuptools_finds(script: str) -> None:
+    """A setup.py that names no modules allows one beside it; names that begin so do not count."""
+    files = jobcore_contract.starter_files(script)
+    assert jobcore_contract.starter_program(script) in files
+    assert all(name.startswith("_") for name in files)

@@ -82,14 +82,14 @@ def test_the_archive_of_a_job_with_arguments_has_a_starter(aws, capsys) -> None:
     assert uri.endswith("/sourcedir-arguments.tar.gz")
     (data,) = aws.s3.objects.values()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        assert "start_with_arguments.py" in archive.getnames()
-        assert archive.getmember("start_with_arguments.py").mode == 0o755
+        assert "_start_with_arguments.py" in archive.getnames()
+        assert archive.getmember("_start_with_arguments.py").mode == 0o755
     (job,) = aws.store.get(json.loads(capsys.readouterr().out)["ids"]).values()
     assert (job.spec.args["script"], job.spec.args["arguments"]) == ("train.py", ["--fast"])
-    (aws.source / "start_with_arguments.py").touch()
+    (aws.source / "_start_with_arguments.py").touch()
     _aws_code._packed.cache_clear()
     assert call(aws, "submit", str(file)) == 2
-    assert "start_with_arguments.py: jobcore adds a file of this name" in capsys.readouterr().err
+    assert "_start_with_arguments.py: jobcore adds a file of this name" in capsys.readouterr().err
 
 
 def test_the_same_code_is_uploaded_once_and_is_the_same_job(aws, capsys) -> None:

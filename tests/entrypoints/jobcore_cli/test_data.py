@@ -364,6 +364,50 @@ def test_a_fetch_that_fails_leaves_nothing_that_is_used(remote, capsys) -> None:
     assert call(remote, "local", "submit", str(remote.file)) == 0
 
 
+def test_another_submit_that_was_faster_is_no_error(remote) -> None:
+    """Both download; the second finds the folder in its place, and uses it."""
+
+    def other(**given: Any) -> None:
+        remote.s3.before.clear()
+        assert call(remote, "local", "submit", str(remote.file)) == 0
+
+    remote.s3.before["get_object"] = other
+    assert call(remote, "local", "submit", str(remote.file)) == 0
+    one, two = (job.spec.args["channels"]["train"] for job in jobs(remote))
+    assert one == two
+    assert sorted(p.name for p in Path(one).iterdir()) == ["a.csv", "sub"]
+    assert list((remote.home / "data" / "tmp").iterdir()) == []
+
+
+def test_a_connection_that_breaks_off_is_made_again(remote) -> None:
+    from botocore.exceptions import ReadTimeoutError
+
+    def cut(**given: Any) -> None:
+        if len(cuts) < 2:
+            cuts.append(given["Key"])
+            raise ReadTimeoutError(endpoint_url="s3")
+
+    cuts: list[str] = []
+    remote.s3.before["get_object"] = cut
+    assert call(remote, "local", "submit", str(remote.file)) == 0
+    cuts.clear()
+    put(remote.s3, **{"set/a.csv": "new"})
+
+    def always(**given: Any) -> None:
+        raise ReadTimeoutError(endpoint_url="s3")
+
+    remote.s3.before["get_object"] = always
+    assert call(remote, "local", "submit", str(remote.file)) == 5
+    assert len(list((remote.home / "data" / "fetched").iterdir())) == 1
+
+
+def test_the_files_of_fetched_data_cannot_be_written_to(remote) -> None:
+    assert call(remote, "local", "submit", str(remote.file)) == 0
+    (job,) = jobs(remote)
+    folder = Path(job.spec.args["channels"]["train"])
+    assert {file.stat().st_mode & 0o222 for file in folder.rglob("*.csv")} == {0}
+
+
 def test_data_that_changes_meanwhile_is_refused(remote, capsys) -> None:
     def change(**given: Any) -> None:
         remote.s3.before.clear()
