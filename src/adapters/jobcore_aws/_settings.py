@@ -223,4 +223,7 @@ def _read(config: object) -> dict[str, Any]:
             read(Limits, part) if at else read(SageMakerSettings, part, beside=["limits"])
         ),
     )
+    for name in sorted(parts["limits"].pools.keys() & parts[""].pool_names.keys()):
+        problem = "is a name of several pools; limit the pools"
+        raise InvalidSetting([(f"limits.pools.{name}", problem)])
     return {"sagemaker": parts[""], "limits": parts["limits"]}

@@ -66,21 +66,23 @@ class Channels:
         is_s3 = where.startswith("s3://")
         if ("://" in where and not is_s3) or is_s3 == self._session.is_aws or "\0" in where:
             return where  # it is there, or the check refuses it
+        bucket = None if is_s3 else self._session.aws.bucket
         try:
-            return self._place_remote(field, where) if is_s3 else self._place_local(field, where)
+            if is_s3:
+                return self._place_remote(field, where)
+            return self._place_local(field, where, bucket)
         except (CliError, jobcore.Unavailable) as error:
             msg = f"{where}: {error}" if is_s3 else str(error)
             if isinstance(error, jobcore.Unavailable):
                 raise jobcore.Unavailable(str(Problem(field, msg))) from None
             raise jobcore.InvalidJob([Problem(field, msg)]) from None
 
-    def _place_local(self, field: str, where: str) -> str:
+    def _place_local(self, field: str, where: str, bucket: str | None) -> str:
         from ._data_upload import read_data
 
         if not os.path.exists(where):
             msg = f"{where} does not exist on this machine"
             raise CliError(msg)
-        bucket = self._session.aws.bucket
         if bucket is None:
             msg = "a local folder has to go to S3; set JOBCORE_BUCKET, or name an s3:// URI"
             raise CliError(msg)

@@ -239,7 +239,11 @@ def upload_data(
 def _listed(client: Any, bucket: str, prefix: str) -> Mapping[str, int]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     found = (entry for page in pages for entry in page.get("Contents", ()))
-    return {entry["Key"].removeprefix(prefix): entry["Size"] for entry in found}
+    return {
+        entry["Key"].removeprefix(prefix): entry["Size"]
+        for entry in found
+        if not entry["Key"].endswith("/")  # a marker of a folder, as consoles make them
+    }
 
 
 def _put(client: Any, bucket: str, key: str, place: str, file: File, digest: str) -> None:

@@ -52,3 +52,13 @@ def test_an_unknown_pool_is_refused_with_pools_and_names() -> None:
 def test_names_that_cannot_be_used_are_refused(names: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidSetting, match=re.escape(words)):
         named(**names)
+
+
+def test_a_limit_of_a_name_would_limit_nothing() -> None:
+    config = {
+        "pools": POOLS,
+        "pool_names": {"cpu": ["ml.m5.large"]},
+        "limits": {"pools": {"cpu": 2}},
+    }
+    with pytest.raises(InvalidSetting, match=r"limits\.pools\.cpu: is a name of several pools"):
+        settings_from({}, config=config)

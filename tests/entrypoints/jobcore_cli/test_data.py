@@ -210,9 +210,21 @@ def test_a_file_that_changes_is_not_uploaded(aws, capsys) -> None:
     assert keys(aws, "data/") == []
 
 
+def test_a_missing_deployment_is_no_fault_of_a_channel(aws, capsys, monkeypatch) -> None:
+    def none(self: Session) -> None:
+        msg = "--backend aws: no deployment"
+        raise CliError(msg)
+
+    monkeypatch.setattr(Session, "aws", property(none))
+    assert call(aws, "aws", "submit", str(aws.file)) == 2
+    assert "channels" not in capsys.readouterr().err
+
+
 def test_objects_of_someone_else_are_not_trained_with(tmp_path, s3) -> None:
     (tmp_path / "a").write_text("1")
     data = read_data(str(tmp_path / "a"), tmp_path / "cache")
+    put(s3, **{f"data/{data.id}/": "", f"data/{data.id}/sub/": ""})  # as consoles make folders
+    assert upload_data(data, s3, "code", lambda *_: None) == 1
     put(s3, **{f"data/{data.id}/b": "2"})
     with pytest.raises(CliError, match="/b: not part of the data"):
         upload_data(data, s3, "code", lambda *_: None)
