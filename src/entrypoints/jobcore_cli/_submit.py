@@ -283,7 +283,7 @@ def _submit(
         jobs = [s.job for s in done]
         about = {
             "pythons": options.get("origins", {}),
-            "notes": notes_on(session, jobs, now=now, is_heard=is_heard),
+            "notes": [*sources.notes, *notes_on(session, jobs, now=now, is_heard=is_heard)],
         }
         _say_submitted(session, jobs, known, group, inputs, about)
     if options["wait_for"]:
@@ -334,6 +334,7 @@ def _say_dry_run(
         ]
         lists = {
             "pythons": list(pythons),
+            "notes": [*sources.packages.would, *sources.notes],
             "code": sources.documents(),
             "data": channels.documents(),
         }
@@ -348,6 +349,8 @@ def _say_dry_run(
     if len(jobs) > len(shown):
         print(f"... and {len(jobs) - len(shown)} more")
     _say_pythons(pythons)
+    for note in [*sources.packages.would, *sources.notes]:
+        print(f"  {note}")
     print(f"{len(jobs)} valid; nothing was submitted (--dry-run)")
 
 
@@ -370,7 +373,7 @@ def _say_submitted(
         ids = [job.job_id for job in jobs]
         lists = {name: list(values) for name, values in about.items()}
         document = {"ids": ids, "group": group, "created": len(jobs) - known, "known": known}
-        lists["data"] = channels.documents()
+        lists |= {"requirements": sources.packages.documents(), "data": channels.documents()}
         print_json({**document, **lists, "code": sources.documents()})
         return
     sources.say()
