@@ -41,6 +41,7 @@ PROBES: dict[str, Any] = {
     "role": "other",
     "hyperparameters": {"x": 1},
     "arguments": ["--fast"],
+    "flags": ["amp"],
     "environment": {"MODE": "fast"},
     "channels": {"train": "{}/folder"},
     "volume_gb": 77,
@@ -52,6 +53,7 @@ ON_AWS = {
     "source_dir": "s3://code/other.tar.gz",
     "channels": {"train": "s3://data/train"},
 }
+WITH_FLAG = {"hyperparameters": {"amp": True}}
 #: As the command uploads it for a job with arguments.
 STARTED = "s3://code/sourcedir-arguments.tar.gz"
 AWS = AwsSettings(
@@ -94,7 +96,7 @@ class OnThisMachine:
         (folder / "folder" / "train.py").write_text("")
         (folder / "python").symlink_to(sys.executable)
         self.folder = folder
-        self.base = {"script": "train.py", "source_dir": str(folder)}
+        self.base = {"script": "train.py", "source_dir": str(folder), **WITH_FLAG}
         self._trainer = LocalTrainer(folder / "home")
         self._check = Checker({"cpu": 9, "other": 9})
 
@@ -135,12 +137,12 @@ def _filled(value: Any, folder: Path) -> Any:
 BACKENDS = {
     "this machine": OnThisMachine,
     "aws, a script": lambda folder: OnAws(
-        folder, {"script": "train.py", "source_dir": "s3://code/app.tar.gz"}
+        folder, {"script": "train.py", "source_dir": "s3://code/app.tar.gz", **WITH_FLAG}
     ),
     "aws, a script and a starter": lambda folder: OnAws(
-        folder, {"script": "train.py", "source_dir": STARTED}
+        folder, {"script": "train.py", "source_dir": STARTED, **WITH_FLAG}
     ),
-    "aws, an image": lambda folder: OnAws(folder, {"image": "default"}),
+    "aws, an image": lambda folder: OnAws(folder, {"image": "default", **WITH_FLAG}),
 }
 
 
@@ -167,9 +169,10 @@ def test_a_field_of_one_backends_part_is_used_or_refused_there_and_not_seen_else
 ):
     where = BACKENDS[backend](tmp_path)
     own, other = BACKEND_NAMES if backend == "this machine" else reversed(BACKEND_NAMES)
-    base = where.base
-    for part, expected in ((own, {**base, field: where.probe(field)}), (other, base)):
-        document = {**base, "backend": {part: {field: where.probe(field)}}}
+    base, value = where.base, where.probe(field)
+    laid_over = {**base.get(field, {}), **value} if isinstance(value, dict) else value
+    for part, expected in ((own, {**base, field: laid_over}), (other, base)):
+        document = {**base, "backend": {part: {field: value}}}
         chosen = job_for_backend(document, own, backends=BACKEND_NAMES, service_tables=JOB_TABLES)
         spec, direct = spec_of(chosen), spec_of(expected)
         assert spec == direct

@@ -28,9 +28,10 @@ _USED = frozenset(
         "code", "data",  # snapshot, and origin of channels, for display
     }
 )  # fmt: skip
-_USED_BY_SCRIPTS = _USED | {"script", "source_dir"}
+_USED_BY_SCRIPTS = _USED | {"script", "source_dir", "flags"}
 _NOT_HERE = {
     "python": "the image has its Python; leave it out, or write it under [backend.local]",
+    "flags": "there is no script to have them; write the container's own into arguments",
     "source_dir": "there is no script to run from it; name one as script, or leave it out",
 }
 

@@ -230,7 +230,7 @@ class _Builder:
         for name in sorted(jobcore_contract.RESERVED_HYPERPARAMETERS.intersection(given)):
             self.wrong(f"hyperparameters.{name}", "reserved; choose another name")
         script = str(self.args.get("script"))
-        program = jobcore_contract.starter_program(script) if self.args.get("arguments") else script
+        program = jobcore_contract.starter_program(script) if self._needs_starter() else script
         try:
             jobcore_contract.check_entry_point(script)
         except BadInput as error:
@@ -254,9 +254,15 @@ class _Builder:
             return []
         return list(map(str, words))
 
+    def _needs_starter(self) -> str | None:
+        """Name the field of a script's job that the toolkit has no equal for; None if there is none."""
+        fields = ("arguments", "flags") if self.is_script else ()
+        return next((field for field in fields if self.args.get(field)), None)
+
     def _starter(self, channels: list[dict[str, Any]]) -> dict[str, str]:
         """Make the variables of the environment that give a script its arguments; none without any."""
-        if not self.is_script or not self.args.get("arguments"):
+        field = self._needs_starter()
+        if field is None:
             return {}
         uri = str(self.args.get("source_dir", "the image"))
         if uri.rsplit("/", 1)[-1] != jobcore_contract.STARTED_ARCHIVE:
@@ -264,14 +270,16 @@ class _Builder:
                 "SageMaker passes hyperparameters only, so the script needs a starter beside it, which is "
                 f"added to a local source_dir at submit and is not in {uri}; name a local source_dir"
             )
-            self.wrong("arguments", message)
+            self.wrong(field, message)
+        given = self.args.get("flags")
+        flags = [str(flag) for flag in given] if isinstance(given, list) else []
         switched_on = [name for name, value in self._table("hyperparameters").items() if value]
         try:
             return jobcore_contract.starter_environment(
-                str(self.args["script"]), self._arguments(channels), switched_on
+                str(self.args["script"]), self._arguments(channels), switched_on, flags
             )
         except BadInput as error:
-            self.wrong(error.field, error.message)
+            self.wrong(field, error.message)
             return {}
 
     def _expanded(self, field: str, channels: list[dict[str, Any]]) -> dict[str, Any]:

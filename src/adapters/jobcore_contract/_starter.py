@@ -41,13 +41,17 @@ def starter_files(script: str) -> dict[str, bytes]:
 
 
 def starter_environment(
-    script: str, arguments: Sequence[str], hyperparameters: Sequence[str]
+    script: str,
+    arguments: Sequence[str],
+    hyperparameters: Sequence[str],
+    flags: Sequence[str] = (),
 ) -> dict[str, str]:
     """
     Make the variables that tell the starter what to start.
 
     Args:
         hyperparameters: the names of those that are switched on.
+        flags: the names of those that are arguments without a value, see `start`.
 
     Raises:
         BadInput: the arguments are too long, or the script is started by another program.
@@ -56,7 +60,7 @@ def starter_environment(
         if name in hyperparameters:
             message = f"not together with the hyperparameter {name}, which starts the script by another program"
             raise BadInput(field="arguments", message=message)
-    text = json.dumps([script, *arguments])
+    text = json.dumps([script, list(arguments), list(flags)])
     parts = [text[at : at + _PART_CHARS] for at in range(0, len(text), _PART_CHARS)]
     if len(parts) > _PARTS_MAX:
         message = (

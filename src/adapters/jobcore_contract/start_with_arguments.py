@@ -4,7 +4,7 @@
 # For a shell the two lines above start Python; for Python, which may be as old as 3.6, they are texts.
 #
 # Starts a training script with arguments that SageMaker's training toolkit cannot pass. The toolkit
-# makes arguments of hyperparameters only, each a name and a value. So it starts this file, which lies
+# makes arguments of hyperparameters only, each a name and a value, flags too. So it starts this file, which lies
 # beside the script, with those; this file starts the script as the toolkit would have, with the further
 # arguments after them, and changes the variables of the environment in which the toolkit names what it
 # started. The variables JOBCORE_START_0, ... hold the script and the arguments as JSON, cut into pieces.
@@ -22,9 +22,9 @@ def main() -> None:
     environment = {name: value for name, value in os.environb.items() if not name.startswith(PARTS)}
     count = len(os.environb) - len(environment)
     parts = [os.environb[PARTS + str(number).encode("ascii")] for number in range(count)]
-    script, *further = json.loads(b"".join(parts).decode("ascii"))
+    script, further, flags = json.loads(b"".join(parts).decode("ascii"))
     words = [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]
-    arguments = words + further
+    arguments = with_flags(words, flags) + further
     environment.update(described(script, arguments, environment))
     command = command_of(script, arguments)
     sys.stdout.flush()
@@ -32,6 +32,18 @@ def main() -> None:
     os.execve(
         command[0], [word.encode("utf-8", "surrogateescape") for word in command], environment
     )
+
+
+def with_flags(words: List[str], flags: List[str]) -> List[str]:
+    """Take the values of flags out of the hyperparameters' arguments: names and values by turns."""
+    names = {("--" if len(flag) > 1 else "-") + flag for flag in flags}
+    kept = []  # type: List[str]
+    for name, value in zip(words[::2], words[1::2]):
+        if name not in names:
+            kept += [name, value]
+        elif value == "True":
+            kept.append(name)
+    return kept
 
 
 def described(script: str, arguments: List[str], given: Dict[bytes, bytes]) -> Dict[bytes, bytes]:

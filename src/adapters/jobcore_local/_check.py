@@ -34,7 +34,7 @@ _COPIES_IN_ONE, _COPIES_IN_ALL = 4, 16
 #: without a word.
 _USED = frozenset(
     {
-        "script", "source_dir", "python", "hyperparameters", "arguments", "environment", "channels",
+        "script", "source_dir", "python", "hyperparameters", "arguments", "flags", "environment", "channels",
         "stop_grace_seconds", "code", "data",
     }
 )  # fmt: skip

@@ -86,7 +86,6 @@ def prepare(
     given = _mapping(args, "channels")
     folders = jobcore_contract.places(ml, given, str(checkpoints))
     hyperparameters = _hyperparameters(args, folders)
-    arguments = jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
     python, active = _active(args, inherited, environments)
     environment = _environment(request, folders, active)
     source = _find_source(args, script, directory)
@@ -103,7 +102,7 @@ def prepare(
         cpus=os.cpu_count() or 1,
         gpus=request.placement.count if gpu else 0,
     )
-    started = jobcore_contract.start(container, source, arguments=[*map(str, arguments)])
+    started = _start(args, folders, container, source)
     # The kernel's limit on the size of arguments and environment is left to the exec.
     return Prepared(
         script=script,
@@ -118,6 +117,15 @@ def prepare(
         files=container.files(),
         links={f"{ml}/checkpoints": str(checkpoints), f"{ml}/code": source, **links},
         environment=started.environment,
+    )
+
+
+def _start(
+    args: Mapping[str, Any], folders: Mapping[str, str], container: Container, source: str
+) -> jobcore_contract.Start:
+    words = jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
+    return jobcore_contract.start(
+        container, source, arguments=[*map(str, words)], flags=_list(args, "flags")
     )
 
 

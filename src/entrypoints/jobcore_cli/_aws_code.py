@@ -103,9 +103,9 @@ def _placed(document: Mapping[str, Any], session: Session, *, uploads: bool) -> 
 
 
 def _started_script(document: Mapping[str, Any]) -> str | None:
-    """Return the script of a job with arguments, whose archive needs a starter; None for others."""
-    script = document.get("script")
-    return script if document.get("arguments") and isinstance(script, str) else None
+    """Return the script of a job with arguments or flags, whose archive needs a starter; else None."""
+    script, needed = document.get("script"), document.get("arguments") or document.get("flags")
+    return script if needed and isinstance(script, str) else None
 
 
 def _bucket(session: Session) -> str:

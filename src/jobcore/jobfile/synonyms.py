@@ -45,6 +45,7 @@ JOB_WORDS: Mapping[str, str] = {
     **_called("role", "rolearn", "executionrole", "iamrole"),
     **_called("hyperparameters", "params", "parameters", "hparams", "hp", "config"),
     **_called("arguments", "args", "argv", "cmdargs", "containerarguments", "scriptargs"),
+    **_called("flags", "switches", "switch", "booleans", "booleanflags"),
     **_say("write its script into script and its options into arguments", "command", "cmd", "run"),
     **_called("environment", "env", "envs", "envvars", "environmentvariables", "variables"),
     **_called(

@@ -128,6 +128,7 @@ def test_values_name_folders_of_the_container() -> None:
         ({"arguments": ["${SM_CHANNEL_X}"]}, "arguments[0]"),
         ({"arguments": ["x"], "sagemaker": {"AlgorithmSpecification": {"ContainerArguments": ["y"]}}}, "arguments"),
         ({"script": "train.py", "arguments": ["x"]}, "arguments"),
+        ({"script": "train.py", "flags": ["x"]}, "flags"),
         ({"script": "train.py", "source_dir": "s3://code/a.tar.gz", "arguments": ["x"]}, "arguments"),
         (
             {
@@ -152,12 +153,12 @@ def test_arguments_without_a_script_are_those_of_the_container() -> None:
 
 def test_a_script_with_arguments_is_started_by_its_starter() -> None:
     args = {"image": "torch", "script": "a/b.py", "source_dir": "s3://c/sourcedir-arguments.tar.gz"}
-    made = built(args={**args, "arguments": ["--out", "${SM_MODEL_DIR}"]})
+    made = built(args={**args, "arguments": ["--out", "${SM_MODEL_DIR}"], "flags": ["amp"]})
     assert json.loads(made["HyperParameters"]["sagemaker_program"]) == "_start_with_arguments.py"
     assert json.loads(made["Environment"]["JOBCORE_START_0"]) == [
         "a/b.py",
-        "--out",
-        "/opt/ml/model",
+        ["--out", "/opt/ml/model"],
+        ["amp"],
     ]
     without = built(args=args)
     assert json.loads(without["HyperParameters"]["sagemaker_program"]) == "a/b.py"

@@ -127,6 +127,7 @@ class Case:
     hyperparameters: Mapping[str, Any] = field(default_factory=lambda: {"lr": 0.1, "x": None})
     environment: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 def shell(first_line: str) -> Mapping[str, str]:
@@ -167,6 +168,16 @@ CASES = {
         arguments=("${SM_CHANNEL_TRAIN}/b.csv", "--out=${SM_MODEL_DIR}:$HOME:${HOME}"),
     ),
     "arguments": Case(hyperparameters=VALUES, arguments=WORDS),
+    "flags": Case(
+        hyperparameters={**VALUES, "amp": True, "z": True, "slow": False, "f": False, "true-text": "True"},
+        flags=("amp", "z", "slow", "f", "absent"),
+        arguments=("--more",),
+    ),
+    "flags alone": Case(hyperparameters={"lr": 0.1, "amp": True, "slow": False}, flags=("amp", "slow")),
+    "flags of a shell script": Case(
+        files=shell("#!/usr/bin/env bash\n"), script="run.sh",
+        hyperparameters={"amp": True, "slow": False, "x": None}, flags=("amp", "slow"),
+    ),
     "a flag": Case(hyperparameters={}, arguments=("--verbose",)),
     "long arguments": Case(arguments=("é" * 3000,), channels=("train",)),
     "arguments of a package": Case(files={"train.py": PROBE, "setup.py": ""}, arguments=WORDS),
@@ -212,12 +223,13 @@ def args_of(case: Case, source: Path, probe: Path, channels: Mapping[str, str]) 
         "channels": dict(channels),
         "environment": {**case.environment, PROBE_FILE: str(probe)},
         "arguments": list(case.arguments),
+        "flags": list(case.flags),
     }
 
 
 def aws_request(case: Case, source: Path, probe: Path) -> dict[str, Any]:
     channels = {name: f"s3://data/{name}" for name in case.channels}
-    if case.arguments:
+    if case.arguments or case.flags:
         source = pack_with_starter(case, source)
     args = {"image": "torch", **args_of(case, source, probe, channels)}
     return build_request(request(args=args), SETTINGS)
@@ -367,7 +379,7 @@ def test_every_field_is_as_the_toolkit_has_it(tmp_path: Path, name: str) -> None
     assert len(expected) > 100
     for where, (run, reasons) in OTHERS.items():
         got = run(case, tmp_path / where)
-        more = BY_STARTER if case.arguments and where == "laptop" else {}
+        more = BY_STARTER if (case.arguments or case.flags) and where == "laptop" else {}
         assert unexplained(differences(expected, got), {**reasons, **more}) == {}, where
 
 

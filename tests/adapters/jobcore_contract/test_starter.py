@@ -115,7 +115,7 @@ def test_what_it_cannot_start_is_refused() -> None:
     ):
         jobcore_contract.starter_environment("train.py", ["x" * 30_000], [])
     parts = jobcore_contract.starter_environment("train.py", ["é" * 300], [])
-    assert json.loads("".join(parts.values())) == ["train.py", "é" * 300]
+    assert json.loads("".join(parts.values())) == ["train.py", ["é" * 300], []]
     assert max(map(len, parts.values())) == 512
 
 
