@@ -21,22 +21,9 @@ class Files:
 
     def __init__(self, endpoint: str, region: str, account: str) -> None:
         """Make the client; nothing is read yet."""
-        import boto3
-        from botocore.config import Config
+        from ._clients import client_of
 
-        self._client: Any = boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=region,
-            aws_access_key_id=account,
-            aws_secret_access_key="sandbox",  # noqa: S106  (an emulator's; anything goes)
-            config=Config(
-                s3={"addressing_style": "path"},
-                connect_timeout=3,
-                read_timeout=60,
-                retries={"mode": "standard", "total_max_attempts": 3},
-            ),
-        )
+        self._client: Any = client_of("s3", endpoint, region, account)
 
     def fetch(self, uri: str, file: Path) -> None:
         """Read one object into a file."""

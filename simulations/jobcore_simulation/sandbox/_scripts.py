@@ -33,10 +33,11 @@ from jobcore_contract import (
     is_package,
     start,
 )
-from jobcore_local import Environments, InstallError, InstallOptions
+from jobcore_local import Environments, InstallError, InstallOptions, error_message
 from jobcore_simulation._training import Training
 
 from ._containers import checkpoint_folder, container_of
+from ._logs import Logs
 from ._s3 import Files
 from ._sandbox import Sandbox
 from ._views import model_artifacts
@@ -52,6 +53,7 @@ _INSTALL = ("python", "-m", "pip", "install", "-r", "requirements.txt")  # as th
 _OFFLINE = {
     "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "UV_OFFLINE": "1", "UV_NO_CONFIG": "1",
 }  # fmt: skip
+_LOG_SECONDS = 1.0  # from one sending of a script's output to the next
 _TOOLKIT_EXIT_CODE = 1  # of the toolkit, for any exit code of the script
 
 
@@ -78,6 +80,7 @@ class ScriptRunner:
         config = sandbox.config
         endpoint = config.aws_endpoint
         self._s3 = Files(endpoint, config.region, config.account) if endpoint else None
+        self._logs = Logs(endpoint, config.region, config.account) if endpoint else None
         self._home = tempfile.TemporaryDirectory(prefix="jobcore-sandbox-")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
@@ -131,7 +134,7 @@ class ScriptRunner:
         except Exception as error:  # code, channels, S3: any fault here means it cannot run
             self._finish(training, f"ClientError: the script cannot be run: {error}")
             return
-        code = process.wait()
+        code = self._wait(training, process, folder / "log")
         with self._lock:
             if self._processes.get(id(training)) is process:
                 del self._processes[id(training)]
@@ -143,6 +146,20 @@ class ScriptRunner:
         except Exception as error:
             failure = failure or f"ClientError: Artifact upload failed: {error}"
         self._finish(training, failure)
+
+    def _wait(self, training: Training, process: subprocess.Popen[bytes], log: Path) -> int:
+        """Wait for the script's end, and send its output to CloudWatch meanwhile."""
+        if self._logs is None:
+            return process.wait()
+        stream = self._logs.stream(training.name, log)
+        while True:
+            try:
+                code = process.wait(_LOG_SECONDS)
+            except subprocess.TimeoutExpired:
+                stream.send()
+            else:
+                stream.close()
+                return code
 
     def _keep(self, training: Training, ml: Path) -> None:
         """Write the model and the checkpoints to S3."""
@@ -178,11 +195,7 @@ class ScriptRunner:
             arn=self._sandbox.service.regions[region].arn + training.name,
             instance_type=instance_type,
             base=str(ml),
-            inherited={
-                "PYTHONUNBUFFERED": "1",
-                **_passed_on(),
-                **layer,
-            },
+            inherited={**_inherited(), **layer},
         )
         started = start(container, str(code))
         check_code(str(code), started.script)
@@ -212,7 +225,7 @@ class ScriptRunner:
         store = CodeStore(Path(self._home.name) / "code", durable=False)
         environments = Environments(Path(self._home.name) / "environments")
         made = environments.prepare(
-            sys.executable, store, store.take(code).id, InstallOptions(_passed_on(), environ)
+            sys.executable, store, store.take(code).id, InstallOptions(_inherited(), environ)
         )
         if made is None or made.id is None:
             return sys.executable, {}
@@ -282,18 +295,22 @@ def _unpacked(archive: Path, folder: Path) -> Path:
     return folder.resolve()
 
 
+def _inherited() -> dict[str, str]:
+    """Make the environment that scripts inherit; ``python`` is the sandbox's, as it is the image's on AWS."""
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    own = os.path.dirname(sys.executable)
+    path = f"{own}{os.pathsep}{passed.get('PATH', os.defpath)}"
+    return {"PYTHONUNBUFFERED": "1", **passed, "PATH": path}
+
+
 def _failure(folder: Path, argv: list[str], code: int) -> str:
     written = folder / "ml/output/failure"
     said = written.read_text("utf-8", "replace") if written.is_file() else ""
-    return _reason(said or failure_text(argv, code, _tail(folder / "log")))
+    return _reason(said or failure_text(argv, code, error_message(_output(folder / "log"))))
 
 
 def _reason(said: str) -> str:
     return f"AlgorithmError: {said[:_FAILURE_CHARS_MAX]}, exit code: {_TOOLKIT_EXIT_CODE}"
-
-
-def _passed_on() -> dict[str, str]:
-    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -304,9 +321,8 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
             return
 
 
-def _tail(log: Path) -> str:
-    lines = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
-    return lines[-1] if lines else ""
+def _output(log: Path) -> str:
+    return log.read_text("utf-8", "replace") if log.is_file() else ""
 
 
 def _plain(text: str) -> str:

@@ -14,7 +14,15 @@ from typing import NamedTuple
 from ._errors import CodeError
 from ._ignore import IgnoreFile, parse
 
-__all__ = ["NEVER_TAKEN", "Rules"]
+__all__ = ["NEVER_TAKEN", "Reason", "Rules"]
+
+
+class Reason(NamedTuple):
+    """Why an entry of a tree is left out."""
+
+    text: str
+    of_git: bool = False  # a rule of .gitignore, which does not hold for what git tracks
+
 
 #: Names that are left out wherever they are, in any case of letters, whatever the ignore files say.
 NEVER_TAKEN: dict[str, tuple[str, ...]] = {
@@ -33,7 +41,7 @@ NEVER_TAKEN: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-_REASONS = tuple(NEVER_TAKEN)
+_REASONS = tuple(map(Reason, NEVER_TAKEN))
 # One group for each reason, so that most names are done with one match.
 _NEVER = re.compile(
     "|".join(f"({'|'.join(map(fnmatch.translate, names))})" for names in NEVER_TAKEN.values())
@@ -89,6 +97,11 @@ class Rules(NamedTuple):
         Raises:
             CodeError: one of them cannot be read.
         """
+        if folder and ".git" in names:  # a repository of its own, such as a submodule
+            return Rules((self.files[0], ()))._inside(root, folder, names)
+        return self._inside(root, folder, names)
+
+    def _inside(self, root: str, folder: str, names: list[str]) -> Rules:
         if not any(name in _FILES for name in names):
             return self
         cut = len(os.fsencode(folder)) + 1 if folder else 0
@@ -102,8 +115,8 @@ class Rules(NamedTuple):
             stacks.append((*placed, *stack))
         return Rules(tuple(stacks))
 
-    def reason(self, path: str, *, is_folder: bool) -> str:
-        """Return why an entry of the tree is left out; "" if it is taken."""
+    def reason(self, path: str, *, is_folder: bool) -> Reason | None:
+        """Return why an entry of the tree is left out; None if it is taken."""
         name = path.rpartition("/")[2].lower()
         if never := _NEVER.match(name):
             return _REASONS[(never.lastindex or 1) - 1]
@@ -112,9 +125,11 @@ class Rules(NamedTuple):
             below = placed.prefix + encoded[placed.cut :]
             pattern = placed.file.decide(below, is_folder=is_folder)
             if pattern is not None:
-                where = f"{placed.file.name} line {pattern.line}"
-                return "" if pattern.includes else where
-        return ""
+                if pattern.includes:
+                    return None
+                name = placed.file.name
+                return Reason(f"{name} line {pattern.line}", of_git=name == _FILES[1])
+        return None
 
 
 def _read(path: str) -> bytes | None:

@@ -10,7 +10,8 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from ._errors import CodeError, printable
-from ._rules import Rules
+from ._git import tracked_but_ignored
+from ._rules import Reason, Rules
 
 __all__ = ["BYTES_MAX", "FILES_MAX", "File", "Link", "Tree", "scan"]
 
@@ -85,6 +86,15 @@ def scan(
     return Tree(walk.root, tuple(sorted(walk.folders)), files, links, tuple(sorted(walk.left_out)))
 
 
+class _Place(NamedTuple):
+    """A folder to walk."""
+
+    folder: str  # relative to the tree; "" is the tree
+    rules: Rules  # of the folder above it
+    repository: str  # the innermost folder of the tree that is the top of a git repository, or ""
+    ignored: Reason | None  # a rule of .gitignore matches it: take only what git tracks in it
+
+
 class _Walk:
     """The state of one walk."""
 
@@ -96,19 +106,25 @@ class _Walk:
         self.links: list[str] = []
         self.left_out: list[tuple[str, str]] = []
         self.count = 0
+        self._tracked: dict[
+            str, frozenset[str]
+        ] = {}  # by repository: what its rules do not hold for
 
     def run(self) -> None:
         """Walk until there is nothing more, or far too much."""
-        todo = [("", Rules.above(self.root))]
+        todo = [_Place("", Rules.above(self.root), "", None)]
         while todo and self.count < _COUNTED_MAX:
-            folder, rules = todo.pop()
-            entries = self._entries(folder)
-            rules = rules.inside(self.root, folder, [entry.name for entry in entries])
+            place = todo.pop()
+            entries = self._entries(place.folder)
+            names = [entry.name for entry in entries]
+            rules = place.rules.inside(self.root, place.folder, names)
+            repository = place.folder if ".git" in names else place.repository
+            here = place._replace(rules=rules, repository=repository)
             for entry in entries:
-                path = f"{folder}/{entry.name}" if folder else entry.name
+                path = f"{place.folder}/{entry.name}" if place.folder else entry.name
                 try:
-                    if self._take(path, entry, rules):
-                        todo.append((path, rules))
+                    if below := self._take(path, entry, here):
+                        todo.append(below)
                 except FileNotFoundError:  # removed since; the second walk of a snapshot compares
                     continue
                 except OSError as error:
@@ -127,27 +143,39 @@ class _Walk:
         except OSError as error:
             raise CodeError.of(path, error) from None
 
-    def _take(self, path: str, entry: os.DirEntry[str], rules: Rules) -> bool:
-        """Take or leave out an entry; True for a folder to walk."""
+    def _take(self, path: str, entry: os.DirEntry[str], place: _Place) -> _Place | None:
+        """Take or leave out an entry of a place; a folder to walk is returned."""
         is_folder = entry.is_dir(follow_symlinks=False)
-        reason = rules.reason(path, is_folder=is_folder) or (is_folder and self._special(path))
-        if reason:
-            self.left_out.append((path + "/" * is_folder, reason))
-            return False
+        reason = place.rules.reason(path, is_folder=is_folder) or place.ignored
+        is_kept = reason is not None and reason.of_git and self._is_tracked(path, place.repository)
+        text = "" if reason is None or is_kept else reason.text
+        text = text or (self._special(path) if is_folder else "")
+        if text:
+            self.left_out.append((path + "/" * is_folder, text))
+            return None
         self.count += 1
         if is_folder:
             self.folders.append(path)
-            return True
+            return place._replace(folder=path, ignored=reason if is_kept else None)
         if entry.is_symlink():
             self.links.append(path)
-            return False
+            return None
         found = entry.stat(follow_symlinks=False)
         if not stat.S_ISREG(found.st_mode):
             kind = _SPECIAL.get(stat.S_IFMT(found.st_mode), "a device")
             self.left_out.append((path, f"{kind}, not a file"))
         else:
             self.files.append(file_of(path, found))
-        return False
+        return None
+
+    def _is_tracked(self, path: str, repository: str) -> bool:
+        """Tell whether git tracks an entry that its rules match, or for a folder something in it."""
+        tracked = self._tracked.get(repository)
+        if tracked is None:
+            files = tracked_but_ignored(os.path.join(self.root, repository))
+            above = {file[:at] for file in files for at in _slashes(file)}
+            tracked = self._tracked[repository] = files | above
+        return path[len(repository) + 1 if repository else 0 :] in tracked
 
     def _special(self, path: str) -> str:
         """Return why a folder is left out whatever its name is; "" if it is taken."""
@@ -158,6 +186,10 @@ class _Walk:
         if any(os.path.lexists(os.path.join(place, mark)) for mark in _ENVIRONMENT_MARKS):
             return "made by tools"
         return ""
+
+
+def _slashes(path: str) -> list[int]:
+    return [at for at, char in enumerate(path) if char == "/"]
 
 
 def file_of(path: str, found: os.stat_result) -> File:
@@ -197,14 +229,19 @@ def _kept_links(walk: _Walk) -> tuple[Link, ...]:
     return tuple(kept)
 
 
+_LESS = (
+    "list what the job does not need in .jobcoreignore, and name folders of data as channels; or put "
+    "the script and what it needs into a folder of its own"
+)
+
+
 def _too_many(walk: _Walk, files_max: int) -> CodeError:
     places = Counter(file.path.partition("/")[0] for file in walk.files)
     place, most = places.most_common(1)[0] if places else ("?", 0)
     count = f"{walk.count:,}" + (" or more" if walk.count >= _COUNTED_MAX else "")
     return CodeError(
         f"{printable(walk.root)}: {count} files and folders; a snapshot takes {files_max:,} at most "
-        f"({most:,} are in {printable(place)}): list what the job does not need in .jobcoreignore, "
-        "and name folders of data as channels"
+        f"({most:,} are in {printable(place)}): {_LESS}"
     )
 
 
@@ -212,6 +249,5 @@ def _too_large(root: str, files: tuple[File, ...], size: int, bytes_max: int) ->
     largest = max(files, key=lambda file: file.size)
     return CodeError(
         f"{printable(root)}: {size >> 20:,} MB; a snapshot takes {bytes_max >> 20:,} MB at most "
-        f"(the largest file is {printable(largest.path)}, {largest.size >> 20:,} MB): list what the "
-        "job does not need in .jobcoreignore, and name folders of data as channels"
+        f"(the largest file is {printable(largest.path)}, {largest.size >> 20:,} MB): {_LESS}"
     )

@@ -8,6 +8,7 @@ from ._failures import failure_rules
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
 from ._pools import read_pools, write_pools
 from ._python import Interpreter, find_python
+from ._supervisor.message import error_message
 from ._trainer import LocalTrainer, code_path, environments_path
 from ._wake import WakeSocket, poke
 
@@ -28,6 +29,7 @@ __all__ = [
     "check",
     "code_path",
     "environments_path",
+    "error_message",
     "failure_rules",
     "find_python",
     "inherited_environment",

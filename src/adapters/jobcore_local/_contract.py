@@ -29,11 +29,17 @@ __all__ = [
 
 # The variables of the manager's environment that a script needs to run. It does not get the others:
 # they may hold secrets, and a training that depends on them would not run anywhere else.
-_INHERITED = (
+#: Where the user's folders, the machine's libraries and the network are. Not tokens and keys: a job
+#: that needs them names them in its `environment`.
+INHERITED = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV",
-    "CONDA_PREFIX", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "XDG_RUNTIME_DIR",
+    "CONDA_PREFIX", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
+    "http_proxy", "https_proxy", "no_proxy", "all_proxy",
 )  # fmt: skip
-_INHERITED_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_")
+INHERITED_PREFIXES = (
+    "LC_", "XDG_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_",
+)  # fmt: skip
 _INSTANCE_TYPE = "local"  # as the toolkit calls it outside of SageMaker
 _NETWORK = "lo"
 
@@ -156,7 +162,7 @@ def inherited_environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+        if name in INHERITED or name.startswith(INHERITED_PREFIXES)
     }
 
 

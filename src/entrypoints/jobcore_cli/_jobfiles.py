@@ -13,14 +13,22 @@ from jobcore_contract import is_package
 
 from ._errors import CliError
 
+_SCRIPT_SUFFIXES = (".py", ".sh", ".ipynb")
+
 
 def read_document(path: Path) -> dict[str, Any]:
     """
     Decode a job file by its ending.
 
     Raises:
-        CliError: it cannot be read or decoded; the message names the file and the line.
+        CliError: it is a script, or cannot be read or decoded; the message names the file and the line.
     """
+    if path.suffix in _SCRIPT_SUFFIXES and path.is_file():
+        msg = (
+            f"{path}: a script; name it in a job file and give that: train.toml, for example, with the "
+            f"line script = {json.dumps(path.name)}. All other fields have defaults"
+        )
+        raise CliError(msg)
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:

@@ -15,6 +15,8 @@ def next_step_words(message: Message) -> str:
     group = f"--group {message.attributes.get('group', '')}"
     if message.data.get("rule") == _MODULE_MISSING:
         return f"install the module, then jobcore retry {job}; or {_OTHER_PYTHON}"
+    if message.data.get("rule") == _FILE_NOT_TAKEN:
+        return _TAKE_FILE
     return {
         NextStep.SHOW: f"jobcore show {job}",
         NextStep.READ_LOGS_AND_RETRY: f"jobcore logs {job}, then jobcore retry {job}",
@@ -27,8 +29,14 @@ def next_step_words(message: Message) -> str:
 #: Rules of jobcore_local/failure_rules.toml; its texts name the interpreter.
 _MODULE_MISSING = "local: module not installed"
 _OTHER_PYTHON = 'name another interpreter in the job file (python = "...") and submit it again'
+_FILE_NOT_TAKEN = "local: file not taken"
+_TAKE_FILE = (
+    "see what is left out (jobcore submit --dry-run); include it with a line !PATH in .jobcoreignore, "
+    "name its folder as a channel, or name a source_dir that contains it, and submit the job file again"
+)
 _HELP_OF_RULE = {
-    _MODULE_MISSING: f"install the module in {{python}}, then retry; or {_OTHER_PYTHON}"
+    _FILE_NOT_TAKEN: _TAKE_FILE,
+    _MODULE_MISSING: f"install the module in {{python}}, then retry; or {_OTHER_PYTHON}",
 }
 _HELP_WITH_PACKAGES = {
     _MODULE_MISSING: (

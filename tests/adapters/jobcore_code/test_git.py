@@ -1,4 +1,4 @@
-"""The git commit of a folder: known if there is one, and nothing of the repository is run or written."""
+"""The git commit of a folder, what git tracks against its own rules, and that nothing of a repository is run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobcore_code import git_state
+from jobcore_code import git_state, scan
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -65,3 +65,48 @@ def test_no_program_of_the_repository_is_run(root: Path) -> None:
     git(root, "config", "core.fsmonitor", str(spy))
     assert git_state(root / "job") is not None
     assert not (root / "ran").exists()
+
+
+def test_what_git_tracks_is_taken_though_a_gitignore_matches_it(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("*.csv\ndata/\n")
+    for name in ("a.csv", "data/x.npy", "data/deep/y", "data/other/z", "job/b.csv", "job/train.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "--force", "data/deep/y", "job/b.csv", "job/train.py")
+    tree = scan(tmp_path)
+    assert [file.path for file in tree.files] == [
+        ".gitignore", "data/deep/y", "job/b.csv", "job/train.py"
+    ]  # fmt: skip
+    assert dict(tree.left_out) == {
+        ".git/": "version control",
+        "a.csv": ".gitignore line 1",
+        "data/other/": ".gitignore line 2",
+        "data/x.npy": ".gitignore line 2",
+    }
+    assert [file.path for file in scan(tmp_path / "job").files] == ["b.csv", "train.py"]
+
+
+def test_jobcoreignore_and_secrets_go_over_what_git_tracks(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("*.csv\n.env\n")
+    (tmp_path / ".jobcoreignore").write_text("big.csv\n")
+    for name in ("big.csv", "small.csv", ".env"):
+        (tmp_path / name).write_text("")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "--force", ".")
+    files = [file.path for file in scan(tmp_path).files]
+    assert files == [".gitignore", ".jobcoreignore", "small.csv"]
+
+
+def test_a_repository_inside_has_rules_of_its_own(tmp_path: Path) -> None:
+    inside = tmp_path / "lib" / "sub"
+    inside.mkdir(parents=True)
+    (tmp_path / ".gitignore").write_text("*.csv\n")
+    (inside / ".gitignore").write_text("*.txt\n")
+    for name in ("a.csv", "a.txt", "b.txt"):
+        (inside / name).write_text("")
+    git(tmp_path, "init", "-q")
+    git(inside, "init", "-q")
+    git(inside, "add", "--force", "a.txt")
+    files = [file.path for file in scan(tmp_path).files]
+    assert files == [".gitignore", "lib/sub/.gitignore", "lib/sub/a.csv", "lib/sub/a.txt"]

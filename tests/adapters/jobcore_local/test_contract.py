@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ from jobcore import Placement, job_id_from_token
 from jobcore.lifecycle import training_name
 from jobcore.ports import LaunchRequest, TrainingState
 from jobcore_local import LocalTrainer, write_pools
-from jobcore_local._contract import BadInput, MissingInput, Prepared, prepare
+from jobcore_local._contract import (
+    INHERITED,
+    INHERITED_PREFIXES,
+    BadInput,
+    MissingInput,
+    Prepared,
+    inherited_environment,
+    prepare,
+)
 from patience import until
 
 JOB_ID = job_id_from_token("tests", "a")
@@ -152,3 +161,22 @@ def test_checkpoints_are_where_a_container_has_them(tmp_path: Path) -> None:
     trainer, state = run(tmp_path / "home", request(source, script="run.sh"))
     assert state is TrainingState.COMPLETED
     assert os.listdir(trainer.checkpoint_dir(JOB_ID)) == ["epoch"]
+
+
+def test_scripts_get_the_user_s_folders_and_network_and_no_tokens(monkeypatch) -> None:
+    given = {
+        "HTTPS_PROXY": "http://proxy:3128",
+        "no_proxy": "local",
+        "XDG_CACHE_HOME": "/big/cache",
+    }
+    for name, value in {**given, "HF_TOKEN": "x", "AWS_SECRET_ACCESS_KEY": "x"}.items():
+        monkeypatch.setenv(name, value)
+    inherited = inherited_environment()
+    assert given.items() <= inherited.items()
+    assert not {"HF_TOKEN", "AWS_SECRET_ACCESS_KEY"} & inherited.keys()
+
+
+def test_the_reference_lists_every_variable_that_scripts_get() -> None:
+    page = Path(__file__).parents[3] / "docs" / "reference" / "training-contract.md"
+    listed = set(re.findall(r"`([A-Z_]+)`", page.read_text("utf-8")))
+    assert {name.upper() for name in (*INHERITED, *INHERITED_PREFIXES)} <= listed

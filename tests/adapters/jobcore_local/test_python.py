@@ -307,3 +307,9 @@ def test_the_environment_of_the_manager_is_left_out(venvs, tmp_path):
     assert python_environment(None, inherited) == inherited
     assert python_environment("python3", inherited) == inherited
     assert shutil.which("sh", path=of_two["PATH"])
+
+
+def test_a_failure_is_told_by_its_exception_not_by_the_end_of_its_text(tmp_path):
+    text = "raise RuntimeError('CUDA error: out of memory\\nCompile with TORCH_USE_CUDA_DSA')"
+    training, _ = run(tmp_path, "train.py", text, python=sys.executable)
+    assert '"RuntimeError: CUDA error: out of memory\nCompile with' in training.evidence.text

@@ -51,6 +51,8 @@ def call(*words: str) -> int:
     ("name", "text", "says"),
     [
         ("a.toml", "script = ", "not valid TOML"),
+        ("train.py", "import os\n", "a script; name it in a job file"),
+        ("train.py", "import os\n", 'script = "train.py"'),
         ("a.json", '{"script": }', "line 1"),
         ("a.yaml", "script: [train.sh\n", "not valid YAML"),
         ("a.json", "[1]", "list"),

@@ -70,6 +70,15 @@ HELP = [
             '(python = "...") and submit it again'
         ),
     ),
+    (
+        WaitCode.OVER,
+        {"status": "Failed", "rule": "local: file not taken"},
+        (
+            "see what is left out (jobcore submit --dry-run); include it with a line !PATH in "
+            ".jobcoreignore, name its folder as a channel, or name a source_dir that contains it, and "
+            "submit the job file again"
+        ),
+    ),
     (WaitCode.OVER, {"status": "Completed"}, ""),
     (WaitCode.OVER, {"status": "Stopped"}, ""),
     (WaitCode.LAUNCHING, {"status": "Launching"}, ""),

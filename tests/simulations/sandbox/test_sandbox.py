@@ -1000,6 +1000,8 @@ checkpoint = pathlib.Path(os.environ["SM_CHECKPOINT_DIR"], "step")
 step = int(checkpoint.read_text()) + 1 if checkpoint.exists() else 1
 checkpoint.write_text(str(step))
 pathlib.Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text(f"{data} {step}")
+print("line 1\\n\\nline 2 ✓", flush=True)
+os.execvp("python", ["python", "-c", "import sys; print(sys.executable, end='')"])
 """
 
 
@@ -1049,6 +1051,15 @@ def test_code_data_checkpoints_and_models_are_in_s3(tmp_path: Path) -> None:
             model = archive.extractfile("model.txt")
             assert model is not None
             assert model.read() == b"numbers 2"
+        logs = _of(stack, "logs")
+        events = logs.filter_log_events(
+            logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="second/"
+        )["events"]
+        logs.close()
+        lines = [event["message"] for event in events]
+        assert lines[:2] == ["line 1", "line 2 ✓"]
+        # "python" is the sandbox's own, as it is the image's on SageMaker
+        assert Path(lines[2]).parent == Path(sys.executable).parent
     finally:
         s3.close()
         stack.close()

@@ -16,6 +16,7 @@ from jobcore_code import CodeError, lay_out
 
 from . import OPT_ML_NOTE, OPT_ML_SCRIPT
 from .files import create_durably, read_tail, replace_durably, sync_directory, try_lock
+from .message import error_message, explained
 from .processes import IS_LINUX, become_subreaper, descendants, kernel_oom_kills, start_ticks
 from .slots import allocate_slots
 from .spawn import spawn_script
@@ -379,10 +380,10 @@ class Shim:
             code = 128 - code
         text = read_tail(self.path("ml/output/failure"), head=True)
         if not text.strip():
-            last = self._last_line()
-            if last.startswith("ModuleNotFoundError: "):
-                last += self._where_missing()
-            text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{last}"'
+            message = error_message(read_tail(self.path("output.log")))
+            program, code_folder = self.request["argv"][0], self.request["cwd"]
+            message = explained(message, program=program, code=code_folder)
+            text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{message}"'
         end = f"{self._hint(text)}, exit code: {code}"
         return f"AlgorithmError: {text[: REASON_CHARS_MAX - len(end) - 16].rstrip()}{end}"
 
@@ -395,13 +396,3 @@ class Shim:
             return ""
         why = f"could not be mounted on this machine: {note}" if note else "is another folder here"
         return f". /opt/ml {why}; take folders from SM_MODEL_DIR and the like"
-
-    def _where_missing(self) -> str:
-        """Name the interpreter that lacks a module, if it is the one that ran the script."""
-        program = self.request["argv"][0]
-        is_python = "python" in os.path.basename(program)
-        return f" (not installed in {program})" if is_python else ""
-
-    def _last_line(self) -> str:
-        lines = [x for x in read_tail(self.path("output.log")).splitlines() if x.strip()]
-        return lines[-1].strip()[:500] if lines else ""
