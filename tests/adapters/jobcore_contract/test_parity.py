@@ -54,8 +54,8 @@ EVERYWHERE = {
 OF_THE_MACHINE = dict.fromkeys(
     (f"environment.{name}" for name in (
         "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
-        "CONDA_PREFIX", "SSL_CERT_FILE", "XDG_RUNTIME_DIR", "LC_*", "OMP_*", "MKL_*", "OPENBLAS_*",
-        "NUMEXPR_*", "NVIDIA_*",
+        "CONDA_PREFIX", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+        "*_PROXY", "*_proxy", "XDG_*", "LC_*", "OMP_*", "MKL_*", "OPENBLAS_*", "NUMEXPR_*", "NVIDIA_*",
     )),
     "passed on from this machine; an image sets its own",
 )  # fmt: skip
@@ -81,7 +81,10 @@ LAPTOP = {
     "environment.SM_CURRENT_INSTANCE_TYPE": "local, as the toolkit calls it outside of SageMaker",
     "*instance_type": "local, as the toolkit calls it outside of SageMaker",
 }
-SANDBOX = EVERYWHERE
+SANDBOX = {
+    **EVERYWHERE,
+    "environment.PATH": "python is the sandbox's own, as on AWS it is the image's",
+}
 
 # --- cases ---------------------------------------------------------------------------------
 
