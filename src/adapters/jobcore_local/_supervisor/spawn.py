@@ -61,7 +61,7 @@ def _ways(
     List the ways to start a command: an executable without its shell first, which is 1 ms cheaper.
 
     The shell does two things that its script can see: it sets PWD, and does not pass on variables
-    with a hyphen in the name (``SM_HP_…``). The kernel refuses a script without a first line of
+    with a name such as ``SM_HP_LEARNING-RATE``. The kernel refuses a script without a first line of
     "#!", or one whose interpreter does not exist; then the shell runs it, or says what is wrong.
     """
     if argv[:2] == ["/bin/sh", "-c"]:
