@@ -188,7 +188,10 @@ def job_table(name: str, old: str) -> list[list[str]]:
     """Make the table of the fields below *name* ("" for the top), with the meanings of the old table."""
     kinds = {
         field.rpartition(".")[2]: re.sub(r"^an? ", "", kind)
-        for field, kind in jobcore.jobfile.field_kinds(JOB_TABLES).items()
+        for field, kind in {
+            **jobcore.jobfile.field_kinds(JOB_TABLES),
+            jobcore.jobfile.backends.PARTS: "a table",
+        }.items()
         if field.rpartition(".")[0] == name
     }
     classes = set(jobcore.FailureClass)

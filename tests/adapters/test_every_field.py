@@ -10,11 +10,12 @@ import pytest
 from attrs import evolve
 
 from jobcore import InvalidJob, Spec, job_id_from_token, parse_job
-from jobcore.jobfile import expand_sweep, job_fields, read_sweep
+from jobcore.jobfile import expand_sweep, job_fields, job_for_backend, read_sweep
 from jobcore.lifecycle import training_name
 from jobcore.ports import LaunchRequest
 from jobcore_aws import JOB_TABLES, AwsSettings, Pool, build_request
 from jobcore_aws import check as aws_check
+from jobcore_config import BACKENDS as BACKEND_NAMES
 from jobcore_local import Checker, LocalTrainer
 from sagemaker_fixtures import CPU, IMAGE, ROLE, settings
 
@@ -40,6 +41,7 @@ PROBES: dict[str, Any] = {
     "role": "other",
     "hyperparameters": {"x": 1},
     "arguments": ["--fast"],
+    "flags": ["amp"],
     "environment": {"MODE": "fast"},
     "channels": {"train": "{}/folder"},
     "volume_gb": 77,
@@ -51,6 +53,9 @@ ON_AWS = {
     "source_dir": "s3://code/other.tar.gz",
     "channels": {"train": "s3://data/train"},
 }
+WITH_FLAG = {"hyperparameters": {"amp": True}}
+#: As the command uploads it for a job with arguments.
+STARTED = "s3://code/sourcedir-arguments.tar.gz"
 AWS = AwsSettings(
     sagemaker=settings(
         pools={"cpu": evolve(CPU, slots=9), "other": Pool(name="other", instance_types=("ml.m5.xlarge",))},
@@ -91,7 +96,7 @@ class OnThisMachine:
         (folder / "folder" / "train.py").write_text("")
         (folder / "python").symlink_to(sys.executable)
         self.folder = folder
-        self.base = {"script": "train.py", "source_dir": str(folder)}
+        self.base = {"script": "train.py", "source_dir": str(folder), **WITH_FLAG}
         self._trainer = LocalTrainer(folder / "home")
         self._check = Checker({"cpu": 9, "other": 9})
 
@@ -132,9 +137,12 @@ def _filled(value: Any, folder: Path) -> Any:
 BACKENDS = {
     "this machine": OnThisMachine,
     "aws, a script": lambda folder: OnAws(
-        folder, {"script": "train.py", "source_dir": "s3://code/app.tar.gz"}
+        folder, {"script": "train.py", "source_dir": "s3://code/app.tar.gz", **WITH_FLAG}
     ),
-    "aws, an image": lambda folder: OnAws(folder, {"image": "default"}),
+    "aws, a script and a starter": lambda folder: OnAws(
+        folder, {"script": "train.py", "source_dir": STARTED, **WITH_FLAG}
+    ),
+    "aws, an image": lambda folder: OnAws(folder, {"image": "default", **WITH_FLAG}),
 }
 
 
@@ -152,6 +160,23 @@ def test_a_field_is_used_or_refused(tmp_path, backend, field):
         assert refused == [field]
     else:
         assert where.outcome(probed) != where.outcome(plain)
+
+
+@pytest.mark.parametrize("field", sorted(set(PROBES) - CORE))
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_field_of_one_backends_part_is_used_or_refused_there_and_not_seen_elsewhere(
+    tmp_path, backend, field
+):
+    where = BACKENDS[backend](tmp_path)
+    own, other = BACKEND_NAMES if backend == "this machine" else reversed(BACKEND_NAMES)
+    base, value = where.base, where.probe(field)
+    laid_over = {**base.get(field, {}), **value} if isinstance(value, dict) else value
+    for part, expected in ((own, {**base, field: laid_over}), (other, base)):
+        document = {**base, "backend": {part: {field: value}}}
+        chosen = job_for_backend(document, own, backends=BACKEND_NAMES, service_tables=JOB_TABLES)
+        spec, direct = spec_of(chosen), spec_of(expected)
+        assert spec == direct
+        assert where.refused(spec) == where.refused(direct)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -18,11 +18,12 @@ from docs_blocks import Block, commands_of, pages_of_blocks, plain
 from docs_terminal import Shown, Terminal
 from jobcore.errors import InvalidSetting
 from jobcore.failures import parse_rules
-from jobcore.jobfile import expand_sweep, read_sweep
+from jobcore.jobfile import expand_sweep, job_for_backend, read_sweep
 from jobcore_aws import JOB_TABLES, failure_rules, settings_from
 from jobcore_cli._app import cli
 from jobcore_cli._config import read_files
 from jobcore_cli._jobfiles import read_document
+from jobcore_config import BACKENDS
 from jobcore_local._supervisor import OPT_ML_SCRIPT
 from jobcore_simulation.sandbox import SandboxConfig
 from jobcore_simulation.sandbox._config import load_config
@@ -37,7 +38,9 @@ BLOCKS = [block for blocks in PAGES.values() for block in blocks]
 
 def read_job(document: dict[str, Any]) -> None:
     sweep = document.pop("sweep", None)
-    jobcore.parse_job(document, owner="ada", service_tables=JOB_TABLES)
+    for backend in BACKENDS:
+        part = job_for_backend(document, backend, backends=BACKENDS, service_tables=JOB_TABLES)
+        jobcore.parse_job(part, owner="ada", service_tables=JOB_TABLES)
     if sweep is not None:
         expand_sweep(*read_sweep(sweep))
 

@@ -6,6 +6,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from jobcore_contract import path_in_channel
+
 __all__ = ["Files"]
 
 
@@ -39,7 +41,7 @@ class Files:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         for found in (entry for page in pages for entry in page.get("Contents", ())):
             key: str = found["Key"]
-            file = (folder / _below(prefix, key)).resolve()
+            file = (folder / path_in_channel(prefix, key)).resolve()
             if not file.is_relative_to(folder.resolve()):
                 msg = f"s3://{bucket}/{key} leads out of the folder"
                 raise ValueError(msg)
@@ -64,14 +66,6 @@ class Files:
                 archive.add(entry, entry.name)
         bucket, key = _split(uri)
         self._client.upload_file(str(file), bucket, key)
-
-
-def _below(prefix: str, key: str) -> str:
-    """Name an object within its channel: the part of its key after the prefix's last whole folder."""
-    whole = prefix.rstrip("/") + "/"
-    if key.startswith(whole) or whole == "/":
-        return key.removeprefix(whole)
-    return key[prefix.rfind("/") + 1 :]
 
 
 def _split(uri: str) -> tuple[str, str]:

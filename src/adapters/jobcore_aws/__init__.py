@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ._clients import client
     from ._dynamodb import DynamoStore, check_item_size, create_table, table_definition
     from ._failures import failure_rules
-    from ._pools import Market, Pool
+    from ._pools import Market, Pool, resolve_pools
     from ._request import BadRequest, build_request
     from ._sagemaker import SageMakerTrainer
     from ._settings import AwsSettings, SageMakerSettings, settings_from
@@ -39,6 +39,7 @@ _HOMES = {
     "create_shape": "_validate",
     "create_table": "_dynamodb",
     "failure_rules": "_failures",
+    "resolve_pools": "_pools",
     "settings_from": "_settings",
     "table_definition": "_dynamodb",
     "validate_request": "_validate",
@@ -62,6 +63,7 @@ __all__ = [
     "create_shape",
     "create_table",
     "failure_rules",
+    "resolve_pools",
     "settings_from",
     "table_definition",
     "validate_request",

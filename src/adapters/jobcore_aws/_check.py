@@ -25,12 +25,13 @@ _USED = frozenset(
     {
         "image", "role", "hyperparameters", "arguments", "environment", "channels", "volume_gb",
         "sagemaker",
-        "code",  # the snapshot, for display
+        "code", "data",  # snapshot, and origin of channels, for display
     }
 )  # fmt: skip
-_USED_BY_SCRIPTS = _USED | {"script", "source_dir"}
+_USED_BY_SCRIPTS = _USED | {"script", "source_dir", "flags"}
 _NOT_HERE = {
-    "python": "the image has its Python; leave it out, or name an image with another one",
+    "python": "the image has its Python; leave it out, or write it under [backend.local]",
+    "flags": "there is no script to have them; write the container's own into arguments",
     "source_dir": "there is no script to run from it; name one as script, or leave it out",
 }
 
@@ -76,7 +77,7 @@ def _unused(args: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(name, _NOT_HERE.get(name, "of no use on SageMaker; leave it out"))
     grace = args.get("stop_grace_seconds", STOP_GRACE_SECONDS)
     if grace != STOP_GRACE_SECONDS:
-        message = f"SageMaker ends a training {STOP_GRACE_SECONDS} s after a stop, got {grace:g} s; leave it out"
+        message = f"SageMaker ends a training {STOP_GRACE_SECONDS} s after a stop, got {grace:g} s; leave it out, or write it under [backend.local]"
         yield Problem("stop_grace", message)
 
 

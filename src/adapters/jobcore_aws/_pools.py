@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 import attrs
 
+from jobcore import Placement, Spec
 from jobcore.errors import InvalidSetting
+from jobcore.jobfile import is_pool_name
 from jobcore_config.checks import Wrong, at_least, each, matching, report_all, sized
 
-__all__ = ["Market", "Pool", "is_accelerated", "pool_from", "pool_named"]
+__all__ = [
+    "POOLS_MAX", "Market", "Pool", "is_accelerated", "pool_from", "pool_named", "resolve_pools",
+    "wrong_names",
+]  # fmt: skip
+
+POOLS_MAX = 5  # of one job; each is tried by every launch tick. No service sets this limit.
 
 _REGION = matching(r"[a-z]{2}(?:-[a-z]+)+-\d{1,2}", 'one such as "us-east-1"')
 _INSTANCE_TYPE = matching(r"ml\.[a-z0-9-]{1,32}\.[a-z0-9]{1,32}", 'a type such as "ml.g5.2xlarge"')
@@ -156,3 +164,38 @@ def pool_from(name: str, entry: Any) -> Pool:
         slots=table.slots,
         plan=table.plan,
     )
+
+
+def wrong_names(
+    names: Mapping[str, Sequence[str]], pools: Mapping[str, Pool]
+) -> Iterator[tuple[str, str]]:
+    """Find the names of several pools that cannot be used: the setting's field and what is wrong."""
+    for name, members in names.items():
+        unknown = [member for member in members if member not in pools]
+        if not is_pool_name(name):
+            yield f"pool_names.{name}", "expected a pool's name, such as cpu"
+        elif name in pools:
+            yield f"pool_names.{name}", "is the name of a pool; choose another one"
+        elif unknown:
+            known = ", ".join(sorted(pools)) or "none"
+            yield (
+                f"pool_names.{name}",
+                f"there is no pool {unknown[0]!r} in pools; there are: {known}",
+            )
+        elif len(set(members)) < len(members):
+            yield f"pool_names.{name}", "the same pool is there twice"
+
+
+def resolve_pools(spec: Spec, names: Mapping[str, Sequence[str]]) -> Spec:
+    """
+    Replace the names in a job's placements by the pools that a deployment has for them.
+
+    Entry points do it before they check and submit a job, so that stored jobs name pools only.
+    """
+    if not any(place.pool in names for place in spec.placements):
+        return spec
+    found: dict[str, Placement] = {}  # the first of a pool that is named more than once
+    for place in spec.placements:
+        for pool in names.get(place.pool, (place.pool,)):
+            found.setdefault(pool, replace(place, pool=pool))
+    return replace(spec, placements=tuple(found.values()))

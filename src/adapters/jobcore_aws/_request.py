@@ -12,11 +12,7 @@ cost reports.
 
 from __future__ import annotations
 
-import json
-import math
-import unicodedata
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import jobcore_contract
@@ -24,6 +20,7 @@ from jobcore.lifecycle import Json, is_job_id
 from jobcore.ports import LaunchRequest
 from jobcore_contract import OPT_ML, BadInput
 
+from ._members import channel_of, is_within, plain, present, seconds, tag_text
 from ._pools import Pool
 from ._settings import SageMakerSettings
 
@@ -83,7 +80,7 @@ def pool_of(name: str, settings: SageMakerSettings) -> Pool:
         BadRequest: the deployment has no such pool.
     """
     if name not in settings.pools:
-        known = ", ".join(sorted(settings.pools)) or "none"
+        known = ", ".join(sorted({*settings.pool_names, *settings.pools})) or "none"
         raise BadRequest([f"pools: there is no pool {name!r}; there are: {known}"])
     return settings.pools[name]
 
@@ -134,10 +131,10 @@ class _Builder:
         made: dict[str, Any] = {
             "TrainingJobName": self.request.name,
             "RoleArn": self._role(),
-            "AlgorithmSpecification": self._algorithm(),
+            "AlgorithmSpecification": self._algorithm(channels),
             "HyperParameters": self._hyperparameters(channels),
             "InputDataConfig": channels,
-            "OutputDataConfig": _present(
+            "OutputDataConfig": present(
                 S3OutputPath=f"{self._job_prefix()}/{self.request.attempt}",
                 KmsKeyId=settings.kms_key,
             ),
@@ -196,9 +193,13 @@ class _Builder:
             self.wrong("role", f"there is no role {alias!r}; name one of: {known}")
         return ""
 
-    def _algorithm(self) -> dict[str, Any]:
-        mode = {"TrainingInputMode": self.settings.input_mode}
+    def _algorithm(self, channels: list[dict[str, Any]]) -> dict[str, Any]:
+        mode: dict[str, Any] = {"TrainingInputMode": self.settings.input_mode}
         raw = self._table("sagemaker").get("AlgorithmSpecification")
+        if not self.is_script and (arguments := self._arguments(channels)):
+            mode["ContainerArguments"] = arguments
+            if isinstance(raw, dict) and "ContainerArguments" in raw:
+                self.wrong("arguments", "give either arguments or ContainerArguments, not both")
         if isinstance(raw, dict) and raw.get("AlgorithmName"):
             if self.args.get("image"):
                 self.wrong("image", "give either an image or AlgorithmName, not both")
@@ -217,7 +218,7 @@ class _Builder:
             known = ", ".join(sorted(self.settings.images)) or "none"
             self.wrong("image", f"there is no image {named!r}; name a URI or one of: {known}")
         elif self.args.get("image") and not (
-            self.settings.any_image and _is_within(named, self.settings.allowed_images)
+            self.settings.any_image and is_within(named, self.settings.allowed_images)
         ):
             self.wrong("image", f"{named!r} is not allowed here; ask for an alias of it")
         return named
@@ -225,40 +226,65 @@ class _Builder:
     def _hyperparameters(self, channels: list[dict[str, Any]]) -> dict[str, str]:
         given = self._expanded("hyperparameters", channels)
         if not self.is_script:
-            if self.args.get("arguments"):
-                message = (
-                    "only a script gets arguments; write those of the container into "
-                    "[sagemaker.AlgorithmSpecification] as ContainerArguments"
-                )
-                self.wrong("arguments", message)
-            return {key: _plain(value) for key, value in given.items()}
+            return {key: plain(value) for key, value in given.items()}
         for name in sorted(jobcore_contract.RESERVED_HYPERPARAMETERS.intersection(given)):
             self.wrong(f"hyperparameters.{name}", "reserved; choose another name")
-        if self.args.get("arguments"):
-            message = "SageMaker passes hyperparameters to a script and no other arguments; put them there"
-            self.wrong("arguments", message)
         script = str(self.args.get("script"))
+        program = jobcore_contract.starter_program(script) if self._needs_starter() else script
         try:
             jobcore_contract.check_entry_point(script)
         except BadInput as error:
             self.wrong(error.field, error.message)
         return jobcore_contract.hyperparameter_texts(
             given,
-            script=script,
+            script=program,
             training=self.request.name,
             # Without a place the script is in the image, in /opt/ml/code.
             code=self._code(channels) if self.args.get("source_dir") else None,
             region=self.pool.region or self.settings.region or None,
         )
 
+    def _arguments(self, channels: list[dict[str, Any]]) -> list[str]:
+        """Read the arguments of the script, or of the container if there is none."""
+        given = self.args.get("arguments") or []
+        try:
+            words = jobcore_contract.expand("arguments", given, self._folders(channels))
+        except BadInput as error:
+            self.wrong(error.field, error.message)
+            return []
+        return list(map(str, words))
+
+    def _needs_starter(self) -> str | None:
+        """Name the field of a script's job that the toolkit has no equal for; None if there is none."""
+        fields = ("arguments", "flags") if self.is_script else ()
+        return next((field for field in fields if self.args.get(field)), None)
+
+    def _starter(self, channels: list[dict[str, Any]]) -> dict[str, str]:
+        """Make the variables of the environment that give a script its arguments; none without any."""
+        field = self._needs_starter()
+        if field is None:
+            return {}
+        uri = str(self.args.get("source_dir", "the image"))
+        if uri.rsplit("/", 1)[-1] != jobcore_contract.STARTED_ARCHIVE:
+            message = (
+                "SageMaker passes hyperparameters only, so the script needs a starter beside it, which is "
+                f"added to a local source_dir at submit and is not in {uri}; name a local source_dir"
+            )
+            self.wrong(field, message)
+        given = self.args.get("flags")
+        flags = [str(flag) for flag in given] if isinstance(given, list) else []
+        switched_on = [name for name, value in self._table("hyperparameters").items() if value]
+        try:
+            return jobcore_contract.starter_environment(
+                str(self.args["script"]), self._arguments(channels), switched_on, flags
+            )
+        except BadInput as error:
+            self.wrong(field, error.message)
+            return {}
+
     def _expanded(self, field: str, channels: list[dict[str, Any]]) -> dict[str, Any]:
         """Read a table whose texts may name folders of the container, such as ``${SM_MODEL_DIR}``."""
-        names = {str(channel["ChannelName"]) for channel in channels}
-        raw = self._table("sagemaker").get("InputDataConfig")
-        for channel in raw if isinstance(raw, list) else ():
-            if isinstance(channel, dict):
-                names.add(str(channel.get("ChannelName")))
-        folders = jobcore_contract.places(OPT_ML, sorted(names), self._checkpoints())
+        folders = self._folders(channels)
         expanded = {}
         for name, value in self._table(field).items():
             try:
@@ -266,6 +292,14 @@ class _Builder:
             except BadInput as error:
                 self.wrong(error.field, error.message)
         return expanded
+
+    def _folders(self, channels: list[dict[str, Any]]) -> dict[str, str]:
+        names = {str(channel["ChannelName"]) for channel in channels}
+        raw = self._table("sagemaker").get("InputDataConfig")
+        for channel in raw if isinstance(raw, list) else ():
+            if isinstance(channel, dict):
+                names.add(str(channel.get("ChannelName")))
+        return jobcore_contract.places(OPT_ML, sorted(names), self._checkpoints())
 
     def _checkpoints(self) -> str | None:
         """Return the container's folder of checkpoints; None if the deployment keeps none."""
@@ -289,9 +323,9 @@ class _Builder:
         self._check_input("source_dir", uri)
         if not self.isolated:
             return uri
-        if any(channel["ChannelName"] == CODE_CHANNEL for channel in channels):
+        if any(item["ChannelName"] == CODE_CHANNEL for item in channels):
             self.wrong("channels.code", "reserved for the job's code; choose another name")
-        channels.append(_channel(CODE_CHANNEL, uri))
+        channels.append(channel_of(CODE_CHANNEL, uri))
         return f"{OPT_ML}/input/data/{CODE_CHANNEL}/{uri.rsplit('/', 1)[-1]}"
 
     def _channels(self) -> list[dict[str, Any]]:
@@ -301,25 +335,25 @@ class _Builder:
                 self.wrong(f"channels.{name}", f"expected an S3 URI, got {uri!r}")
                 continue
             self._check_input(f"channels.{name}", uri)
-            channels.append(_channel(name, uri))
+            channels.append(channel_of(name, uri))
         return channels
 
     def _check_input(self, field: str, uri: str) -> None:
-        if not _is_within(uri, self.settings.allowed_inputs):
+        if not is_within(uri, self.settings.allowed_inputs):
             allowed = ", ".join(self.settings.allowed_inputs)
             self.wrong(field, f"{uri} is not allowed here; allowed: {allowed}")
 
     def _resources(self) -> dict[str, Any]:
         pool, count = self.pool, self.request.placement.count
         volume = self.args.get("volume_gb", self.settings.volume_gb)
-        made = _present(
+        made = present(
             VolumeSizeInGB=volume,
             VolumeKmsKeyId=self.settings.kms_key,
         )
         if len(pool.instance_types) == 1:
             made |= {"InstanceType": pool.instance_types[0], "InstanceCount": count}
-            return made | _present(TrainingPlanArn=pool.plan)
-        plans = _present(TrainingPlanArns=[pool.plan] if pool.plan else None)
+            return made | present(TrainingPlanArn=pool.plan)
+        plans = present(TrainingPlanArns=[pool.plan] if pool.plan else None)
         made["InstancePreferences"] = [
             {"InstanceType": kind, "InstanceCount": count, **plans} for kind in pool.instance_types
         ]
@@ -333,12 +367,12 @@ class _Builder:
                 "clocks.run_at_most",
                 f"{limit!s}; at most {settings.run_at_most_max!s} is allowed here",
             )
-        run = TO_STOP_SECONDS if self.request.to_stop else _seconds(limit)
+        run = TO_STOP_SECONDS if self.request.to_stop else seconds(limit)
         made = {"MaxRuntimeInSeconds": run}
         if self.pool.is_spot:
-            made["MaxWaitTimeInSeconds"] = run + _seconds(settings.spot_wait)
+            made["MaxWaitTimeInSeconds"] = run + seconds(settings.spot_wait)
         elif self.pool.is_accelerated:
-            made["MaxPendingTimeInSeconds"] = _seconds(settings.pending_at_most)
+            made["MaxPendingTimeInSeconds"] = seconds(settings.pending_at_most)
         return made
 
     def _environment(self, channels: list[dict[str, Any]]) -> dict[str, str]:
@@ -353,6 +387,7 @@ class _Builder:
         if checkpoints := self._checkpoints():
             environment["SM_CHECKPOINT_DIR"] = checkpoints  # the local trainer sets it, too
         return environment | {
+            **self._starter(channels),
             "JOBCORE_JOB_ID": self.request.job_id,
             "JOBCORE_ATTEMPT": str(self.request.attempt),
             "JOBCORE_SPEC_HASH": self.request.spec_hash,
@@ -373,9 +408,9 @@ class _Builder:
             "jobcore:spec-hash": request.spec_hash,
         }
         if request.owner:
-            tags["jobcore:owner"] = _tag_text(request.owner)
+            tags["jobcore:owner"] = tag_text(request.owner)
         if request.group:
-            tags["jobcore:group"] = _tag_text(request.group)
+            tags["jobcore:group"] = tag_text(request.group)
         return [{"Key": key, "Value": value} for key, value in tags.items()]
 
     # --- the job file's table `sagemaker` -------------------------------------------------
@@ -437,43 +472,3 @@ class _Builder:
                 self.wrong(where, f"expected a place below {self.settings.output}/")
         elif where.endswith(".FileSystemId"):
             self._check_input(where, value)
-
-
-# --- small tools ------------------------------------------------------------------------
-
-
-def _channel(name: str, uri: str) -> dict[str, Any]:
-    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
-    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
-
-
-def _present(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
-
-
-def _is_within(text: str, prefixes: tuple[str, ...]) -> bool:
-    """
-    Check whether *text* is, or is below, one of *prefixes*; without prefixes all texts are allowed.
-
-    ``s3://data`` allows ``s3://data/a``, not ``s3://data-of-others``.
-    """
-    return not prefixes or any(
-        text.startswith(prefix)
-        and (text == prefix or prefix.endswith("/") or text[len(prefix)] in "/:@")
-        for prefix in prefixes
-    )
-
-
-def _plain(value: Json) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _seconds(duration: timedelta) -> int:
-    return max(1, math.ceil(duration.total_seconds()))
-
-
-def _tag_text(text: str) -> str:
-    """Make a tag's value: letters, numbers, spaces and _.:/=+-@, at most 256; others become _."""
-    ok = "_.:/=+-@"
-    kept = (c if c in ok or unicodedata.category(c)[0] in "LNZ" else "_" for c in text[:256])
-    return "".join(kept)

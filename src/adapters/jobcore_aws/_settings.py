@@ -27,9 +27,10 @@ from jobcore_config.checks import (
     parse_json,
     problems_in,
     report_all,
+    sized,
 )
 
-from ._pools import Pool, pool_from
+from ._pools import POOLS_MAX, Pool, pool_from, wrong_names
 
 __all__ = ["AwsSettings", "SageMakerSettings", "settings_from"]
 
@@ -75,6 +76,8 @@ class SageMakerSettings:
     Attributes:
         output: the S3 URI below which a job has its models and checkpoints; needed for trainings.
         pools: by name: a pool, or its slots if the name has the rest.
+        pool_names: further names for job files, each for one to five pools, best first. So a
+            deployment and a laptop can have names in common.
         roles: the ARN by alias; job files use the alias only. ``default``, or the only role there
             is, is the role of jobs that name none.
         images: image URIs by alias; ``default`` is the image of jobs that name none.
@@ -114,6 +117,9 @@ class SageMakerSettings:
         converter=_as_pools,
         metadata={"override": {"struct_hook": _read_pools}},
     )
+    pool_names: Mapping[str, tuple[str, ...]] = attrs.field(
+        factory=dict, validator=each(sized(1, POOLS_MAX, "pools"))
+    )
     roles: Mapping[str, str] = attrs.field(factory=dict, validator=each(_ROLE))
     images: Mapping[str, str] = attrs.field(factory=dict)
     any_image: bool = True
@@ -146,7 +152,7 @@ class SageMakerSettings:
 
     def __attrs_post_init__(self) -> None:
         """Refuse fields that contradict one another."""
-        problems = []
+        problems = list(wrong_names(self.pool_names, self.pools))
         if bool(self.subnets) != bool(self.security_groups):
             problems.append(("subnets", "give subnets and security_groups, or neither"))
         if self.run_at_most > self.run_at_most_max:
@@ -226,4 +232,7 @@ def _read(config: object) -> dict[str, Any]:
             read(Limits, part) if at else read(SageMakerSettings, part, beside=["limits"])
         ),
     )
+    for name in sorted(parts["limits"].pools.keys() & parts[""].pool_names.keys()):
+        problem = "is a name of several pools; limit the pools"
+        raise InvalidSetting([(f"limits.pools.{name}", problem)])
     return {"sagemaker": parts[""], "limits": parts["limits"]}

@@ -19,7 +19,7 @@ from jobcore.lifecycle import training_name
 from jobcore.ports import LaunchRequest
 from jobcore.redact import redact
 
-from ._pools import is_accelerated
+from ._pools import POOLS_MAX, is_accelerated
 from ._request import BadRequest, build_request
 from ._settings import SageMakerSettings
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["check_request", "create_shape", "validate_request"]
 
 _RUN_SECONDS_MAX = 28 * 86400
-_POOLS_MAX = 5  # of one job; each is tried by every launch tick. No service sets this limit.
 _SIZES = {"string": "characters", "map": "entries", "list": "entries", "structure": "members"}
 # The field of the job file (or of the deployment's settings) for a member of the request.
 _FIELDS = (
     ("AlgorithmSpecification.TrainingImage", "image"),
+    ("AlgorithmSpecification.ContainerArguments", "arguments"),
     ("HyperParameters", "hyperparameters"),
     ("Environment", "environment"),
     ("InputDataConfig", "channels"),
@@ -49,7 +49,8 @@ _FIELDS = (
     ("CheckpointConfig.S3Uri", "output of the deployment"),
     ("VpcConfig", "subnets and security_groups of the deployment"),
 )
-_SECRET = (".HyperParameters", ".Environment")  # may hold secrets; their values are never quoted
+# These may hold secrets; their values are never quoted.
+_SECRET = (".HyperParameters", ".Environment", ".AlgorithmSpecification.ContainerArguments")
 # The model has patterns of Java. Python has these character classes under other names.
 _JAVA_CLASSES = {
     r"\p{L}": "\\w",  # the model uses it with \p{N} and _ only, which \w includes
@@ -72,8 +73,8 @@ def validate_request(settings: SageMakerSettings, spec: Spec, *, shape: Any = No
     """
     job_id = job_id_from_bytes(b"\xff" * 16)
     problems: dict[str, None] = {}
-    if len(spec.placements) > _POOLS_MAX:
-        problems[f"pools: expected at most {_POOLS_MAX} pools, got {len(spec.placements)}"] = None
+    if len(spec.placements) > POOLS_MAX:
+        problems[f"pools: expected at most {POOLS_MAX} pools, got {len(spec.placements)}"] = None
     for placement in spec.placements:
         request = LaunchRequest(
             name=training_name(job_id, 999_999_999),  # as long as one can be

@@ -6,3 +6,6 @@ validator (`jobcore_config.checks`). `jobcore_config.reading.read` makes an inst
 data, or raises `jobcore.errors.InvalidSetting` with every problem. Import it late: cattrs takes
 10 ms, and most commands on one machine have no settings to read.
 """
+
+#: The backends of the commands, as ``--backend`` and the tables under ``backend`` of a job file name them.
+BACKENDS = ("local", "aws")

@@ -13,6 +13,7 @@ folder that stands for ``/opt/ml`` may be anywhere.
 
 from __future__ import annotations
 
+from ._channels import path_in_channel
 from ._container import (
     FOLDERS,
     OPT_ML,
@@ -28,12 +29,14 @@ from ._errors import BadInput
 from ._failure import failure_text
 from ._places import expand, places, relocate
 from ._start import Start, start
+from ._starter import STARTED_ARCHIVE, starter_environment, starter_files, starter_program
 
 __all__ = [
     "FOLDERS",
     "OPT_ML",
     "RESERVED_ENVIRONMENT",
     "RESERVED_HYPERPARAMETERS",
+    "STARTED_ARCHIVE",
     "BadInput",
     "Container",
     "Start",
@@ -45,8 +48,12 @@ __all__ = [
     "hyperparameter_texts",
     "installs_requirements",
     "is_package",
+    "path_in_channel",
     "places",
     "relocate",
     "resource_config",
     "start",
+    "starter_environment",
+    "starter_files",
+    "starter_program",
 ]

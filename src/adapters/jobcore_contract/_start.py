@@ -7,7 +7,7 @@ package looks at the machine (CPUs, GPUs), `Container` says what it would find.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +65,13 @@ class Start:
         return None if is_python else self.script
 
 
-def start(container: Container, code: str, *, arguments: Sequence[str] = ()) -> Start:
+def start(
+    container: Container,
+    code: str,
+    *,
+    arguments: Sequence[str] = (),
+    flags: Collection[str] = (),
+) -> Start:
     """
     Determine what the toolkit starts a script with.
 
@@ -73,6 +79,8 @@ def start(container: Container, code: str, *, arguments: Sequence[str] = ()) -> 
         container: what the toolkit finds.
         code: the folder with the script's code, ``/opt/ml/code`` on SageMaker; it is not read.
         arguments: further arguments after the hyperparameters, which the toolkit does not have.
+        flags: the hyperparameters that are arguments without a value if they are true, and none if
+            they are false, which the toolkit does not have either.
 
     Raises:
         BadInput: the toolkit could not start the script, or only together with others.
@@ -89,7 +97,7 @@ def start(container: Container, code: str, *, arguments: Sequence[str] = ()) -> 
     if not isinstance(script, str):
         raise BadInput(field="script", message="missing; name the script to start")
     check_entry_point(script)
-    words = [*_arguments(given), *arguments]
+    words = [*_arguments(given, flags), *arguments]
     return Start(
         script=script,
         arguments=words,
@@ -237,12 +245,15 @@ def _read(text: str) -> Any:
         return text
 
 
-def _arguments(given: Mapping[str, Any]) -> list[str]:
+def _arguments(given: Mapping[str, Any], flags: Collection[str]) -> list[str]:
     """Write hyperparameters as arguments, by name: ``--name value``, and ``-n value`` for one letter."""
     words = []
     for name in sorted(given):
         dashes = "--" if len(name) > 1 else "-" if name else ""
-        words += [f"{dashes}{name}", _argument(given[name])]
+        if name not in flags:
+            words += [f"{dashes}{name}", _argument(given[name])]
+        elif given[name] is True:
+            words.append(f"{dashes}{name}")
     return words
 
 

@@ -34,14 +34,15 @@ _COPIES_IN_ONE, _COPIES_IN_ALL = 4, 16
 #: without a word.
 _USED = frozenset(
     {
-        "script", "source_dir", "python", "hyperparameters", "arguments", "environment", "channels",
-        "stop_grace_seconds", "code",
+        "script", "source_dir", "python", "hyperparameters", "arguments", "flags", "environment", "channels",
+        "stop_grace_seconds", "code", "data",
     }
 )  # fmt: skip
 _NOT_HERE = {
-    "role": "trainings on this machine run as you and have no role; leave it out",
-    "volume_gb": "trainings on this machine share its disk; leave it out",
+    "role": "trainings on this machine run as you and have no role",
+    "volume_gb": "trainings on this machine share its disk",
 }
+_ELSEWHERE = "leave it out, or write it under [backend.aws]"
 
 
 def check(spec: Spec, home: Path | str) -> list[Problem]:
@@ -152,12 +153,11 @@ def _pool_problems(
 def _arg_problems(args: Mapping[str, Any]) -> Iterator[Problem]:
     """Find the problems of a job's arguments but for the size of their values."""
     if "image" in args:
-        script = (
-            "leave it out" if args.get("script") else 'name a script, such as script = "train.py"'
-        )
+        script = _ELSEWHERE if args.get("script") else 'name a script, such as script = "train.py"'
         yield Problem("image", f"this machine runs scripts and starts no containers; {script}")
     for name in sorted(args.keys() - _USED - {"image"}):
-        yield Problem(name, _NOT_HERE.get(name, "of no use on this machine; leave it out"))
+        why = _NOT_HERE.get(name, "of no use on this machine")
+        yield Problem(name, f"{why}; {_ELSEWHERE}")
     if args.get("script"):
         yield from file_problems(args)
     elif "image" not in args:

@@ -92,24 +92,23 @@ def prepare(
     given = _mapping(args, "channels")
     folders = jobcore_contract.places(ml, given, str(checkpoints))
     hyperparameters = _hyperparameters(args, folders)
-    arguments = jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
     python, active = _active(args, inherited, environments)
     environment = _environment(request, folders, active)
     source = _find_source(args, script, directory)
-    channels = {name: _channel(name, str(where)) for name, where in given.items()}
+    in_channels, links = _channels(ml, given)
     gpu = is_gpu_pool(request.placement.pool)
     container = Container(
         base=ml,
         hyperparameters=jobcore_contract.hyperparameter_texts(
             hyperparameters, script=script, training=request.name, code=source
         ),
-        channels={name: jobcore_contract.channel_config() for name in channels},
+        channels={name: jobcore_contract.channel_config() for name in given},
         resources=jobcore_contract.resource_config(_INSTANCE_TYPE, network=_NETWORK),
         environment=environment if gpu else {"CUDA_VISIBLE_DEVICES": "", **environment},
         cpus=os.cpu_count() or 1,
         gpus=request.placement.count if gpu else 0,
     )
-    started = jobcore_contract.start(container, source, arguments=[*map(str, arguments)])
+    started = _start(args, folders, container, source)
     # The kernel's limit on the size of arguments and environment is left to the exec.
     return Prepared(
         script=script,
@@ -118,17 +117,22 @@ def prepare(
         cwd=source,
         folders=[
             *(f"{ml}/{folder}" if folder else ml for folder in jobcore_contract.FOLDERS),
+            *in_channels,
             str(checkpoints),
         ],
         files=container.files(),
-        links=_links(ml, checkpoints, source, channels),
+        links={f"{ml}/checkpoints": str(checkpoints), f"{ml}/code": source, **links},
         environment=started.environment,
     )
 
 
-def _links(ml: str, checkpoints: Path, source: str, channels: Mapping[str, Path]) -> dict[str, str]:
-    data = {f"{ml}/input/data/{name}": str(path) for name, path in channels.items()}
-    return {f"{ml}/checkpoints": str(checkpoints), f"{ml}/code": source, **data}
+def _start(
+    args: Mapping[str, Any], folders: Mapping[str, str], container: Container, source: str
+) -> jobcore_contract.Start:
+    words = jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
+    return jobcore_contract.start(
+        container, source, arguments=[*map(str, words)], flags=_list(args, "flags")
+    )
 
 
 def _environment(
@@ -213,6 +217,18 @@ def _active(
         message = f"{problem}; retry the job, or submit it again, to install the packages again"
         raise MissingInput(field="requirements.txt", message=message)
     return environments.python(name), with_layer(environments.folder(name), active)
+
+
+def _channels(ml: str, given: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Return the folders and the links of the channels; one that is a file is a folder with the file."""
+    folders, links = [], {}
+    for name, where in given.items():
+        path, place = _channel(name, str(where)), f"{ml}/input/data/{name}"
+        if path.is_file():
+            folders.append(place)
+            place += f"/{os.path.basename(str(where))}"
+        links[place] = str(path)
+    return folders, links
 
 
 def _channel(name: str, where: str) -> Path:

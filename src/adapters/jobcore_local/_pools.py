@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jobcore.errors import InvalidSetting
+from jobcore.jobfile import is_pool_name
 from jobcore_config.checks import Wrong, collect, parse_toml
 
 from ._supervisor.files import sync_directory
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SLOTS_MAX = 4096
 
 
@@ -43,8 +43,11 @@ def read_pools(home: Path) -> dict[str, int]:
 def _checked(tables: Mapping[str, object], path: Path) -> dict[str, int]:
     def slots_of(name: str, table: object) -> int:
         slots = table.get("slots") if isinstance(table, dict) else None
-        if not _NAME.fullmatch(name):
-            problem = "a pool's name has letters, digits, . _ - and at most 64 characters"
+        if not is_pool_name(name):
+            problem = (
+                "a pool's name has letters, digits, . _ -, in up to three parts between /, and at most "
+                "128 characters"
+            )
             raise InvalidSetting([("", problem)])
         if not isinstance(slots, int) or isinstance(slots, bool) or not 0 <= slots <= SLOTS_MAX:
             wrong = Wrong(f"a whole number from 0 to {SLOTS_MAX}", slots)

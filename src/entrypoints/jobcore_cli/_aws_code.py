@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jobcore
+import jobcore_contract
 from jobcore_code import CodeStore, pack, snapshot_id
 
 from ._errors import CliError
@@ -47,8 +48,9 @@ def archive_of(document: Mapping[str, Any], session: Session) -> Archive | None:
     if not isinstance(source, str) or "://" in source or "script" not in document:
         return None
     bucket = _bucket(session)
-    data, taken = _packed(Path(source), session.home_path)
-    return Archive(bucket, _key(data), data, taken)
+    script = _started_script(document)
+    data, taken = _packed(Path(source), session.home_path, script)
+    return Archive(bucket, _key(data, script), data, taken)
 
 
 def upload(archive: Archive) -> None:
@@ -89,13 +91,21 @@ def _placed(document: Mapping[str, Any], session: Session, *, uploads: bool) -> 
     if not isinstance(source, str) or "://" in source or "script" not in document:
         return dict(document)
     bucket = _bucket(session)
+    script = _started_script(document)
     if snapshot is not None:
-        data = _packed_snapshot(code_store(session).path, snapshot)
+        data = _packed_snapshot(code_store(session).path, snapshot, script)
     else:
-        data, _ = _packed(Path(source), session.home_path)
+        data, _ = _packed(Path(source), session.home_path, script)
+    key = _key(data, script)
     if uploads:
-        _upload(bucket, _key(data), data)
-    return {**document, "source_dir": f"s3://{bucket}/{_key(data)}"}
+        _upload(bucket, key, data)
+    return {**document, "source_dir": f"s3://{bucket}/{key}"}
+
+
+def _started_script(document: Mapping[str, Any]) -> str | None:
+    """Return the script of a job with arguments or flags, whose archive needs a starter; else None."""
+    script, needed = document.get("script"), document.get("arguments") or document.get("flags")
+    return script if needed and isinstance(script, str) else None
 
 
 def _bucket(session: Session) -> str:
@@ -105,23 +115,28 @@ def _bucket(session: Session) -> str:
     return session.aws.bucket
 
 
-def _key(data: bytes) -> str:
-    return f"source/{hashlib.sha256(data).hexdigest()[:32]}/sourcedir.tar.gz"
+def _key(data: bytes, started: str | None) -> str:
+    name = "sourcedir.tar.gz" if started is None else jobcore_contract.STARTED_ARCHIVE
+    return f"source/{hashlib.sha256(data).hexdigest()[:32]}/{name}"
+
+
+def _starter(script: str | None) -> Mapping[str, bytes]:
+    return {} if script is None else jobcore_contract.starter_files(script)
 
 
 @lru_cache(maxsize=4)  # the jobs of a sweep share their folder
-def _packed(folder: Path, home: Path) -> tuple[bytes, Taken]:
+def _packed(folder: Path, home: Path, started: str | None) -> tuple[bytes, Taken]:
     """Pack a folder by way of a snapshot, so that what is packed was there at one moment."""
     with tempfile.TemporaryDirectory(prefix="jobcore-") as place:
         store = CodeStore(place, durable=False)
         snapshot = store.take(folder, without=[home], bytes_max=_SOURCE_BYTES_MAX)
         taken = Taken(snapshot.tree, code_facts(str(folder), snapshot.id))
-        return pack(store.path, snapshot.id), taken
+        return pack(store.path, snapshot.id, _starter(started)), taken
 
 
 @lru_cache(maxsize=4)
-def _packed_snapshot(store: str, snapshot: str) -> bytes:
-    return pack(store, snapshot)
+def _packed_snapshot(store: str, snapshot: str, started: str | None) -> bytes:
+    return pack(store, snapshot, _starter(started))
 
 
 def _upload(bucket: str, key: str, data: bytes) -> None:

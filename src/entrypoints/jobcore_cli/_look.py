@@ -199,9 +199,23 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
     if isinstance(parameters, dict) and parameters:
         lines += ["", "Hyperparameters"]
         lines += [f"  {name} = {value}" for name, value in parameters.items()]
+    lines += _channels(spec.args)
     lines += ["", "Attempts", *("  " + line for line in _attempts(job, now))]
     lines += ["", "Retries used", *("  " + line for line in _budgets(job))]
     lines += ["", "Timeline", *("  " + line for line in _timeline(job))]
+    return lines
+
+
+def _channels(args: Mapping[str, Any]) -> list[str]:
+    """Write where the data of each channel comes from, and its place if that is another one."""
+    channels, origins = args.get("channels"), args.get("data")
+    if not isinstance(channels, Mapping) or not channels:
+        return []
+    lines = ["", "Channels"]
+    for name, where in channels.items():
+        origin = origins.get(name, {}) if isinstance(origins, Mapping) else {}
+        shown = origin.get("uri") or origin.get("folder")
+        lines.append(f"  {name:<11} {shown} (in {where})" if shown else f"  {name:<11} {where}")
     return lines
 
 
@@ -337,6 +351,10 @@ def pools_command(ctx: click.Context) -> int | None:
                 note,
             ]
         )
+    names = {
+        name: list(pools)
+        for name, pools in (session.aws.sagemaker.pool_names if session.is_aws else {}).items()
+    }
     if session.as_json:
         print_json(
             {
@@ -348,11 +366,14 @@ def pools_command(ctx: click.Context) -> int | None:
                         "note": note,
                     }
                     for name, _, _, note in rows
-                ]
+                ],
+                "names": names,
             }
         )
         return 0
     print("\n".join(table(["POOL", "SLOTS", "USED", "NOTE"], rows, last_fills=True)))
+    for name, pools in names.items():
+        print(f"{name}: {', '.join(pools)}")
     return 0
 
 

@@ -12,6 +12,7 @@ import click
 import jobcore
 
 from ._app import common
+from ._data import Channels
 from ._errors import CONFLICT, CliError
 from ._render import plain, print_json
 from ._session import Session
@@ -57,11 +58,13 @@ def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) ->
         raise CliError(msg, CONFLICT)
     # A job that an earlier move has stopped here continues on AWS, perhaps with its pools renamed.
     over = [job for job in jobs if job.status.is_terminal and not _has_moved(job)]
-    place = locate_source if dry_run else upload_source
+    channels = Channels(session)
+    place = _placing(channels, locate_source if dry_run else upload_source)
     waiting = [
         _adapt_to_aws(session, job, names, place, now) for job in jobs if not job.status.is_terminal
     ]
     if not dry_run:
+        channels.upload()
         for job in waiting:
             hold = jobcore.HoldRequested(by=session.owner_name, reason=_WHY)
             jobcore.ticks.apply_request(job.job_id, hold, store=source, now=now)
@@ -113,22 +116,29 @@ def _all(store: jobcore.JobStore) -> Iterator[jobcore.Job]:
         query = replace(query, cursor=page.cursor)
 
 
+def _placing(
+    channels: Channels, place_source: Callable[[Mapping[str, Any], Session], dict[str, Any]]
+) -> Callable[[Mapping[str, Any], Session], dict[str, Any]]:
+    """Make a function that names the places of a job's code and channels on AWS."""
+    return lambda args, session: channels.for_aws(place_source(args, session))
+
+
 def _adapt_to_aws(
     session: Session,
     job: jobcore.Job,
     pools: Mapping[str, str],
-    place_source: Callable[[Mapping[str, Any], Session], dict[str, Any]],
+    place_inputs: Callable[[Mapping[str, Any], Session], dict[str, Any]],
     now: datetime,
 ) -> jobcore.Job:
     """
-    Adapt a waiting job to AWS: pools by their names there, its code in the bucket.
+    Adapt a waiting job to AWS: pools by their names there, its code and data in the bucket.
 
     The hold of a move that was interrupted is undone.
 
     Raises:
         CliError: SageMaker or the deployment would refuse it.
     """
-    from jobcore_aws import check
+    from jobcore_aws import check, resolve_pools
 
     state = job.state
     if isinstance(state, jobcore.lifecycle.Held) and _WHY in state.reason:
@@ -141,8 +151,13 @@ def _adapt_to_aws(
     own = {name: value for name, value in job.spec.args.items() if name != "python"}
     if isinstance(code := own.get("code"), dict):
         own["code"] = {name: value for name, value in code.items() if name != "environment"}
-    args = place_source(own, session)
+    try:
+        args = place_inputs(own, session)
+    except jobcore.InvalidJob as error:
+        msg = f"job {job.job_id[:8]} {plain(job.spec.name)}: {error}"
+        raise CliError(msg) from None
     spec = replace(job.spec, placements=placements, args=args)
+    spec = resolve_pools(spec, session.aws.sagemaker.pool_names)
     if problems := check(spec, session.aws):
         msg = f"job {job.job_id[:8]} {plain(job.spec.name)}: {'; '.join(map(str, problems))}"
         raise CliError(msg)

@@ -1,4 +1,4 @@
-"""`jobcore prune`: removes snapshots of code, and environments, that no job needs."""
+"""`jobcore prune`: removes snapshots of code, environments and fetched data that no job needs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import jobcore
 from jobcore_code import Pruned, environment_id, snapshot_id
 
 from ._app import common
+from ._data_fetch import FetchedData, data_ids
 from ._errors import CONFLICT, CliError
 from ._packages import environments
 from ._render import print_json
@@ -35,10 +36,10 @@ _UNFINISHED = frozenset(status for status in jobcore.Status if not status.is_ter
 @click.pass_obj
 def prune_command(session: Session, /, days: int, dry_run: bool) -> int:
     """
-    Remove the snapshots of code that no job needs, and the packages of requirements.txt.
+    Remove the snapshots of code, the packages of requirements.txt and the fetched data that no job needs.
 
     Jobs that are not over need theirs. A job that is over can be tried again with jobcore retry only
-    as long as its snapshot exists. Packages are installed again when they are needed.
+    as long as its snapshot and its data exist. Packages are installed again when they are needed.
     """
     if session.is_aws:
         msg = "prune: removes snapshots on this machine; on AWS the code of jobs is in the bucket"
@@ -51,11 +52,21 @@ def prune_command(session: Session, /, days: int, dry_run: bool) -> int:
         pruned = store.prune(needed, used_before=used_before, dry_run=dry_run)
         needed = {environment_id(one) or "" for one in args}
         packages = environments(session).prune(needed, used_before=used_before, dry_run=dry_run)
+        needed = set().union(*map(data_ids, args))
+        data = FetchedData(session.home_path).prune(
+            needed, used_before=used_before, dry_run=dry_run
+        )
+    removed = {
+        "snapshots": pruned,
+        "environments of requirements.txt": packages,
+        "folders of data": data,
+    }
     if session.as_json:
-        print_json({"dry_run": dry_run, **pruned._asdict(), "environments": packages._asdict()})
+        parts = {"environments": packages._asdict(), "data": data._asdict()}
+        print_json({"dry_run": dry_run, **pruned._asdict(), **parts})
         return 0
     verb = "would remove" if dry_run else "removed"
-    for what, one in (("snapshots", pruned), ("environments of requirements.txt", packages)):
+    for what, one in removed.items():
         if one is pruned or one.removed or one.kept or one.bytes:
             print(f"{verb} {_words(what, one)} or were used in the last {days} days")
     return 0

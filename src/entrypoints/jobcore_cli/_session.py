@@ -216,6 +216,14 @@ class Session:
 
         return Checker(read_pools(self.home_path), self.limits)
 
+    def resolve_pools(self, spec: jobcore.Spec) -> jobcore.Spec:
+        """Replace names of several pools by the pools; a laptop has none."""
+        if not self.is_aws:
+            return spec
+        from jobcore_aws import resolve_pools
+
+        return resolve_pools(spec, self.aws.sagemaker.pool_names)
+
     def _quotas(self) -> Mapping[str, int]:
         """Read the quotas that refusals of launches stated lately; none if the store does not answer."""
         import jobcore

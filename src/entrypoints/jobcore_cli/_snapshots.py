@@ -77,7 +77,7 @@ def with_known_code(spec: jobcore.Spec, known: jobcore.Spec | None) -> jobcore.S
 @contextlib.contextmanager
 def kept_snapshots(session: Session, jobs: Sequence[jobcore.Job]) -> Iterator[None]:
     """
-    Keep the snapshots of jobs from a prune, while the jobs are submitted again.
+    Keep the snapshots and the data of jobs from a prune, while the jobs are submitted again.
 
     Raises:
         CliError: one was removed before.
@@ -87,6 +87,8 @@ def kept_snapshots(session: Session, jobs: Sequence[jobcore.Job]) -> Iterator[No
     if session.is_aws or not needed:
         yield
         return
+    from ._data_fetch import FetchedData, data_ids
+
     store = code_store(session)
     with store.in_use():
         for snapshot, job in needed.items():
@@ -96,6 +98,14 @@ def kept_snapshots(session: Session, jobs: Sequence[jobcore.Job]) -> Iterator[No
                     f"{str(snapshot)[:12]}) was removed by jobcore prune; submit its job file again"
                 )
                 raise CliError(msg, CONFLICT)
+        data = FetchedData(session.home_path)
+        for job in jobs:
+            if not all(map(data.has, data_ids(job.spec.args))):
+                msg = (
+                    f"job {job.job_id[:8]} {plain(job.spec.name)}: the data that it had fetched was "
+                    "removed by jobcore prune; submit its job file again"
+                )
+                raise CliError(msg, CONFLICT)
         yield
 
 
@@ -103,9 +113,7 @@ def summary(taken: Taken) -> str:
     """Write what was taken of a folder, and what was left out, in one line."""
     tree = taken.tree
     files = f"{len(tree.files):,} file{'s' if len(tree.files) != 1 else ''}"
-    text = (
-        f"{files}, {_size(tree.size)} of {plain(str(taken.facts['folder']))}{_commit(taken.facts)}"
-    )
+    text = f"{files}, {size_words(tree.size)} of {plain(str(taken.facts['folder']))}{_commit(taken.facts)}"
     shown = [f"{plain(p)} ({why})" for p, why in tree.left_out if why not in _PLAIN_REASONS]
     if shown:
         more = f" and {len(shown) - _SHOWN_MAX} more" if len(shown) > _SHOWN_MAX else ""
@@ -124,13 +132,14 @@ def warning(tree: Tree) -> str:
     """Write the warning about a large folder."""
     largest = max(tree.files, key=lambda file: file.size)
     return (
-        f"{_size(tree.size)} are copied for each attempt (the largest: {plain(largest.path)}, "
-        f"{_size(largest.size)}); list what the job does not need in .jobcoreignore, and name "
+        f"{size_words(tree.size)} are copied for each attempt (the largest: {plain(largest.path)}, "
+        f"{size_words(largest.size)}); list what the job does not need in .jobcoreignore, and name "
         "folders of data as channels"
     )
 
 
-def _size(count: int) -> str:
+def size_words(count: int) -> str:
+    """Write a number of bytes for people."""
     if count < 1000:
         return f"{count} bytes"
     return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:,.0f} MB"

@@ -12,11 +12,14 @@ from typing import Any
 import click
 
 import jobcore
+from jobcore.jobfile import job_for_backend
 from jobcore_aws import JOB_TABLES
+from jobcore_config import BACKENDS
 
 from ._app import common
 from ._axes import combinations, read_assignment
 from ._code import Sources
+from ._data import Channels, with_known_data
 from ._errors import CONFLICT, CliError
 from ._jobfiles import choose_python, localise, read_document
 from ._notes import notes_on
@@ -74,16 +77,17 @@ def submit_command(
     **options: Any,
 ) -> int:
     """Submit a job. FILE is a job file: TOML, YAML or JSON."""
-    specs, sources = [], Sources(session)
+    specs, sources, channels = [], Sources(session), Channels(session)
     for file in files:
-        document = _changed(_placed(session, sources, file, options), options)
+        document = _changed(_placed(session, sources, channels, file, options), options)
         if "sweep" in document:
             msg = f"{file}: sweep: the file describes a sweep; use jobcore sweep {file}"
             raise CliError(msg)
         values = dict(read_assignment(word) for word in params)
-        specs.append(_spec(session, file, _with_hyperparameters(document, values), group))
+        document = _with_hyperparameters(document, values)
+        specs.append(_spec(session, file, document, group, channels))
     ids = _ids(session, options["key"], len(specs))
-    return _submit(session, specs, ids, options, sources)
+    return _submit(session, specs, ids, options, (sources, channels))
 
 
 @click.command("sweep")
@@ -123,8 +127,8 @@ def sweep_command(session: Session, /, file: Path, group: str | None, **options:
 
     The combinations are those of the file's [sweep] table (grid, list, random), or of -p and --list.
     """
-    sources = Sources(session)
-    document = _changed(_placed(session, sources, file, options), options)
+    sources, channels = Sources(session), Channels(session)
+    document = _changed(_placed(session, sources, channels, file, options), options)
     words, rows = options["params"], options["points"]
     table = document.pop("sweep", {})
     try:
@@ -143,29 +147,46 @@ def sweep_command(session: Session, /, file: Path, group: str | None, **options:
             file,
             _with_hyperparameters({**document, "name": f"{label}-{number:0{digits}d}"}, values),
             group,
+            channels,
         )
         for number, values in enumerate(points, start=1)
     ]
     ids = _ids(session, key, len(specs))
-    return _submit(session, specs, ids, options, sources, group=group)
+    return _submit(session, specs, ids, options, (sources, channels), group=group)
 
 
 # --- from arguments to specs ------------------------------------------------------------
 
 
-def _placed(session: Session, sources: Sources, file: Path, options: dict[str, Any]) -> _Document:
+def _placed(
+    session: Session, sources: Sources, channels: Channels, file: Path, options: dict[str, Any]
+) -> _Document:
     """
-    Read a job file, and name the place of its code; nothing is uploaded yet.
+    Read a job file, and name the places of its code and data; nothing is uploaded or fetched yet.
 
     On this machine the document names its interpreter; options["origins"] says where it comes from.
     """
-    document = sources.place(localise(read_document(file), file))
+    document = read_document(file)
+    try:
+        document = _for_backend(session, document)
+        document = channels.place(localise(document, file))
+    except jobcore.InvalidJob as error:
+        msg = f"{file}: {error}"
+        raise CliError(msg) from None
+    document = sources.place(document)
     if session.is_aws:
         return document
     document, origin = choose_python(document, file, os.environ)
     if origin:
         options.setdefault("origins", {})[document["python"]] = origin
     return document
+
+
+def _for_backend(session: Session, document: _Document) -> _Document:
+    backend = "aws" if session.is_aws else "local"
+    part = job_for_backend(document, backend, backends=BACKENDS, service_tables=JOB_TABLES)
+    assert isinstance(part, dict)  # as the document is one
+    return part
 
 
 def _changed(document: _Document, options: dict[str, Any]) -> _Document:
@@ -195,12 +216,15 @@ def _with_hyperparameters(document: _Document, values: _Document) -> _Document:
     return {**document, "hyperparameters": {**(given if isinstance(given, dict) else {}), **values}}
 
 
-def _spec(session: Session, file: Path, document: _Document, group: str | None) -> jobcore.Spec:
+def _spec(
+    session: Session, file: Path, document: _Document, group: str | None, channels: Channels
+) -> jobcore.Spec:
     try:
         spec = jobcore.parse_job(
             document, owner=session.owner_name, group=group, service_tables=JOB_TABLES
         )
-        if problems := session.check(spec):
+        spec = session.resolve_pools(spec)
+        if problems := session.check(channels.as_if_there(spec)):
             raise jobcore.InvalidJob(problems)
     except jobcore.InvalidJob as error:
         msg = f"{file}: {error}"
@@ -230,17 +254,18 @@ def _submit(
     specs: list[jobcore.Spec],
     ids: list[str],
     options: dict[str, Any],
-    sources: Sources,
+    inputs: tuple[Sources, Channels],
     group: str | None = None,
 ) -> int:
     now = datetime.now(UTC)
+    sources, channels = inputs
     if options["dry_run"]:
         jobs = [jobcore.new_job(i, s, now=now) for i, s in zip(ids, specs, strict=True)]
         sources.look(specs)
-        _say_dry_run(session, jobs, sources, options.get("origins", {}))
+        _say_dry_run(session, jobs, inputs, options.get("origins", {}))
         return 0
     held_by = session.owner_name if options["hold"] else None
-    with sources.frozen(specs) as frozen:
+    with channels.moved(specs) as placed, sources.frozen(placed) as frozen:
         wanted = frozen
         if options["key"]:
             wanted = _check_key(session, options["key"], dict(zip(ids, frozen, strict=True)))
@@ -260,7 +285,7 @@ def _submit(
             "pythons": options.get("origins", {}),
             "notes": [*sources.notes, *notes_on(session, jobs, now=now, is_heard=is_heard)],
         }
-        _say_submitted(session, jobs, known, group, sources, about)
+        _say_submitted(session, jobs, known, group, inputs, about)
     if options["wait_for"]:
         from ._change import wait_until_over
 
@@ -280,6 +305,7 @@ def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> li
         job_id: with_known_code(spec, known[job_id].spec if job_id in known else None)
         for job_id, spec in specs.items()
     }
+    specs = {i: with_known_data(s, known[i].spec) if i in known else s for i, s in specs.items()}
     same = [
         jobcore.lifecycle.spec_hash(job.spec) == jobcore.lifecycle.spec_hash(specs[i])
         for i, job in known.items()
@@ -291,8 +317,12 @@ def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> li
 
 
 def _say_dry_run(
-    session: Session, jobs: list[jobcore.Job], sources: Sources, pythons: Mapping[str, str]
+    session: Session,
+    jobs: list[jobcore.Job],
+    inputs: tuple[Sources, Channels],
+    pythons: Mapping[str, str],
 ) -> None:
+    sources, channels = inputs
     if session.as_json:
         specs = [
             {
@@ -302,11 +332,16 @@ def _say_dry_run(
             }
             for job in jobs
         ]
-        notes = [*sources.packages.would, *sources.notes]
-        lists = {"pythons": list(pythons), "notes": notes, "code": sources.documents()}
+        lists = {
+            "pythons": list(pythons),
+            "notes": [*sources.packages.would, *sources.notes],
+            "code": sources.documents(),
+            "data": channels.documents(),
+        }
         print_json({"dry_run": True, "jobs": specs, **lists})
         return
     sources.say()
+    channels.say()
     shown = jobs[:20]
     for job in shown:
         values = jobcore.redact.redact_args(job.spec.args).get("hyperparameters", {})
@@ -329,18 +364,20 @@ def _say_submitted(
     jobs: list[jobcore.Job],
     known: int,
     group: str | None,
-    sources: Sources,
+    inputs: tuple[Sources, Channels],
     about: Mapping[str, Any],
 ) -> None:
     """Print the jobs, the interpreters (about["pythons"], with their origins) and about["notes"]."""
+    sources, channels = inputs
     if session.as_json:
         ids = [job.job_id for job in jobs]
         lists = {name: list(values) for name, values in about.items()}
         document = {"ids": ids, "group": group, "created": len(jobs) - known, "known": known}
-        lists["requirements"] = sources.packages.documents()
+        lists |= {"requirements": sources.packages.documents(), "data": channels.documents()}
         print_json({**document, **lists, "code": sources.documents()})
         return
     sources.say()
+    channels.say()
     if len(jobs) == 1:
         (job,) = jobs
         print(f"{job.job_id}  {job.spec.name}" + ("  (already submitted)" if known else ""))

@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import jobcore
+from jobcore.jobfile import job_for_backend
 from jobcore_aws import JOB_TABLES
+from jobcore_config import BACKENDS
 
 from ._requests import ApiError, Hold, Listing, Submission, is_name, read_request, refusal
 
@@ -128,9 +130,11 @@ def _specs(
     problems: list[dict[str, Any]] = []
     for number, entry in enumerate(entries):
         try:
+            document = job_for_backend(entry, "aws", backends=BACKENDS, service_tables=JOB_TABLES)
             spec = jobcore.parse_job(
-                _shared(entry, owner), owner=owner, group=group, service_tables=JOB_TABLES
+                _shared(document, owner), owner=owner, group=group, service_tables=JOB_TABLES
             )
+            spec = wired.resolve_pools(spec)
             if found := wired.check(spec):
                 raise jobcore.InvalidJob(found)
         except jobcore.InvalidJob as error:

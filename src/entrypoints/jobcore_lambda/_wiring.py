@@ -164,6 +164,12 @@ class Wiring:
             raise InvalidSetting([("JOBCORE_REPEAT_SECONDS", problem)])
         return seconds
 
+    def resolve_pools(self, spec: Spec) -> Spec:
+        """Replace the deployment's names of several pools by the pools."""
+        from jobcore_aws import resolve_pools
+
+        return resolve_pools(spec, self.settings.sagemaker.pool_names)
+
     def check(self, spec: Spec) -> Sequence[Problem]:
         """Check a job against the limits of AWS and the deployment's allow-lists."""
         from jobcore_aws import check

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .backends import job_for_backend
 from .durations import parse_duration
-from .parse import SPEC_BYTES_MAX, field_kinds, job_fields, parse_job, validate
+from .parse import SPEC_BYTES_MAX, field_kinds, is_pool_name, job_fields, parse_job, validate
 from .sweep import SWEEP_JOBS_MAX, Sweep, expand_sweep, read_sweep
 
 __all__ = [
@@ -12,7 +13,9 @@ __all__ = [
     "Sweep",
     "expand_sweep",
     "field_kinds",
+    "is_pool_name",
     "job_fields",
+    "job_for_backend",
     "parse_duration",
     "parse_job",
     "read_sweep",

@@ -38,6 +38,7 @@ __all__ = [
     "DEPTH_MAX",
     "SPEC_BYTES_MAX",
     "field_kinds",
+    "is_pool_name",
     "job_fields",
     "parse_job",
     "validate",
@@ -97,6 +98,11 @@ def parse_job(
     return spec
 
 
+def is_pool_name(text: str) -> bool:
+    """Check whether a job file can name a pool so: up to three parts between slashes, 128 characters."""
+    return _POOL.fullmatch(text) is not None
+
+
 def job_fields(service_tables: Collection[str] = ()) -> frozenset[str]:
     """Return the names of a job file's fields, as `parse_job` knows them."""
     return frozenset(field for field in field_kinds(service_tables) if "." not in field)
@@ -136,6 +142,10 @@ def validate(spec: Spec) -> list[Problem]:
         ("tags", spec.tags),
     ):
         check("" not in table, f"{field}.", "the name is empty")
+    for flag in _flags(spec):
+        value = tables.get("hyperparameters", {}).get(flag, True)
+        wants = "is in flags, so expected true or false"
+        check(isinstance(value, bool), entry_of("hyperparameters", flag), wants)
     for key in tables.get("environment", {}):
         ok = _ENV_NAME.fullmatch(key) is not None and not key.startswith(_RESERVED_ENVIRONMENT)
         wants = "not a name that you can set (letters, digits, _; not SM_* or JOBCORE_*)"
@@ -151,6 +161,11 @@ def validate(spec: Spec) -> list[Problem]:
             f"{size:,} bytes as JSON; at most {SPEC_BYTES_MAX:,} (put large data into a channel)",
         )
     return problems
+
+
+def _flags(spec: Spec) -> list[str]:
+    flags = spec.args.get("flags")
+    return [str(flag) for flag in flags] if isinstance(flags, list) else []
 
 
 def _read_fields(
@@ -223,7 +238,8 @@ def _read_args(read: FieldReader, service_tables: Collection[str]) -> dict[str, 
         "hyperparameters": _json_table(read, "hyperparameters"),
         "channels": dict(_texts(read, "channels")),
         "environment": dict(_texts(read, "environment")),
-        "arguments": _arguments(read),
+        "arguments": _words(read, "arguments"),
+        "flags": _words(read, "flags"),
         "volume_gb": read.integer("volume_gb", 0, 0),
         **{table: _json_table(read, table) for table in service_tables},
     }
@@ -259,13 +275,14 @@ def _texts(read: FieldReader, field: str) -> dict[str, str]:
     return result
 
 
-def _arguments(read: FieldReader) -> list[Json]:
-    arguments: list[Json] = read.get("arguments", list, "a list of strings", [])
-    if not all(isinstance(item, str) for item in arguments):
-        read.wrong("arguments", "expected a list of strings")
-    elif message := wrong_json(arguments):
-        read.wrong("arguments", message)
-    return arguments
+def _words(read: FieldReader, field: str) -> list[Json]:
+    """Read a list of texts."""
+    words: list[Json] = read.get(field, list, "a list of strings", [])
+    if not all(isinstance(item, str) for item in words):
+        read.wrong(field, "expected a list of strings")
+    elif message := wrong_json(words):
+        read.wrong(field, message)
+    return words
 
 
 def _read_pools(read: FieldReader) -> tuple[Placement, ...]:
@@ -291,7 +308,7 @@ def _read_pool(read: FieldReader, field: str, entry: object) -> Placement | None
     inner = read.inside(field, table)
     before = len(read.problems)
     pool = inner.text("pool") or ""
-    if len(read.problems) == before and not _POOL.fullmatch(pool):
+    if len(read.problems) == before and not is_pool_name(pool):
         wants = "expected a pool's name: letters, digits, . _ -, in up to three parts between /"
         inner.wrong("pool", f"{wants}, got {pool!r}")
     count = inner.integer("count", 1, 1)

@@ -45,10 +45,15 @@ JOB_WORDS: Mapping[str, str] = {
     **_called("role", "rolearn", "executionrole", "iamrole"),
     **_called("hyperparameters", "params", "parameters", "hparams", "hp", "config"),
     **_called("arguments", "args", "argv", "cmdargs", "containerarguments", "scriptargs"),
+    **_called("flags", "switches", "switch", "booleans", "booleanflags"),
     **_say("write its script into script and its options into arguments", "command", "cmd", "run"),
     **_called("environment", "env", "envs", "envvars", "environmentvariables", "variables"),
     **_called(
         "channels", "inputs", "input", "inputdata", "inputdataconfig", "data", "datasets", "dataset"
+    ),
+    **_say(
+        "fields for one backend are in the table backend, under the backend's name",
+        "backends", "overrides", "override", "profile", "profiles", "target", "targets", "on",
     ),
     **_called("name", "jobname", "basejobname", "trainingjobname", "title"),
     **_called("owner", "user"),

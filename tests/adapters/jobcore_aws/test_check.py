@@ -151,7 +151,8 @@ def test_the_command_asks_this_machine_too(deployment, capsys):
         ({"channels": {"train": "/data"}}, "channels.train", "expected an S3 URI, got '/data'"),
         ({"python": "/usr/bin/python3"}, "python", "the image has its Python; leave it out"),
         ({"stop_grace": "30s"}, "stop_grace", "120 s after a stop, got 30 s"),
-        ({"arguments": ["--x"]}, "arguments", "as ContainerArguments"),
+        ({"arguments": ["x" * 300]}, "arguments", "300 characters"),
+        ({"script": "a.py", "arguments": ["--x"]}, "arguments", "is not in the image; name a local source_dir"),
         ({"source_dir": "s3://code/app.tar.gz"}, "source_dir", "there is no script to run from it"),
     ],
 )  # fmt: skip

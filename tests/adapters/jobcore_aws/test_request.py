@@ -125,13 +125,44 @@ def test_values_name_folders_of_the_container() -> None:
         ({"environment": {"A": "${SM_X}"}}, "environment.A"),
         ({"script": "my train.py"}, "script"),
         ({"script": "../train.py"}, "script"),
-        ({"arguments": ["x"]}, "arguments"),
+        ({"arguments": ["${SM_CHANNEL_X}"]}, "arguments[0]"),
+        ({"arguments": ["x"], "sagemaker": {"AlgorithmSpecification": {"ContainerArguments": ["y"]}}}, "arguments"),
         ({"script": "train.py", "arguments": ["x"]}, "arguments"),
+        ({"script": "train.py", "flags": ["x"]}, "flags"),
+        ({"script": "train.py", "source_dir": "s3://code/a.tar.gz", "arguments": ["x"]}, "arguments"),
+        (
+            {
+                "script": "train.py",
+                "source_dir": "s3://code/sourcedir-arguments.tar.gz",
+                "arguments": ["x"],
+                "hyperparameters": {"sagemaker_torch_distributed_enabled": True},
+            },
+            "arguments",
+        ),
         ({"hyperparameters": {"sagemaker_region": "x"}, "script": "a.py"}, "hyperparameters.sagemaker_region"),
     ],
 )  # fmt: skip
 def test_what_the_toolkit_cannot_start_is_refused(args: dict[str, Any], field: str) -> None:
     assert [line.partition(": ")[0] for line in problems(**args)] == [field]
+
+
+def test_arguments_without_a_script_are_those_of_the_container() -> None:
+    made = built(args={**ARGS, "arguments": ["train", "${SM_MODEL_DIR}/a"]})
+    assert made["AlgorithmSpecification"]["ContainerArguments"] == ["train", "/opt/ml/model/a"]
+
+
+def test_a_script_with_arguments_is_started_by_its_starter() -> None:
+    args = {"image": "torch", "script": "a/b.py", "source_dir": "s3://c/sourcedir-arguments.tar.gz"}
+    made = built(args={**args, "arguments": ["--out", "${SM_MODEL_DIR}"], "flags": ["amp"]})
+    assert json.loads(made["HyperParameters"]["sagemaker_program"]) == "_start_with_arguments.py"
+    assert json.loads(made["Environment"]["JOBCORE_START_0"]) == [
+        "a/b.py",
+        ["--out", "/opt/ml/model"],
+        ["amp"],
+    ]
+    without = built(args=args)
+    assert json.loads(without["HyperParameters"]["sagemaker_program"]) == "a/b.py"
+    assert "JOBCORE_START_0" not in without["Environment"]
 
 
 def test_a_folder_of_checkpoints_that_are_not_kept_is_refused() -> None:

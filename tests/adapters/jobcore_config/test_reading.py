@@ -128,7 +128,8 @@ CLASSES: Mapping[str, Settings] = {
         lambda document: settings_from({}, config=document),
         {},
         {
-            "output": NONE, "pools": NULL + "{}", "roles": NULL + "{}", "images": TABLE_OF_TEXTS,
+            "output": NONE, "pools": NULL + "{}", "pool_names": NULL + "{}", "roles": NULL + "{}",
+            "images": TABLE_OF_TEXTS,
             "any_image": FLAG, "allowed_images": TEXTS, "allowed_inputs": TEXTS,
             "subnets": NULL + "[]", "security_groups": NULL + "[]", "network_isolation": FLAG,
             "encrypt_traffic": FLAG, "kms_key": TEXT, "volume_gb": WHOLE,
@@ -466,7 +467,7 @@ def test_the_embedded_adapters_need_the_standard_library_only() -> None:
         ("[pools.cpu]\nslots = '2'", "pools.cpu.slots: expected a whole number from 0 to 4096, got '2'"),
         ("[pools.cpu]\nslots = true", "pools.cpu.slots: expected a whole number from 0 to 4096, got true"),
         ("[pools.cpu]", "pools.cpu.slots: expected a whole number from 0 to 4096, got null"),
-        ("[pools.'a b']\nslots = 1", "pools.a b: a pool's name has letters, digits, . _ - and at most 64 characters"),
+        ("[pools.'a b']\nslots = 1", "pools.a b: a pool's name has letters, digits, . _ -, in up to three parts between /, and at most 128 characters"),
         ("pools =", "not valid TOML: Invalid value (at end of document)"),
         (b"# \xff", "not valid TOML: 'utf-8' codec can't decode byte 0xff in position 2: invalid start byte"),
     ],
@@ -483,8 +484,8 @@ def test_a_pools_file_is_refused_in_the_same_voice(
 
 def test_all_pools_that_are_wrong_are_named_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting) as raised:
-        write_pools(tmp_path, {"cpu": -1, "gpu": 1, "a/b": 2})
-    assert [path for path, _ in raised.value.problems] == ["pools.cpu.slots", "pools.a/b"]
+        write_pools(tmp_path, {"cpu": -1, "gpu": 1, "a/b/c/d": 2})
+    assert [path for path, _ in raised.value.problems] == ["pools.cpu.slots", "pools.a/b/c/d"]
     assert not (tmp_path / "pools.toml").exists()
 
 

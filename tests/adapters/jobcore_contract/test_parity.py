@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 import jobcore_contract
 from jobcore import Placement
 from jobcore_aws import build_request
+from jobcore_code import CodeStore, pack
 from jobcore_contract import Container
 from jobcore_local import LocalTrainer, write_pools
 from jobcore_local._contract import prepare
@@ -53,13 +54,20 @@ EVERYWHERE = {
 OF_THE_MACHINE = dict.fromkeys(
     (f"environment.{name}" for name in (
         "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
-        "CONDA_PREFIX", "SSL_CERT_FILE", "XDG_RUNTIME_DIR", "LC_*", "OMP_*", "MKL_*", "OPENBLAS_*",
-        "NUMEXPR_*", "NVIDIA_*",
+        "CONDA_PREFIX", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+        "*_PROXY", "*_proxy", "XDG_*", "LC_*", "OMP_*", "MKL_*", "OPENBLAS_*", "NUMEXPR_*", "NVIDIA_*",
     )),
     "passed on from this machine; an image sets its own",
 )  # fmt: skip
 NO_REGION = "there is no AWS region on this machine"
 ONE_HOST = "one host that talks to nobody: its own loopback"
+BY_STARTER = {
+    "files.hyperparameters.json.sagemaker_program": "SageMaker's toolkit passes no arguments but "
+    "hyperparameters; so it starts a starter, which starts the script",
+    "files.hyperparameters.json.sagemaker_submit_directory": "an archive with the starter",
+    "environment.SM_MODULE_DIR": "an archive with the starter",
+    "environment.SM_TRAINING_ENV.module_dir": "an archive with the starter",
+}
 LAPTOP = {
     **EVERYWHERE,
     "environment.CUDA_VISIBLE_DEVICES": "a job sees the GPUs of its slots only",
@@ -73,7 +81,10 @@ LAPTOP = {
     "environment.SM_CURRENT_INSTANCE_TYPE": "local, as the toolkit calls it outside of SageMaker",
     "*instance_type": "local, as the toolkit calls it outside of SageMaker",
 }
-SANDBOX = EVERYWHERE
+SANDBOX = {
+    **EVERYWHERE,
+    "environment.PATH": "python is the sandbox's own, as on AWS it is the image's",
+}
 
 # --- cases ---------------------------------------------------------------------------------
 
@@ -94,6 +105,18 @@ VALUES: dict[str, Any] = {
     "default_user_module_name": "m", "sagemaker_container_log_level": 10,
     "sagemaker_custom": {"a": [1]}, "sagemaker_s3_output": None,
 }  # fmt: skip
+WORDS = (
+    "--fast",
+    "data.csv",
+    "two  words",
+    "it's",
+    'say "x"',
+    "",
+    "$HOME `id` * \\",
+    "é 日本 😀",
+    "a\nb",
+    "--",
+)
 PYTHON = f'exec "{sys.executable}" probe.py "$@"\n'
 
 
@@ -106,6 +129,8 @@ class Case:
     channels: tuple[str, ...] = ()
     hyperparameters: Mapping[str, Any] = field(default_factory=lambda: {"lr": 0.1, "x": None})
     environment: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 def shell(first_line: str) -> Mapping[str, str]:
@@ -143,14 +168,44 @@ CASES = {
             "resume": "${SM_CHECKPOINT_DIR}/last",
         },
         environment={"CACHE": "${SM_CHECKPOINT_DIR}/cache"},
+        arguments=("${SM_CHANNEL_TRAIN}/b.csv", "--out=${SM_MODEL_DIR}:$HOME:${HOME}"),
+    ),
+    "arguments": Case(hyperparameters=VALUES, arguments=WORDS),
+    "flags": Case(
+        hyperparameters={**VALUES, "amp": True, "z": True, "slow": False, "f": False, "true-text": "True"},
+        flags=("amp", "z", "slow", "f", "absent"),
+        arguments=("--more",),
+    ),
+    "flags alone": Case(hyperparameters={"lr": 0.1, "amp": True, "slow": False}, flags=("amp", "slow")),
+    "flags of a shell script": Case(
+        files=shell("#!/usr/bin/env bash\n"), script="run.sh",
+        hyperparameters={"amp": True, "slow": False, "x": None}, flags=("amp", "slow"),
+    ),
+    "a flag": Case(hyperparameters={}, arguments=("--verbose",)),
+    "long arguments": Case(arguments=("é" * 3000,), channels=("train",)),
+    "arguments of a package": Case(files={"train.py": PROBE, "setup.py": ""}, arguments=WORDS),
+    "arguments of a module": Case(
+        files={"pack/__init__.py": "", "pack/go.py": PROBE, "setup.py": ""},
+        script="pack.go",
+        arguments=WORDS,
+    ),
+    "arguments of a shell script": Case(
+        files=shell("#!/usr/bin/env bash\n"), script="run.sh", hyperparameters=VALUES, arguments=WORDS
+    ),
+    "arguments of a plain one": Case(files=shell(""), script="run.sh", arguments=WORDS),
+    "arguments of an executable": Case(
+        files={"bin/go": f"#!{sys.executable}\n{PROBE}"}, script="bin/go", arguments=WORDS
     ),
 }  # fmt: skip
 SETTINGS = settings(network_isolation=False, local_code=True)
 
 
 @pytest.fixture(autouse=True)
-def toolkit() -> None:
+def toolkit(monkeypatch: pytest.MonkeyPatch) -> None:
     need_toolkit()
+    # As in a container: python3 is an interpreter, and not a shim that adds to the environment.
+    path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", path)
 
 
 def write_code(case: Case, folder: Path) -> Path:
@@ -170,13 +225,26 @@ def args_of(case: Case, source: Path, probe: Path, channels: Mapping[str, str]) 
         "hyperparameters": dict(case.hyperparameters),
         "channels": dict(channels),
         "environment": {**case.environment, PROBE_FILE: str(probe)},
+        "arguments": list(case.arguments),
+        "flags": list(case.flags),
     }
 
 
 def aws_request(case: Case, source: Path, probe: Path) -> dict[str, Any]:
     channels = {name: f"s3://data/{name}" for name in case.channels}
+    if case.arguments or case.flags:
+        source = pack_with_starter(case, source)
     args = {"image": "torch", **args_of(case, source, probe, channels)}
     return build_request(request(args=args), SETTINGS)
+
+
+def pack_with_starter(case: Case, source: Path) -> Path:
+    """Pack the code as `jobcore submit` does for a job with arguments."""
+    store = CodeStore(source.parent / "code-store", durable=False)
+    more = jobcore_contract.starter_files(case.script)
+    archive = source.parent / jobcore_contract.STARTED_ARCHIVE
+    archive.write_bytes(pack(store.path, store.take(source).id, more))
+    return archive
 
 
 def seen_by_toolkit(case: Case, folder: Path) -> dict[str, Any]:
@@ -314,7 +382,8 @@ def test_every_field_is_as_the_toolkit_has_it(tmp_path: Path, name: str) -> None
     assert len(expected) > 100
     for where, (run, reasons) in OTHERS.items():
         got = run(case, tmp_path / where)
-        assert unexplained(differences(expected, got), reasons) == {}, where
+        more = BY_STARTER if (case.arguments or case.flags) and where == "laptop" else {}
+        assert unexplained(differences(expected, got), {**reasons, **more}) == {}, where
 
 
 @pytest.mark.parametrize("where", OTHERS)

@@ -138,10 +138,10 @@ def test_what_the_toolkit_would_refuse_is_refused_here(tmp_path, fields, field):
          "s3://bucket/data: a training on this machine reads folders only; copy it, and name the folder"),
         ({"source_dir": "s3://bucket/code.tar.gz"}, "source_dir", "s3://bucket/code.tar.gz is not a folder on this machine"),
         ({"source_dir": "/nowhere"}, "source_dir", "/nowhere is not a folder on this machine"),
-        ({"image": "torch"}, "image", "this machine runs scripts and starts no containers; leave it out"),
-        ({"role": "research"}, "role", "trainings on this machine run as you and have no role; leave it out"),
-        ({"volume_gb": 3}, "volume_gb", "trainings on this machine share its disk; leave it out"),
-        ({"service": {"A": 1}}, "service", "of no use on this machine; leave it out"),
+        ({"image": "torch"}, "image", "this machine runs scripts and starts no containers; leave it out, or write it under [backend.aws]"),
+        ({"role": "research"}, "role", "trainings on this machine run as you and have no role; leave it out, or write it under [backend.aws]"),
+        ({"volume_gb": 3}, "volume_gb", "trainings on this machine share its disk; leave it out, or write it under [backend.aws]"),
+        ({"service": {"A": 1}}, "service", "of no use on this machine; leave it out, or write it under [backend.aws]"),
     ],
 )  # fmt: skip
 def test_what_can_never_run_here_is_refused_by_its_field(tmp_path, fields, field, message):

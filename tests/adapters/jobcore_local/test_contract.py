@@ -45,6 +45,18 @@ def prepared(folder: Path, **args: Any) -> Prepared:
     return prepare(request(folder, **args), folder / "t", folder / "c", {})
 
 
+def test_a_channel_of_one_file_is_a_folder_with_it(tmp_path: Path) -> None:
+    """As on SageMaker, where the channel's folder has the object of the URI."""
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "link.csv").symlink_to("a.csv")
+    made = prepared(tmp_path, channels={"one": str(tmp_path / "link.csv"), "all": str(tmp_path)})
+    inputs = f"{os.path.dirname(made.environment['SM_CHANNEL_ONE'])}"
+    assert f"{inputs}/one" in made.folders
+    assert made.links[f"{inputs}/one/link.csv"] == str(tmp_path / "a.csv")
+    assert f"{inputs}/all" not in made.folders
+    assert made.links[f"{inputs}/all"] == str(tmp_path)
+
+
 @pytest.mark.parametrize(
     "channel", ["~nobody-of-that-name/x", "x" * 5000, "a\0b", "\udcff", "/nowhere"]
 )

@@ -13,11 +13,12 @@ from botocore.exceptions import ClientError
 
 import jobcore_aws
 from jobcore_aws import AwsSettings
+from jobcore_aws._pools import pool_from
 from jobcore_cli import _aws_code
 from jobcore_cli._app import main
 from jobcore_cli._session import Session
 from jobcore_memory import MemoryStore
-from sagemaker_fixtures import settings
+from sagemaker_fixtures import CPU, settings
 
 
 class S3:
@@ -73,6 +74,24 @@ def test_a_sweep_uploads_one_archive_without_secrets(aws, capsys) -> None:
     assert not (aws.home / "code").exists()
 
 
+def test_the_archive_of_a_job_with_arguments_has_a_starter(aws, capsys) -> None:
+    file = aws.source / "job.toml"
+    file.write_text(file.read_text() + 'arguments = ["--fast"]\n')
+    assert call(aws, "submit", str(file), "--json") == 0
+    (uri,) = aws.s3.puts
+    assert uri.endswith("/sourcedir-arguments.tar.gz")
+    (data,) = aws.s3.objects.values()
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        assert "_start_with_arguments.py" in archive.getnames()
+        assert archive.getmember("_start_with_arguments.py").mode == 0o755
+    (job,) = aws.store.get(json.loads(capsys.readouterr().out)["ids"]).values()
+    assert (job.spec.args["script"], job.spec.args["arguments"]) == ("train.py", ["--fast"])
+    (aws.source / "_start_with_arguments.py").touch()
+    _aws_code._packed.cache_clear()
+    assert call(aws, "submit", str(file)) == 2
+    assert "_start_with_arguments.py: jobcore adds a file of this name" in capsys.readouterr().err
+
+
 def test_the_same_code_is_uploaded_once_and_is_the_same_job(aws, capsys) -> None:
     for _ in range(2):
         assert call(aws, "submit", str(aws.source / "job.toml"), "--key", "k") == 0
@@ -102,6 +121,20 @@ def test_a_script_that_is_left_out_is_refused(aws, capsys) -> None:
     assert call(aws, "submit", str(aws.source / "job.toml")) == 2
     assert "script: train.py is not taken" in capsys.readouterr().err
     assert aws.s3.puts == []
+
+
+def test_a_name_of_several_pools_is_stored_as_the_pools(aws, capsys, monkeypatch) -> None:
+    both = {"cpu": CPU, "us-east-1/ml.m5.large/spot": pool_from("us-east-1/ml.m5.large/spot", 3)}
+    names = {"small": tuple(reversed(both))}
+    sagemaker = settings(pools=both, pool_names=names)
+    monkeypatch.setattr(
+        Session, "aws", AwsSettings(table="jobs", bucket="code", sagemaker=sagemaker)
+    )
+    assert call(aws, "submit", str(aws.source / "job.toml"), "--pool", "small:2", "--json") == 0
+    (job,) = aws.store.get(json.loads(capsys.readouterr().out)["ids"]).values()
+    assert [(p.pool, p.count) for p in job.spec.placements] == [(p, 2) for p in names["small"]]
+    assert call(aws, "submit", str(aws.source / "job.toml"), "--pool", "tpu") == 2
+    assert "there are: cpu, small, us-east-1/ml.m5.large/spot" in capsys.readouterr().err
 
 
 def test_prune_is_for_this_machine(aws, capsys) -> None:

@@ -37,7 +37,7 @@ def session(moto, tmp_path, monkeypatch):
             backend="local",
             local_store=store,
             store=DynamoStore("jobcore", client=client),
-            aws=None,
+            aws=AwsSettings(),
             owner_name="ada",
             as_json=True,
             home_path=tmp_path / "home",

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from jobcore_cli import main
 from jobcore_local import WakeSocket
@@ -79,7 +80,11 @@ def test_the_job_file_names_another_relative_to_itself(tmp_path, monkeypatch, ca
         (['pool = "tpu"'], "pools", "there is no pool 'tpu' on this machine; there are: cpu"),
         (["pool = { pool = 'cpu', count = 64 }"], "pools", "has 2 slots, got a count of 64"),
         (['channels = { train = "data" }'], "channels.train", "/data does not exist"),
-        (['channels = { train = "s3://b/x" }'], "channels.train", "s3://b/x: a training on this"),
+        (
+            ['channels = { train = "https://b/x" }'],
+            "channels.train",
+            "https://b/x: a training on this",
+        ),
         (['python = "/nowhere/python"'], "python", "/nowhere/python does not exist"),
         (['image = "torch"'], "image", "starts no containers; leave it out"),
         (['role = "research"'], "role", "leave it out"),
@@ -160,3 +165,51 @@ def test_pools_that_cannot_be_read_are_told(tmp_path, capsys):
     assert main(["submit", "job.toml"]) == 2
     error = capsys.readouterr().err
     assert "pools.toml: pools.cpu.slots: expected a whole number from 0 to 4096, got -1" in error
+
+
+def test_a_pool_may_have_the_name_that_a_deployment_gives_it(capsys):
+    name = "us-east-1/ml.m5.large/spot"
+    assert main(["pools", "set", f"{name}=2"]) == 0
+    assert main(["submit", "job.toml", "--pool", name]) == 0
+    capsys.readouterr()
+    assert name in [one["pool"] for one in answer(capsys, "pools")["pools"]]
+
+
+@pytest.mark.parametrize("kind", ["toml", "yaml", "json"])
+def test_a_file_has_parts_for_the_backends(tmp_path, capsys, kind):
+    environment(tmp_path / "mine")
+    parts = {
+        "script": "train.py",
+        "hyperparameters": {"x": 1, "y": 2},
+        "backend": {
+            "local": {"python": "mine", "hyperparameters": {"y": 3}},
+            "aws": {
+                "image": "torch",
+                "role": "research",
+                "sagemaker": {"EnableNetworkIsolation": True},
+            },
+        },
+    }
+    text = {
+        "json": json.dumps(parts),
+        "yaml": yaml.safe_dump(parts),
+        "toml": (
+            'script = "train.py"\nhyperparameters = { x = 1, y = 2 }\n'
+            '[backend.local]\npython = "mine"\nhyperparameters = { y = 3 }\n'
+            '[backend.aws]\nimage = "torch"\nrole = "research"\nsagemaker = { EnableNetworkIsolation = true }\n'
+        ),
+    }
+    (tmp_path / f"both.{kind}").write_text(text[kind])
+    (job_id,) = answer(capsys, "submit", f"both.{kind}")["ids"]
+    args = answer(capsys, "show", job_id)["args"]
+    assert args["hyperparameters"] == {"x": 1, "y": 3}
+    assert args["python"] == f"{tmp_path}/mine/bin/python"
+    assert not {"image", "role", "sagemaker", "backend"}.intersection(args)
+
+
+def test_a_part_is_checked_on_every_backend(capsys):
+    write("[backend.aws]", 'imagee = "torch"', "[backend.cloud]")
+    assert main(["submit", "job.toml"]) == 2
+    error = capsys.readouterr().err
+    assert "job.toml: backend.cloud: unknown field; known: aws, local" in error
+    assert "backend.aws.imagee: unknown field; did you mean 'image'?" in error

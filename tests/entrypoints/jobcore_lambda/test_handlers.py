@@ -61,6 +61,17 @@ def test_a_record_that_a_store_leaves_out_is_logged_and_counted_in_its_invocatio
     assert line["request_id"] == "request-2"
 
 
+def test_a_job_with_parts_for_backends_has_that_for_aws(wired):
+    parts = {"aws": {"priority": 3}, "local": {"priority": 9, "python": "python3"}}
+    (job_id,) = submitted(backend=parts)
+    assert get(wired, job_id).spec.priority == 3
+    assert "python" not in get(wired, job_id).spec.args
+    body = {"jobs": [{**JOB, "backend": {"aws": {"owner": "eve"}}}]}
+    status, answer = call(http("POST", "/jobs", body=body))
+    assert status == 400
+    assert answer["error"]["problems"][0]["field"] == "owner"
+
+
 # --- the whole life ---------------------------------------------------------------------
 
 
