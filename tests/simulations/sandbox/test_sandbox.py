@@ -1056,8 +1056,10 @@ def test_code_data_checkpoints_and_models_are_in_s3(tmp_path: Path) -> None:
             logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="second/"
         )["events"]
         logs.close()
-        lines = [event["message"] for event in events]
+        mine = [event for event in events if event["logStreamName"].startswith("second/")]
+        lines = [event["message"] for event in mine]
         assert lines[:2] == ["line 1", "line 2 ✓"]
+        assert len(lines) == 3
         # "python" is the sandbox's own, as it is the image's on SageMaker
         assert Path(lines[2]).parent == Path(sys.executable).parent
     finally:
