@@ -129,8 +129,7 @@ diagram: $(STAMP)  ## generate the states page and its picture from the transiti
 reference: $(STAMP)  ## generate the pages of the API reference from the packages
 	@$(BIN)/python docs/make_reference.py
 
-lock: $(STAMP)  ## resolve the requirements.lock files anew (uv is installed for that alone)
-	@$(PIP) install uv
+lock: $(STAMP)  ## resolve the requirements.lock files anew
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-strip-extras --no-header --no-annotate --no-config --quiet \
 	  --output-file requirements.lock

@@ -62,6 +62,14 @@ for line in sys.stdin:
 """
 
 
+# In place of pip: what it was called with.
+_PIP = """\
+import os, sys
+with open(os.path.join(os.path.dirname(__file__), "calls of pip"), "a") as file:
+    print(*sys.argv[1:], file=file)
+"""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a script saw (None if it was not started), the failure file, the exit code, the output."""
@@ -173,10 +181,16 @@ class Server:
         self._process.communicate(timeout=60)
 
 
+def calls_of_pip(base: Path) -> list[str]:
+    """Return what the toolkit of a training in *base* has called pip with."""
+    calls = base.parent / "stubs" / "calls of pip"
+    return calls.read_text().splitlines() if calls.exists() else []
+
+
 def _environment(base: Path, given: Mapping[str, str]) -> dict[str, str]:
     stubs = base.parent / "stubs"
     stubs.mkdir(exist_ok=True)
-    (stubs / "pip.py").write_text("")  # called for a package, to install it into this environment
+    (stubs / "pip.py").write_text(_PIP)  # the real one would install into this environment
     (stubs / "gethostname.py").write_text("")  # in C; mpirun alone needs it
     path = [given.get("PYTHONPATH"), str(stubs), str(FOLDER), *map(str, FOLDER.glob("*/src"))]
     return {

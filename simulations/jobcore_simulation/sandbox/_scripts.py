@@ -5,6 +5,7 @@ A request names the script as for the SageMaker training toolkit, by the hyperpa
 machine (a path or a file:// URL) below `SandboxConfig.run_scripts`, or a .tar.gz in the emulated S3.
 Each run has a copy of it. What the script is started with is in `jobcore_contract`.
 Channels and checkpoints are read from that S3; the model and checkpoints are written to it.
+``requirements.txt`` is installed into an environment on top of the sandbox's own interpreter.
 """
 
 from __future__ import annotations
@@ -23,8 +24,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobcore_contract import FOLDERS, check_code, failure_text, is_package, start
-from jobcore_local import error_message
+from jobcore_code import CodeStore
+from jobcore_contract import (
+    FOLDERS,
+    check_code,
+    failure_text,
+    installs_requirements,
+    is_package,
+    start,
+)
+from jobcore_local import Environments, InstallError, InstallOptions, error_message
 from jobcore_simulation._training import Training
 
 from ._containers import checkpoint_folder, container_of
@@ -40,6 +49,10 @@ _CHANNELS = "/opt/ml/input/data/"  # a training without network reads its code f
 _IN_S3 = ("s3://", _CHANNELS)
 _OWN = ("sagemaker_program", "sagemaker_submit_directory")
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_INSTALL = ("python", "-m", "pip", "install", "-r", "requirements.txt")  # as the toolkit calls it
+_OFFLINE = {
+    "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "UV_OFFLINE": "1", "UV_NO_CONFIG": "1",
+}  # fmt: skip
 _LOG_SECONDS = 1.0  # from one sending of a script's output to the next
 _TOOLKIT_EXIT_CODE = 1  # of the toolkit, for any exit code of the script
 
@@ -113,6 +126,11 @@ class ScriptRunner:
         try:
             argv, environment = self._prepare(training, folder)
             process = self._launch(training, folder, argv, environment)
+        except InstallError as error:
+            said = "\n".join(error.lines) or error.message
+            text = failure_text(_INSTALL, 1, said, kind="InstallRequirementsError")
+            self._finish(training, _reason(text))
+            return
         except Exception as error:  # code, channels, S3: any fault here means it cannot run
             self._finish(training, f"ClientError: the script cannot be run: {error}")
             return
@@ -170,13 +188,14 @@ class ScriptRunner:
             msg = f"{program} is not in {source}"
             raise _BadInput(msg)
         region, instance_type, _ = (training.selected or training.request.pools[0][0]).split("/")
+        python, layer = self._interpreter(document, code, program)
         container = container_of(
             document,
             name=training.name,
             arn=self._sandbox.service.regions[region].arn + training.name,
             instance_type=instance_type,
             base=str(ml),
-            inherited=_inherited(),
+            inherited={**_inherited(), **layer},
         )
         started = start(container, str(code))
         check_code(str(code), started.script)
@@ -184,7 +203,35 @@ class ScriptRunner:
             Path(path).write_text(text, encoding="utf-8")
         if (executable := started.executable(package=package)) is not None:
             (code / executable).chmod(0o777)  # as the toolkit does; the folder is private
-        return started.command(sys.executable, package=package), started.environment
+        return started.command(python, package=package), started.environment
+
+    def _interpreter(
+        self, document: Mapping[str, Any], code: Path, program: str
+    ) -> tuple[str, dict[str, str]]:
+        """
+        Return the interpreter of a script, and the variables that put its environment in front.
+
+        Raises:
+            InstallError: the packages of requirements.txt cannot be installed.
+        """
+        if not installs_requirements(program, os.listdir(code)):
+            return sys.executable, {}
+        environ = dict(os.environ)
+        if (
+            document.get("EnableNetworkIsolation") is True
+        ):  # neither an index nor folders of this machine
+            own = ("PIP_", "UV_")
+            environ = {n: v for n, v in environ.items() if not n.startswith(own)} | _OFFLINE
+        store = CodeStore(Path(self._home.name) / "code", durable=False)
+        environments = Environments(Path(self._home.name) / "environments")
+        made = environments.prepare(
+            sys.executable, store, store.take(code).id, InstallOptions(_inherited(), environ)
+        )
+        if made is None or made.id is None:
+            return sys.executable, {}
+        folder = environments.folder(made.id)
+        path = f"{folder}/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        return environments.python(made.id), {"PATH": path, "VIRTUAL_ENV": folder}
 
     def _launch(
         self, training: Training, folder: Path, argv: list[str], environment: Mapping[str, str]
@@ -259,7 +306,10 @@ def _inherited() -> dict[str, str]:
 def _failure(folder: Path, argv: list[str], code: int) -> str:
     written = folder / "ml/output/failure"
     said = written.read_text("utf-8", "replace") if written.is_file() else ""
-    said = said or failure_text(argv, code, error_message(_output(folder / "log")))
+    return _reason(said or failure_text(argv, code, error_message(_output(folder / "log"))))
+
+
+def _reason(said: str) -> str:
     return f"AlgorithmError: {said[:_FAILURE_CHARS_MAX]}, exit code: {_TOOLKIT_EXIT_CODE}"
 
 

@@ -7,10 +7,11 @@ The standard library is enough, and only a little of it is imported: the shims o
 snapshots out (`lay_out`).
 """
 
-from ._args import snapshot_id
+from ._args import environment_id, snapshot_id
 from ._errors import CodeError
 from ._git import GitState, git_state
 from ._layout import lay_out
+from ._manifest import Entry, Manifest
 from ._pack import pack
 from ._rules import NEVER_TAKEN
 from ._scan import BYTES_MAX, FILES_MAX, File, Link, Tree, scan
@@ -22,12 +23,15 @@ __all__ = [
     "NEVER_TAKEN",
     "CodeError",
     "CodeStore",
+    "Entry",
     "File",
     "GitState",
     "Link",
+    "Manifest",
     "Pruned",
     "Snapshot",
     "Tree",
+    "environment_id",
     "git_state",
     "lay_out",
     "pack",

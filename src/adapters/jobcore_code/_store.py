@@ -188,6 +188,34 @@ class CodeStore:
             return []
         return sorted(n[:-5] for n in names if n.endswith(".json") and is_id(n[:-5]))
 
+    def manifest(self, snapshot: str) -> Manifest:
+        """
+        Read the list of what a snapshot holds.
+
+        Raises:
+            CodeError: there is no such snapshot, or its manifest is damaged.
+        """
+        return read_manifest(self.path, snapshot)
+
+    def read(self, entry: Entry) -> bytes:
+        """
+        Read a file of a snapshot, and check it against its hash.
+
+        Raises:
+            CodeError: it is damaged or missing.
+        """
+        content = b""
+        place = object_path(self.path, entry.digest)
+        with contextlib.suppress(FileNotFoundError), open(place, "rb") as file:
+            content = file.read()
+        if hashlib.sha256(content).hexdigest() != entry.digest:
+            msg = (
+                f"{printable(entry.path)} is damaged or missing in {self.path}; submit the job "
+                "again from a folder that has it"
+            )
+            raise CodeError(msg)
+        return content
+
     def check(self, snapshot: str) -> list[str]:
         """Read a snapshot in full; return a line for each file that is damaged or missing."""
         try:

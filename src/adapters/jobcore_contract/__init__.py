@@ -23,7 +23,7 @@ from ._container import (
     hyperparameter_texts,
     resource_config,
 )
-from ._entry_point import check_code, check_entry_point, is_package
+from ._entry_point import check_code, check_entry_point, installs_requirements, is_package
 from ._errors import BadInput
 from ._failure import failure_text
 from ._places import expand, places, relocate
@@ -43,6 +43,7 @@ __all__ = [
     "expand",
     "failure_text",
     "hyperparameter_texts",
+    "installs_requirements",
     "is_package",
     "places",
     "relocate",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from ._errors import BadInput
 
@@ -34,6 +34,20 @@ def check_entry_point(script: str) -> None:
 def is_package(code: str, script: str) -> bool:
     """Check whether the toolkit starts *script* as a module of the package in the folder *code*."""
     return not script.endswith(".sh") and os.path.exists(os.path.join(code, "setup.py"))
+
+
+def installs_requirements(script: str, names: Container[str]) -> bool:
+    """
+    Check whether the toolkit installs ``requirements.txt`` before it starts *script*.
+
+    It does so for Python scripts and packages, and not for shell scripts and other programs.
+
+    Args:
+        names: the files in the folder of the code.
+    """
+    if "requirements.txt" not in names or script.endswith(".sh"):
+        return False
+    return script.endswith(".py") or "setup.py" in names
 
 
 def check_code(code: str, script: str) -> None:

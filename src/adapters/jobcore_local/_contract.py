@@ -16,11 +16,12 @@ from typing import Any
 
 import jobcore_contract
 from jobcore.ports import LaunchRequest
-from jobcore_code import snapshot_id
+from jobcore_code import environment_id, snapshot_id
 from jobcore_contract import RESERVED_ENVIRONMENT, RESERVED_HYPERPARAMETERS, BadInput, Container
 
+from ._environments import Environments
 from ._pools import is_gpu_pool
-from ._python import python_environment
+from ._python import python_environment, with_layer
 
 __all__ = [
     "BadInput", "MissingInput", "Prepared", "inherited_environment", "prepare",
@@ -67,7 +68,11 @@ class Prepared:
 
 
 def prepare(
-    request: LaunchRequest, directory: Path, checkpoints: Path, inherited: Mapping[str, str]
+    request: LaunchRequest,
+    directory: Path,
+    checkpoints: Path,
+    inherited: Mapping[str, str],
+    environments: Environments | None = None,
 ) -> Prepared:
     """
     Determine the command, environment and files of a training; nothing is written.
@@ -76,10 +81,10 @@ def prepare(
         directory: the training's own folder.
         checkpoints: the folder that all attempts of its job share.
         inherited: variables of the manager's environment, see `inherited_environment`.
+        environments: those of the home; None if the job names none.
 
     Raises:
-        BadInput: a value cannot work; a `MissingInput` if the script, its folder or a channel does
-            not exist.
+        BadInput: a value cannot work; a `MissingInput` if a file or folder does not exist.
     """
     args = request.args
     script = _script_name(args)
@@ -87,11 +92,9 @@ def prepare(
     given = _mapping(args, "channels")
     folders = jobcore_contract.places(ml, given, str(checkpoints))
     hyperparameters = _hyperparameters(args, folders)
-    arguments = [
-        str(word)
-        for word in jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
-    ]
-    environment = _environment(request, folders, python_environment(args.get("python"), inherited))
+    arguments = jobcore_contract.expand("arguments", _list(args, "arguments"), folders)
+    python, active = _active(args, inherited, environments)
+    environment = _environment(request, folders, active)
     source = _find_source(args, script, directory)
     channels = {name: _channel(name, str(where)) for name, where in given.items()}
     gpu = is_gpu_pool(request.placement.pool)
@@ -106,8 +109,7 @@ def prepare(
         cpus=os.cpu_count() or 1,
         gpus=request.placement.count if gpu else 0,
     )
-    started = jobcore_contract.start(container, source, arguments=arguments)
-    python = _interpreter(args)
+    started = jobcore_contract.start(container, source, arguments=[*map(str, arguments)])
     # The kernel's limit on the size of arguments and environment is left to the exec.
     return Prepared(
         script=script,
@@ -119,13 +121,14 @@ def prepare(
             str(checkpoints),
         ],
         files=container.files(),
-        links={
-            f"{ml}/checkpoints": str(checkpoints),
-            f"{ml}/code": source,
-            **{f"{ml}/input/data/{name}": str(path) for name, path in channels.items()},
-        },
+        links=_links(ml, checkpoints, source, channels),
         environment=started.environment,
     )
+
+
+def _links(ml: str, checkpoints: Path, source: str, channels: Mapping[str, Path]) -> dict[str, str]:
+    data = {f"{ml}/input/data/{name}": str(path) for name, path in channels.items()}
+    return {f"{ml}/checkpoints": str(checkpoints), f"{ml}/code": source, **data}
 
 
 def _environment(
@@ -194,9 +197,22 @@ def _find_source(args: Mapping[str, Any], script: str, directory: Path) -> str:
     return source
 
 
-def _interpreter(args: Mapping[str, Any]) -> str:
+def _active(
+    args: Mapping[str, Any], inherited: Mapping[str, str], environments: Environments | None
+) -> tuple[str, dict[str, str]]:
+    """Return the interpreter of a job, and *inherited* as it is when its environments are active."""
     python = str(args.get("python") or sys.executable)
-    return shutil.which(python) or python
+    active = python_environment(args.get("python"), inherited)
+    name = environment_id(args)
+    if name is None or environments is None:
+        return shutil.which(python) or python, active
+    problem = environments.problem(name)
+    if problem is None and not os.path.exists(python):
+        problem = f"{python}, which its environment builds on, does not exist"
+    if problem is not None:
+        message = f"{problem}; retry the job, or submit it again, to install the packages again"
+        raise MissingInput(field="requirements.txt", message=message)
+    return environments.python(name), with_layer(environments.folder(name), active)
 
 
 def _channel(name: str, where: str) -> Path:

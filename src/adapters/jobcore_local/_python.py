@@ -16,7 +16,10 @@ from typing import NamedTuple
 
 from jobcore.redact import redact
 
-__all__ = ["Interpreter", "compile_problem", "find_python", "python_environment", "python_problem"]
+__all__ = [
+    "Interpreter", "compile_problem", "find_python", "python_environment", "python_problem",
+    "with_layer",
+]  # fmt: skip
 
 #: A script of 10,000 lines takes 0.3 s; an interpreter on a slow network drive takes seconds to start.
 COMPILE_SECONDS_MAX = 10.0
@@ -140,6 +143,16 @@ def python_environment(python: object, inherited: Mapping[str, str]) -> dict[str
     path = [p for p in environment.get("PATH", os.defpath).split(os.pathsep) if p not in left_out]
     environment["PATH"] = os.pathsep.join([folder, *path] if own else path)
     return environment | own
+
+
+def with_layer(folder: str, environment: dict[str, str]) -> dict[str, str]:
+    """
+    Return *environment* as it is when another environment, which lies on top, is active as well.
+
+    Its commands come first. Those of the base stay: they may be programs that are no packages.
+    """
+    path = f"{os.path.join(folder, 'bin')}{os.pathsep}{environment['PATH']}"
+    return environment | {"PATH": path, "VIRTUAL_ENV": folder}
 
 
 def python_problem(python: str) -> str | None:

@@ -35,6 +35,7 @@ from jobcore_code import snapshot_id
 
 from . import _supervisor
 from ._contract import BadInput, inherited_environment, prepare
+from ._environments import Environments
 from ._pools import is_gpu_pool, read_pools
 from ._processes import is_same_process, marked_processes, signal_each, signal_if_same
 from ._records import OUTCOMES, DamagedError, problems, read_end, read_start, settle
@@ -47,6 +48,11 @@ ANSWER_SECONDS_MAX = 30.0
 def code_path(home: Path) -> Path:
     """Return the folder of a home's code store, see `jobcore_code.CodeStore`."""
     return home / "code"
+
+
+def environments_path(home: Path) -> Path:
+    """Return the folder of a home's environments, see `Environments`."""
+    return home / "environments"
 
 
 class LocalTrainer:
@@ -74,6 +80,7 @@ class LocalTrainer:
         self._wake = os.fspath(wake) if wake is not None else None
         self._grace = stop_grace
         self._inherited = inherited_environment()
+        self._environments = Environments(environments_path(self.home))
         self._server: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
@@ -199,7 +206,13 @@ class LocalTrainer:
         run: dict[str, Any] = {}
         if not request.to_stop:
             run = vars(
-                prepare(request, directory, self.checkpoint_dir(request.job_id), self._inherited)
+                prepare(
+                    request,
+                    directory,
+                    self.checkpoint_dir(request.job_id),
+                    self._inherited,
+                    self._environments,
+                )
             )
         grace = request.args.get("stop_grace_seconds")
         limit = request.run_at_most

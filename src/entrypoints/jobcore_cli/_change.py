@@ -121,18 +121,24 @@ def retry_command(
 
     Of a group, the jobs that failed or were stopped are tried again.
     """
+    from ._packages import Packages
     from ._snapshots import kept_snapshots
 
     found = session.find_jobs(jobs, group, owner)
     if group is not None:
-        again = (jobcore.Status.FAILED, jobcore.Status.STOPPED)
-        found = [job for job in found if job.status in again]
+        failed = (jobcore.Status.FAILED, jobcore.Status.STOPPED)
+        found = [job for job in found if job.status in failed]
     over = [job for job in found if job.status.is_terminal]
     waiting = [job for job in found if not job.status.is_terminal]
     event = jobcore.ReleaseRequested(by=session.owner_name)
     with kept_snapshots(session, over):
+        packages = Packages(session)
+        again = [replace(j.spec, args=packages.renewed(j.spec.args)) for j in over]
         answers = _apply(session, waiting, event)
-        specs = [replace(j.spec, tags={**j.spec.tags, "retry_of": j.job_id}) for j in over]
+        specs = [
+            replace(spec, tags={**spec.tags, "retry_of": job.job_id})
+            for spec, job in zip(again, over, strict=True)
+        ]
         ids = [jobcore.job_id_from_bytes(os.urandom(16)) for _ in over]
         if over:
             jobcore.submit(specs, ids, store=session.store, now=datetime.now(UTC))

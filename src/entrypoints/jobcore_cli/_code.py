@@ -14,12 +14,16 @@ from jobcore.errors import Problem
 from jobcore_code import CodeStore, Tree, scan
 
 from ._errors import CliError
+from ._packages import Packages, note_on_aws, note_on_script
 from ._render import plain
 from ._snapshots import WARN_BYTES, Taken, code_facts, code_store, summary, warning
 
 if TYPE_CHECKING:
     from ._aws_code import Archive
     from ._session import Session
+
+
+_Source = tuple[str, str, str]  # folder, script, interpreter
 
 
 class Sources:
@@ -34,6 +38,8 @@ class Sources:
         self._session = session
         self._archives: dict[str, Archive] = {}
         self.taken: list[Taken] = []
+        self.packages = Packages(session)
+        self.notes: list[str] = []
 
     def place(self, document: dict[str, Any]) -> dict[str, Any]:
         """
@@ -53,6 +59,7 @@ class Sources:
         script = document["script"]
         if isinstance(script, str) and "\0" not in script:  # else the check of the job refuses it
             script = _script_inside(archive.taken.tree, script)
+            self._note(note_on_aws(self._session, document, script, archive.taken.tree))
         return {**document, "source_dir": archive.uri, "script": script}
 
     def look(self, specs: Sequence[jobcore.Spec]) -> None:
@@ -62,9 +69,11 @@ class Sources:
         Raises:
             CliError: the folder cannot be taken, or the script is not in it.
         """
-        for folder, script in self._local_sources(specs):
+        for folder, script, python in dict.fromkeys(self._local_sources(specs)):
             tree = scan(folder, without=[self._session.home_path])
-            _script_inside(tree, script)
+            inside = _script_inside(tree, script)
+            self.packages.look(tree, inside, python)
+            self._note(note_on_script(tree, inside))
             if all(taken.tree.root != tree.root for taken in self.taken):
                 self.taken.append(Taken(tree, {"folder": folder}))
         for archive in self._archives.values():
@@ -90,21 +99,33 @@ class Sources:
         elif any(True for _ in self._local_sources(specs)):
             store = code_store(self._session)
             with store.in_use():
-                known: dict[tuple[str, str], dict[str, Any]] = {}
+                known: dict[_Source, dict[str, Any]] = {}
                 for source in dict.fromkeys(self._local_sources(specs)):
                     known[source] = self._take(store, *source)
                 yield [_with_code(spec, known) for spec in specs]
         else:
             yield list(specs)
 
-    def _take(self, store: CodeStore, folder: str, script: str) -> dict[str, Any]:
-        """Take a snapshot of a source folder; return the arguments that name it."""
+    def _take(self, store: CodeStore, folder: str, script: str, python: str) -> dict[str, Any]:
+        """
+        Take a snapshot of a source folder, and install its requirements.txt.
+
+        Returns:
+            The arguments that name both.
+        """
         taken = next((t for t in self.taken if t.facts["folder"] == folder), None)
         if taken is None:
             snapshot = store.take(folder, without=[self._session.home_path])
             taken = Taken(snapshot.tree, code_facts(folder, snapshot.id))
             self.taken.append(taken)
-        return {"code": dict(taken.facts), "script": _script_inside(taken.tree, script)}
+        inside = _script_inside(taken.tree, script)
+        self._note(note_on_script(taken.tree, inside))
+        code = self.packages.add(taken.facts, inside, python)
+        return {"code": code, "script": inside}
+
+    def _note(self, note: str | None) -> None:
+        if note is not None and note not in self.notes:
+            self.notes.append(note)
 
     def _with_archive(self, spec: jobcore.Spec) -> jobcore.Spec:
         archive = self._archives.get(str(spec.args.get("source_dir")))
@@ -112,7 +133,7 @@ class Sources:
             return spec
         return replace(spec, args={**spec.args, "code": dict(archive.taken.facts)})
 
-    def _local_sources(self, specs: Sequence[jobcore.Spec]) -> Iterator[tuple[str, str]]:
+    def _local_sources(self, specs: Sequence[jobcore.Spec]) -> Iterator[_Source]:
         if self._session.is_aws:
             return
         for spec in specs:
@@ -142,17 +163,15 @@ class Sources:
         ]
 
 
-def _source_of(args: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the local source folder and the script of a job; None if it has none to freeze."""
+def _source_of(args: Mapping[str, Any]) -> _Source | None:
+    """Return a job's local source folder, script and interpreter; None if it has none to freeze."""
     folder, script = args.get("source_dir"), args.get("script")
     if not isinstance(folder, str) or not isinstance(script, str) or "://" in folder:
         return None
-    return folder, script
+    return folder, script, str(args.get("python") or sys.executable)
 
 
-def _with_code(
-    spec: jobcore.Spec, known: Mapping[tuple[str, str], Mapping[str, Any]]
-) -> jobcore.Spec:
+def _with_code(spec: jobcore.Spec, known: Mapping[_Source, Mapping[str, Any]]) -> jobcore.Spec:
     source = _source_of(spec.args)
     return spec if source is None else replace(spec, args={**spec.args, **known[source]})
 

@@ -16,6 +16,7 @@ import jobcore
 
 from ._app import common
 from ._errors import FAILED, CliError
+from ._packages import environments
 from ._render import plain, print_json
 from ._session import Session
 from ._snapshots import code_store
@@ -52,6 +53,7 @@ def doctor_command(session: Session, /, deep: bool) -> int:
         checks.append(("jobs", lambda: _jobs(session)))
         if not session.is_aws:
             checks.append(("code", lambda: _code(session)))
+            checks.append(("packages", lambda: _packages(session)))
     results = []
     for name, check in checks:
         try:
@@ -109,6 +111,18 @@ def _code(session: Session) -> str:
         )
         raise CliError(msg)
     return f"{len(snapshots)} snapshot{'s' if len(snapshots) != 1 else ''}, each file as it was"
+
+
+def _packages(session: Session) -> str:
+    """Check that each environment of requirements.txt is whole, and its interpreter there."""
+    count, wrong = environments(session).check()
+    if wrong:
+        msg = (
+            f"requirements.txt: {wrong[0]} ({len(wrong)} in all); retry the jobs that need it, or "
+            "submit them again, to install the packages again"
+        )
+        raise CliError(msg)
+    return f"{count} environment{'s' if count != 1 else ''} of requirements.txt, each complete"
 
 
 def _deployment(session: Session) -> str:

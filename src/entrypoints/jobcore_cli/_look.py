@@ -166,7 +166,7 @@ def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
 
 def _shown(session: Session, job: jobcore.Job) -> list[str]:
     now = datetime.now(UTC)
-    from ._snapshots import describe_code
+    from ._snapshots import describe_code, describe_packages
 
     spec = job.spec
     snapshot = jobcore.Snapshot(waiting=())
@@ -180,6 +180,7 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
         ("group", spec.group),
         ("pools", ", ".join(f"{p.pool}" + f" x{p.count}" * (p.count > 1) for p in spec.placements)),
         ("python", spec.args.get("python")),
+        ("packages", describe_packages(session, spec.args)),
         ("priority", str(spec.priority) if spec.priority else None),
         ("code", describe_code(spec.args)),
         ("from", _folder_of_code(spec.args)),
@@ -286,7 +287,13 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
 
 
 def _help(session: Session, job: jobcore.Job, why: jobcore.scheduling.Explanation) -> str:
-    return help_for(why, is_aws=session.is_aws, python=job.spec.args.get("python"))
+    from jobcore_code import environment_id
+
+    args = job.spec.args
+    has_packages = environment_id(args) is not None
+    return help_for(
+        why, is_aws=session.is_aws, python=args.get("python"), has_packages=has_packages
+    )
 
 
 def _wrapped(line: str) -> list[str]:

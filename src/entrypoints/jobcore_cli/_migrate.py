@@ -136,8 +136,11 @@ def _adapt_to_aws(
     placements = tuple(
         replace(place, pool=pools.get(place.pool, place.pool)) for place in job.spec.placements
     )
-    # Submission on this machine named an interpreter of it; there the image has its own.
+    # Submission on this machine named an interpreter of it; there the image has its own, and the
+    # toolkit installs requirements.txt.
     own = {name: value for name, value in job.spec.args.items() if name != "python"}
+    if isinstance(code := own.get("code"), dict):
+        own["code"] = {name: value for name, value in code.items() if name != "environment"}
     args = place_source(own, session)
     spec = replace(job.spec, placements=placements, args=args)
     if problems := check(spec, session.aws):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jobcore
-from jobcore_code import CodeStore, Tree, git_state, snapshot_id
+from jobcore_code import CodeStore, Tree, environment_id, git_state, snapshot_id
 
 from ._errors import CONFLICT, CliError
 from ._render import plain
@@ -48,6 +48,16 @@ def describe_code(args: Mapping[str, Any]) -> str:
     """Write the argument ``code`` of a job in one line; "" if the job has no snapshot."""
     snapshot = snapshot_id(args)
     return "" if snapshot is None else f"snapshot {snapshot[:12]}{_commit(args['code'])}"
+
+
+def describe_packages(session: Session, args: Mapping[str, Any]) -> str | None:
+    """Name the environment that has a job's requirements.txt; None if it has none."""
+    environment = environment_id(args)
+    if environment is None or session.is_aws:
+        return None
+    from jobcore_local import environments_path
+
+    return f"requirements.txt in {environments_path(session.home_path) / environment}"
 
 
 def with_known_code(spec: jobcore.Spec, known: jobcore.Spec | None) -> jobcore.Spec:

@@ -258,7 +258,7 @@ def _submit(
         jobs = [s.job for s in done]
         about = {
             "pythons": options.get("origins", {}),
-            "notes": notes_on(session, jobs, now=now, is_heard=is_heard),
+            "notes": [*sources.notes, *notes_on(session, jobs, now=now, is_heard=is_heard)],
         }
         _say_submitted(session, jobs, known, group, sources, about)
     if options["wait_for"]:
@@ -302,7 +302,8 @@ def _say_dry_run(
             }
             for job in jobs
         ]
-        lists = {"pythons": list(pythons), "code": sources.documents()}
+        notes = [*sources.packages.would, *sources.notes]
+        lists = {"pythons": list(pythons), "notes": notes, "code": sources.documents()}
         print_json({"dry_run": True, "jobs": specs, **lists})
         return
     sources.say()
@@ -313,6 +314,8 @@ def _say_dry_run(
     if len(jobs) > len(shown):
         print(f"... and {len(jobs) - len(shown)} more")
     _say_pythons(pythons)
+    for note in [*sources.packages.would, *sources.notes]:
+        print(f"  {note}")
     print(f"{len(jobs)} valid; nothing was submitted (--dry-run)")
 
 
@@ -334,6 +337,7 @@ def _say_submitted(
         ids = [job.job_id for job in jobs]
         lists = {name: list(values) for name, values in about.items()}
         document = {"ids": ids, "group": group, "created": len(jobs) - known, "known": known}
+        lists["requirements"] = sources.packages.documents()
         print_json({**document, **lists, "code": sources.documents()})
         return
     sources.say()

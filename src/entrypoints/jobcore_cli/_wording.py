@@ -38,6 +38,12 @@ _HELP_OF_RULE = {
     _FILE_NOT_TAKEN: _TAKE_FILE,
     _MODULE_MISSING: f"install the module in {{python}}, then retry; or {_OTHER_PYTHON}",
 }
+_HELP_WITH_PACKAGES = {
+    _MODULE_MISSING: (
+        "add the module to requirements.txt, and submit the job again; or install it in {python}, "
+        "then retry"
+    )
+}
 
 _IN_POOL = "wait for a job in this pool to end, "
 _HELP = {
@@ -64,17 +70,21 @@ _HELP_NEXT_ON_AWS = "see that the deployment is not paused: jobcore status"
 _HELP_FAILED = "read the logs, mend the cause, then retry"
 
 
-def help_for(why: Explanation, *, is_aws: bool, python: object = None) -> str:
+def help_for(
+    why: Explanation, *, is_aws: bool, python: object = None, has_packages: bool = False
+) -> str:
     """
     Return the user's next step; empty if there is none.
 
     Args:
         python: the interpreter of the job's script, if it is known.
+        has_packages: whether the job runs with packages of its requirements.txt.
     """
     if why.code is WaitCode.NEXT and is_aws:
         return _HELP_NEXT_ON_AWS
     if why.facts.get("status") == Status.FAILED:
-        help_text = _HELP_OF_RULE.get(str(why.facts.get("rule")), _HELP_FAILED)
+        of_rule = _HELP_WITH_PACKAGES if has_packages else _HELP_OF_RULE
+        help_text = of_rule.get(str(why.facts.get("rule")), _HELP_FAILED)
         return help_text.format(python=python or "its interpreter")
     count, limit = why.facts.get("count"), why.facts.get("limit")
     if isinstance(count, int) and isinstance(limit, int) and count > limit:

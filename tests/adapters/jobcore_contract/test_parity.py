@@ -35,6 +35,7 @@ from toolkit_oracle import (
     PROBE,
     PROBE_FILE,
     Server,
+    calls_of_pip,
     container_files,
     need_toolkit,
     train,
@@ -122,7 +123,9 @@ CASES = {
     "shell": Case(files=shell("#!/usr/bin/env bash\n"), script="run.sh", hyperparameters=VALUES),
     "plain shell": Case(files=shell(""), script="run.sh", hyperparameters=VALUES),
     "shell of a package": Case(files={**shell("#!/bin/sh\n"), "setup.py": ""}, script="run.sh"),
-    "executable": Case(files={"bin/go": f"#!{sys.executable}\n{PROBE}"}, script="bin/go"),
+    "executable": Case(
+        files={"bin/go": f"#!{sys.executable}\n{PROBE}"}, script="bin/go", hyperparameters=VALUES
+    ),
     "distributed": Case(hyperparameters={"sagemaker_parameter_server_enabled": True, "a": 1}),
     "groups": Case(
         hyperparameters={"sagemaker_distribution_instance_groups": ["homogeneousCluster", "b"]}
@@ -414,6 +417,30 @@ def test_the_same_names_of_scripts_are_allowed(server: Server, name: str) -> Non
 
 # Python's $ also matches before a last line end, so the toolkit lets one pass.
 NARROWER = ("a.py\n",)
+
+
+REQUIRING = {
+    "train.py": {"train.py": PROBE},
+    "run.sh": {"run.sh": "exec python train.py\n", "train.py": PROBE},
+    "run": {"run": "exec python train.py\n", "train.py": PROBE},
+    "train": {"setup.py": "", "train.py": PROBE},
+    "run.sh of a package": {"setup.py": "", "run.sh": "exec python train.py\n", "train.py": PROBE},
+}
+
+
+@pytest.mark.parametrize("name", REQUIRING)
+def test_requirements_are_installed_where_the_toolkit_does(tmp_path: Path, name: str) -> None:
+    need_toolkit()
+    case = Case(
+        files={**REQUIRING[name], "requirements.txt": "a\n"}, script=name.split(maxsplit=1)[0]
+    )
+    source = write_code(case, tmp_path)
+    outcome = train(
+        aws_request(case, source, tmp_path / "probe"), tmp_path / "ml", tmp_path / "probe"
+    )
+    assert outcome.seen is not None, outcome
+    installs = any("-r requirements.txt" in call for call in calls_of_pip(tmp_path / "ml"))
+    assert jobcore_contract.installs_requirements(case.script, case.files) is installs
 
 
 # --- failures ------------------------------------------------------------------------------

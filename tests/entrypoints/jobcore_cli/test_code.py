@@ -107,3 +107,35 @@ def test_a_script_that_is_left_out_is_refused(aws, capsys) -> None:
 def test_prune_is_for_this_machine(aws, capsys) -> None:
     assert call(aws, "prune") == 2
     assert "on this machine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("isolated", "own", "script", "said"),
+    [
+        (True, False, "train.py", "the deployment's setting network_isolation"),
+        (False, True, "train.py", "sagemaker.EnableNetworkIsolation of the job file"),
+        (False, False, "train.py", None),
+        (False, False, "train.sh", "is not installed for train.sh"),
+    ],
+)
+def test_requirements_that_sagemaker_cannot_install_are_named(
+    aws, monkeypatch, capsys, isolated, own, script, said
+) -> None:
+    deployment = AwsSettings(
+        table="jobs", bucket="code", sagemaker=settings(network_isolation=isolated)
+    )
+    monkeypatch.setattr(Session, "aws", deployment)
+    (aws.source / "requirements.txt").write_text("torch\n")
+    (aws.source / "train.sh").write_text("python train.py\n")
+    table = f"[sagemaker]\nEnableNetworkIsolation = {str(own).lower()}\n" if own else ""
+    (aws.source / "job.toml").write_text(
+        f'script = "{script}"\nimage = "torch"\npool = "cpu"\n{table}'
+    )
+    for words in ([], ["--dry-run"]):
+        assert call(aws, "submit", str(aws.source / "job.toml"), "--json", *words) == 0
+        notes = [n for n in json.loads(capsys.readouterr().out)["notes"] if "requirements" in n]
+        assert len(notes) == (said is not None)
+        assert (said or "") in "".join(notes)
+    if isolated:
+        assert call(aws, "submit", str(aws.source / "job.toml")) == 0
+        assert "so nothing can be downloaded" in capsys.readouterr().out

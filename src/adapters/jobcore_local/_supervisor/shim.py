@@ -19,6 +19,7 @@ from .files import create_durably, read_tail, replace_durably, sync_directory, t
 from .message import error_message, explained
 from .processes import IS_LINUX, become_subreaper, descendants, kernel_oom_kills, start_ticks
 from .slots import allocate_slots
+from .spawn import spawn_script
 from .wake import poke
 
 REASON_CHARS_MAX = 1024
@@ -229,23 +230,7 @@ class Shim:
         for fd in inherited:
             os.set_inheritable(fd, True)  # noqa: FBT003  (the standard library's signature)
         os.chdir(request["cwd"])  # posix_spawn has no argument for it
-        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        session: dict[str, Any] = {"setsid": True} if IS_LINUX else {"setpgroup": 0}
-        # posix_spawn is several times cheaper than Popen and than a fork of this interpreter.
-        self.script_pid = os.posix_spawnp(
-            argv[0],
-            argv,
-            environment,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, nothing, 0),
-                (os.POSIX_SPAWN_DUP2, log, 1),
-                (os.POSIX_SPAWN_DUP2, log, 2),
-            ],
-            # Python ignores these two; a script expects their default.
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
-            **session,
-        )
-        os.close(nothing)
+        self.script_pid = spawn_script(argv, environment, log)
         os.close(log)
 
     # --- while the script runs ------------------------------------------------------
