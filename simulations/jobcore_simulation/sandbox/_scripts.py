@@ -33,7 +33,7 @@ from jobcore_contract import (
     is_package,
     start,
 )
-from jobcore_local import Environments, InstallError, InstallOptions, error_message
+from jobcore_local import Environments, InstallError, InstallOptions, error_message, with_opt_ml
 from jobcore_simulation._training import Training
 
 from ._containers import checkpoint_folder, container_of
@@ -236,12 +236,20 @@ class ScriptRunner:
     def _launch(
         self, training: Training, folder: Path, argv: list[str], environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
+        program, _ = program_of(training.request.document) or ("", "")
+        mounted = with_opt_ml(
+            argv,
+            environment,
+            script=str(folder / "ml/code" / program),
+            folder=str(folder / "ml"),
+            note=str(folder / "no-opt-ml"),
+        )
         with (folder / "log").open("wb") as log, self._lock:
             if training.secondary != "Training" or self._sandbox.closing.is_set():
                 msg = "it was stopped before it began"
                 raise _BadInput(msg)
             process = self._processes[id(training)] = subprocess.Popen(
-                argv,
+                mounted or argv,
                 cwd=folder / "ml/code",
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -60,10 +60,14 @@ def check_code(code: str, script: str) -> None:
     if is_package(code, script):
         module = module_of(script)
         if "/" in module:
+            parts = module.split("/")
+            named = "name a module of the package"
+            if all(part.isidentifier() for part in parts):
+                named = f'name it as a module, script = "{".".join(parts)}"'
             message = (
                 f"{script!r} is in a subfolder of a package: because source_dir has a setup.py, "
                 f"SageMaker's training toolkit starts `python -m {module}`, which is no module; "
-                "set source_dir to the script's folder, or name a module of the package"
+                f"{named}, or set source_dir to the script's folder"
             )
             raise BadInput(field="script", message=message)
         return

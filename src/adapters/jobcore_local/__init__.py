@@ -9,6 +9,7 @@ from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
 from ._pools import read_pools, write_pools
 from ._python import Interpreter, find_python
 from ._supervisor.message import error_message
+from ._supervisor.mount import with_opt_ml
 from ._trainer import LocalTrainer, code_path, environments_path
 from ._wake import WakeSocket, poke
 
@@ -35,5 +36,6 @@ __all__ = [
     "inherited_environment",
     "poke",
     "read_pools",
+    "with_opt_ml",
     "write_pools",
 ]

@@ -150,6 +150,9 @@ def log_events(name: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
         except BotoCoreError as error:
             raise jobcore.Unavailable(str(error)) from None
         for event in page.get("events", []):
+            # MiniStack answers with every stream of the group, whatever the prefix is.
+            if not event["logStreamName"].startswith(f"{name}/"):
+                continue
             yield int(event["timestamp"]), str(event["message"])
         if not page.get("nextToken"):
             return

@@ -94,7 +94,7 @@ def _localised(document: dict[str, Any], path: Path) -> dict[str, Any]:
     base = path.absolute().parent
     source = result.get("source_dir", "." if "script" in result else None)
     if isinstance(source, str) and "://" not in source and "\0" not in source:
-        folder = base / Path(source).expanduser()
+        folder = _without_dots(base / Path(source).expanduser())
         result["source_dir"] = str(folder)
         script = result.get("script")
         if not folder.is_dir():
@@ -115,6 +115,12 @@ def _localised(document: dict[str, Any], path: Path) -> dict[str, Any]:
             for name, where in channels.items()
         }
     return result
+
+
+def _without_dots(path: Path) -> Path:
+    """Resolve ``..`` in a path for people, unless it leads through a link, where it means another folder."""
+    short = Path(os.path.normpath(path))
+    return short if os.path.realpath(short) == os.path.realpath(path) else path
 
 
 def _inside(folder: Path, script: str) -> str:

@@ -57,6 +57,23 @@ def test_the_interpreter_is_told_and_kept_with_the_job(tmp_path, monkeypatch, ca
     assert "\n  python      /" in capsys.readouterr().out
 
 
+def test_the_source_folder_is_told_without_dots(tmp_path, capsys):
+    for name in ("jobs", "code", "far/away"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "code" / "train.py").write_text("")
+    job = tmp_path / "jobs" / "job.toml"
+    job.write_text('script = "train.py"\nsource_dir = "../code"\n')
+    assert main(["submit", str(job)]) == 0
+    assert f"of {tmp_path}/code" in capsys.readouterr().err
+    # behind a link, ".." is another folder than it seems
+    (tmp_path / "far" / "code").mkdir()
+    (tmp_path / "far" / "code" / "train.py").write_text("")
+    job.rename(tmp_path / "far" / "away" / "job.toml")
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    assert main(["submit", str(tmp_path / "link" / "job.toml")]) == 0
+    assert f"of {tmp_path}/link/../code" in capsys.readouterr().err
+
+
 def test_the_job_file_names_another_relative_to_itself(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("VIRTUAL_ENV", str(environment(tmp_path / "mine")))
     environment(tmp_path / "other")

@@ -803,6 +803,34 @@ def test_scripts_really_run(scripts: Path) -> None:
     assert "is not in" in shown["out"]["FailureReason"]
 
 
+OPT_ML_SCRIPT = """#!/usr/bin/env python
+import json
+assert json.load(open("/opt/ml/input/config/hyperparameters.json"))["mode"] == "opt"
+open("/opt/ml/model/model", "w").write("weights")
+open("/opt/ml/output/failure", "w").write("ValueError: it was there")
+raise SystemExit(1)
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.path.isdir("/opt/ml"),
+    reason="mount namespaces are Linux's, and this machine has no /opt/ml of its own",
+)
+def test_a_script_with_opt_ml_in_its_text_finds_it(scripts: Path) -> None:
+    unshared = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    if unshared.returncode != 0 and os.getuid() != 0:
+        pytest.skip("this kernel gives no mount namespaces to this user")
+    (scripts / "train").write_text(OPT_ML_SCRIPT)  # as containers of one's own have it
+    with serve(SandboxConfig(speed=1000, run_scripts=scripts)) as server:
+        client = client_of(server)
+        client.create_training_job(**_script_request("a", "opt", str(scripts), "train"))
+        reason = until(
+            lambda: client.describe_training_job(TrainingJobName="a").get("FailureReason")
+        )
+        client.close()
+    assert reason == "AlgorithmError: ValueError: it was there, exit code: 1"
+
+
 def test_a_script_is_told_to_stop(scripts: Path) -> None:
     with serve(SandboxConfig(speed=100, run_scripts=scripts)) as server:
         client = client_of(server)
@@ -1056,8 +1084,10 @@ def test_code_data_checkpoints_and_models_are_in_s3(tmp_path: Path) -> None:
             logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="second/"
         )["events"]
         logs.close()
-        lines = [event["message"] for event in events]
+        mine = [event for event in events if event["logStreamName"].startswith("second/")]
+        lines = [event["message"] for event in mine]
         assert lines[:2] == ["line 1", "line 2 ✓"]
+        assert len(lines) == 3
         # "python" is the sandbox's own, as it is the image's on SageMaker
         assert Path(lines[2]).parent == Path(sys.executable).parent
     finally:

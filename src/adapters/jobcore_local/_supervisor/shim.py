@@ -8,22 +8,21 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from typing import Any
 
 from jobcore_code import CodeError, lay_out
 
-from . import OPT_ML_NOTE, OPT_ML_SCRIPT
+from . import OPT_ML_NOTE
 from .files import create_durably, read_tail, replace_durably, sync_directory, try_lock
 from .message import error_message, explained
+from .mount import with_opt_ml
 from .processes import IS_LINUX, become_subreaper, descendants, kernel_oom_kills, start_ticks
 from .slots import allocate_slots
 from .spawn import spawn_script
 from .wake import poke
 
 REASON_CHARS_MAX = 1024
-_SCRIPT_BYTES_MAX = 1_000_000  # of a script that are searched for /opt/ml
 LOCK_SECONDS_MAX = 0.2
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 5.0  # between two writes to a full disk
 SCRIPT_UMASK = 0o022  # SageMaker's; the training's own folder keeps other users out
@@ -189,21 +188,15 @@ class Shim:
         if argv[0] == "/bin/sh" and not os.access(script, os.X_OK):
             mode = os.stat(script).st_mode & 0o777
             os.chmod(script, mode | (mode & 0o444) >> 2)
-        self.mounts = IS_LINUX and self._mentions_opt_ml(script)
-        if not self.mounts:
-            return argv
-        mount = [OPT_ML_SCRIPT, self.path("ml"), self.path(OPT_ML_NOTE)]
-        return [sys.executable, "-I", "-S", *mount, *argv]
-
-    def _mentions_opt_ml(self, script: str) -> bool:
-        values = [*self.request["argv"], *self.request["environment"].values()]
-        if any("/opt/ml" in value for value in values):
-            return True
-        try:
-            with open(script, "rb") as file:
-                return b"/opt/ml" in file.read(_SCRIPT_BYTES_MAX)
-        except OSError:  # a module, or a script that its interpreter cannot read either
-            return False
+        mounted = with_opt_ml(
+            argv,
+            self.request["environment"],
+            script=script,
+            folder=self.path("ml"),
+            note=self.path(OPT_ML_NOTE),
+        )
+        self.mounts = mounted is not None
+        return mounted or argv
 
     def _install_signals(self) -> None:
         self.wakeup, wakeup_in = os.pipe()
