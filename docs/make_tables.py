@@ -25,9 +25,9 @@ import attrs
 
 import jobcore
 from jobcore_aws import JOB_TABLES, AwsSettings, Pool, SageMakerSettings
-from jobcore_cli import _variables
-from jobcore_cli._aws import _Names
-from jobcore_cli._config import CliConfig
+from jobcore_client import variables as command_variables
+from jobcore_client.aws import _Names
+from jobcore_client.config import CliConfig
 from jobcore_config.checks import Check
 from jobcore_simulation import PoolConfig
 from jobcore_simulation.sandbox import SandboxConfig
@@ -167,7 +167,11 @@ def sentence(text: str) -> str:
 
 def variables() -> list[list[str]]:
     """List the environment variables of the command and of the deployment."""
-    own = [value for value in vars(_variables).values() if isinstance(value, _variables.Variable)]
+    own = [
+        value
+        for value in vars(command_variables).values()
+        if isinstance(value, command_variables.Variable)
+    ]
     rows = [[f"`{variable.name}`", variable.meaning] for variable in own]
     texts = {name: text for names, text in meanings(AwsSettings) for name in names}
     named = [field for field in attrs.fields(AwsSettings) if "variable" in field.metadata]

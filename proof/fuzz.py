@@ -23,7 +23,7 @@ EXECUTIONS = 1_000_000
 INPUT_BYTES_MAX = 1024
 SECONDS_PER_INPUT = 20  # an input that takes longer is a finding, too
 MEMORY_MB = 2048
-INSTRUMENTED = ("jobcore", "jobcore_aws", "jobcore_cli", "jobcore_config", "jobcore_contract", "jobcore_lambda",
+INSTRUMENTED = ("jobcore", "jobcore_aws", "jobcore_cli", "jobcore_client", "jobcore_config", "jobcore_contract", "jobcore_lambda",
                 "jobcore_local", "jobcore_memory", "jobcore_simulation", "jobcore_sqlite")  # fmt: skip
 MISSING = """\
 atheris is not installed here, and nothing was fuzzed: it has wheels for CPython on

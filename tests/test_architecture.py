@@ -27,6 +27,7 @@ LAYERS = {  # package: the jobcore packages that it may import besides itself
 }
 ENTRY_POINTS = [p.name for p in (SRC / "entrypoints").iterdir() if (p / "__init__.py").exists()]
 LAYERS |= {name: set(LAYERS) for name in ENTRY_POINTS}
+LAYERS["jobcore_cli"].add("jobcore_client")  # the command stands on the client
 LAYERS["jobcore_simulation"] = set(LAYERS)
 
 

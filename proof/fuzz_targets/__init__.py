@@ -21,7 +21,7 @@ from ._values import Target
 __all__ = ["TARGETS", "Target"]
 
 TARGETS: Mapping[str, Target] = {
-    "job-file-text": Target(job_file_text, "text of TOML, YAML or JSON: a spec that survives its encoding, CliError of one line, or InvalidJob", (b"\x00\x00name='x'\nscript='a'", b"\x01\x00a: &a [1]\nb: *a", b"\x02\x00{}"), weight=0.6),
+    "job-file-text": Target(job_file_text, "text of TOML, YAML or JSON: a spec that survives its encoding, RequestError of one line, or InvalidJob", (b"\x00\x00name='x'\nscript='a'", b"\x01\x00a: &a [1]\nb: *a", b"\x02\x00{}"), weight=0.6),
     "job-file-table": Target(job_file_table, "decoded data: a spec that is valid and survives its encoding, or InvalidJob with problems; a sweep of 1 to 10,000", weight=0.6),
     "names": Target(names, "ids and training names: round trip, at most 39 characters, safe alphabet, or ValueError", weight=2),
     "record-sqlite": Target(record_sqlite, "stored record and spec: a job that can be encoded, stepped and announced, or CorruptRecord", weight=1.5),

@@ -10,8 +10,8 @@ from tempfile import gettempdir
 import jobcore
 from jobcore import InvalidJob
 from jobcore_aws._dynamodb import _items
-from jobcore_cli._errors import CliError
-from jobcore_cli._jobfiles import localise, read_document
+from jobcore_client.errors import RequestError
+from jobcore_client.jobfiles import localise, read_document
 from proof._source import Source, toml
 
 from ._values import FILE, JOB_ID, T0, Bytes, check_job, check_problems, spec_of
@@ -29,7 +29,7 @@ def job_file_text(data: bytes) -> None:
         raw = source.rest()
     try:
         document = read_document(Bytes(f"job{suffix}", raw))  # type: ignore[arg-type]
-    except CliError as error:
+    except RequestError as error:
         assert "\n" not in str(error), str(error)
         return
     _job_file(document)
@@ -43,7 +43,7 @@ def _job_file(document: object) -> None:
     if isinstance(document, dict):
         try:
             document = localise(document, Path(gettempdir()) / "job.toml")
-        except CliError:
+        except RequestError:
             document.pop("script", None)
     spec = spec_of(document)
     sweep = document.get("sweep") if isinstance(document, Mapping) else None

@@ -21,8 +21,8 @@ from jobcore.failures import parse_rules
 from jobcore.jobfile import expand_sweep, job_for_backend, read_sweep
 from jobcore_aws import JOB_TABLES, failure_rules, settings_from
 from jobcore_cli._app import cli
-from jobcore_cli._config import read_files
-from jobcore_cli._jobfiles import read_document
+from jobcore_client.config import read_files
+from jobcore_client.jobfiles import read_document
 from jobcore_config import BACKENDS
 from jobcore_local._supervisor import OPT_ML_SCRIPT
 from jobcore_simulation.sandbox import SandboxConfig

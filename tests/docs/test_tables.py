@@ -103,12 +103,13 @@ def test_a_field_without_a_meaning_is_found() -> None:
 
 
 def test_no_other_variable_of_jobcore_is_read_by_the_command() -> None:
-    """`_aws.py` hands those of the deployment on to the adapter, whose fields name them."""
+    """`aws.py` hands those of the deployment on to the adapter, whose fields name them."""
     listed = {name.strip("`") for name, _ in tables.variables()[1:]} | {"JOBCORE_CONFIG"}
     page = pages()["docs/reference/configuration.md"]
-    for file in (ROOT / "src/entrypoints/jobcore_cli").glob("*.py"):
+    folders = [ROOT / "src/entrypoints" / name for name in ("jobcore_cli", "jobcore_client")]
+    for file in (file for folder in folders for file in folder.glob("*.py")):
         text = file.read_text("utf-8")
-        if file.name != "_variables.py":
+        if file.name != "variables.py":
             assert not re.findall(r'environ(?:\.get\(|\[)"(?:JOBCORE_|NO_COLOR)', text), file.name
         named = set(re.findall(r'"(JOBCORE_[A-Z_]+)"', text))
         assert named <= listed | {"JOBCORE_DIRECT_OWNER"}, file.name

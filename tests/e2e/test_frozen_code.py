@@ -17,8 +17,8 @@ from types import SimpleNamespace
 import pytest
 
 import jobcore
-from jobcore_cli import _aws_code
 from jobcore_cli._app import main
+from jobcore_client import aws_code
 from jobcore_local import write_pools
 from jobcore_sqlite import SqliteStore
 
@@ -145,7 +145,7 @@ def test_secrets_do_not_travel_to_aws(world: World, monkeypatch) -> None:
     settings = SimpleNamespace(bucket="b")
     session = SimpleNamespace(aws=settings, home_path=world.home)
     document = {"script": "train.sh", "source_dir": str(world.source)}
-    archive = _aws_code.archive_of(document, session)
+    archive = aws_code.archive_of(document, session)
     assert archive is not None
     with tarfile.open(fileobj=io.BytesIO(archive.data)) as packed:
         assert packed.getnames() == [".gitignore", "job.toml", "train.sh"]

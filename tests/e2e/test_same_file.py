@@ -17,8 +17,8 @@ import pytest
 
 from aws_fixtures import FAKE_ACCOUNT, connect
 from jobcore_aws import create_table
-from jobcore_cli import _aws_code
 from jobcore_cli._app import main
+from jobcore_client import aws_code
 from jobcore_local import write_pools
 from jobcore_simulation.sandbox import SandboxConfig, serve
 from patience import until
@@ -53,7 +53,7 @@ def sandbox(ministack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "JOBCORE_CONFIG": json.dumps(config),
         }.items():
             monkeypatch.setenv(name, value)
-        _aws_code._packed.cache_clear()
+        aws_code._packed.cache_clear()
         yield s3, bucket
 
 

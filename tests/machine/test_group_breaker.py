@@ -13,7 +13,7 @@ from jobcore import Status
 from jobcore.lifecycle import HoldCode
 from jobcore.ports import JobQuery, NextStep, TrainingState
 from jobcore_aws import failure_rules
-from jobcore_cli._wording import next_step_words
+from jobcore_client.wording import next_step_words
 from jobcore_memory import ManualClock, MemoryStore, MemoryTrainer, RecordingNotifier, Script
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -15,9 +15,11 @@ from typing import Any
 
 import click
 
-from ._errors import CONFLICT, FAILED, INTERRUPTED, UNAVAILABLE, USAGE, CliError
+from jobcore_client.errors import RequestError
+from jobcore_client.variables import DEBUG
+
+from ._errors import CONFLICT, FAILED, INTERRUPTED, UNAVAILABLE, USAGE, CliError, exit_code
 from ._session import Session
-from ._variables import DEBUG
 
 _COMMANDS = {
     "submit": ("_submit", "Submit a job."),
@@ -218,8 +220,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(words, f"{error.format_message()}  ({name} --help)", USAGE)
     except click.ClickException as error:
         return _fail(words, error.format_message(), USAGE)
-    except CliError as error:
-        return _fail(words, str(error), error.code)
+    except RequestError as error:
+        return _fail(words, str(error), exit_code(error))
     except (click.Abort, KeyboardInterrupt):
         return _fail(words, "interrupted", INTERRUPTED)
     except BrokenPipeError:

@@ -14,10 +14,12 @@ from typing import Any
 import click
 
 import jobcore
+from jobcore_client.documents import job_document, reason
+from jobcore_client.words import counts_line, plain
 
 from ._app import common_but_owner, complete_job
 from ._errors import CONFLICT, FAILED, TIMED_OUT, CliError
-from ._render import counts_line, job_document, owner_note, plain, print_json, reason
+from ._render import owner_note, print_json
 from ._session import Session
 
 _FULL_BYTES = 1 << 20  # with less free space the disk counts as full
@@ -121,8 +123,8 @@ def retry_command(
 
     Of a group, the jobs that failed or were stopped are tried again.
     """
-    from ._packages import Packages
-    from ._snapshots import kept_snapshots
+    from jobcore_client.packages import Packages
+    from jobcore_client.snapshots import kept_snapshots
 
     found = session.find_jobs(jobs, group, owner)
     if group is not None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from jobcore_client.words import plain
+
 from ._app import common
 from ._deployment import (
     Progress,
@@ -22,7 +24,7 @@ from ._deployment import (
     with_aws_errors,
 )
 from ._errors import CONFLICT, CliError
-from ._render import plain, print_json
+from ._render import print_json
 from ._session import Session
 from ._stack import Stack
 
@@ -142,8 +144,7 @@ def _check(config: Path) -> None:
     """
     from jobcore.errors import InvalidSetting
     from jobcore_aws import settings_from
-
-    from ._jobfiles import read_document
+    from jobcore_client.jobfiles import read_document
 
     try:
         document = read_document(config)
@@ -160,7 +161,7 @@ def _parameters(config: Path | None, settings: Sequence[str], region: str | None
     """Make the template's parameters from the options."""
     parameters: dict[str, str] = {}
     if config is not None:
-        from ._jobfiles import read_document
+        from jobcore_client.jobfiles import read_document
 
         document = read_document(config)
         document.pop("rules", None)  # goes into the functions' zip file

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
+from jobcore_client.words import plain
+
 from ._errors import CONFLICT, UNAVAILABLE, CliError
-from ._render import plain
 from ._session import Session
 from ._stack import StackEvent
 

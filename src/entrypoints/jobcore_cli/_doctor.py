@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 import click
 
 import jobcore
+from jobcore_client.packages import environments
+from jobcore_client.snapshots import code_store
+from jobcore_client.words import plain
 
 from ._app import common
 from ._errors import FAILED, CliError
-from ._packages import environments
-from ._render import plain, print_json
+from ._render import print_json
 from ._session import Session
-from ._snapshots import code_store
 
 _FREE_BYTES_MIN = 200 << 20
 _END_SECONDS_MAX = 2.0  # of the training that the check starts
@@ -126,7 +127,7 @@ def _packages(session: Session) -> str:
 
 
 def _deployment(session: Session) -> str:
-    from ._aws import check_deployment
+    from jobcore_client.aws import check_deployment
 
     return ", ".join(f"{k} {v}" for k, v in check_deployment(session.aws).items())
 

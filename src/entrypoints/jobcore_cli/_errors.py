@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from jobcore_client.errors import JobsHeld, NotFound, Refused, RequestError, WaitTimeout
+
 OK = 0
 FAILED = 1  # a job failed, or something unexpected
 USAGE = 2
@@ -12,9 +14,18 @@ TIMED_OUT = 6
 INTERRUPTED = 130
 
 
-class CliError(Exception):
+class CliError(RequestError):
     """An error for the user: a message of one line, and the exit code."""
 
     def __init__(self, message: str, code: int = USAGE) -> None:
         super().__init__(message)
         self.code = code
+
+
+#: The exit codes of the client's errors; that of any other is USAGE.
+_CODES = {NotFound: NOT_FOUND, Refused: CONFLICT, JobsHeld: CONFLICT, WaitTimeout: TIMED_OUT}
+
+
+def exit_code(error: RequestError) -> int:
+    """Return the exit code of an error."""
+    return error.code if isinstance(error, CliError) else _CODES.get(type(error), USAGE)

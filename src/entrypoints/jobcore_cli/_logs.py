@@ -10,6 +10,7 @@ from typing import BinaryIO
 import click
 
 import jobcore
+from jobcore_client.errors import NotFound
 
 from ._app import common, complete_job
 from ._errors import NOT_FOUND, CliError
@@ -68,7 +69,7 @@ def _cloud_logs(
     session: Session, job: jobcore.Job, number: int, *, follow: bool, tail: int | None
 ) -> int:
     """Print an attempt's log from CloudWatch, which is some seconds behind."""
-    from ._aws import log_events
+    from jobcore_client.aws import log_events
 
     name = jobcore.lifecycle.training_name(job.job_id, number)
     if session.as_json:
@@ -81,7 +82,7 @@ def _cloud_logs(
         is_over = not follow or _attempt_is_over(session, job.job_id, number)
         try:
             events = list(log_events(name, since=since))
-        except CliError:
+        except NotFound:
             if is_over:
                 raise
             events = []

@@ -12,26 +12,14 @@ from typing import Any
 import click
 
 import jobcore
+from jobcore_client.documents import headline, job_document
+from jobcore_client.wording import help_for
+from jobcore_client.words import ago, counts_line, plain
 
 from ._app import common, complete_job
 from ._errors import CliError
-from ._render import (
-    ago,
-    clip,
-    counts_line,
-    headline,
-    job_document,
-    jobs_table,
-    moment,
-    owner_note,
-    plain,
-    print_json,
-    table,
-    wants_colour,
-    width,
-)
+from ._render import clip, jobs_table, moment, owner_note, print_json, table, wants_colour, width
 from ._session import Session
-from ._wording import help_for
 
 _STATUSES = {str(status).lower(): status for status in jobcore.Status}
 _UNFINISHED = frozenset(status for status in jobcore.Status if not status.is_terminal)
@@ -151,7 +139,7 @@ def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
     number = job.attempts[-1].number if job.current is None and job.attempts else job.attempt_number
     name = jobcore.lifecycle.training_name(job.job_id, number)
     if session.is_aws:
-        from ._aws import places
+        from jobcore_client.aws import places
 
         return places(session.aws, job, name, number)
     from jobcore_code import snapshot_id
@@ -169,7 +157,7 @@ def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
 
 def _shown(session: Session, job: jobcore.Job) -> list[str]:
     now = datetime.now(UTC)
-    from ._snapshots import describe_code, describe_packages
+    from jobcore_client.snapshots import describe_code, describe_packages
 
     spec = job.spec
     snapshot = jobcore.Snapshot(waiting=())

@@ -19,11 +19,11 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 import jobcore
+from jobcore_client.wording import next_step_words
+from jobcore_client.words import counts_line, plain
 from jobcore_local import DesktopNotifier, FanOut, FileNotifier, SystemClock, WakeSocket
 
-from ._render import counts_line, plain
 from ._session import Session
-from ._wording import next_step_words
 
 _PASS_SECONDS = 0.5  # between passes without a hint
 _REAP_SECONDS = 60.0

@@ -10,11 +10,12 @@ from typing import Any
 import click
 
 import jobcore
+from jobcore_client.data import Channels
+from jobcore_client.words import plain
 
 from ._app import common
-from ._data import Channels
 from ._errors import CONFLICT, CliError
-from ._render import plain, print_json
+from ._render import print_json
 from ._session import Session
 
 _WHY = "moving to AWS"
@@ -42,7 +43,7 @@ def migrate_command(session: Session, /, pools: Sequence[str], dry_run: bool) ->
     stay the same, so no job is moved twice. A waiting job is held here before it is added on AWS, and
     stopped here after that, so that it cannot run in both places.
     """
-    from ._aws_code import locate_source, upload_source
+    from jobcore_client.aws_code import locate_source, upload_source
 
     session.backend = "aws"
     session.__dict__.pop("is_aws", None)

@@ -9,15 +9,15 @@ from typing import Any
 import click
 
 import jobcore
+from jobcore_client.data_fetch import FetchedData, data_ids
+from jobcore_client.packages import environments
+from jobcore_client.snapshots import code_store
 from jobcore_code import Pruned, environment_id, snapshot_id
 
 from ._app import common
-from ._data_fetch import FetchedData, data_ids
 from ._errors import CONFLICT, CliError
-from ._packages import environments
 from ._render import print_json
 from ._session import Session
-from ._snapshots import code_store
 
 _DAYS = 30
 _UNFINISHED = frozenset(status for status in jobcore.Status if not status.is_terminal)

@@ -9,14 +9,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from itertools import pairwise
-from typing import Any
 
 import jobcore
-
-from ._variables import NO_COLOR
+from jobcore_client.documents import reason, run_time
+from jobcore_client.variables import NO_COLOR
+from jobcore_client.words import ago, plain
 
 _COLOURS = {
     jobcore.Status.NEW: "36",
@@ -43,11 +43,6 @@ def width() -> int:
     return max(40, shutil.get_terminal_size((80, 24)).columns)
 
 
-def plain(text: str) -> str:
-    """Replace control characters, so that text of jobs cannot control the terminal."""
-    return "".join(c if c.isprintable() else "�" if c not in "\n\t\r" else " " for c in text)
-
-
 def clip(text: str, columns: int) -> str:
     """Cut text to a number of columns."""
     return text if len(text) <= columns else text[: max(0, columns - 1)] + "…"
@@ -58,18 +53,6 @@ def moment(at: datetime | None) -> str:
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at is not None else "-"
 
 
-def ago(span: timedelta) -> str:
-    """Write a duration in at most six characters: 12s, 3m05s, 2h10m, 4d03h."""
-    seconds = max(0, int(span.total_seconds()))
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}m{seconds % 60:02d}s"
-    if seconds < 86400:
-        return f"{seconds // 3600}h{seconds // 60 % 60:02d}m"
-    return f"{seconds // 86400}d{seconds // 3600 % 24:02d}h"
-
-
 def short_ids(jobs: Sequence[jobcore.Job]) -> dict[str, str]:
     """Shorten the ids of *jobs* to 8 characters, or to as many as distinguish them."""
     ids = sorted({job.job_id for job in jobs})
@@ -78,42 +61,6 @@ def short_ids(jobs: Sequence[jobcore.Job]) -> dict[str, str]:
         differs = next(i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
         length = max(length, differs + 1)
     return {job_id: job_id[:length] for job_id in ids}
-
-
-def run_time(job: jobcore.Job, now: datetime) -> timedelta | None:
-    """Add up the run times of the job's attempts; None if none has started."""
-    spans = [
-        (attempt.ended_at or now) - attempt.started_at
-        for attempt in (*job.attempts, *([job.current] if job.current else []))
-        if attempt.started_at is not None
-    ]
-    return sum(spans, timedelta(0)) if spans else None
-
-
-def reason(job: jobcore.Job) -> str:
-    """Return the reason of the job's status in a few words; may be empty."""
-    state = job.state
-    if isinstance(state, jobcore.lifecycle.Failed):
-        return f"{state.failure.failure_class}: {headline(state.failure)}"
-    if isinstance(state, jobcore.lifecycle.Held):
-        return f"{state.code}: {jobcore.redact.redact(state.reason)}"
-    if isinstance(state, jobcore.lifecycle.New) and state.after is not None:
-        return f"retry after {state.after.failure_class}"
-    if isinstance(state, jobcore.lifecycle.Launched):
-        return state.detail
-    if job.status is jobcore.Status.COMPLETED and job.charges:
-        return "retried: " + ", ".join(f"{name} {n}" for name, n in sorted(job.charges.items()))
-    if job.status is jobcore.Status.STOPPED and job.stop is not None:
-        return f"stopped by {job.stop.by}"
-    return ""
-
-
-def headline(failure: jobcore.Failure) -> str:
-    """Return a failure's message without the prefix of the training toolkit."""
-    text = jobcore.redact.redact(failure.headline)
-    if 'ErrorMessage "' in text:
-        text = text.split('ErrorMessage "', 1)[1].rsplit('"', 1)[0]
-    return text
 
 
 def owner_note(job: jobcore.Job, caller: str) -> str:
@@ -189,84 +136,6 @@ def table(
         cells = [clip(cell, w).ljust(w) for cell, w in zip(row, widths, strict=True)]
         lines.append(clip("  ".join(cells).rstrip(), width()))
     return lines
-
-
-def counts_line(counts: Mapping[jobcore.Status, int]) -> str:
-    """Write the numbers of jobs by status in one line."""
-    parts = [f"{counts[status]} {status}" for status in jobcore.Status if counts.get(status)]
-    return ", ".join(parts) or "no jobs"
-
-
-def job_document(job: jobcore.Job) -> dict[str, Any]:
-    """Make the JSON document of a job, for programs; times are ISO 8601 in UTC."""
-    attempts = (*job.attempts, *([job.current] if job.current else []))
-    state = job.state
-    return {
-        "id": job.job_id,
-        "name": job.spec.name,
-        "owner": job.spec.owner,
-        "share": job.spec.share,
-        "group": job.spec.group,
-        "priority": job.spec.priority,
-        "status": str(job.status),
-        "since": _iso(state.since),
-        "submitted_at": _iso(job.submitted_at),
-        "attempt": job.attempt_number,
-        "not_before": _iso(state.not_before) if isinstance(state, jobcore.lifecycle.New) else None,
-        "reason": reason(job) or None,
-        "failure": (
-            _failure_document(state.failure)
-            if isinstance(state, jobcore.lifecycle.Failed)
-            else None
-        ),
-        "pools": [{"pool": p.pool, "count": p.count} for p in job.spec.placements],
-        "args": jobcore.redact.redact_args(job.spec.args),
-        "tags": jobcore.redact.redact_args(job.spec.tags),
-        "charges": {str(name): count for name, count in job.charges.items()},
-        "attempts": [_attempt_document(job, attempt) for attempt in attempts],
-        "timeline": [
-            {
-                "at": _iso(m.at),
-                "status": str(m.status),
-                "attempt": m.attempt,
-                "note": jobcore.redact.redact(m.note),
-            }
-            for m in job.timeline
-        ],
-        "messages_owed": [entry.event_id for entry in job.outbox],
-        "version": job.version,
-    }
-
-
-def _attempt_document(job: jobcore.Job, attempt: jobcore.lifecycle.Attempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "pool": attempt.placement.pool,
-        "count": attempt.placement.count,
-        "training_name": jobcore.lifecycle.training_name(job.job_id, attempt.number),
-        "launching_at": _iso(attempt.launching_at),
-        "launched_at": _iso(attempt.launched_at),
-        "started_at": _iso(attempt.started_at),
-        "ended_at": _iso(attempt.ended_at),
-        "outcome": str(attempt.outcome) if attempt.outcome else None,
-        "failure": _failure_document(attempt.failure),
-    }
-
-
-def _failure_document(failure: jobcore.Failure | None) -> dict[str, str] | None:
-    if failure is None:
-        return None
-    return {
-        "class": failure.failure_class,
-        "scope": failure.scope,
-        "retry": failure.retryable,
-        "rule": failure.rule,
-        "text": jobcore.redact.redact(failure.text),
-    }
-
-
-def _iso(time: datetime | None) -> str | None:
-    return time.astimezone(UTC).isoformat() if time is not None else None
 
 
 def print_json(document: object) -> None:

@@ -7,38 +7,15 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobcore_client.rules import default_rules, parse_file, read_file
+
 from ._errors import CONFLICT, CliError
 
 if TYPE_CHECKING:
-    from jobcore.failures import Rules
-
     from ._stack import Stack
 
 #: The name of the user's rules in the functions' zip file (`jobcore_lambda` reads it there).
 RULES_FILE = "user_rules.toml"
-
-
-def default_rules(*, is_aws: bool) -> Rules:
-    """Return the rules of the backend in use."""
-    import jobcore_aws
-
-    if is_aws:
-        return jobcore_aws.failure_rules()
-    import jobcore_local
-
-    # Scripts on this machine quote boto3's errors, too. Reading the rules needs no boto3.
-    return jobcore_local.failure_rules(jobcore_aws.failure_rules())
-
-
-def read_rules(file: Path, base: Rules) -> Rules:
-    """
-    Read a user's file of rules and put them in front of *base*.
-
-    Raises:
-        CliError: it cannot be read.
-        InvalidSetting: a rule in it is wrong.
-    """
-    return _parsed(_content(file), base, str(file))
 
 
 # --- of a deployment --------------------------------------------------------------------
@@ -59,9 +36,9 @@ def rules_to_deploy(config: Path | None, stack: Stack, s3: Any) -> bytes | None:
         content, where = _deployed(stack, s3), f"the rules of stack {stack.name}"
     else:
         file = _rules_file(config)
-        content, where = (None, "") if file is None else (_content(file), str(file))
+        content, where = (None, "") if file is None else (read_file(file), str(file))
     if content is not None:
-        _parsed(content, default_rules(is_aws=True), where)
+        parse_file(content, default_rules(is_aws=True), where)
     return content
 
 
@@ -79,7 +56,7 @@ def refuse_rules(config: Path | None) -> None:
 
 def _rules_file(config: Path) -> Path | None:
     """Return the path of the rules that a deployment's configuration names."""
-    from ._jobfiles import read_document
+    from jobcore_client.jobfiles import read_document
 
     chosen = read_document(config).get("rules")
     if chosen is None:
@@ -108,24 +85,3 @@ def _deployed(stack: Stack, s3: Any) -> bytes | None:
         raise CliError(msg, CONFLICT) from None
     with zipfile.ZipFile(io.BytesIO(code)) as archive:
         return archive.read(RULES_FILE) if RULES_FILE in archive.namelist() else None
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        msg = f"{file}: {error.strerror}"
-        raise CliError(msg) from None
-
-
-def _parsed(content: bytes, base: Rules, where: str) -> Rules:
-    from jobcore.errors import InvalidSetting
-    from jobcore.failures import parse_rules
-    from jobcore_config.checks import parse_toml, problems_in
-
-    try:
-        return parse_rules(parse_toml(content, where=where), base)
-    except InvalidSetting:
-        raise
-    except ValueError as error:
-        raise InvalidSetting(problems_in(error), where) from None

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 import jobcore
+from jobcore_client.words import counts_line
 
 from ._app import common
 from ._errors import CONFLICT, FAILED, INTERRUPTED, CliError
 from ._manager import Manager, ManagerLock
-from ._render import counts_line, print_json
+from ._render import print_json
 from ._session import Session
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
+from jobcore_client.words import ago
+
 from ._app import common
 from ._deployment import client, stack_options, with_aws_errors
 from ._errors import FAILED, NOT_FOUND, CliError
-from ._render import ago, print_json
+from ._render import print_json
 from ._session import Session
 from ._stack import Stack
 

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 import jobcore
-from jobcore.jobfile import job_for_backend
-from jobcore_aws import JOB_TABLES
-from jobcore_config import BACKENDS
+from jobcore_client.submission import (
+    Submitted,
+    Submitter,
+    job_ids,
+    sweep_group,
+    sweep_label,
+    sweep_specs,
+    with_hyperparameters,
+)
 
 from ._app import common
 from ._axes import combinations, read_assignment
-from ._code import Sources
-from ._data import Channels, with_known_data
-from ._errors import CONFLICT, CliError
-from ._jobfiles import choose_python, localise, read_document
-from ._notes import notes_on
+from ._errors import CliError
 from ._render import print_json
 from ._session import Session
-from ._snapshots import with_known_code
 
 _Document = dict[str, Any]
 
@@ -77,17 +76,15 @@ def submit_command(
     **options: Any,
 ) -> int:
     """Submit a job. FILE is a job file: TOML, YAML or JSON."""
-    specs, sources, channels = [], Sources(session), Channels(session)
+    submitter, specs = Submitter(session), []
+    values = dict(read_assignment(word) for word in params)
     for file in files:
-        document = _changed(_placed(session, sources, channels, file, options), options)
+        document = submitter.document(file, _changes(options))
         if "sweep" in document:
             msg = f"{file}: sweep: the file describes a sweep; use jobcore sweep {file}"
             raise CliError(msg)
-        values = dict(read_assignment(word) for word in params)
-        document = _with_hyperparameters(document, values)
-        specs.append(_spec(session, file, document, group, channels))
-    ids = _ids(session, options["key"], len(specs))
-    return _submit(session, specs, ids, options, (sources, channels))
+        specs.append(submitter.spec(file, with_hyperparameters(document, values), group))
+    return _submit(session, submitter, specs, options)
 
 
 @click.command("sweep")
@@ -127,8 +124,8 @@ def sweep_command(session: Session, /, file: Path, group: str | None, **options:
 
     The combinations are those of the file's [sweep] table (grid, list, random), or of -p and --list.
     """
-    sources, channels = Sources(session), Channels(session)
-    document = _changed(_placed(session, sources, channels, file, options), options)
+    submitter = Submitter(session)
+    document = submitter.document(file, _changes(options))
     words, rows = options["params"], options["points"]
     table = document.pop("sweep", {})
     try:
@@ -136,67 +133,21 @@ def sweep_command(session: Session, /, file: Path, group: str | None, **options:
     except jobcore.InvalidJob as error:
         msg = str(error) if words or rows else f"{file}: {error}"
         raise CliError(msg) from None
-    label = str(document.get("name") or Path(str(document.get("script", "sweep"))).stem)
-    key = options["key"]
-    suffix = jobcore.job_id_from_token(session.owner_name, key) if key else _random_id()
-    group = group or f"{label}-{suffix[:6]}"
-    digits = len(str(len(points)))
-    specs = [
-        _spec(
-            session,
-            file,
-            _with_hyperparameters({**document, "name": f"{label}-{number:0{digits}d}"}, values),
-            group,
-            channels,
-        )
-        for number, values in enumerate(points, start=1)
-    ]
-    ids = _ids(session, key, len(specs))
-    return _submit(session, specs, ids, options, (sources, channels), group=group)
+    group = group or sweep_group(session, sweep_label(document), options["key"])
+    specs = sweep_specs(submitter, file, document, points, group)
+    return _submit(session, submitter, specs, options, group=group)
 
 
 # --- from arguments to specs ------------------------------------------------------------
 
 
-def _placed(
-    session: Session, sources: Sources, channels: Channels, file: Path, options: dict[str, Any]
-) -> _Document:
-    """
-    Read a job file, and name the places of its code and data; nothing is uploaded or fetched yet.
-
-    On this machine the document names its interpreter; options["origins"] says where it comes from.
-    """
-    document = read_document(file)
-    try:
-        document = _for_backend(session, document)
-        document = channels.place(localise(document, file))
-    except jobcore.InvalidJob as error:
-        msg = f"{file}: {error}"
-        raise CliError(msg) from None
-    document = sources.place(document)
-    if session.is_aws:
-        return document
-    document, origin = choose_python(document, file, os.environ)
-    if origin:
-        options.setdefault("origins", {})[document["python"]] = origin
-    return document
-
-
-def _for_backend(session: Session, document: _Document) -> _Document:
-    backend = "aws" if session.is_aws else "local"
-    part = job_for_backend(document, backend, backends=BACKENDS, service_tables=JOB_TABLES)
-    assert isinstance(part, dict)  # as the document is one
-    return part
-
-
-def _changed(document: _Document, options: dict[str, Any]) -> _Document:
-    for field in ("name", "priority", "share"):
-        if options[field] is not None:
-            document[field] = options[field]
+def _changes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """List the fields that the options give."""
+    fields = ("name", "priority", "share")
+    changes = {field: options[field] for field in fields if options[field] is not None}
     if options["pools"]:
-        document.pop("pool", None)
-        document["pools"] = [_pool(word) for word in options["pools"]]
-    return document
+        changes["pools"] = [_pool(word) for word in options["pools"]]
+    return changes
 
 
 def _pool(word: str) -> str | _Document:
@@ -209,83 +160,24 @@ def _pool(word: str) -> str | _Document:
     return {"pool": name, "count": int(count)}
 
 
-def _with_hyperparameters(document: _Document, values: _Document) -> _Document:
-    if not values:
-        return document
-    given = document.get("hyperparameters", {})
-    return {**document, "hyperparameters": {**(given if isinstance(given, dict) else {}), **values}}
-
-
-def _spec(
-    session: Session, file: Path, document: _Document, group: str | None, channels: Channels
-) -> jobcore.Spec:
-    try:
-        spec = jobcore.parse_job(
-            document, owner=session.owner_name, group=group, service_tables=JOB_TABLES
-        )
-        spec = session.resolve_pools(spec)
-        if problems := session.check(channels.as_if_there(spec)):
-            raise jobcore.InvalidJob(problems)
-    except jobcore.InvalidJob as error:
-        msg = f"{file}: {error}"
-        raise CliError(msg) from None
-    return spec
-
-
-def _random_id() -> str:
-    return jobcore.job_id_from_bytes(os.urandom(16))
-
-
-def _ids(session: Session, key: str | None, count: int) -> list[str]:
-    if key is None:
-        return [_random_id() for _ in range(count)]
-    if count == 1:
-        return [jobcore.job_id_from_token(session.owner_name, key)]
-    return [
-        jobcore.job_id_from_token(session.owner_name, f"{key}/{number}") for number in range(count)
-    ]
-
-
 # --- submitting -------------------------------------------------------------------------
 
 
 def _submit(
     session: Session,
+    submitter: Submitter,
     specs: list[jobcore.Spec],
-    ids: list[str],
     options: dict[str, Any],
-    inputs: tuple[Sources, Channels],
     group: str | None = None,
 ) -> int:
-    now = datetime.now(UTC)
-    sources, channels = inputs
+    key = options["key"]
+    ids = job_ids(session, key, len(specs))
     if options["dry_run"]:
-        jobs = [jobcore.new_job(i, s, now=now) for i, s in zip(ids, specs, strict=True)]
-        sources.look(specs)
-        _say_dry_run(session, jobs, inputs, options.get("origins", {}))
+        _say_dry_run(session, submitter, submitter.dry_run(specs, ids))
         return 0
-    held_by = session.owner_name if options["hold"] else None
-    with channels.moved(specs) as placed, sources.frozen(placed) as frozen:
-        wanted = frozen
-        if options["key"]:
-            wanted = _check_key(session, options["key"], dict(zip(ids, frozen, strict=True)))
-        done = jobcore.submit(wanted, ids, store=session.store, now=now, held_by=held_by)
-    clashes = [s for s in done if s.added is jobcore.ports.Added.CLASH]
-    if clashes:
-        msg = (
-            f"--key {options['key']}: used before for another job ({clashes[0].job.job_id}); "
-            "choose another key"
-        )
-        raise CliError(msg, CONFLICT)
-    is_heard = session.poke()
-    known = sum(s.added is jobcore.ports.Added.DUPLICATE for s in done)
+    done = submitter.submit(specs, ids, key=key, hold=options["hold"])
     if not (session.as_json and options["wait_for"]):  # one call, one document
-        jobs = [s.job for s in done]
-        about = {
-            "pythons": options.get("origins", {}),
-            "notes": [*sources.notes, *notes_on(session, jobs, now=now, is_heard=is_heard)],
-        }
-        _say_submitted(session, jobs, known, group, inputs, about)
+        _say_submitted(session, submitter, done, group)
     if options["wait_for"]:
         from ._change import wait_until_over
 
@@ -293,36 +185,8 @@ def _submit(
     return 0
 
 
-def _check_key(session: Session, key: str, specs: dict[str, jobcore.Spec]) -> list[jobcore.Spec]:
-    """
-    Check, before a job is written, that the key was used for exactly these jobs or for none.
-
-    Returns:
-        The specs to submit, as those of a repeated call are.
-    """
-    known = session.store.get(list(specs))
-    specs = {
-        job_id: with_known_code(spec, known[job_id].spec if job_id in known else None)
-        for job_id, spec in specs.items()
-    }
-    specs = {i: with_known_data(s, known[i].spec) if i in known else s for i, s in specs.items()}
-    same = [
-        jobcore.lifecycle.spec_hash(job.spec) == jobcore.lifecycle.spec_hash(specs[i])
-        for i, job in known.items()
-    ]
-    if known and not (all(same) and len(known) == len(specs)):
-        msg = f"--key {key}: used before for another submission; choose another key"
-        raise CliError(msg, CONFLICT)
-    return list(specs.values())
-
-
-def _say_dry_run(
-    session: Session,
-    jobs: list[jobcore.Job],
-    inputs: tuple[Sources, Channels],
-    pythons: Mapping[str, str],
-) -> None:
-    sources, channels = inputs
+def _say_dry_run(session: Session, submitter: Submitter, would: Submitted) -> None:
+    jobs = would.jobs
     if session.as_json:
         specs = [
             {
@@ -333,51 +197,50 @@ def _say_dry_run(
             for job in jobs
         ]
         lists = {
-            "pythons": list(pythons),
-            "notes": [*sources.packages.would, *sources.notes],
-            "code": sources.documents(),
-            "data": channels.documents(),
+            "pythons": list(submitter.pythons),
+            "notes": would.notes,
+            "code": submitter.sources.documents(),
+            "data": submitter.channels.documents(),
         }
         print_json({"dry_run": True, "jobs": specs, **lists})
         return
-    sources.say()
-    channels.say()
+    _say_inputs(session, submitter)
     shown = jobs[:20]
     for job in shown:
         values = jobcore.redact.redact_args(job.spec.args).get("hyperparameters", {})
         print(f"would submit {job.spec.name}  {json.dumps(values)}")
     if len(jobs) > len(shown):
         print(f"... and {len(jobs) - len(shown)} more")
-    _say_pythons(pythons)
-    for note in [*sources.packages.would, *sources.notes]:
-        print(f"  {note}")
+    _say_about(submitter, would)
     print(f"{len(jobs)} valid; nothing was submitted (--dry-run)")
 
 
-def _say_pythons(pythons: Mapping[str, str]) -> None:
-    for path, origin in pythons.items():
+def _say_inputs(session: Session, submitter: Submitter) -> None:
+    for line in [*submitter.sources.lines(), *submitter.channels.lines()]:
+        session.say(line)
+
+
+def _say_about(submitter: Submitter, done: Submitted) -> None:
+    for path, origin in submitter.pythons.items():
         print(f"  runs under {path} ({origin})")
+    for note in done.notes:
+        print(f"  {note}")
 
 
 def _say_submitted(
-    session: Session,
-    jobs: list[jobcore.Job],
-    known: int,
-    group: str | None,
-    inputs: tuple[Sources, Channels],
-    about: Mapping[str, Any],
+    session: Session, submitter: Submitter, done: Submitted, group: str | None
 ) -> None:
-    """Print the jobs, the interpreters (about["pythons"], with their origins) and about["notes"]."""
-    sources, channels = inputs
+    """Print the jobs, the interpreters with their origins, and notes."""
+    jobs, known = done.jobs, done.known
+    sources, channels = submitter.sources, submitter.channels
     if session.as_json:
         ids = [job.job_id for job in jobs]
-        lists = {name: list(values) for name, values in about.items()}
         document = {"ids": ids, "group": group, "created": len(jobs) - known, "known": known}
-        lists |= {"requirements": sources.packages.documents(), "data": channels.documents()}
-        print_json({**document, **lists, "code": sources.documents()})
+        about = {"pythons": list(submitter.pythons), "notes": done.notes}
+        inputs = {"requirements": sources.packages.documents(), "data": channels.documents()}
+        print_json({**document, **about, **inputs, "code": sources.documents()})
         return
-    sources.say()
-    channels.say()
+    _say_inputs(session, submitter)
     if len(jobs) == 1:
         (job,) = jobs
         print(f"{job.job_id}  {job.spec.name}" + ("  (already submitted)" if known else ""))
@@ -388,6 +251,4 @@ def _say_submitted(
         print(f"submitted {len(jobs) - known} jobs in group {group}", end="")
         print(f" ({known} were submitted already)" if known else "")
         print(f"  jobcore list --group {group}    jobcore wait --group {group}")
-    _say_pythons(about["pythons"])
-    for note in about["notes"]:
-        print(f"  {note}")
+    _say_about(submitter, done)

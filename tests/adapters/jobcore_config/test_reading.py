@@ -23,9 +23,9 @@ from jobcore.errors import InvalidSetting
 from jobcore_aws import SageMakerSettings, settings_from
 from jobcore_aws._pools import _Table
 from jobcore_cli import main
-from jobcore_cli._aws import _Names
-from jobcore_cli._config import CliConfig, read_files
-from jobcore_cli._session import _LATER, _PLAIN
+from jobcore_client.aws import _Names
+from jobcore_client.config import CliConfig, read_files
+from jobcore_client.session import _LATER, _PLAIN
 from jobcore_config.checks import (
     Check,
     above,

@@ -12,8 +12,9 @@ import jobcore
 from aws_fixtures import connect, table_name
 from jobcore import Status
 from jobcore_aws import DynamoStore, create_table
-from jobcore_cli import _aws, _look, main
+from jobcore_cli import _look, main
 from jobcore_cli._session import Session
+from jobcore_client import aws
 from jobcore_memory import ManualClock, MemoryTrainer
 from jobcore_sqlite import SqliteStore
 
@@ -265,7 +266,7 @@ LOOKS = ("show", "why", "logs")
 @pytest.fixture
 def looking(world, monkeypatch):
     monkeypatch.setattr(_look, "_places", lambda session, job: {})
-    monkeypatch.setattr(_aws, "log_events", lambda name, since=0: iter(()))
+    monkeypatch.setattr(aws, "log_events", lambda name, since=0: iter(()))
     monkeypatch.setattr(Session, "trainer", MemoryTrainer(clock=ManualClock(NOW)))
     monkeypatch.setattr(Session, "limits", jobcore.Limits())
     return world

@@ -15,21 +15,22 @@ from aws_fixtures import connect
 from core_strategies import T0, accepted, after, decided, ended, make_job
 from jobcore import Placement, Status
 from jobcore_aws import AwsSettings, DynamoStore, create_table
-from jobcore_cli import _aws_code, main
+from jobcore_cli import main
 from jobcore_cli._errors import CliError
 from jobcore_cli._migrate import migrate_command
 from jobcore_cli._session import Session
+from jobcore_client import aws_code
 from jobcore_code import CodeStore
 from jobcore_sqlite import SqliteStore
 
-UPLOAD_SOURCE = _aws_code.upload_source
+UPLOAD_SOURCE = aws_code.upload_source
 LOCAL, THERE = "a", "us-east-1/ml.m5.large/on-demand"
 
 
 @pytest.fixture
 def session(moto, tmp_path, monkeypatch):
     monkeypatch.setattr(jobcore_aws, "check", lambda spec, settings: [])
-    monkeypatch.setattr(_aws_code, "upload_source", lambda args, session: args)
+    monkeypatch.setattr(aws_code, "upload_source", lambda args, session: args)
     client = connect("dynamodb", "")
     create_table(client, "jobcore")
     with SqliteStore(tmp_path / "jobs.db") as store:
@@ -142,7 +143,7 @@ def test_a_dry_run_changes_nothing(session, capsys):
 @pytest.fixture
 def code(session, monkeypatch, tmp_path):
     """A bucket, and a waiting job whose script is in a local folder."""
-    monkeypatch.setattr(_aws_code, "upload_source", UPLOAD_SOURCE)
+    monkeypatch.setattr(aws_code, "upload_source", UPLOAD_SOURCE)
     checked = []
     monkeypatch.setattr(jobcore_aws, "check", lambda spec, settings, **_: checked.append(spec.args))
     s3 = connect("s3", "")

@@ -17,9 +17,10 @@ from jobcore import classify
 from jobcore.errors import InvalidSetting
 from jobcore.ports import Evidence
 from jobcore_cli import main
-from jobcore_cli._errors import CliError
-from jobcore_cli._rules import RULES_FILE, default_rules, refuse_rules, rules_to_deploy
+from jobcore_cli._rules import RULES_FILE, refuse_rules, rules_to_deploy
 from jobcore_cli._session import Session
+from jobcore_client.errors import RequestError
+from jobcore_client.rules import default_rules
 from jobcore_lambda import _wiring
 
 MINE = '[[rule]]\nname = "mine"\nclass = "capacity"\nretry = "yes"\npattern = "no {{disk}}"\n'
@@ -92,7 +93,7 @@ def test_the_users_rules_are_tried_first(backend, tmp_path, monkeypatch):
     file.write_text(BAD)
     with pytest.raises(InvalidSetting, match=r"rules\.toml: rule 'mine': class: 'nope'"):
         session.rules()
-    with pytest.raises(CliError, match=r"absent\.toml: No such file"):
+    with pytest.raises(RequestError, match=r"absent\.toml: No such file"):
         session.rules(str(tmp_path / "absent.toml"))
 
 
@@ -142,15 +143,15 @@ def test_wrong_rules_are_refused_before_anything_is_deployed(config, text, words
 
 def test_other_mistakes_of_a_deployment_are_named(config):
     (config.parent / "my" / "rules.toml").unlink()
-    with pytest.raises(CliError, match=r"my/rules\.toml: No such file"):
+    with pytest.raises(RequestError, match=r"my/rules\.toml: No such file"):
         rules_to_deploy(config, FakeStack(), FakeS3())
     config.write_text("rules = 3\n")
     with pytest.raises(
-        CliError, match=r"aws\.toml: rules: expected the path of a TOML file, got 3"
+        RequestError, match=r"aws\.toml: rules: expected the path of a TOML file, got 3"
     ):
         rules_to_deploy(config, FakeStack(), FakeS3())
     with pytest.raises(
-        CliError, match=r"s3://code/a\.zip, the present code, cannot be read .* --config"
+        RequestError, match=r"s3://code/a\.zip, the present code, cannot be read .* --config"
     ):
         rules_to_deploy(None, DEPLOYED, FakeS3(denied=""))
     with pytest.raises(InvalidSetting, match=r"the rules of stack jc: rule 'mine': class: 'nope'"):
@@ -158,7 +159,7 @@ def test_other_mistakes_of_a_deployment_are_named(config):
 
 
 def test_an_image_brings_its_own_rules(config):
-    with pytest.raises(CliError, match="copy the file into the image"):
+    with pytest.raises(RequestError, match="copy the file into the image"):
         refuse_rules(config)
     config.write_text('output = "s3://a/b"\n')
     refuse_rules(config)

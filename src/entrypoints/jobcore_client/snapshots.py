@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jobcore
 from jobcore_code import CodeStore, Tree, environment_id, git_state, snapshot_id
 
-from ._errors import CONFLICT, CliError
-from ._render import plain
+from .errors import Refused
+from .words import plain, size_words
 
 if TYPE_CHECKING:
-    from ._session import Session
+    from .session import Session
 
 WARN_BYTES = 50 << 20
 _SHOWN_MAX = 5  # of what is left out, by name
@@ -80,14 +80,14 @@ def kept_snapshots(session: Session, jobs: Sequence[jobcore.Job]) -> Iterator[No
     Keep the snapshots and the data of jobs from a prune, while the jobs are submitted again.
 
     Raises:
-        CliError: one was removed before.
+        RequestError: one was removed before.
     """
     needed = {snapshot_id(job.spec.args): job for job in jobs}
     needed.pop(None, None)
     if session.is_aws or not needed:
         yield
         return
-    from ._data_fetch import FetchedData, data_ids
+    from .data_fetch import FetchedData, data_ids
 
     store = code_store(session)
     with store.in_use():
@@ -97,7 +97,7 @@ def kept_snapshots(session: Session, jobs: Sequence[jobcore.Job]) -> Iterator[No
                     f"job {job.job_id[:8]} {plain(job.spec.name)}: its code (snapshot "
                     f"{str(snapshot)[:12]}) was removed by jobcore prune; submit its job file again"
                 )
-                raise CliError(msg, CONFLICT)
+                raise Refused(msg)
         data = FetchedData(session.home_path)
         for job in jobs:
             if not all(map(data.has, data_ids(job.spec.args))):
@@ -105,7 +105,7 @@ def kept_snapshots(session: Session, jobs: Sequence[jobcore.Job]) -> Iterator[No
                     f"job {job.job_id[:8]} {plain(job.spec.name)}: the data that it had fetched was "
                     "removed by jobcore prune; submit its job file again"
                 )
-                raise CliError(msg, CONFLICT)
+                raise Refused(msg)
         yield
 
 
@@ -136,10 +136,3 @@ def warning(tree: Tree) -> str:
         f"{size_words(largest.size)}); list what the job does not need in .jobcoreignore, and name "
         "folders of data as channels"
     )
-
-
-def size_words(count: int) -> str:
-    """Write a number of bytes for people."""
-    if count < 1000:
-        return f"{count} bytes"
-    return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:,.0f} MB"

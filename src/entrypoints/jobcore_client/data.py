@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -13,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import jobcore
 from jobcore.errors import Problem
 
-from ._data_fetch import FetchedData, data_ids
-from ._errors import CliError
-from ._render import plain
-from ._snapshots import code_store, size_words
+from .data_fetch import FetchedData, data_ids
+from .errors import RequestError
+from .snapshots import code_store
+from .words import plain, size_words
 
 if TYPE_CHECKING:
-    from ._data_fetch import RemoteData
     from ._data_upload import LocalData
-    from ._session import Session
+    from .data_fetch import RemoteData
+    from .session import Session
 
 _WARN_BYTES = 1 << 30
 _SHOWN_MAX = 5  # of what is left out, by name
@@ -71,7 +70,7 @@ class Channels:
             if is_s3:
                 return self._place_remote(field, where)
             return self._place_local(field, where, bucket)
-        except (CliError, jobcore.Unavailable) as error:
+        except (RequestError, jobcore.Unavailable) as error:
             msg = f"{where}: {error}" if is_s3 else str(error)
             if isinstance(error, jobcore.Unavailable):
                 raise jobcore.Unavailable(str(Problem(field, msg))) from None
@@ -82,10 +81,10 @@ class Channels:
 
         if not os.path.exists(where):
             msg = f"{where} does not exist on this machine"
-            raise CliError(msg)
+            raise RequestError(msg)
         if bucket is None:
             msg = "a local folder has to go to S3; set JOBCORE_BUCKET, or name an s3:// URI"
-            raise CliError(msg)
+            raise RequestError(msg)
         path = os.path.realpath(where)
         if not os.path.isdir(where):  # a file keeps its name, also as a link
             path = os.path.join(os.path.realpath(os.path.dirname(where)), os.path.basename(where))
@@ -94,7 +93,7 @@ class Channels:
         return f"s3://{bucket}/data/{self._uploads[path][1].id}/"
 
     def _place_remote(self, field: str, where: str) -> str:
-        from ._data_fetch import list_data
+        from .data_fetch import list_data
 
         if where not in self._fetches:
             data = list_data(where, self._s3())
@@ -117,7 +116,7 @@ class Channels:
         Upload or fetch the data; submit the jobs that this yields inside the block.
 
         Raises:
-            CliError: data was changed meanwhile, or S3 refuses it.
+            RequestError: data was changed meanwhile, or S3 refuses it.
             OSError: the disk cannot be written.
             Unavailable: S3 did not answer.
         """
@@ -126,7 +125,7 @@ class Channels:
         with code_store(self._session).in_use() if self._fetches else nullcontext():
             for field, remote in self._fetches.values():
                 with _named(field, remote.uri):
-                    say = _progress(f"{field}: fetching", remote.size)
+                    say = _progress(self._session, f"{field}: fetching", remote.size)
                     self._moved[remote.id] = self._fetched().fetch(remote, self._s3(), say)
             yield [self._with_origin(spec) for spec in specs]
 
@@ -150,13 +149,13 @@ class Channels:
         Upload what the bucket does not have.
 
         Raises:
-            CliError: data was changed meanwhile, or S3 refuses it.
+            RequestError: data was changed meanwhile, or S3 refuses it.
             Unavailable: S3 did not answer.
         """
         from ._data_upload import upload_data
 
         for folder, (field, data) in self._uploads.items():
-            say = _progress(f"{field}: uploading", data.size)
+            say = _progress(self._session, f"{field}: uploading", data.size)
             with _named(field, folder):
                 count = upload_data(data, self._s3(), str(self._session.aws.bucket), say)
             self._moved[data.id] = count > 0
@@ -178,7 +177,7 @@ class Channels:
         return replace(spec, args={**spec.args, "data": own}) if own else spec
 
     def _s3(self) -> Any:
-        from ._data_fetch import s3_client
+        from .data_fetch import s3_client
 
         self._client = self._client or s3_client()
         return self._client
@@ -188,8 +187,9 @@ class Channels:
 
     # --- words ----------------------------------------------------------------------
 
-    def say(self) -> None:
-        """Print one line for each place of data on standard error, and a warning if it is large."""
+    def lines(self) -> list[str]:
+        """Write one line for each place of data, and a warning if it is large."""
+        lines = []
         for entry in self.documents():
             moved = {True: "uploaded", False: "is in the bucket", None: "to upload"}
             if "uri" in entry:
@@ -202,9 +202,10 @@ class Channels:
                     f" and {len(left_out) - _SHOWN_MAX} more" if len(left_out) > _SHOWN_MAX else ""
                 )
                 text += f"; left out: {', '.join(left_out[:_SHOWN_MAX])}{more}"
-            print(f"data: {entry['field']}: {text}; {moved[entry['moved']]}", file=sys.stderr)
+            lines.append(f"data: {entry['field']}: {text}; {moved[entry['moved']]}")
             if entry["warning"]:
-                print(f"data: warning: {entry['warning']}", file=sys.stderr)
+                lines.append(f"data: warning: {entry['warning']}")
+        return lines
 
     def documents(self) -> list[dict[str, Any]]:
         """Write the same as JSON data."""
@@ -256,21 +257,19 @@ def _named(field: str, where: str) -> Iterator[None]:
     """Name the field and the place in an error."""
     try:
         yield
-    except (CliError, jobcore.Unavailable) as error:
+    except (RequestError, jobcore.Unavailable) as error:
         raise type(error)(str(Problem(field, f"{where}: {error}"))) from None
 
 
-def _progress(what: str, size: int) -> Callable[[int, int], None]:
-    """Make a report of progress that prints one line every few seconds."""
+def _progress(session: Session, what: str, size: int) -> Callable[[int, int], None]:
+    """Make a report of progress that says one line every few seconds."""
     last = time.monotonic()
 
     def say(done: int, count: int) -> None:
         nonlocal last
         if time.monotonic() - last >= _PROGRESS_SECONDS and done < count:
             last = time.monotonic()
-            print(
-                f"data: {what}: {done:,} of {count:,} files ({size_words(size)} in all)",
-                file=sys.stderr,
-            )
+            total = size_words(size)
+            session.say(f"data: {what}: {done:,} of {count:,} files ({total} in all)")
 
     return say

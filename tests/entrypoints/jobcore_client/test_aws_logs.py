@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import jobcore_aws
-from jobcore_cli._aws import log_events
+from jobcore_client.aws import log_events
 
 LINES = (
     ("jc-a-1/algo-1-5", "first"),

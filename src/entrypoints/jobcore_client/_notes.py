@@ -10,9 +10,7 @@ import jobcore
 from jobcore.scheduling import WaitCode
 
 if TYPE_CHECKING:
-    from ._session import Session
-
-__all__ = ["notes_on"]
+    from .session import Session
 
 # A job that only waits for its turn is what a queue is for.
 _NO_NEWS = frozenset({WaitCode.NEXT, WaitCode.BEHIND})

@@ -11,8 +11,8 @@ import attrs
 import jobcore
 from jobcore.errors import InvalidSetting
 
-from ._errors import NOT_FOUND, CliError
-from ._variables import STACK
+from .errors import NotFound, RequestError
+from .variables import STACK
 
 if TYPE_CHECKING:
     from jobcore_aws import AwsSettings
@@ -56,7 +56,7 @@ def read_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> AwsSe
     ``JOBCORE_STACK``, or ``stack`` in [aws], or "jobcore".
 
     Raises:
-        CliError: a setting is missing or wrong.
+        RequestError: a setting is missing or wrong.
     """
     try:
         from jobcore_aws import settings_from
@@ -78,7 +78,7 @@ def read_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> AwsSe
         return settings_from(given, config=config or None)
     except InvalidSetting as error:
         msg = f"{error}  (--backend aws: set it in the environment, or under [aws] in config.toml)"
-        raise CliError(msg) from None
+        raise RequestError(msg) from None
 
 
 def _of_stack(name: str) -> dict[str, str]:
@@ -92,7 +92,7 @@ def _of_stack(name: str) -> dict[str, str]:
             f"--backend aws: no deployment: stack {name}: {error}  "
             "(jobcore deploy makes one; JOBCORE_STACK names another; JOBCORE_TABLE names a table)"
         )
-        raise CliError(msg, NOT_FOUND) from None
+        raise NotFound(msg) from None
     outputs = {o["OutputKey"]: str(o["OutputValue"]) for o in stack.get("Outputs", [])}
     given = {p["ParameterKey"]: str(p["ParameterValue"]) for p in stack.get("Parameters", [])}
     found = {
@@ -104,8 +104,8 @@ def _of_stack(name: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _not_installed() -> CliError:
-    return CliError("--backend aws needs boto3: pip install 'jobcore-scheduler[aws]'")
+def _not_installed() -> RequestError:
+    return RequestError("--backend aws needs boto3: pip install 'jobcore-scheduler[aws]'")
 
 
 # --- places and logs --------------------------------------------------------------------
@@ -127,7 +127,7 @@ def log_events(name: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
     Read a training's output from CloudWatch Logs: (milliseconds since 1970, line).
 
     Raises:
-        CliError: there is no output yet.
+        RequestError: there is no output yet.
         Unavailable: CloudWatch did not answer.
     """
     from botocore.exceptions import BotoCoreError, ClientError
@@ -145,7 +145,7 @@ def log_events(name: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
         except ClientError as error:
             if error_code(error) == "ResourceNotFoundException":
                 msg = f"training {name} has written nothing"
-                raise CliError(msg, NOT_FOUND) from None
+                raise NotFound(msg) from None
             raise jobcore.Unavailable(str(error)) from None
         except BotoCoreError as error:
             raise jobcore.Unavailable(str(error)) from None
@@ -167,7 +167,7 @@ def check_deployment(settings: AwsSettings) -> dict[str, str]:
     Check that the table and the topic exist, and that there is a role.
 
     Raises:
-        CliError: the first problem.
+        RequestError: the first problem.
     """
     from jobcore_aws import client
 
@@ -180,9 +180,9 @@ def check_deployment(settings: AwsSettings) -> dict[str, str]:
             found["topic"] = settings.topic_arn
     except Exception as error:
         msg = f"{type(error).__name__}: {error}"
-        raise CliError(msg) from None
+        raise RequestError(msg) from None
     if not settings.sagemaker.roles:
         msg = "roles: none; JOBCORE_CONFIG has to name an execution role for trainings"
-        raise CliError(msg)
+        raise RequestError(msg)
     found["region"] = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "?"
     return found

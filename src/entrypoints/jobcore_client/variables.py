@@ -6,8 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["BACKEND", "DEBUG", "HOME", "NO_COLOR", "OWNER", "STACK", "Variable"]
-
 
 class Variable(NamedTuple):
     """An environment variable: its name, and its meaning in the reference. An empty one is not set."""

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from jobcore_code import Tree, snapshot_id
 from jobcore_contract import BadInput, installs_requirements
 
-from ._errors import CliError
-from ._render import clip, plain, width
-from ._snapshots import code_store
+from .errors import RequestError
+from .snapshots import code_store
 
 if TYPE_CHECKING:
     from jobcore_local import Environment, Environments
 
-    from ._session import Session
+    from .session import Session
 
 _FILE = "requirements.txt"
 _NAMED_MAX = 5  # packages
@@ -62,7 +61,7 @@ class Packages:
             The argument, with the environment that the job has to run in.
 
         Raises:
-            CliError: it cannot be installed.
+            RequestError: it cannot be installed.
         """
         added = {name: value for name, value in code.items() if name != "environment"}
         environment = self._prepare(str(code["snapshot"]), script, python)
@@ -78,7 +77,7 @@ class Packages:
             The job's arguments.
 
         Raises:
-            CliError: it cannot be installed.
+            RequestError: it cannot be installed.
         """
         script, python = args.get("script"), args.get("python") or sys.executable
         if self._session.is_aws or snapshot_id(args) is None or not isinstance(script, str):
@@ -99,19 +98,26 @@ class Packages:
             return None
         from jobcore_local import InstallError, InstallOptions, inherited_environment
 
-        options = InstallOptions(inherited_environment(), os.environ, self._say, self._show)
+        said, shown = self._said, self._shown
+        options = InstallOptions(inherited_environment(), os.environ, said, shown)
         try:
             environment = environments(self._session).prepare(python, store, snapshot, options)
         except BadInput as error:
-            self._show("")
+            self._session.show("")
             if isinstance(error, InstallError):
                 for line in error.lines:
-                    self._say_line(f"  {line}")
-            raise CliError(str(error)) from None
-        self._show("")
+                    self._session.say(f"  {line}")
+            raise RequestError(str(error)) from None
+        self._session.show("")
         if environment is not None:
-            self._say(_done(environment, python))
+            self._said(_done(environment, python))
         return environment
+
+    def _said(self, text: str) -> None:
+        self._session.say(f"{_FILE}: {text}")
+
+    def _shown(self, line: str) -> None:
+        self._session.show(f"  {line}" if line else "")
 
     def documents(self) -> list[dict[str, Any]]:
         """Write what was installed as JSON data."""
@@ -126,22 +132,6 @@ class Packages:
             for (_, _, python), environment in self._known.items()
             if environment is not None
         ]
-
-    # --- words ----------------------------------------------------------------------
-
-    def _say(self, text: str) -> None:
-        self._say_line(f"{_FILE}: {text}")
-
-    def _say_line(self, text: str) -> None:
-        if not self._session.as_json:
-            self._show("")
-            print(plain(text), file=sys.stderr)
-
-    def _show(self, line: str) -> None:
-        """Show a line of the installer, over the one before; on a terminal only."""
-        if not self._session.as_json and sys.stderr.isatty():
-            text = clip(plain(f"  {line}" if line else ""), width() - 1)
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _done(environment: Environment, python: str) -> str:

@@ -13,14 +13,14 @@ import jobcore
 from jobcore.errors import Problem
 from jobcore_code import CodeStore, Tree, scan
 
-from ._errors import CliError
-from ._packages import Packages, note_on_aws, note_on_script
-from ._render import plain
-from ._snapshots import WARN_BYTES, Taken, code_facts, code_store, summary, warning
+from .errors import RequestError
+from .packages import Packages, note_on_aws, note_on_script
+from .snapshots import WARN_BYTES, Taken, code_facts, code_store, summary, warning
+from .words import plain
 
 if TYPE_CHECKING:
-    from ._aws_code import Archive
-    from ._session import Session
+    from .aws_code import Archive
+    from .session import Session
 
 
 _Source = tuple[str, str, str]  # folder, script, interpreter
@@ -46,11 +46,11 @@ class Sources:
         Name the place of the code in a job file's data; nothing is uploaded.
 
         Raises:
-            CliError: the folder cannot be taken, or the script is not in it.
+            RequestError: the folder cannot be taken, or the script is not in it.
         """
         if not self._session.is_aws:
             return document
-        from ._aws_code import archive_of
+        from .aws_code import archive_of
 
         archive = archive_of(document, self._session)
         if archive is None:
@@ -67,7 +67,7 @@ class Sources:
         List what would be taken, for a dry run.
 
         Raises:
-            CliError: the folder cannot be taken, or the script is not in it.
+            RequestError: the folder cannot be taken, or the script is not in it.
         """
         for folder, script, python in dict.fromkeys(self._local_sources(specs)):
             tree = scan(folder, without=[self._session.home_path])
@@ -85,12 +85,12 @@ class Sources:
         Freeze the code of jobs; submit the jobs that this yields inside the block.
 
         Raises:
-            CliError: the folder cannot be taken, or the script is not in it.
+            RequestError: the folder cannot be taken, or the script is not in it.
             OSError: the code store cannot be written.
             Unavailable: S3 did not accept an archive.
         """
         if self._archives:
-            from ._aws_code import upload
+            from .aws_code import upload
 
             for archive in self._archives.values():
                 upload(archive)
@@ -142,12 +142,14 @@ class Sources:
 
     # --- words ----------------------------------------------------------------------
 
-    def say(self) -> None:
-        """Print one line for each folder on standard error, and a warning if it is large."""
+    def lines(self) -> list[str]:
+        """Write one line for each folder, and a warning if it is large."""
+        lines = []
         for taken in self.taken:
-            print(f"code: {summary(taken)}", file=sys.stderr)
+            lines.append(f"code: {summary(taken)}")
             if taken.tree.size > WARN_BYTES:
-                print(f"code: warning: {warning(taken.tree)}", file=sys.stderr)
+                lines.append(f"code: warning: {warning(taken.tree)}")
+        return lines
 
     def documents(self) -> list[dict[str, Any]]:
         """Write the same as JSON data."""
@@ -181,7 +183,7 @@ def _script_inside(tree: Tree, script: str) -> str:
     Return the script's path in the tree.
 
     Raises:
-        CliError: it is outside of the folder, or left out.
+        RequestError: it is outside of the folder, or left out.
     """
     place = os.path.normpath(os.path.join(tree.root, script))
     inside = os.path.relpath(place, tree.root)
@@ -200,4 +202,4 @@ def _script_inside(tree: Tree, script: str) -> str:
         msg = (
             f"not taken into the snapshot{why}; include it with a line !{inside} in .jobcoreignore"
         )
-    raise CliError(str(Problem("script", f"{script} is {msg}")))
+    raise RequestError(str(Problem("script", f"{script} is {msg}")))

@@ -12,8 +12,6 @@ import attrs
 from jobcore import Limits
 from jobcore_config.checks import at_least, duration, expect, one_of, report_all
 
-__all__ = ["CliConfig", "read_files"]
-
 # The size of a local pool is known, so a refusal is due to a race: try again soon.
 _LOCAL = {"pool_backoff": "1s", "pool_backoff_max": "30s"}
 

@@ -26,8 +26,8 @@ from jobcore_code import Pruned
 from jobcore_code._files import make_private, new_name, remove_tree, sync
 from jobcore_contract import path_in_channel
 
-from ._errors import CliError
-from ._render import plain
+from .errors import RequestError
+from .words import plain
 
 FILES_MAX = 100_000
 _AT_ONCE = 8
@@ -78,7 +78,7 @@ def s3_client() -> Any:
     Make a client of S3 with the credentials and the endpoint of the environment.
 
     Raises:
-        CliError: boto3 is not installed.
+        RequestError: boto3 is not installed.
     """
     try:
         from jobcore_aws import client
@@ -86,7 +86,7 @@ def s3_client() -> Any:
         return client("s3")
     except ImportError:
         msg = "reading it needs boto3: pip install 'jobcore-scheduler[aws]'"
-        raise CliError(msg) from None
+        raise RequestError(msg) from None
 
 
 def list_data(uri: str, client: Any) -> RemoteData:
@@ -94,13 +94,13 @@ def list_data(uri: str, client: Any) -> RemoteData:
     List the objects of a URI, as a channel of SageMaker takes them: all whose keys begin with it.
 
     Raises:
-        CliError: there are none or too many, one cannot be a file of a folder, or S3 refuses it.
+        RequestError: there are none or too many, one cannot be a file of a folder, or S3 refuses it.
         Unavailable: S3 did not answer.
     """
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     if not _BUCKET.fullmatch(bucket):
         msg = "expected s3://bucket/prefix"
-        raise CliError(msg)
+        raise RequestError(msg)
     files = []
     with _in_words():
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
@@ -111,10 +111,10 @@ def list_data(uri: str, client: Any) -> RemoteData:
                 files.append(Remote(path, key, entry["ETag"], entry["Size"]))
             if len(files) > FILES_MAX:
                 msg = f"more than {FILES_MAX:,} objects; pack them into fewer"
-                raise CliError(msg)
+                raise RequestError(msg)
     if not files:
         msg = "there is no object whose key begins so"
-        raise CliError(msg)
+        raise RequestError(msg)
     _check_paths(files)
     content = json.dumps([uri, [[f.key, f.etag, f.size] for f in files]])
     name = hashlib.sha256(content.encode()).hexdigest()[:32]
@@ -134,10 +134,10 @@ def _check_paths(files: list[Remote]) -> None:
             problem = "is below another object, which would be a file and a folder"
         if problem is not None:
             msg = f"the key {plain(file.key)!r} {problem}; name another prefix"
-            raise CliError(msg)
+            raise RequestError(msg)
     if len(paths) < len(files):
         msg = "two keys give the same path in the channel; end the URI with /"
-        raise CliError(msg)
+        raise RequestError(msg)
 
 
 @contextlib.contextmanager
@@ -150,11 +150,11 @@ def _in_words() -> Iterator[None]:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _REFUSED:
-            raise CliError(_REFUSED[code]) from None
+            raise RequestError(_REFUSED[code]) from None
         raise jobcore.Unavailable(str(error)) from None
     except NoCredentialsError:
         msg = "there are no AWS credentials; set AWS_PROFILE, or run aws configure"
-        raise CliError(msg) from None
+        raise RequestError(msg) from None
     except BotoCoreError as error:
         raise jobcore.Unavailable(str(error)) from None
 
@@ -195,7 +195,7 @@ class FetchedData:
         Check that the disk has room for what is not there.
 
         Raises:
-            CliError: it has not.
+            RequestError: it has not.
         """
         folder = self._folders
         while not folder.exists():
@@ -203,14 +203,14 @@ class FetchedData:
         free = shutil.disk_usage(folder).free
         if not self.has(data.id) and data.size > free:
             msg = f"{data.size >> 20:,} MB; {folder} has {free >> 20:,} MB free: free some space, or use another --home"
-            raise CliError(msg)
+            raise RequestError(msg)
 
     def fetch(self, data: RemoteData, client: Any, progress: Callable[[int, int], None]) -> bool:
         """
         Download data, unless it is there; return whether that was needed.
 
         Raises:
-            CliError: S3 refuses it, or it was changed since it was listed.
+            RequestError: S3 refuses it, or it was changed since it was listed.
             OSError: the disk cannot be written; nothing half-done is left.
             Unavailable: S3 did not answer.
         """

@@ -13,11 +13,11 @@ import jobcore
 import jobcore_contract
 from jobcore_code import CodeStore, pack, snapshot_id
 
-from ._errors import CliError
-from ._snapshots import Taken, code_facts, code_store
+from .errors import RequestError
+from .snapshots import Taken, code_facts, code_store
 
 if TYPE_CHECKING:
-    from ._session import Session
+    from .session import Session
 
 _SOURCE_BYTES_MAX = 200 << 20
 
@@ -41,7 +41,7 @@ def archive_of(document: Mapping[str, Any], session: Session) -> Archive | None:
     Pack the local source folder of a job with a script; None if there is none.
 
     Raises:
-        CliError: there is no bucket.
+        RequestError: there is no bucket.
         CodeError: the folder cannot be taken.
     """
     source = document.get("source_dir")
@@ -68,7 +68,7 @@ def upload_source(document: Mapping[str, Any], session: Session) -> dict[str, An
     Upload the code of a stored job, and name its place: its snapshot, else its folder as it is now.
 
     Raises:
-        CliError: there is no bucket.
+        RequestError: there is no bucket.
         CodeError: the snapshot is missing or damaged, or the folder cannot be taken.
         Unavailable: S3 did not accept it.
     """
@@ -80,7 +80,7 @@ def locate_source(document: Mapping[str, Any], session: Session) -> dict[str, An
     Name the place that `upload_source` would use, and upload nothing: for a dry run.
 
     Raises:
-        CliError: there is no bucket.
+        RequestError: there is no bucket.
         CodeError: the snapshot is missing or damaged, or the folder cannot be taken.
     """
     return _placed(document, session, uploads=False)
@@ -111,7 +111,7 @@ def _started_script(document: Mapping[str, Any]) -> str | None:
 def _bucket(session: Session) -> str:
     if session.aws.bucket is None:
         msg = "source_dir: a local folder has to go to S3; set JOBCORE_BUCKET, or name an s3:// URI"
-        raise CliError(msg)
+        raise RequestError(msg)
     return session.aws.bucket
 
 

@@ -6,8 +6,6 @@ from jobcore import Status
 from jobcore.ports import Message, NextStep
 from jobcore.scheduling import Explanation, WaitCode
 
-__all__ = ["help_for", "next_step_words"]
-
 
 def next_step_words(message: Message) -> str:
     """Write the next step of a message as commands."""

@@ -9,7 +9,7 @@ from jobcore import Limits, Placement, Snapshot, classify, explain
 from jobcore.messages import WordedNotifier, message_for
 from jobcore.ports import Evidence, NextStep
 from jobcore.scheduling import Explanation, WaitCode
-from jobcore_cli._wording import help_for, next_step_words
+from jobcore_client.wording import help_for, next_step_words
 from jobcore_local import failure_rules
 from jobcore_memory import RecordingNotifier
 from message_cases import CASES, ID

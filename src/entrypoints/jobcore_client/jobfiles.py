@@ -11,7 +11,7 @@ from typing import Any
 
 from jobcore_contract import is_package
 
-from ._errors import CliError
+from .errors import RequestError
 
 _SCRIPT_SUFFIXES = (".py", ".sh", ".ipynb")
 
@@ -21,30 +21,30 @@ def read_document(path: Path) -> dict[str, Any]:
     Decode a job file by its ending.
 
     Raises:
-        CliError: it is a script, or cannot be read or decoded; the message names the file and the line.
+        RequestError: it is a script, or cannot be read or decoded; the message names the file and the line.
     """
     if path.suffix in _SCRIPT_SUFFIXES and path.is_file():
         msg = (
             f"{path}: a script; name it in a job file and give that: train.toml, for example, with the "
             f"line script = {json.dumps(path.name)}. All other fields have defaults"
         )
-        raise CliError(msg)
+        raise RequestError(msg)
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
         msg = f"{path}: {error.strerror}"
-        raise CliError(msg) from None
+        raise RequestError(msg) from None
     except UnicodeDecodeError as error:
         msg = f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8"
-        raise CliError(msg) from None
+        raise RequestError(msg) from None
     try:
         document = _decode(path, text)
     except (ValueError, RecursionError) as error:
         msg = f"{path}: not valid {_kind(path)}: {str(error).splitlines()[0]}"
-        raise CliError(msg) from None
+        raise RequestError(msg) from None
     if not isinstance(document, dict):
         msg = f"{path}: expected a table of fields at the top, got {type(document).__name__}"
-        raise CliError(msg)
+        raise RequestError(msg)
     return document
 
 
@@ -76,7 +76,7 @@ def localise(document: dict[str, Any], path: Path) -> dict[str, Any]:
     Make a job file's local paths absolute (they are relative to the file), and check that the script exists.
 
     Raises:
-        CliError: the script or its folder does not exist.
+        RequestError: the script or its folder does not exist.
     """
     try:
         return _localised(document, path)
@@ -86,7 +86,7 @@ def localise(document: dict[str, Any], path: Path) -> dict[str, Any]:
     ) as error:  # a name that is too long, or a user after ``~`` who does not exist
         reason = error.strerror if isinstance(error, OSError) else error
         msg = f"{path}: source_dir, script or channels: {reason}"
-        raise CliError(msg) from None
+        raise RequestError(msg) from None
 
 
 def _localised(document: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -99,11 +99,11 @@ def _localised(document: dict[str, Any], path: Path) -> dict[str, Any]:
         script = result.get("script")
         if not folder.is_dir():
             msg = f"{path}: source_dir: {folder} is not a folder"
-            raise CliError(msg)
+            raise RequestError(msg)
         named = isinstance(script, str) and script and "\0" not in script
         if named and not _is_there(folder, str(script)):
             msg = f"{path}: script: {folder / str(script)} does not exist"
-            raise CliError(msg)
+            raise RequestError(msg)
         if named:
             result["script"] = _inside(folder, str(script))
     channels = result.get("channels")

@@ -17,12 +17,12 @@ import jobcore_aws
 from aws_fixtures import connect
 from jobcore.ports import JobQuery
 from jobcore_aws import AwsSettings
-from jobcore_cli import _aws_code, _data_fetch, _data_upload
 from jobcore_cli._app import main
-from jobcore_cli._data_fetch import data_ids
-from jobcore_cli._data_upload import read_data, upload_data
-from jobcore_cli._errors import CliError
 from jobcore_cli._session import Session
+from jobcore_client import _data_upload, aws_code, data_fetch
+from jobcore_client._data_upload import read_data, upload_data
+from jobcore_client.data_fetch import data_ids
+from jobcore_client.errors import RequestError
 from jobcore_memory import MemoryStore
 from sagemaker_fixtures import settings
 
@@ -71,7 +71,7 @@ def world(tmp_path: Path, s3, monkeypatch) -> SimpleNamespace:
     monkeypatch.setattr(
         Session, "aws", AwsSettings(table="jobs", bucket="code", sagemaker=settings())
     )
-    _aws_code._packed.cache_clear()
+    aws_code._packed.cache_clear()
     world = SimpleNamespace(
         s3=s3, store=store, source=source, data=data, home=tmp_path / "home", file=source / "job.toml"
     )  # fmt: skip
@@ -159,10 +159,10 @@ def test_a_repeated_key_is_the_same_job_though_the_folder_moved(aws, capsys) -> 
     assert call(aws, "aws", *words) == 0
     aws.data.rename(aws.data.with_name("moved"))
     aws.file.write_text(aws.file.read_text().replace("data set é", "moved"))
-    _aws_code._packed.cache_clear()
+    aws_code._packed.cache_clear()
     assert call(aws, "aws", *words) == 4  # the job file is code as well, and has changed
     (aws.source / ".jobcoreignore").write_text("job.toml\n.jobcoreignore\n")
-    _aws_code._packed.cache_clear()
+    aws_code._packed.cache_clear()
     assert call(aws, "aws", "submit", str(aws.file), "--key", "other") == 0
     (aws.data.with_name("moved")).rename(aws.data)
     aws.file.write_text(aws.file.read_text().replace("moved", "data set é"))
@@ -213,7 +213,7 @@ def test_a_file_that_changes_is_not_uploaded(aws, capsys) -> None:
 def test_a_missing_deployment_is_no_fault_of_a_channel(aws, capsys, monkeypatch) -> None:
     def none(self: Session) -> None:
         msg = "--backend aws: no deployment"
-        raise CliError(msg)
+        raise RequestError(msg)
 
     monkeypatch.setattr(Session, "aws", property(none))
     assert call(aws, "aws", "submit", str(aws.file)) == 2
@@ -226,7 +226,7 @@ def test_objects_of_someone_else_are_not_trained_with(tmp_path, s3) -> None:
     put(s3, **{f"data/{data.id}/": "", f"data/{data.id}/sub/": ""})  # as consoles make folders
     assert upload_data(data, s3, "code", lambda *_: None) == 1
     put(s3, **{f"data/{data.id}/b": "2"})
-    with pytest.raises(CliError, match="/b: not part of the data"):
+    with pytest.raises(RequestError, match="/b: not part of the data"):
         upload_data(data, s3, "code", lambda *_: None)
 
 
@@ -244,10 +244,10 @@ def test_links_are_followed_and_what_is_no_file_is_left_out(tmp_path) -> None:
     assert [file.path for file in data.files] == ["file", "linked/x"]
     assert [path for path, _ in data.left_out] == ["broken", "pipe", "self"]
     (folder / "empty only").mkdir()
-    with pytest.raises(CliError, match="there is no file in it"):
+    with pytest.raises(RequestError, match="there is no file in it"):
         read_data(str(folder / "empty only"), tmp_path / "cache")
     (folder / os.fsdecode(b"\xff")).touch()
-    with pytest.raises(CliError, match="not UTF-8"):
+    with pytest.raises(RequestError, match="not UTF-8"):
         read_data(str(folder), tmp_path / "cache")
 
 
@@ -434,7 +434,7 @@ def test_data_that_changes_meanwhile_is_refused(remote, capsys) -> None:
 
 def test_more_than_the_disk_has_is_refused(remote, capsys, monkeypatch) -> None:
     usage = SimpleNamespace(free=4)
-    monkeypatch.setattr(_data_fetch.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(data_fetch.shutil, "disk_usage", lambda _: usage)
     assert call(remote, "local", "submit", str(remote.file), "--dry-run") == 2
     assert "0 MB free: free some space" in capsys.readouterr().err
 

@@ -26,8 +26,8 @@ from jobcore_code._cache import Cache
 from jobcore_code._files import hash_file, make_private
 from jobcore_code._scan import file_of
 
-from ._errors import CliError
-from ._render import plain
+from .errors import RequestError
+from .words import plain
 
 FILES_MAX = 100_000  # a listing of them is 100 calls
 BYTES_MAX = 5 << 30  # the largest object of one PutObject; more is a matter of minutes or hours
@@ -66,7 +66,7 @@ def read_data(path: str, cache: Path) -> LocalData:
         cache: a folder for the hashes.
 
     Raises:
-        CliError: it is not there, too much, cannot be read, or changes meanwhile.
+        RequestError: it is not there, too much, cannot be read, or changes meanwhile.
     """
     walk = _Walk(path)
     files = tuple(sorted(walk.run()))
@@ -76,10 +76,10 @@ def read_data(path: str, cache: Path) -> LocalData:
             f"{plain(path)}: {len(files):,} files, {size >> 20:,} MB; a submission uploads "
             f"{FILES_MAX:,} files and {BYTES_MAX >> 20:,} MB at most: {_ELSEWHERE}"
         )
-        raise CliError(msg)
+        raise RequestError(msg)
     if not files:
         msg = f"{plain(path)}: there is no file in it"
-        raise CliError(msg)
+        raise RequestError(msg)
     with contextlib.suppress(OSError):  # without it files are hashed each time
         make_private(str(cache / "cache"))
     known = Cache.read(str(cache), os.path.realpath(path))
@@ -131,7 +131,7 @@ class _Walk:
             return os.listdir(path)
         except OSError as error:
             msg = f"{plain(path)}: {error.strerror}"
-            raise CliError(msg) from None
+            raise RequestError(msg) from None
 
     def _stat(self, path: str) -> os.stat_result | None:
         """Look at an entry; None if it is left out."""
@@ -144,7 +144,7 @@ class _Walk:
         except OSError as error:
             if not os.path.islink(os.path.join(self.root, path)):
                 msg = f"{plain(os.path.join(self.root, path))}: {error.strerror}"
-                raise CliError(msg) from None
+                raise RequestError(msg) from None
             self.left_out.append((path, "a link that is broken"))
             return None
         if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
@@ -162,10 +162,10 @@ def _checked(file: File) -> File:
         size = len(file.path.encode())
     except UnicodeEncodeError:
         msg = f"{plain(file.path)}: the name is not UTF-8, which S3 needs; rename it"
-        raise CliError(msg) from None
+        raise RequestError(msg) from None
     if size > _KEY_BYTES_MAX - 50:
         msg = f"{plain(file.path)}: the path has {size:,} bytes, too many for S3; shorten it"
-        raise CliError(msg)
+        raise RequestError(msg)
     return file
 
 
@@ -177,14 +177,14 @@ def _hash(place: str, file: File) -> str:
             _check_same(file, place, opened.fileno())
     except OSError as error:
         msg = f"{plain(place)}: {error.strerror}"
-        raise CliError(msg) from None
+        raise RequestError(msg) from None
     return digest
 
 
 def _check_same(file: File, place: str, fd: int) -> None:
     if file_of(file.path, os.fstat(fd)) != file:
         msg = f"{plain(place)}: changes while it is read; stop what writes to it, and submit again"
-        raise CliError(msg)
+        raise RequestError(msg)
 
 
 # --- the upload -------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def upload_data(
         progress: called with the number of files that are done, and of those to do.
 
     Raises:
-        CliError: a file changes meanwhile, or the prefix has objects of someone else.
+        RequestError: a file changes meanwhile, or the prefix has objects of someone else.
         Unavailable: S3 did not accept a file.
     """
     prefix = f"data/{data.id}/"
@@ -208,7 +208,7 @@ def upload_data(
         there = _listed(client, bucket, prefix)
         if strange := sorted(there.keys() - {file.path for file in data.files}):
             msg = f"s3://{bucket}/{prefix}{plain(strange[0])}: not part of the data; remove it"
-            raise CliError(msg)
+            raise RequestError(msg)
         missing = [
             (file, digest)
             for file, digest in zip(data.files, data.digests, strict=True)
@@ -228,7 +228,7 @@ def upload_data(
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-    except CliError:
+    except RequestError:
         raise
     except Exception as error:
         msg = f"s3://{bucket}/{prefix}: {error}"
@@ -255,6 +255,6 @@ def _put(client: Any, bucket: str, key: str, place: str, file: File, digest: str
         try:
             with open(place, "rb") as again:
                 _check_same(file, place, again.fileno())
-        except CliError:
+        except RequestError:
             client.delete_object(Bucket=bucket, Key=key)
             raise
