@@ -17,7 +17,7 @@ from jobcore import (
 from jobcore.ports import (
     Added,
 )
-from jobcore.ticks import apply_request
+from jobcore.ticks import apply_request, apply_requests
 from jobcore_memory import MemoryStore
 from ticks_world import MINUTE, STOP, Contended
 
@@ -71,3 +71,30 @@ def test_what_cannot_be_asked_is_answered_and_not_saved():
     refused = apply_request(make_job().job_id, ReleaseRequested(by="ada"), store=store, now=T0)
     assert refused.ignored == "it is not held and does not back off"
     assert store.saves == 0
+
+
+def test_a_request_for_many_jobs_takes_one_read_and_one_write():
+    store = Contended()
+    ids = [job_id_from_token("t", str(n)) for n in range(5)]
+    submit([make_job().spec] * 5, ids, store=store, now=T0)
+    apply_request(ids[3], STOP, store=store, now=T0)
+    before = store.saves
+    done = apply_requests([*ids, "0" * 26, ids[0]], STOP, store=store, now=T0)
+    assert [one.job.job_id for one in done] == ids
+    assert [one.changed for one in done] == [True, True, True, False, True]
+    assert [job.status for job in store.get(ids).values()] == [Status.STOPPED] * 5
+    assert [one.job for one in done] == [store.get(ids)[job_id] for job_id in ids]
+    assert store.saves == before + 1
+    assert apply_requests([], STOP, store=store, now=T0) == []
+
+
+def test_a_request_for_many_jobs_is_tried_again_for_those_that_others_changed():
+    store = Contended(losses=9)
+    store.add([make_job()])
+    (done,) = apply_requests([make_job().job_id], STOP, store=store, now=T0)
+    assert (done.job.status, done.job.version) == (Status.STOPPED, 1)
+    store = Contended(losses=10)
+    store.add([make_job()])
+    with pytest.raises(Unavailable, match=f"job {make_job().job_id} kept changing"):
+        apply_requests([make_job().job_id], STOP, store=store, now=T0)
+    assert store.saves == 10

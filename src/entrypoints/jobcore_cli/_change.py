@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 import jobcore
+from jobcore_client.changes import Answers, hold_jobs, release_jobs, retry_jobs, stop_jobs
 from jobcore_client.documents import job_document, reason
 from jobcore_client.words import counts_line, plain
 
@@ -56,32 +53,12 @@ def stop_command(
             msg = f"--group {group}: {_count(unfinished)} would be stopped; say --yes"
             raise CliError(msg)
         click.confirm(f"Stop {_count(unfinished)} in group {group}?", abort=True, err=True)
-    event = jobcore.StopRequested(by=session.owner_name)
-    if not session.is_aws and shutil.disk_usage(session.home_path).free < _FULL_BYTES:
-        _end_trainings(session, unfinished)
-    return _apply_and_print(session, unfinished if group else found, event, "stopping")
+    return _print_changes(session, stop_jobs(session, unfinished if group else found), "stopping")
 
 
 def _count(jobs: Sequence[jobcore.Job]) -> str:
     owners = sorted({job.spec.owner for job in jobs})
     return f"{len(jobs)} job{'s' if len(jobs) != 1 else ''} of {plain(', '.join(owners))}"
-
-
-def _end_trainings(session: Session, jobs: Sequence[jobcore.Job]) -> None:
-    """
-    End trainings before their stops are recorded, because on a full disk one of them may be filling it.
-
-    While it runs it would use any space that becomes free, which the record needs.
-    """
-    names = [job.training_name for job in jobs if job.current is not None]
-    for name in names:
-        session.trainer.stop(name)
-    deadline = time.monotonic() + _END_SECONDS_MAX
-    while time.monotonic() < deadline:
-        seen = session.trainer.describe(names).values()
-        if all(training is None or training.state.is_terminal for training in seen):
-            return
-        time.sleep(0.05)
 
 
 @click.command("hold")
@@ -94,8 +71,7 @@ def hold_command(
 ) -> int:
     """Hold jobs. A running training goes on; there is no further attempt until a release."""
     found = _unfinished(session.find_jobs(jobs, group, owner), group)
-    event = jobcore.HoldRequested(by=session.owner_name, reason=reason[:200])
-    return _apply_and_print(session, found, event, "held")
+    return _print_changes(session, hold_jobs(session, found, reason), "held")
 
 
 @click.command("release")
@@ -107,8 +83,7 @@ def release_command(
 ) -> int:
     """Release held jobs, or end a back-off."""
     found = _unfinished(session.find_jobs(jobs, group, owner), group)
-    event = jobcore.ReleaseRequested(by=session.owner_name)
-    return _apply_and_print(session, found, event, "released")
+    return _print_changes(session, release_jobs(session, found), "released")
 
 
 @click.command("retry")
@@ -123,42 +98,25 @@ def retry_command(
 
     Of a group, the jobs that failed or were stopped are tried again.
     """
-    from jobcore_client.packages import Packages
-    from jobcore_client.snapshots import kept_snapshots
-
     found = session.find_jobs(jobs, group, owner)
     if group is not None:
         failed = (jobcore.Status.FAILED, jobcore.Status.STOPPED)
         found = [job for job in found if job.status in failed]
-    over = [job for job in found if job.status.is_terminal]
-    waiting = [job for job in found if not job.status.is_terminal]
-    event = jobcore.ReleaseRequested(by=session.owner_name)
-    with kept_snapshots(session, over):
-        packages = Packages(session)
-        again = [replace(j.spec, args=packages.renewed(j.spec.args)) for j in over]
-        answers = _apply(session, waiting, event)
-        specs = [
-            replace(spec, tags={**spec.tags, "retry_of": job.job_id})
-            for spec, job in zip(again, over, strict=True)
-        ]
-        ids = [jobcore.job_id_from_bytes(os.urandom(16)) for _ in over]
-        if over:
-            jobcore.submit(specs, ids, store=session.store, now=datetime.now(UTC))
-    session.poke()
+    done = retry_jobs(session, found)
     if session.as_json:
-        pairs = zip(over, ids, strict=True)
         submitted = [
-            {"id": new, "retry_of": old.job_id, "owner": old.spec.owner} for old, new in pairs
+            {"id": new.job_id, "retry_of": old.job_id, "owner": old.spec.owner}
+            for old, new in done.again
         ]
-        print_json({"submitted": submitted, "jobs": _documents(answers)})
+        print_json({"submitted": submitted, "jobs": _documents(done.steps)})
     else:
-        for old, new in zip(over, ids, strict=True):
+        for old, new in done.again:
             note = owner_note(old, session.owner_name)
-            print(f"{new}  {plain(old.spec.name)}  (again, after {old.job_id[:8]}){note}")
-        _print_answers(session, answers, "released")
-        if not over and not answers:
+            print(f"{new.job_id}  {plain(old.spec.name)}  (again, after {old.job_id[:8]}){note}")
+        _print_answers(session, done.steps, "released")
+        if not done.again and not done.steps:
             print("nothing to do")
-    return _code(answers)
+    return _code(done)
 
 
 def _unfinished(jobs: list[jobcore.Job], group: str | None) -> list[jobcore.Job]:
@@ -166,29 +124,15 @@ def _unfinished(jobs: list[jobcore.Job], group: str | None) -> list[jobcore.Job]
     return jobs if group is None else [job for job in jobs if not job.status.is_terminal]
 
 
-def _apply_and_print(
-    session: Session, jobs: Sequence[jobcore.Job], event: jobcore.lifecycle.Event, done: str
-) -> int:
-    """Apply an event to each job and print the results; exit code 4 if a job refused it."""
-    answers = _apply(session, jobs, event)
-    session.poke()
+def _print_changes(session: Session, answers: Answers, done: str) -> int:
+    """Print the results of a change; exit code 4 if a job refused it."""
     if session.as_json:
-        print_json({"jobs": _documents(answers)})
-        return _code(answers)
-    _print_answers(session, answers, done)
-    if not answers:
-        print("nothing to do")
+        print_json({"jobs": _documents(answers.steps)})
+    else:
+        _print_answers(session, answers.steps, done)
+        if not answers.steps and not answers.failed:
+            print("nothing to do")
     return _code(answers)
-
-
-def _apply(
-    session: Session, jobs: Sequence[jobcore.Job], event: jobcore.lifecycle.Event
-) -> list[jobcore.lifecycle.Step]:
-    now = datetime.now(UTC)
-    steps = [
-        jobcore.ticks.apply_request(job.job_id, event, store=session.store, now=now) for job in jobs
-    ]
-    return [step for step in steps if step is not None]
 
 
 def _documents(answers: Sequence[jobcore.lifecycle.Step]) -> list[dict[str, Any]]:
@@ -212,8 +156,18 @@ def _print_answers(session: Session, answers: Sequence[jobcore.lifecycle.Step], 
         print(f"{name}  {step.refused or step.ignored or done}  ({step.job.status}){note}")
 
 
-def _code(answers: Sequence[jobcore.lifecycle.Step]) -> int:
-    return CONFLICT if any(step.refused for step in answers) else 0
+def _code(answers: Answers) -> int:
+    """
+    Return the exit code of a change.
+
+    Raises:
+        Unavailable: a job could not be read or written.
+    """
+    if answers.failed:
+        job_id, why = next(iter(answers.failed.items()))
+        msg = f"job {job_id[:8]} ({len(answers.failed)} in all): {why}; repeat the command"
+        raise jobcore.Unavailable(msg)
+    return CONFLICT if any(step.refused for step in answers.steps) else 0
 
 
 # --- wait -------------------------------------------------------------------------------

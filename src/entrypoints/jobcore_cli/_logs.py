@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
-from pathlib import Path
-from typing import BinaryIO
 
 import click
 
 import jobcore
-from jobcore_client.errors import NotFound
+from jobcore_client.logs import last_attempt, log_path, read_log
 
 from ._app import common, complete_job
-from ._errors import NOT_FOUND, CliError
 from ._render import owner_note, print_json
 from ._session import Session
-
-_CHUNK = 1 << 16
-_CLOUD_SECONDS = 2.0
 
 
 @click.command("logs")
@@ -35,132 +28,30 @@ def logs_command(
     found = session.find_job(job)
     if note := owner_note(found, session.owner_name):
         print(f"jobcore: {found.job_id}{note}", file=sys.stderr)
-    number = attempt or _last_attempt(found)
-    if session.is_aws:
-        return _cloud_logs(session, found, number, follow=follow, tail=tail)
-    path = _path(session, found, number)
+    number = attempt or last_attempt(found)
     if session.as_json:
-        text = path.read_bytes().decode("utf-8", "replace") if path.exists() else None
-        document = {
-            "id": found.job_id,
-            "owner": found.spec.owner,
-            "attempt": number,
-            "path": str(path),
-            "text": text,
-        }
-        print_json(document)
+        print_json(_document(session, found, number))
         return 0
-    if not path.exists() and not follow:
-        msg = f"attempt {number} of {found.job_id[:8]} has written nothing (jobcore why {found.job_id[:8]})"
-        raise CliError(msg, NOT_FOUND)
     out = sys.stdout.buffer
-    if follow:
-        _follow(session, found, number, fixed=attempt is not None, tail=tail, out=out)
-    else:
-        with path.open("rb") as file:
-            _skip_to_tail(file, tail)
-            while chunk := file.read(_CHUNK):
-                out.write(chunk)
+    for chunk in read_log(session, found, tail=tail, follow=follow, attempt=attempt):
+        out.write(chunk)
+        if follow:
+            out.flush()
     out.flush()
     return 0
 
 
-def _cloud_logs(
-    session: Session, job: jobcore.Job, number: int, *, follow: bool, tail: int | None
-) -> int:
-    """Print an attempt's log from CloudWatch, which is some seconds behind."""
-    from jobcore_client.aws import log_events
-
+def _document(session: Session, job: jobcore.Job, number: int) -> dict[str, object]:
     name = jobcore.lifecycle.training_name(job.job_id, number)
-    if session.as_json:
+    place, text = name, None
+    if session.is_aws:
+        from jobcore_client.aws import log_events
+
         text = "\n".join(line for _, line in log_events(name))
-        document = {"id": job.job_id, "owner": job.spec.owner, "attempt": number}
-        print_json({**document, "path": name, "text": text})
-        return 0
-    since, seen = 0, set[tuple[int, str]]()
-    while True:
-        is_over = not follow or _attempt_is_over(session, job.job_id, number)
-        try:
-            events = list(log_events(name, since=since))
-        except NotFound:
-            if is_over:
-                raise
-            events = []
-        new = [event for event in events if event not in seen]
-        for at, line in new[len(new) - tail :] if tail is not None and not seen else new:
-            sys.stdout.write(line.rstrip("\n") + "\n")
-            since = max(since, at)
-        sys.stdout.flush()
-        seen |= set(new)
-        if is_over:
-            return 0
-        time.sleep(_CLOUD_SECONDS)
-
-
-def _last_attempt(job: jobcore.Job) -> int:
-    """Return the number of the last attempt that may have output."""
-    if job.current is None and job.attempts:
-        return job.attempts[-1].number
-    return job.attempt_number
-
-
-def _path(session: Session, job: jobcore.Job, number: int) -> Path:
-    return session.local_trainer.log_path(jobcore.lifecycle.training_name(job.job_id, number))
-
-
-def _skip_to_tail(file: BinaryIO, lines: int | None) -> None:
-    """Move to the beginning of the last *lines* lines, reading from the end."""
-    if lines is None:
-        return
-    end = file.seek(0, 2)
-    position, newlines = end, 0
-    while position > 0:
-        size = min(_CHUNK, position)
-        position -= size
-        file.seek(position)
-        block = file.read(size)
-        if position + size == end and block.endswith(b"\n"):
-            block = block[:-1]  # the newline that ends the last line
-        for index in range(len(block) - 1, -1, -1):
-            if block[index] == 0x0A:
-                newlines += 1
-                if newlines >= max(lines, 1):
-                    file.seek(position + index + 1 if lines else end)
-                    return
-    file.seek(0 if lines else end)
-
-
-def _follow(
-    session: Session, job: jobcore.Job, number: int, *, fixed: bool, tail: int | None, out: BinaryIO
-) -> None:
-    while True:
-        # Check for the end before the file is read to its end, or the last lines may be lost.
-        is_over = _attempt_is_over(session, job.job_id, number)
-        path = _path(session, job, number)
+    else:
+        path = log_path(session, job, number)
+        place = str(path)
         if path.exists():
-            with path.open("rb") as file:
-                _skip_to_tail(file, tail)
-                while True:
-                    while chunk := file.read(_CHUNK):
-                        out.write(chunk)
-                    out.flush()
-                    if is_over:
-                        break
-                    time.sleep(0.1)
-                    is_over = _attempt_is_over(session, job.job_id, number)
-        elif not is_over:
-            time.sleep(0.1)
-            continue
-        now = session.store.get([job.job_id])[job.job_id]
-        following = _last_attempt(now)
-        if fixed or (now.status.is_terminal and following == number):
-            return
-        if following == number:
-            following = number + 1
-        out.write(f"--- attempt {following} ---\n".encode())
-        number, tail = following, None
-
-
-def _attempt_is_over(session: Session, job_id: str, number: int) -> bool:
-    job = session.store.get([job_id])[job_id]
-    return job.status.is_terminal or job.attempt_number > number
+            text = path.read_bytes().decode("utf-8", "replace")
+    document = {"id": job.job_id, "owner": job.spec.owner, "attempt": number}
+    return {**document, "path": place, "text": text}

@@ -13,7 +13,8 @@ import click
 
 import jobcore
 from jobcore_client.documents import headline, job_document
-from jobcore_client.wording import help_for
+from jobcore_client.places import places
+from jobcore_client.reasons import explain_jobs, help_text
 from jobcore_client.words import ago, counts_line, plain
 
 from ._app import common, complete_job
@@ -121,7 +122,7 @@ def show_command(session: Session, /, jobs: Sequence[str]) -> int:
     """Show a job in full: status, attempts, timeline, retries used."""
     found = [session.find_job(word) for word in jobs]
     if session.as_json:
-        documents = [{**job_document(job), "places": _places(session, job)} for job in found]
+        documents = [{**job_document(job), "places": places(session, job)} for job in found]
         print_json(documents[0] if len(documents) == 1 else documents)
         return 0
     for number, job in enumerate(found):
@@ -130,29 +131,9 @@ def show_command(session: Session, /, jobs: Sequence[str]) -> int:
         for line in _shown(session, job):
             print(clip(plain(jobcore.redact.redact(line)), width()))
         print("\nPlaces")
-        for name, path in _places(session, job).items():  # whole, so that they can be copied
+        for name, path in places(session, job).items():  # whole, so that they can be copied
             print(plain(jobcore.redact.redact(f"  {name:<11} {path}")))
     return 0
-
-
-def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
-    number = job.attempts[-1].number if job.current is None and job.attempts else job.attempt_number
-    name = jobcore.lifecycle.training_name(job.job_id, number)
-    if session.is_aws:
-        from jobcore_client.aws import places
-
-        return places(session.aws, job, name, number)
-    from jobcore_code import snapshot_id
-
-    trainer = session.local_trainer
-    frozen = snapshot_id(job.spec.args) is not None
-    return {
-        **({"code": str(trainer.code_dir(name))} if frozen else {}),
-        "log": str(trainer.log_path(name)),
-        "model": str(trainer.model_dir(name)),
-        "output": str(trainer.output_dir(name)),
-        "checkpoints": str(trainer.checkpoint_dir(job.job_id)),
-    }
 
 
 def _shown(session: Session, job: jobcore.Job) -> list[str]:
@@ -160,10 +141,7 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
     from jobcore_client.snapshots import describe_code, describe_packages
 
     spec = job.spec
-    snapshot = jobcore.Snapshot(waiting=())
-    why = None
-    if job.status is not jobcore.Status.NEW:
-        why = jobcore.explain(job, snapshot, session.limits, now=now)
+    why = None if job.status is jobcore.Status.NEW else explain_jobs(session, [job])[0]
     lines = [f"{spec.name}  {job.status}", ""]
     facts = [
         ("id", job.job_id),
@@ -255,10 +233,7 @@ def _timeline(job: jobcore.Job) -> list[str]:
 def why_command(session: Session, /, jobs: Sequence[str]) -> int:
     """Explain why a job is not running (or its status), and what would help."""
     found = [session.find_job(word) for word in jobs]
-    now = datetime.now(UTC)
-    limits = session.limits
-    snapshot = jobcore.ticks.snapshot_of(session.store, session.trainer, now=now, limits=limits)
-    answers = [(job, jobcore.explain(job, snapshot, limits, now=now)) for job in found]
+    answers = list(zip(found, explain_jobs(session, found), strict=True))
     if session.as_json:
         documents = [
             {
@@ -268,7 +243,7 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
                 "code": str(why.code),
                 "facts": jobcore.redact.redact_args(why.facts),
                 "sentence": jobcore.redact.redact(why.sentence),
-                "help": _help(session, job, why),
+                "help": help_text(session, job, why),
                 "until": why.until,
             }
             for job, why in answers
@@ -281,22 +256,12 @@ def why_command(session: Session, /, jobs: Sequence[str]) -> int:
         lines.append(f"  {jobcore.redact.redact(why.sentence)}")
         if why.until is not None:
             lines.append(f"  until {moment(why.until)}")
-        if helps := _help(session, job, why):
+        if helps := help_text(session, job, why):
             lines.append(f"  what would help: {helps}")
         for line in lines:
             for part in _wrapped(plain(line)):
                 print(part)
     return 0
-
-
-def _help(session: Session, job: jobcore.Job, why: jobcore.scheduling.Explanation) -> str:
-    from jobcore_code import environment_id
-
-    args = job.spec.args
-    has_packages = environment_id(args) is not None
-    return help_for(
-        why, is_aws=session.is_aws, python=args.get("python"), has_packages=has_packages
-    )
 
 
 def _wrapped(line: str) -> list[str]:

@@ -7,9 +7,9 @@ from .monitor import monitor_tick
 from .notify import notify_tick
 from .reap import reap_tick
 from .run import Change, Settings, TickReport
-from .submit import Submission, apply_request, submit
+from .submit import Submission, apply_request, apply_requests, submit
 
 __all__ = [
-    "Change", "Settings", "Submission", "TickReport", "apply_request", "launch_tick",
-    "monitor_tick", "notify_tick", "reap_tick", "snapshot_of", "submit",
+    "Change", "Settings", "Submission", "TickReport", "apply_request",
+    "apply_requests", "launch_tick", "monitor_tick", "notify_tick", "reap_tick", "snapshot_of", "submit",
 ]  # fmt: skip

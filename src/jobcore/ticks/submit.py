@@ -13,7 +13,7 @@ from jobcore.lifecycle.model import Job, Spec, new_job
 from jobcore.lifecycle.transitions import Step, step
 from jobcore.ports import Added, JobStore
 
-__all__ = ["Submission", "apply_request", "submit"]
+__all__ = ["Submission", "apply_request", "apply_requests", "submit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +85,39 @@ def apply_request(
         if saved is not None:
             return Step(job=saved)
     msg = f"job {job_id} kept changing; try again"
+    raise Unavailable(msg)
+
+
+def apply_requests(
+    job_ids: Sequence[str], event: Event, *, store: JobStore, now: datetime, tries: int = 10
+) -> list[Step]:
+    """
+    Apply one person's request to many stored jobs, with one read and one write.
+
+    A job that was changed in between is read and written again, so calling it again completes what
+    a call that was cut short has begun.
+
+    Returns:
+        For each job, in order, the step that was saved, or was ignored or refused; a job that does
+        not exist is left out.
+
+    Raises:
+        CorruptRecord: one of the records cannot be read; nothing was written.
+        Unavailable: the store did not answer, so any of the jobs may have been saved or not, or a
+            job was changed *tries* times in between.
+    """
+    done: dict[str, Step] = {}
+    left = list(dict.fromkeys(job_ids))
+    for _ in range(tries):
+        jobs = store.get(left)
+        steps = {job_id: step(jobs[job_id], event, now=now) for job_id in left if job_id in jobs}
+        done |= {job_id: one for job_id, one in steps.items() if not one.changed}
+        changed = {job_id: one.job for job_id, one in steps.items() if one.changed}
+        written = store.save(list(changed.values())) if changed else []
+        saved = dict(zip(changed, written, strict=True))
+        done |= {job_id: Step(job=job) for job_id, job in saved.items() if job is not None}
+        left = [job_id for job_id, job in saved.items() if job is None]
+        if not left:
+            return [done[job_id] for job_id in dict.fromkeys(job_ids) if job_id in done]
+    msg = f"job {left[0]} kept changing; try again"
     raise Unavailable(msg)
