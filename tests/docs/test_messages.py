@@ -112,7 +112,7 @@ SUBMITTED = {
     "script: … does not exist": ("script = 'gone.py'", "submit"),
     "script: …: its first line names …, which does not exist on this machine": ("script = 'odd.sh'", "submit"),
     "…; leave it out, or write it under …": ("volume_gb = 5", "submit"),
-    "--key …: used before for another submission; choose another key": ("priority = 2", "submit --key k"),
+    "key …: used before for another submission; choose another key": ("priority = 2", "submit --key k"),
 }  # fmt: skip
 CONFIG = "[limits]\npools = { few = 3 }\nshare_default = 3\n"
 

@@ -18,7 +18,6 @@ import pytest
 from aws_fixtures import FAKE_ACCOUNT, connect
 from jobcore_aws import create_table
 from jobcore_cli._app import main
-from jobcore_client import aws_code
 from jobcore_local import write_pools
 from jobcore_simulation.sandbox import SandboxConfig, serve
 from patience import until
@@ -53,7 +52,6 @@ def sandbox(ministack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "JOBCORE_CONFIG": json.dumps(config),
         }.items():
             monkeypatch.setenv(name, value)
-        aws_code._packed.cache_clear()
         yield s3, bucket
 
 

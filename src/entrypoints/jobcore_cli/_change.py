@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 import jobcore
+from jobcore_client import Job, JobList
 from jobcore_client.changes import Answers, hold_jobs, release_jobs, retry_jobs, stop_jobs
 from jobcore_client.documents import job_document, reason
 from jobcore_client.words import counts_line, plain
 
 from ._app import common_but_owner, complete_job
-from ._errors import CONFLICT, FAILED, TIMED_OUT, CliError
+from ._errors import CONFLICT, FAILED, CliError
 from ._render import owner_note, print_json
 from ._session import Session
 
-_FULL_BYTES = 1 << 20  # with less free space the disk counts as full
-_END_SECONDS_MAX = 2.0  # to wait for the ends of trainings before the stops are recorded anyway
+_UNFINISHED = frozenset(status for status in jobcore.Status if not status.is_terminal)
+_TO_RETRY = frozenset({jobcore.Status.FAILED, jobcore.Status.STOPPED})
+_LISTED_MAX = 10  # jobs that a wait lists; of more it prints the counts only
 
 
 def _selection(command: Any) -> Any:
@@ -46,7 +47,7 @@ def stop_command(
 
     A stop cannot be undone; retry submits the job as a new one.
     """
-    found = session.find_jobs(jobs, group, owner)
+    found = session.find_jobs(jobs, group, owner, _UNFINISHED)
     unfinished = [job for job in found if not job.status.is_terminal]
     if group is not None and not yes and unfinished:
         if session.as_json or not sys.stdin.isatty():
@@ -70,7 +71,7 @@ def hold_command(
     session: Session, /, jobs: Sequence[str], group: str | None, owner: str | None, reason: str
 ) -> int:
     """Hold jobs. A running training goes on; there is no further attempt until a release."""
-    found = _unfinished(session.find_jobs(jobs, group, owner), group)
+    found = _unfinished(session.find_jobs(jobs, group, owner, _UNFINISHED), group)
     return _print_changes(session, hold_jobs(session, found, reason), "held")
 
 
@@ -82,7 +83,7 @@ def release_command(
     session: Session, /, jobs: Sequence[str], group: str | None, owner: str | None
 ) -> int:
     """Release held jobs, or end a back-off."""
-    found = _unfinished(session.find_jobs(jobs, group, owner), group)
+    found = _unfinished(session.find_jobs(jobs, group, owner, _UNFINISHED), group)
     return _print_changes(session, release_jobs(session, found), "released")
 
 
@@ -98,10 +99,9 @@ def retry_command(
 
     Of a group, the jobs that failed or were stopped are tried again.
     """
-    found = session.find_jobs(jobs, group, owner)
+    found = session.find_jobs(jobs, group, owner, _TO_RETRY)
     if group is not None:
-        failed = (jobcore.Status.FAILED, jobcore.Status.STOPPED)
-        found = [job for job in found if job.status in failed]
+        found = [job for job in found if job.status in _TO_RETRY]
     done = retry_jobs(session, found)
     if session.as_json:
         submitted = [
@@ -196,55 +196,38 @@ def wait_command(
         except ValueError as error:
             msg = f"--timeout: {error}"
             raise CliError(msg) from None
-    ids = [job.job_id for job in session.find_jobs(jobs, group, owner)]
     limit = seconds.total_seconds() if seconds is not None else None
-    return wait_until_over(session, ids, timeout=limit)
+    if group is not None and not jobs:  # counted, and not read
+        whose = session.owner_name if owner is None else owner
+        session.check_group(group, whose)
+        query = jobcore.ports.JobQuery(group=group, owner=whose, limit=1000)
+        return wait_until_over(session, JobList(session, query=query, group=(group, whose)), limit)
+    found = [Job(session, job) for job in session.find_jobs(jobs, group, owner)]
+    return wait_until_over(session, JobList(session, found), limit)
 
 
-def wait_until_over(session: Session, ids: Sequence[str], *, timeout: float | None) -> int:
+def wait_until_over(session: Session, jobs: JobList, timeout: float | None) -> int:
     """
     Wait for jobs, and print their ends.
 
     Raises:
-        CliError: some are not over after *timeout* seconds.
+        JobsHeld: all that are left are held.
+        WaitTimeout: some are not over after *timeout* seconds.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    left = set(ids)
-    over: dict[str, jobcore.Job] = {}
-    pause = _growing_pause()
-    while left:
-        for job_id, job in session.store.get(sorted(left)).items():
-            if job.status.is_terminal:
-                over[job_id] = job
-                left.discard(job_id)
-        if not left:
-            break
-        if deadline is not None and time.monotonic() >= deadline:
-            msg = f"{len(left)} of {len(ids)} jobs are not over yet; is a manager running? (jobcore doctor)"
-            raise CliError(msg, TIMED_OUT)
-        pause()
-    jobs = [over[job_id] for job_id in ids]
-    if session.as_json:
-        print_json({"jobs": [job_document(job) for job in jobs]})
-    else:
-        for job in jobs if len(jobs) <= 10 else []:
+    counts = jobs.wait_counts(timeout)
+    if session.as_json or sum(counts.values()) <= _LISTED_MAX:
+        records = [job.record for job in jobs.refresh()]
+        if session.as_json:
+            print_json({"jobs": [job_document(job) for job in records]})
+            return _code_of(counts)
+        for job in records:
             note = owner_note(job, session.owner_name)
             line = f"{job.job_id[:8]}  {plain(job.spec.name)}  {job.status}{note}  {plain(reason(job))}"
             print(line[:200].rstrip())
-        counts: dict[jobcore.Status, int] = {}
-        for job in jobs:
-            counts[job.status] = counts.get(job.status, 0) + 1
-        print(counts_line(counts))
-    return 0 if all(job.status is jobcore.Status.COMPLETED for job in jobs) else FAILED
+    print(counts_line(counts))
+    return _code_of(counts)
 
 
-def _growing_pause() -> Callable[[], None]:
-    """Make a pause that grows from 20 ms to half a second."""
-    seconds = 0.02
-
-    def pause() -> None:
-        nonlocal seconds
-        time.sleep(seconds)
-        seconds = min(0.5, seconds * 1.5)
-
-    return pause
+def _code_of(counts: Mapping[jobcore.Status, int]) -> int:
+    bad = sum(n for status, n in counts.items() if status is not jobcore.Status.COMPLETED)
+    return FAILED if bad else 0

@@ -64,7 +64,11 @@ class Session(jobcore_client.session.Session):
         return _only(word, found)
 
     def find_jobs(
-        self, words: Sequence[str], group: str | None, owner: str | None
+        self,
+        words: Sequence[str],
+        group: str | None,
+        owner: str | None,
+        statuses: frozenset[jobcore.Status] = frozenset(),
     ) -> list[jobcore.Job]:
         """
         Find the jobs that *words* mean, and those of *group*, to change them or wait for them.
@@ -73,6 +77,7 @@ class Session(jobcore_client.session.Session):
 
         Args:
             owner: the owner of the names and of the group; None for the caller.
+            statuses: of the group, read only jobs with one of these; empty for all.
 
         Raises:
             CliError: a job or the group does not exist, or there is nothing to find.
@@ -94,8 +99,8 @@ class Session(jobcore_client.session.Session):
             )
             raise CliError(msg)
         if group is not None:
-            jobs += self._group(group, self.owner_name if owner is None else owner)
-        if not jobs:
+            jobs += self._group(group, self.owner_name if owner is None else owner, statuses)
+        if not jobs and group is None:
             msg = "name at least one job, or a --group"
             raise CliError(msg)
         return list({job.job_id: job for job in jobs}.values())
@@ -129,18 +134,26 @@ class Session(jobcore_client.session.Session):
         )
         return CliError(msg, NOT_FOUND)
 
-    def _group(self, group: str, owner: str) -> Sequence[jobcore.Job]:
+    def _group(
+        self, group: str, owner: str, statuses: frozenset[jobcore.Status]
+    ) -> Sequence[jobcore.Job]:
+        import jobcore
+
+        self.check_group(group, owner)
+        query = jobcore.ports.JobQuery(group=group, owner=owner, statuses=statuses, limit=1000)
+        return self.all_jobs(query)
+
+    def check_group(self, group: str, owner: str) -> None:
         """
-        Find the jobs of one owner in a group.
+        Check that an owner has jobs in a group.
 
         Raises:
             CliError: there are none; the text names owners who have jobs in it.
         """
         import jobcore
 
-        jobs = self.all_jobs(jobcore.ports.JobQuery(group=group, owner=owner, limit=1000))
-        if jobs:
-            return jobs
+        if any(self.store.counts(group=group, owner=owner).values()):
+            return
         # The newest page of a large group is enough for the error.
         others = self.store.find(jobcore.ports.JobQuery(group=group, limit=1000)).jobs
         owners = sorted({job.spec.owner for job in others})

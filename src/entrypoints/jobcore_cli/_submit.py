@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 import jobcore
+from jobcore_client import Job, JobList
 from jobcore_client.submission import (
     Submitted,
     Submitter,
@@ -181,7 +182,8 @@ def _submit(
     if options["wait_for"]:
         from ._change import wait_until_over
 
-        return wait_until_over(session, ids, timeout=None)
+        jobs = JobList(session, [Job(session, job) for job in done.jobs])
+        return wait_until_over(session, jobs, None)
     return 0
 
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jobcore
 import jobcore_contract
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .session import Session
 
 _SOURCE_BYTES_MAX = 200 << 20
+#: By folder and the script that needs a starter (None for none): the archive, and what is in it.
+Packed: TypeAlias = "dict[tuple[str, str | None], tuple[bytes, Taken]]"
 
 
 class Archive(NamedTuple):
@@ -36,9 +38,12 @@ class Archive(NamedTuple):
         return f"s3://{self.bucket}/{self.key}"
 
 
-def archive_of(document: Mapping[str, Any], session: Session) -> Archive | None:
+def archive_of(document: Mapping[str, Any], session: Session, packed: Packed) -> Archive | None:
     """
     Pack the local source folder of a job with a script; None if there is none.
+
+    Args:
+        packed: the folders that this submission has packed; what is packed here is added.
 
     Raises:
         RequestError: there is no bucket.
@@ -49,7 +54,9 @@ def archive_of(document: Mapping[str, Any], session: Session) -> Archive | None:
         return None
     bucket = _bucket(session)
     script = _started_script(document)
-    data, taken = _packed(Path(source), session.home_path, script)
+    if (source, script) not in packed:
+        packed[source, script] = _packed(Path(source), session.home_path, script)
+    data, taken = packed[source, script]
     return Archive(bucket, _key(data, script), data, taken)
 
 
@@ -95,7 +102,7 @@ def _placed(document: Mapping[str, Any], session: Session, *, uploads: bool) -> 
     if snapshot is not None:
         data = _packed_snapshot(code_store(session).path, snapshot, script)
     else:
-        data, _ = _packed(Path(source), session.home_path, script)
+        data, _ = _packed_once(Path(source), session.home_path, script)
     key = _key(data, script)
     if uploads:
         _upload(bucket, key, data)
@@ -124,7 +131,6 @@ def _starter(script: str | None) -> Mapping[str, bytes]:
     return {} if script is None else jobcore_contract.starter_files(script)
 
 
-@lru_cache(maxsize=4)  # the jobs of a sweep share their folder
 def _packed(folder: Path, home: Path, started: str | None) -> tuple[bytes, Taken]:
     """Pack a folder by way of a snapshot, so that what is packed was there at one moment."""
     with tempfile.TemporaryDirectory(prefix="jobcore-") as place:
@@ -132,6 +138,10 @@ def _packed(folder: Path, home: Path, started: str | None) -> tuple[bytes, Taken
         snapshot = store.take(folder, without=[home], bytes_max=_SOURCE_BYTES_MAX)
         taken = Taken(snapshot.tree, code_facts(str(folder), snapshot.id))
         return pack(store.path, snapshot.id, _starter(started)), taken
+
+
+#: For the jobs of one move, which may share their folder.
+_packed_once = lru_cache(maxsize=4)(_packed)
 
 
 @lru_cache(maxsize=4)

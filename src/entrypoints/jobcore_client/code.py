@@ -19,7 +19,7 @@ from .snapshots import WARN_BYTES, Taken, code_facts, code_store, summary, warni
 from .words import plain
 
 if TYPE_CHECKING:
-    from .aws_code import Archive
+    from .aws_code import Archive, Packed
     from .session import Session
 
 
@@ -37,6 +37,7 @@ class Sources:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._archives: dict[str, Archive] = {}
+        self._packed: Packed = {}  # of this submission: a later one takes the folder as it is then
         self.taken: list[Taken] = []
         self.packages = Packages(session)
         self.notes: list[str] = []
@@ -52,7 +53,7 @@ class Sources:
             return document
         from .aws_code import archive_of
 
-        archive = archive_of(document, self._session)
+        archive = archive_of(document, self._session, self._packed)
         if archive is None:
             return document
         self._archives[archive.uri] = archive

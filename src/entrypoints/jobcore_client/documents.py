@@ -18,6 +18,12 @@ def run_time(job: jobcore.Job, now: datetime) -> timedelta | None:
     return sum(spans, timedelta(0)) if spans else None
 
 
+def first_start(job: jobcore.Job) -> datetime | None:
+    """Return the time at which the first attempt that is on record began to run; None if none has."""
+    attempts = (*job.attempts, *([job.current] if job.current else []))
+    return next((a.started_at for a in attempts if a.started_at is not None), None)
+
+
 def reason(job: jobcore.Job) -> str:
     """Return the reason of the job's status in a few words; may be empty."""
     state = job.state

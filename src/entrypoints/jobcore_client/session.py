@@ -217,12 +217,11 @@ class Session:
 
         return poke(self.wake_path)
 
-    @cached_property
-    def check(self) -> Callable[[jobcore.Spec], Sequence[Problem]]:
+    def make_check(self) -> Callable[[jobcore.Spec], Sequence[Problem]]:
         """
-        The check of a job against what the backend can run; it finds no problem if it can.
+        Make the check of a job against what the backend can run; it finds no problem if it can.
 
-        One check is for all jobs of a call: what they share is looked at once.
+        One check is for all jobs of a submission: what they share is looked at once.
         """
         if self.is_aws:
             from jobcore_aws import check

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jobcore
+from jobcore.errors import Problem
 from jobcore.jobfile import job_for_backend
 from jobcore_aws import JOB_TABLES
 from jobcore_config import BACKENDS
@@ -118,9 +120,13 @@ class Submitter:
             InvalidJob: with every problem.
         """
         spec = self._session.resolve_pools(spec)
-        if problems := self._session.check(self.channels.as_if_there(spec)):
+        if problems := self._check(self.channels.as_if_there(spec)):
             raise jobcore.InvalidJob(problems)
         return spec
+
+    @cached_property
+    def _check(self) -> Callable[[jobcore.Spec], Sequence[Problem]]:
+        return self._session.make_check()
 
     def dry_run(self, specs: Sequence[jobcore.Spec], ids: Sequence[str]) -> Submitted:
         """
@@ -160,7 +166,7 @@ class Submitter:
         clashes = [s for s in done if s.added is jobcore.ports.Added.CLASH]
         if clashes:
             msg = (
-                f"--key {key}: used before for another job ({clashes[0].job.job_id}); "
+                f"key {key!r}: used before for another job ({clashes[0].job.job_id}); "
                 "choose another key"
             )
             raise Refused(msg)
@@ -190,7 +196,7 @@ class Submitter:
             for i, job in known.items()
         ]
         if known and not (all(same) and len(known) == len(specs)):
-            msg = f"--key {key}: used before for another submission; choose another key"
+            msg = f"key {key!r}: used before for another submission; choose another key"
             raise Refused(msg)
         return list(specs.values())
 

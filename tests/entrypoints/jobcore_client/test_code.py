@@ -16,7 +16,6 @@ from jobcore_aws import AwsSettings
 from jobcore_aws._pools import pool_from
 from jobcore_cli._app import main
 from jobcore_cli._session import Session
-from jobcore_client import aws_code
 from jobcore_memory import MemoryStore
 from sagemaker_fixtures import CPU, settings
 
@@ -45,7 +44,6 @@ def aws(tmp_path: Path, monkeypatch) -> SimpleNamespace:
     deployment = AwsSettings(table="jobs", bucket="code", sagemaker=settings())
     monkeypatch.setattr(Session, "aws", deployment)
     monkeypatch.setattr(Session, "store", store)
-    aws_code._packed.cache_clear()
     source = tmp_path / "source"
     source.mkdir()
     (source / "train.py").write_text("print(1)\n")
@@ -87,7 +85,6 @@ def test_the_archive_of_a_job_with_arguments_has_a_starter(aws, capsys) -> None:
     (job,) = aws.store.get(json.loads(capsys.readouterr().out)["ids"]).values()
     assert (job.spec.args["script"], job.spec.args["arguments"]) == ("train.py", ["--fast"])
     (aws.source / "_start_with_arguments.py").touch()
-    aws_code._packed.cache_clear()
     assert call(aws, "submit", str(file)) == 2
     assert "_start_with_arguments.py: jobcore adds a file of this name" in capsys.readouterr().err
 
@@ -95,7 +92,6 @@ def test_the_archive_of_a_job_with_arguments_has_a_starter(aws, capsys) -> None:
 def test_the_same_code_is_uploaded_once_and_is_the_same_job(aws, capsys) -> None:
     for _ in range(2):
         assert call(aws, "submit", str(aws.source / "job.toml"), "--key", "k") == 0
-        aws_code._packed.cache_clear()
     assert len(aws.s3.puts) == 1
     assert "already submitted" in capsys.readouterr().out
     (aws.source / "train.py").write_text("print(2)\n")

@@ -19,7 +19,7 @@ from jobcore.ports import JobQuery
 from jobcore_aws import AwsSettings
 from jobcore_cli._app import main
 from jobcore_cli._session import Session
-from jobcore_client import _data_upload, aws_code, data_fetch
+from jobcore_client import _data_upload, data_fetch
 from jobcore_client._data_upload import read_data, upload_data
 from jobcore_client.data_fetch import data_ids
 from jobcore_client.errors import RequestError
@@ -71,7 +71,6 @@ def world(tmp_path: Path, s3, monkeypatch) -> SimpleNamespace:
     monkeypatch.setattr(
         Session, "aws", AwsSettings(table="jobs", bucket="code", sagemaker=settings())
     )
-    aws_code._packed.cache_clear()
     world = SimpleNamespace(
         s3=s3, store=store, source=source, data=data, home=tmp_path / "home", file=source / "job.toml"
     )  # fmt: skip
@@ -159,10 +158,8 @@ def test_a_repeated_key_is_the_same_job_though_the_folder_moved(aws, capsys) -> 
     assert call(aws, "aws", *words) == 0
     aws.data.rename(aws.data.with_name("moved"))
     aws.file.write_text(aws.file.read_text().replace("data set é", "moved"))
-    aws_code._packed.cache_clear()
     assert call(aws, "aws", *words) == 4  # the job file is code as well, and has changed
     (aws.source / ".jobcoreignore").write_text("job.toml\n.jobcoreignore\n")
-    aws_code._packed.cache_clear()
     assert call(aws, "aws", "submit", str(aws.file), "--key", "other") == 0
     (aws.data.with_name("moved")).rename(aws.data)
     aws.file.write_text(aws.file.read_text().replace("moved", "data set é"))
