@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from client_world import make_world, running_manager
+from jobcore_local import write_pools
 
 
 @pytest.fixture(scope="module")
@@ -12,6 +13,7 @@ def managed_home(tmp_path_factory):
     """A home with a running manager, for the tests of a module."""
     home = tmp_path_factory.mktemp("managed") / "home"
     home.mkdir()
+    write_pools(home, {"cpu": 8})  # some tests leave a job running until their end
     with running_manager(home):
         yield home
 

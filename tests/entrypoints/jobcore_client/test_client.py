@@ -196,7 +196,7 @@ def test_a_timeout_leaves_the_job_alone(world, client, tmp_path) -> None:
     gate.touch()
     if world.is_real:
         assert job.wait(SECONDS).status is Status.COMPLETED
-        assert jobs.wait(SECONDS).not_done[:] == []
+        assert list(jobs.wait(SECONDS).not_done) == []
 
 
 def test_a_held_job_ends_a_wait_and_goes_on_after_a_release(world, client) -> None:
@@ -342,7 +342,7 @@ def test_a_job_is_found_by_id_prefix_and_name(world, client) -> None:
 
 def test_jobs_are_found_by_group_name_status_and_time(world, client) -> None:
     held = [client.submit(world.job(), group=g, name=n, hold=True) for g in "ab" for n in "xy"]
-    stopped = client.submit(world.job(), group="a").stop()
+    stopped = client.submit(world.job(), group="a", hold=True).stop()
     assert list(client.jobs()) == [stopped, *reversed(held)]
     assert list(client.jobs(group="a")) == [stopped, held[1], held[0]]
     assert list(client.jobs(name="x")) == [held[2], held[0]]
