@@ -214,8 +214,11 @@ class JobList(Sequence[Job]):
             JobsHeld: all jobs that are left are held, so that only a person can go on with them.
             WaitTimeout: they are not over in time. It is a `TimeoutError`.
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
         self.wait_counts(timeout, progress=progress, return_when=return_when)
-        self.refresh()
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        for seconds in self._watch().pauses(left, lambda: self.refresh() is self):
+            time.sleep(seconds)
         return Waited(
             self._selected(lambda job: job.status.is_terminal),
             self._selected(lambda job: not job.status.is_terminal),

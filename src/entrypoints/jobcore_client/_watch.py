@@ -81,7 +81,8 @@ class Watch:
                     f"{plain(what)} is not over after {timeout} s{trouble}", None, command
                 )
             ids = list(self.left)
-            msg = f"{len(ids)} jobs are not over after {timeout} s{trouble}"
+            jobs = f"{len(ids)} job{'s are' if len(ids) != 1 else ' is'}"
+            msg = f"{jobs} not over after {timeout} s{trouble}"
             return WaitTimeout(msg, ids[0] if ids else None, f"jobcore wait {' '.join(ids[:3])}")
 
         return pauses(self._session, is_over, timeout, late)
