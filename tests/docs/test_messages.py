@@ -181,7 +181,15 @@ COMMANDS = {
         "why a",
     ],
     "held (…): …": ["submit a.toml", "hold a", "why a"],
-    "… jobs are not over yet; is a manager running?": ["submit a.toml", "wait --timeout 0 a"],
+    "… not over after …; to wait on: jobcore wait …": ["submit a.toml", "wait --timeout 0 a"],
+    "no manager runs here, so no job starts; jobcore run (or jobcore tick) does it": [
+        "submit a.toml",
+        "wait --timeout 0 a",
+    ],
+    "… held, and the others are over; see jobcore why, then jobcore release …, and wait again": [
+        "submit --hold a.toml",
+        "wait a",
+    ],
     "no pool has a slot; jobcore pools set cpu=4": ["pools set cpu=0 few=0", "doctor"],
     "… is damaged or not a jobcore store": ["submit a.toml", "damage", "list"],
     "the store … has format …; this release of jobcore reads up to …": [

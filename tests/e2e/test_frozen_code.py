@@ -145,7 +145,7 @@ def test_secrets_do_not_travel_to_aws(world: World, monkeypatch) -> None:
     settings = SimpleNamespace(bucket="b")
     session = SimpleNamespace(aws=settings, home_path=world.home)
     document = {"script": "train.sh", "source_dir": str(world.source)}
-    archive = aws_code.archive_of(document, session)
+    archive = aws_code.archive_of(document, session, {})
     assert archive is not None
     with tarfile.open(fileobj=io.BytesIO(archive.data)) as packed:
         assert packed.getnames() == [".gitignore", "job.toml", "train.sh"]

@@ -76,14 +76,17 @@ class Watch:
 
         def late(trouble: str) -> WaitTimeout:
             if self._whole is not None:
-                what, command = f"group {self._whole[0]}", f"jobcore wait --group {self._whole[0]}"
-                return WaitTimeout(
-                    f"{plain(what)} is not over after {timeout} s{trouble}", None, command
+                jobs, id_, words = (
+                    f"group {plain(self._whole[0])} is",
+                    None,
+                    f"--group {self._whole[0]}",
                 )
-            ids = list(self.left)
-            jobs = f"{len(ids)} job{'s are' if len(ids) != 1 else ' is'}"
+            else:
+                ids = list(self.left)
+                jobs = f"{len(ids)} job{'s are' if len(ids) != 1 else ' is'}"
+                id_, words = ids[0] if ids else None, " ".join(ids[:3])
             msg = f"{jobs} not over after {timeout} s{trouble}"
-            return WaitTimeout(msg, ids[0] if ids else None, f"jobcore wait {' '.join(ids[:3])}")
+            return WaitTimeout(msg, id_, f"jobcore wait {words}")
 
         return pauses(self._session, is_over, timeout, late)
 
@@ -152,9 +155,10 @@ class Watch:
             where = (
                 f"--group {self._whole[0]}" if self._whole else " ".join(i[:8] for i in some[:3])
             )
+            jobs = f"{held} job{'s are' if held != 1 else ' is'}"
             msg = (
-                f"{held} job{'s are' if held != 1 else ' is'} held, and the others are over; see jobcore "
-                f"why, then jobcore release {where}, and wait again"
+                f"{jobs} held, and the others are over; see jobcore why, then jobcore release "
+                f"{where}, and wait again"
             )
             raise JobsHeld(msg, some)
         if self._is_first:
