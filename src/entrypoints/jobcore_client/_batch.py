@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +43,7 @@ class Batch:
         self._specs: list[jobcore.Spec] = []
         self.jobs = JobList(session)
 
-    def submit(self, job: JobLike, **fields: Any) -> None:
+    def submit(self, job: JobLike | jobcore.Spec, **fields: Any) -> None:
         """
         Add a job.
 
@@ -55,6 +56,9 @@ class Batch:
         """
         from .submission import label_of
 
+        if isinstance(job, jobcore.Spec):
+            self._specs.append(self._submitter.given(_changed_spec(job, self._group, fields)))
+            return
         source = source_of(job)
         document = self._submitter.document(source, plain_fields(fields))
         if "sweep" in document:
@@ -81,6 +85,21 @@ class Batch:
             self._session, self._submitter, self._specs, ids, key, self._hold, self._dry_run
         )
         self.jobs = JobList(self._session, jobs, notes=notes)
+
+
+def _changed_spec(spec: jobcore.Spec, group: str | None, fields: Mapping[str, Any]) -> jobcore.Spec:
+    """
+    Put a spec into a group, if one is given.
+
+    Raises:
+        TypeError: there are fields, which only job files and dicts have.
+    """
+    if fields:
+        msg = (
+            f"a Spec takes no fields ({', '.join(fields)}); use dataclasses.replace, or give a dict"
+        )
+        raise TypeError(msg)
+    return spec if group is None else replace(spec, group=group)
 
 
 def register(

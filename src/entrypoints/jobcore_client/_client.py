@@ -108,7 +108,7 @@ class Client:
 
     def submit(
         self,
-        job: JobLike,
+        job: JobLike | jobcore.Spec,
         *,
         key: str | None = None,
         group: str | None = None,
@@ -121,7 +121,7 @@ class Client:
 
         Args:
             job: the path of a job file, or a dict of the fields that job files have; paths in a dict are
-                relative to the working folder.
+                relative to the working folder. Or a `jobcore.Spec` of yours, taken as it is.
             key: an idempotency key: a second call with it and the same job is the same job.
             group: the group to submit it into.
             hold: register it as held; `Job.release` starts it.

@@ -131,7 +131,7 @@ class JobList(Sequence[Job]):
     def __getitem__(self, index: int | slice) -> Job | JobList:
         if isinstance(index, slice):
             return JobList(self._session, self._all()[index])
-        while 0 <= index >= len(self._read) and self._more():
+        while index >= len(self._read) and self._more():
             pass
         return self._read[index] if index >= 0 else self._all()[index]
 

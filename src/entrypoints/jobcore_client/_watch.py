@@ -76,17 +76,19 @@ class Watch:
 
         def late(trouble: str) -> WaitTimeout:
             if self._whole is not None:
-                jobs, id_, words = (
-                    f"group {plain(self._whole[0])} is",
-                    None,
-                    f"--group {self._whole[0]}",
-                )
+                group, owner = self._whole
+                jobs, some = f"group {plain(group)} is", f"--group {group}"
+                some += f" --owner {owner}" if owner != self._session.owner_name else ""
+                job_id = None
             else:
                 ids = list(self.left)
-                jobs = f"{len(ids)} job{'s are' if len(ids) != 1 else ' is'}"
-                id_, words = ids[0] if ids else None, " ".join(ids[:3])
+                jobs, some = (
+                    f"{len(ids)} job{'s are' if len(ids) != 1 else ' is'}",
+                    " ".join(ids[:3]),
+                )
+                job_id = ids[0] if ids else None
             msg = f"{jobs} not over after {timeout} s{trouble}"
-            return WaitTimeout(msg, id_, f"jobcore wait {words}")
+            return WaitTimeout(msg, job_id, f"jobcore wait {some}")
 
         return pauses(self._session, is_over, timeout, late)
 

@@ -112,6 +112,21 @@ class Submitter:
             msg = f"{label}: {error}"
             raise RequestError(msg) from None
 
+    def given(self, spec: jobcore.Spec) -> jobcore.Spec:
+        """
+        Check a spec that was made elsewhere.
+
+        Raises:
+            RequestError: it belongs to another owner, or with every problem.
+        """
+        if spec.owner != self._session.owner_name:
+            msg = f"owner: {spec.owner}; this submission is by {self._session.owner_name}"
+            raise RequestError(msg)
+        try:
+            return self.checked(spec)
+        except jobcore.InvalidJob as error:
+            raise RequestError(str(error)) from None
+
     def checked(self, spec: jobcore.Spec) -> jobcore.Spec:
         """
         Check a spec against what the backend can run; names of several pools are replaced by the pools.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,6 +78,19 @@ def test_a_wrong_job_is_refused_by_its_field_and_stores_nothing(world, client) -
     with pytest.raises(RequestError, match=r"use map\(\)"):
         client.submit({**world.job(), "sweep": {"grid": {"lr": [1]}}})
     assert list(client.jobs()) == []
+
+
+def test_a_spec_is_taken_as_it_is(world, client) -> None:
+    spec = client.submit(world.job(lr=1), dry_run=True).record.spec
+    job = client.submit(spec, group="g", key="k")
+    assert (job.group, job.hyperparameters) == ("g", {"lr": 1})
+    assert job.wait(SECONDS).status is Status.COMPLETED
+    with pytest.raises(RequestError, match=r"owner: .* this submission is by eve"):
+        world.client("eve").submit(spec)
+    with pytest.raises(RequestError, match="'nowhere'"):
+        client.submit(dataclasses.replace(spec, placements=(jobcore.Placement("nowhere"),)))
+    with pytest.raises(TypeError, match="a Spec takes no fields"):
+        client.submit(spec, priority=3)
 
 
 def test_a_key_makes_a_second_call_the_same_job(world, client) -> None:

@@ -12,10 +12,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 import jobcore_aws
+import jobcore_client.session as client_session
+from jobcore import Status
 from jobcore_aws import AwsSettings
 from jobcore_aws._pools import pool_from
 from jobcore_cli._app import main
 from jobcore_cli._session import Session
+from jobcore_client import Client, grid
 from jobcore_memory import MemoryStore
 from sagemaker_fixtures import CPU, settings
 
@@ -168,3 +171,25 @@ def test_requirements_that_sagemaker_cannot_install_are_named(
     if isolated:
         assert call(aws, "submit", str(aws.source / "job.toml")) == 0
         assert "so nothing can be downloaded" in capsys.readouterr().out
+
+
+def test_the_client_packs_a_folder_once_a_submission_and_again_after_an_edit(
+    aws, monkeypatch
+) -> None:
+    monkeypatch.setattr(client_session.Session, "aws", AwsSettings(
+        table="jobs", bucket="code", sagemaker=settings()
+    ))  # fmt: skip
+    monkeypatch.setattr(client_session.Session, "store", aws.store)
+    with Client(backend="aws", home=aws.home, owner="ada") as client:
+        jobs = client.map(aws.source / "job.toml", grid(x=range(5)), group="g")
+        assert len(aws.s3.puts) == 1
+        assert {job.record.spec.args["source_dir"] for job in jobs} == set(aws.s3.puts)
+        (aws.source / "train.py").write_text("print(2)\n")
+        job = client.submit(aws.source / "job.toml")
+        assert aws.s3.puts[1] == job.record.spec.args["source_dir"] != aws.s3.puts[0]
+        places = job.artifacts()
+        assert places.model.startswith("s3://")
+        assert places.checkpoints.endswith(f"/{job.id}/checkpoints")
+        assert client.stop(jobs).ignored == {}
+        assert jobs.wait_counts() == {Status.STOPPED: 5}
+        assert client.job(job.id[:10]) == job
