@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -177,23 +177,44 @@ class Submitter:
             wanted = frozen
             if key:
                 wanted = self._check_key(key, dict(zip(ids, frozen, strict=True)))
-            done = jobcore.submit(wanted, ids, store=session.store, now=now, held_by=held_by)
-        clashes = [s for s in done if s.added is jobcore.ports.Added.CLASH]
-        if clashes:
-            msg = (
-                f"key {key!r}: used before for another job ({clashes[0].job.job_id}); "
-                "choose another key"
-            )
-            raise Refused(msg)
+            done = self._register(wanted, ids, key, now, held_by)
         is_heard = session.poke()
         jobs = [s.job for s in done]
         known = sum(s.added is jobcore.ports.Added.DUPLICATE for s in done)
         notes = notes_on(session, jobs, now=now, is_heard=is_heard)
         return Submitted(jobs=jobs, known=known, notes=[*self.sources.notes, *notes])
 
+    def _register(
+        self,
+        specs: Sequence[jobcore.Spec],
+        ids: Sequence[str],
+        key: str | None,
+        now: datetime,
+        held_by: str | None,
+    ) -> list[jobcore.ticks.Submission]:
+        """
+        Write the jobs.
+
+        A store without a transaction for all may write any part of them. With a key the last job is
+        therefore written first: if it is there, the submission had as many jobs as this one.
+
+        Raises:
+            Refused: the key was used for another job.
+        """
+        store, first = self._session.store, []
+        if key and len(ids) > 1 and self._session.is_aws:
+            at = now + timedelta(microseconds=len(ids) - 1)  # the place that it has among all
+            first = jobcore.submit(specs[-1:], ids[-1:], store=store, now=at, held_by=held_by)
+            _check_added(first, key)
+        done = jobcore.submit(specs, ids, store=store, now=now, held_by=held_by)
+        _check_added(done, key)
+        return [*done[: len(done) - len(first)], *first]
+
     def _check_key(self, key: str, specs: dict[str, jobcore.Spec]) -> list[jobcore.Spec]:
         """
         Check, before a job is written, that the key was used for exactly these jobs or for none.
+
+        Some of them may be missing, if a call was cut short; the last one is always there.
 
         Returns:
             The specs to submit, as those of a repeated call are.
@@ -210,10 +231,17 @@ class Submitter:
             jobcore.lifecycle.spec_hash(job.spec) == jobcore.lifecycle.spec_hash(specs[i])
             for i, job in known.items()
         ]
-        if known and not (all(same) and len(known) == len(specs)):
+        if known and not (all(same) and list(specs)[-1] in known):
             msg = f"key {key!r}: used before for another submission; choose another key"
             raise Refused(msg)
         return list(specs.values())
+
+
+def _check_added(done: Sequence[jobcore.ticks.Submission], key: str | None) -> None:
+    clash = next((s for s in done if s.added is jobcore.ports.Added.CLASH), None)
+    if clash is not None:
+        msg = f"key {key!r}: used before for another job ({clash.job.job_id}); choose another key"
+        raise Refused(msg)
 
 
 def label_of(job: Path | Mapping[str, Any]) -> Path:

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ClientError
 
+import jobcore
 import jobcore_aws
 import jobcore_client.session as client_session
 from jobcore import Status
+from jobcore.ports import JobQuery
 from jobcore_aws import AwsSettings
 from jobcore_aws._pools import pool_from
 from jobcore_cli._app import main
@@ -193,3 +195,30 @@ def test_the_client_packs_a_folder_once_a_submission_and_again_after_an_edit(
         assert client.stop(jobs).ignored == {}
         assert jobs.wait_counts() == {Status.STOPPED: 5}
         assert client.job(job.id[:10]) == job
+
+
+def test_a_keyed_sweep_that_was_written_in_part_is_completed_by_the_same_call(aws, capsys) -> None:
+    """DynamoDB has no transaction for a sweep: a client that is killed has written any of its jobs."""
+    words = ("sweep", str(aws.source / "job.toml"), "--key", "k", "--json", "-p")
+    add = aws.store.add
+
+    def add_some(jobs):
+        if len(jobs) > 1:
+            add([jobs[1], jobs[3]])
+            raise jobcore.Unavailable("the reply was lost")
+        return add(jobs)
+
+    aws.store.add = add_some
+    assert call(aws, *words, "x=1:5") == 5
+    assert sum(aws.store.counts().values()) == 3
+    aws.store.add = add
+    capsys.readouterr()
+    assert call(aws, *words, "x=1:5") == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["created"], done["known"]) == (2, 3)
+    jobs = aws.store.find(JobQuery()).jobs
+    assert {job.job_id for job in jobs} == set(done["ids"])
+    assert sorted(job.spec.args["hyperparameters"]["x"] for job in jobs) == [1, 2, 3, 4, 5]
+    assert call(aws, *words, "x=1:6") == 4
+    assert "key 'k': used before for another submission" in capsys.readouterr().err
+    assert sum(aws.store.counts().values()) == 5
