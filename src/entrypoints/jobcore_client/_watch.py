@@ -77,7 +77,11 @@ class Watch:
         def late(trouble: str) -> WaitTimeout:
             if self._whole is not None:
                 group, owner = self._whole
-                jobs, some = f"group {plain(group)} is", f"--group {group}"
+                left, total = _unfinished(self.counts), sum(self.counts.values())
+                jobs, some = (
+                    f"{left:,} of {total:,} jobs of group {plain(group)} are",
+                    f"--group {group}",
+                )
                 some += f" --owner {owner}" if owner != self._session.owner_name else ""
                 job_id = None
             else:
@@ -104,7 +108,7 @@ class Watch:
         self.counts = counts
         if self._tell is not None:
             self._tell(counts)
-        unfinished = sum(n for status, n in counts.items() if status not in _TERMINAL)
+        unfinished = _unfinished(counts)
         if not unfinished:
             return True
         if when == "FIRST_COMPLETED" and unfinished < sum(counts.values()):
@@ -171,6 +175,10 @@ class Watch:
         """End the line of progress."""
         if isinstance(self._tell, _Line):
             self._tell.end()
+
+
+def _unfinished(counts: Counts) -> int:
+    return sum(n for status, n in counts.items() if status not in _TERMINAL)
 
 
 class _Line:
