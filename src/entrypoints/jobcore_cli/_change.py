@@ -161,11 +161,13 @@ def _code(answers: Answers) -> int:
     Return the exit code of a change.
 
     Raises:
+        CorruptRecord: a job could not be read.
         Unavailable: a job could not be read or written.
     """
-    if answers.failed:
-        job_id, why = next(iter(answers.failed.items()))
-        msg = f"job {job_id[:8]} ({len(answers.failed)} in all): {why}; repeat the command"
+    for job_id, error in answers.failed.items():
+        if isinstance(error, jobcore.CorruptRecord):
+            raise error
+        msg = f"job {job_id[:8]} ({len(answers.failed)} in all): {error}; repeat the command"
         raise jobcore.Unavailable(msg)
     return CONFLICT if any(step.refused for step in answers.steps) else 0
 

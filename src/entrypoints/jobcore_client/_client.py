@@ -384,7 +384,7 @@ class Client:
         return list(dict.fromkeys(found))
 
     def _answer(
-        self, steps: Iterable[jobcore.lifecycle.Step], failed: Mapping[str, str]
+        self, steps: Iterable[jobcore.lifecycle.Step], failed: Mapping[str, Exception]
     ) -> Changed:
         done, ignored = [], {}
         for step in steps:
@@ -392,7 +392,8 @@ class Client:
                 ignored[step.job.job_id] = why
             else:
                 done.append(Job(self._session, step.job))
-        return Changed(JobList(self._session, done), ignored, dict(failed))
+        reasons = {job_id: str(error) for job_id, error in failed.items()}
+        return Changed(JobList(self._session, done), ignored, reasons)
 
 
 def _statuses(status: str | Iterable[str] | None) -> frozenset[Status]:

@@ -350,8 +350,8 @@ class Job:
         return self.status in (Status.STOPPING, Status.STOPPED)
 
     def _changed(self, answers: Answers) -> Job:
-        for why in answers.failed.values():
-            raise jobcore.Unavailable(why)
+        for error in answers.failed.values():
+            raise error
         if not answers.steps:
             msg = f"there is no job {self.id} in the store"
             raise NotFound(msg)

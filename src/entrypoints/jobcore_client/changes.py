@@ -25,11 +25,11 @@ class Answers:
 
     Args:
         steps: the steps that were saved, or were ignored or refused.
-        failed: the ids of jobs that could not be read or written, and the reason of each.
+        failed: the ids of jobs that could not be read or written, and the error of each.
     """
 
     steps: list[jobcore.lifecycle.Step] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, jobcore.CorruptRecord | jobcore.Unavailable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _change(
             answers.steps.extend(_apply(session, batch, event))
         except (jobcore.CorruptRecord, jobcore.Unavailable) as error:
             if isinstance(error, jobcore.Unavailable) or len(batch) == 1:
-                answers.failed.update(dict.fromkeys(batch, str(error)))
+                answers.failed.update(dict.fromkeys(batch, error))
             else:  # one record of the batch: the others can be changed
                 _one_by_one(session, batch, event, answers)
     session.poke()
@@ -127,7 +127,7 @@ def _one_by_one(
         try:
             answers.steps.extend(_apply(session, [job_id], event))
         except (jobcore.CorruptRecord, jobcore.Unavailable) as error:
-            answers.failed[job_id] = str(error)
+            answers.failed[job_id] = error
 
 
 def _apply(
