@@ -95,7 +95,8 @@ class Checker:
             *limit_problems(spec, self._limits),
             *self._shared[key],
         ]
-        key += json.dumps(sorted(_hyperparameters(spec)))
+        count = max(placement.count for placement in spec.placements)
+        key += json.dumps([count, *sorted(_hyperparameters(spec))])
         if not problems and not self._surely_fits(spec, key):
             return self._value_problems(spec, key)
         return problems
@@ -116,11 +117,12 @@ class Checker:
             job_id=job_id,
             attempt=999_999_999,
             spec_hash="f" * 64,
-            placement=spec.placements[0],
+            placement=max(spec.placements, key=lambda placement: placement.count),
             args=spec.args,
         )
         try:
-            prepared = prepare(request, Path("/"), Path("/"), inherited_environment())
+            last = request.placement.count  # its name is the longest
+            prepared = prepare(request, Path("/"), Path("/"), inherited_environment(), host=last)
         except BadInput as error:
             return [Problem(error.field, error.message)]
         sizes = _Sizes(spec, prepared)
