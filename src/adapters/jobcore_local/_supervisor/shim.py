@@ -330,5 +330,5 @@ class Shim:
             code = 128 - code
         text, hint = host.failure(code)
         # The exit code is last, where the failure rules look for it.
-        end = f"{hint}{where}, exit code: {code}"
+        end = f"{where}{hint}, exit code: {code}"
         return f"AlgorithmError: {text[: REASON_CHARS_MAX - len(end) - 16].rstrip()}{end}"
