@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,18 @@ class Checker:
         problems = list({problem.field: problem for problem in sizes.problems()}.values())
         if not problems:
             self._rooms[key] = STRING_BYTES_MAX - sizes.largest, sizes.allowed - sizes.total
+        elif request.placement.count > 1 and not self(_on_one_host(spec)):
+            message = (
+                f"got a count of {request.placement.count:,}: the names of so many hosts do not fit "
+                "into the environment of a process; ask for fewer"
+            )
+            return [Problem("pools", message)]
         return problems
+
+
+def _on_one_host(spec: Spec) -> Spec:
+    places = tuple(Placement(placement.pool) for placement in spec.placements)
+    return replace(spec, placements=places)
 
 
 def _hyperparameters(spec: Spec) -> Mapping[str, Any]:

@@ -91,33 +91,29 @@ def prepare(
         checkpoints: the folder that all attempts of its job share.
         inherited: variables of the manager's environment, see `inherited_environment`.
         environments: those of the home; None if the job names none.
-        host: its number, from 1 to the count of the placement.
-        gpus: how many it has.
+        host, gpus: its number, from 1 to the placement's count, and how many GPUs it has.
 
     Raises:
         BadInput: a value cannot work; a `MissingInput` if a file or folder does not exist.
     """
     args = request.args
     script = _script_name(args)
-    folder = host_folder(directory, host)
-    ml = f"{folder}/ml"
+    ml = f"{host_folder(directory, host)}/ml"
     given = _mapping(args, "channels")
     folders = jobcore_contract.places(ml, given, str(checkpoints))
     hyperparameters = _hyperparameters(args, folders)
     python, active = _active(args, inherited, environments)
     environment = _environment(request, folders, active)
-    source = _find_source(args, script, folder)
+    source = _find_source(args, script, os.path.dirname(ml))
+    own_folders, shared = _own_folders(directory, host)
     in_channels, links = _channels(ml, given)
-    resources = jobcore_contract.resource_config(
-        _INSTANCE_TYPE, network=_NETWORK, count=request.placement.count, host=host
-    )
     container = Container(
         base=ml,
         hyperparameters=jobcore_contract.hyperparameter_texts(
             hyperparameters, script=script, training=request.name, code=source
         ),
         channels={name: jobcore_contract.channel_config() for name in given},
-        resources=resources,
+        resources=_resources(request.placement.count, host),
         environment=environment if gpus else {"CUDA_VISIBLE_DEVICES": "", **environment},
         cpus=os.cpu_count() or 1,
         gpus=gpus,
@@ -129,25 +125,28 @@ def prepare(
         argv=started.command(python, package=False),
         package_argv=started.command(python, package=True),
         cwd=source,
-        folders=[
-            *([os.path.dirname(folder), folder] if host > 1 else []),
-            *(
-                f"{ml}/{name}" if name else ml
-                for name in jobcore_contract.FOLDERS
-                if host == 1 or name not in _SHARED
-            ),
-            *in_channels,
-            str(checkpoints),
-        ],
+        folders=[*own_folders, *in_channels, str(checkpoints)],
         files=container.files(),
-        links={
-            f"{ml}/checkpoints": str(checkpoints),
-            f"{ml}/code": source,
-            **({f"{ml}/{name}": f"{directory}/ml/{name}" for name in _SHARED} if host > 1 else {}),
-            **links,
-        },
+        links={**shared, **links, f"{ml}/checkpoints": str(checkpoints), f"{ml}/code": source},
         environment=started.environment,
     )
+
+
+def _resources(count: int, host: int) -> dict[str, Any]:
+    return jobcore_contract.resource_config(
+        _INSTANCE_TYPE, network=_NETWORK, count=count, host=host
+    )
+
+
+def _own_folders(directory: Path, host: int) -> tuple[list[str], dict[str, str]]:
+    """Return the folders of a host, parents first, and its links to those of the first that it shares."""
+    folder = host_folder(directory, host)
+    names = [name for name in jobcore_contract.FOLDERS if host == 1 or name not in _SHARED]
+    folders = [f"{folder}/ml/{name}" if name else f"{folder}/ml" for name in names]
+    if host == 1:
+        return folders, {}
+    links = {f"{folder}/ml/{name}": f"{directory}/ml/{name}" for name in _SHARED}
+    return [os.path.dirname(folder), folder, *folders], links
 
 
 def _start(

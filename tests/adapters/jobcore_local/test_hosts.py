@@ -29,7 +29,7 @@ from patience import until
 def trainer(tmp_path: Path) -> Iterator[LocalTrainer]:
     home = tmp_path / "home"
     home.mkdir()
-    write_pools(home, {"cpu": 3, "gpu": 4, "gpu-pair": 2}, {"gpu-pair": 2})
+    write_pools(home, {"cpu": 4, "gpu": 4, "gpu-pair": 2}, {"gpu-pair": 2})
     made = LocalTrainer(home, stop_grace=timedelta(seconds=0.5))
     yield made
     for training in made.running():
@@ -173,10 +173,10 @@ def test_each_host_has_the_gpus_of_its_slot(
 
 
 def test_a_count_takes_so_many_slots(trainer: LocalTrainer) -> None:
-    name = launch(trainer, request(trainer, "exec sleep 600 #2"))
+    name = launch(trainer, request(trainer, "exec sleep 600 #2", 3))
     refused = trainer.launch([request(trainer, "true")])[0]
     assert refused.evidence is not None
-    assert refused.evidence.text.endswith("'cpu' has 3 slots, 2 in use, 2 asked for")
+    assert refused.evidence.text.endswith("'cpu' has 4 slots, 3 in use, 2 asked for")
     trainer.stop(name)
     ended(trainer, name)
 
@@ -216,7 +216,7 @@ def test_hosts_meet_by_their_names(trainer: LocalTrainer, tmp_path: Path) -> Non
 
 def test_a_failure_says_that_names_do_not_resolve(trainer: LocalTrainer) -> None:
     """The note is what the script that mounts leaves where the kernel does not allow it."""
-    note = f'"$SM_MODEL_DIR/../../{OPT_ML_NOTE}"'
+    note = f'"$SAGEMAKER_BASE_DIR/../{OPT_ML_NOTE}"'
     script = f"printf 'not permitted (unshare)' > {note}; echo 'cannot connect to algo-2'; exit 1"
     text = reason(ended(trainer, launch(trainer, request(trainer, script))))
     assert "Names of hosts do not resolve on this machine (not permitted (unshare)); all" in text
