@@ -6,7 +6,7 @@ from ._contract import inherited_environment
 from ._environments import Environment, Environments, InstallError, InstallOptions
 from ._failures import failure_rules
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
-from ._pools import read_pools, write_pools
+from ._pools import read_gpus, read_pools, write_pools
 from ._python import Interpreter, find_python
 from ._supervisor.message import error_message
 from ._supervisor.mount import with_opt_ml
@@ -35,6 +35,7 @@ __all__ = [
     "find_python",
     "inherited_environment",
     "poke",
+    "read_gpus",
     "read_pools",
     "with_opt_ml",
     "write_pools",

@@ -269,7 +269,12 @@ class Job:
         return Result(self.id, self.artifacts(), ran)
 
     def logs(
-        self, *, tail: int | None = None, follow: bool = False, attempt: int | None = None
+        self,
+        *,
+        tail: int | None = None,
+        follow: bool = False,
+        attempt: int | None = None,
+        host: int | None = None,
     ) -> Iterator[str]:
         """
         Read the lines of the job's standard output and error.
@@ -278,6 +283,7 @@ class Job:
             tail: only so many last lines.
             follow: go on until the job is over.
             attempt: the number of the attempt; None for the last one.
+            host: the number of the host, from 1; None for the first, and on AWS for all.
 
         Raises:
             NotFound: the attempt has written nothing; with *follow* that is waited for.
@@ -286,7 +292,9 @@ class Job:
         from .logs import lines_of, read_log
 
         self.refresh()
-        found = read_log(self._session, self.record, tail=tail, follow=follow, attempt=attempt)
+        found = read_log(
+            self._session, self.record, tail=tail, follow=follow, attempt=attempt, host=host
+        )
         return lines_of(found)
 
     # --- changing it ----------------------------------------------------------------

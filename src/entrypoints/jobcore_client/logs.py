@@ -23,13 +23,26 @@ def last_attempt(job: jobcore.Job) -> int:
     return job.attempt_number
 
 
-def log_path(session: Session, job: jobcore.Job, number: int) -> Path:
-    """Return the path of an attempt's output on this machine."""
-    return session.local_trainer.log_path(jobcore.lifecycle.training_name(job.job_id, number))
+def count_hosts(job: jobcore.Job, number: int) -> int:
+    """Return how many hosts an attempt has; 1 if there is no such attempt."""
+    attempts = [*job.attempts, *([job.current] if job.current is not None else [])]
+    return next((one.placement.count for one in attempts if one.number == number), 1)
+
+
+def log_path(session: Session, job: jobcore.Job, number: int, host: int | None = None) -> Path:
+    """Return the path of the output of an attempt's host (the first if not given) on this machine."""
+    name = jobcore.lifecycle.training_name(job.job_id, number)
+    return session.local_trainer.log_path(name, host or 1)
 
 
 def read_log(
-    session: Session, job: jobcore.Job, *, tail: int | None, follow: bool, attempt: int | None
+    session: Session,
+    job: jobcore.Job,
+    *,
+    tail: int | None,
+    follow: bool,
+    attempt: int | None,
+    host: int | None,
 ) -> Iterator[bytes]:
     """
     Read a job's standard output and error in pieces.
@@ -38,6 +51,7 @@ def read_log(
         tail: begin with the last lines, so many of them; None for all.
         follow: go on until the job is over; a line ``--- attempt N ---`` begins another attempt.
         attempt: the number of the only attempt to read; None for the last one.
+        host: the number of the host; None for the first, and on AWS for all.
 
     Raises:
         NotFound: there is no output (with *follow* that is waited for).
@@ -45,11 +59,12 @@ def read_log(
     """
     number = attempt or last_attempt(job)
     if session.is_aws:
-        yield from _cloud_log(session, job, number, follow=follow, tail=tail)
+        yield from _cloud_log(session, job, number, follow=follow, tail=tail, host=host)
     elif follow:
-        yield from _follow(session, job, number, fixed=attempt is not None, tail=tail)
+        fixed = attempt is not None
+        yield from _follow(session, job, number, fixed=fixed, tail=tail, host=host)
     else:
-        path = log_path(session, job, number)
+        path = log_path(session, job, number, host)
         if not path.exists():
             short = job.job_id[:8]
             msg = f"attempt {number} of {short} has written nothing (jobcore why {short})"
@@ -72,9 +87,15 @@ def lines_of(chunks: Iterator[bytes]) -> Iterator[str]:
 
 
 def _cloud_log(
-    session: Session, job: jobcore.Job, number: int, *, follow: bool, tail: int | None
+    session: Session,
+    job: jobcore.Job,
+    number: int,
+    *,
+    follow: bool,
+    tail: int | None,
+    host: int | None,
 ) -> Iterator[bytes]:
-    """Read an attempt's log from CloudWatch, which is some seconds behind."""
+    """Read an attempt's log from CloudWatch, which is some seconds behind; without a host, of all."""
     from .aws import log_events
 
     name = jobcore.lifecycle.training_name(job.job_id, number)
@@ -82,7 +103,7 @@ def _cloud_log(
     while True:
         is_over = not follow or _attempt_is_over(session, job.job_id, number)
         try:
-            events = list(log_events(name, since=since))
+            events = list(log_events(name, since=since, host=host))
         except NotFound:
             if is_over:
                 raise
@@ -120,12 +141,18 @@ def _skip_to_tail(file: BinaryIO, lines: int | None) -> None:
 
 
 def _follow(
-    session: Session, job: jobcore.Job, number: int, *, fixed: bool, tail: int | None
+    session: Session,
+    job: jobcore.Job,
+    number: int,
+    *,
+    fixed: bool,
+    tail: int | None,
+    host: int | None,
 ) -> Iterator[bytes]:
     while True:
         # Check for the end before the file is read to its end, or the last lines may be lost.
         is_over = _attempt_is_over(session, job.job_id, number)
-        path = log_path(session, job, number)
+        path = log_path(session, job, number, host)
         if path.exists():
             with path.open("rb") as file:
                 _skip_to_tail(file, tail)
