@@ -24,7 +24,7 @@ from jobcore_cli._app import cli
 from jobcore_client.config import read_files
 from jobcore_client.jobfiles import read_document
 from jobcore_config import BACKENDS
-from jobcore_local._supervisor import OPT_ML_SCRIPT
+from jobcore_local._supervisor.mount import with_mounts
 from jobcore_simulation.sandbox import SandboxConfig
 from jobcore_simulation.sandbox._config import load_config
 from jobcore_simulation.simulator import parse
@@ -140,9 +140,10 @@ def has(thing: str | None, folder: Path) -> bool:
     assert thing == "a mount namespace"
     if sys.platform != "linux" or Path("/opt/ml").is_dir():
         return False
-    words = [sys.executable, "-I", "-S", OPT_ML_SCRIPT, str(folder), str(folder / ".note")]
-    done = subprocess.run([*words, "/bin/sh", "-c", "true"], check=True)
-    return done.returncode == 0 and not (folder / ".note").exists()
+    note = folder / ".note"
+    command = with_mounts(["/bin/sh", "-c", "true"], folder=str(folder), note=str(note))
+    subprocess.run(command, check=True)
+    return not note.exists()
 
 
 def run_commands(block: Block, terminal: Terminal, shown: Shown) -> None:

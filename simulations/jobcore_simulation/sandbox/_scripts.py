@@ -236,11 +236,10 @@ class ScriptRunner:
     def _launch(
         self, training: Training, folder: Path, argv: list[str], environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        program, _ = program_of(training.request.document) or ("", "")
         mounted = with_opt_ml(
             argv,
             environment,
-            script=str(folder / "ml/code" / program),
+            code=str(folder / "ml/code"),
             folder=str(folder / "ml"),
             note=str(folder / "no-opt-ml"),
         )

@@ -36,11 +36,19 @@ def hash_file(fd: int, write: Callable[[bytes], None] | None = None) -> tuple[st
     return digest.hexdigest(), size
 
 
-def copy_checked(source: str, target: str, digest: str, *, mode: int) -> bool:
+def copy_checked(
+    source: str,
+    target: str,
+    digest: str,
+    *,
+    mode: int,
+    see: Callable[[bytes], None] | None = None,
+) -> bool:
     """
     Copy an object of the store into a new file; False if the object is missing or damaged.
 
-    Where the file system can, large files share their blocks until one is changed.
+    Where the file system can, large files share their blocks until one is changed. A file of less than
+    1 MB, which is read in one part, is given to *see*.
 
     Raises:
         OSError: the new file cannot be written; it may exist in part.
@@ -49,7 +57,7 @@ def copy_checked(source: str, target: str, digest: str, *, mode: int) -> bool:
     try:
         fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            return _copy(fd, to) == digest
+            return _copy(fd, to, see) == digest
         finally:
             os.close(fd)
     except FileNotFoundError:
@@ -58,10 +66,12 @@ def copy_checked(source: str, target: str, digest: str, *, mode: int) -> bool:
         os.close(to)
 
 
-def _copy(fd: int, to: int) -> str:
+def _copy(fd: int, to: int, see: Callable[[bytes], None] | None) -> str:
     first = os.read(fd, CHUNK_BYTES)
     if len(first) < CHUNK_BYTES:  # nearly all files of code; one read and one write
         write_all(to, first)
+        if see is not None:
+            see(first)
         return hashlib.sha256(first).hexdigest()
     if _clone(fd, to):
         return hash_file(to)[0]

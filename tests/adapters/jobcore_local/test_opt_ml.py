@@ -15,7 +15,8 @@ import pytest
 from jobcore import Placement, job_id_from_token
 from jobcore.lifecycle import training_name
 from jobcore.ports import LaunchRequest, Training, TrainingState
-from jobcore_local import LocalTrainer, write_pools
+from jobcore_code import CodeStore
+from jobcore_local import LocalTrainer, code_path, write_pools
 from jobcore_local._supervisor import OPT_ML_NOTE, OPT_ML_SCRIPT
 from patience import until
 
@@ -146,6 +147,26 @@ def test_a_failure_in_a_module_says_where_the_folders_are(
     text = reason(run(trainer, tmp_path))
     assert "/opt/ml is another folder here; take folders from SM_MODEL_DIR" in text
     assert text.endswith(", exit code: 1")
+
+
+def test_a_module_that_is_frozen_with_the_script_is_enough(
+    trainer: LocalTrainer, tmp_path: Path
+) -> None:
+    (tmp_path / "train.py").write_text("import settings.places")
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings/places.py").write_text("open('/opt/ml/model/x', 'w').write('m')")
+    code = {"snapshot": CodeStore(code_path(trainer.home)).take(tmp_path).id}
+    training = run(trainer, tmp_path, code=code)
+    assert training.state is TrainingState.COMPLETED, reason(training)
+    assert (trainer.model_dir(training.name) / "x").read_text() == "m"
+
+
+def test_a_page_of_documentation_does_not_count(trainer: LocalTrainer, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import os; assert not os.path.isdir('/opt' + '/ml')")
+    (tmp_path / "README.md").write_text("On SageMaker the model is in /opt/ml/model.")
+    code = {"snapshot": CodeStore(code_path(trainer.home)).take(tmp_path).id}
+    training = run(trainer, tmp_path, code=code)
+    assert training.state is TrainingState.COMPLETED, reason(training)
 
 
 def test_other_failures_say_nothing_of_it(trainer: LocalTrainer, tmp_path: Path) -> None:

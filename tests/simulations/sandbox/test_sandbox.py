@@ -803,7 +803,7 @@ def test_scripts_really_run(scripts: Path) -> None:
     assert "is not in" in shown["out"]["FailureReason"]
 
 
-OPT_ML_SCRIPT = """#!/usr/bin/env python
+OPT_ML_CODE = """
 import json
 assert json.load(open("/opt/ml/input/config/hyperparameters.json"))["mode"] == "opt"
 open("/opt/ml/model/model", "w").write("weights")
@@ -816,11 +816,13 @@ raise SystemExit(1)
     sys.platform != "linux" or os.path.isdir("/opt/ml"),
     reason="mount namespaces are Linux's, and this machine has no /opt/ml of its own",
 )
-def test_a_script_with_opt_ml_in_its_text_finds_it(scripts: Path) -> None:
+def test_code_with_opt_ml_in_it_finds_it(scripts: Path) -> None:
     unshared = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
     if unshared.returncode != 0 and os.getuid() != 0:
         pytest.skip("this kernel gives no mount namespaces to this user")
-    (scripts / "train").write_text(OPT_ML_SCRIPT)  # as containers of one's own have it
+    # As containers of one's own have it, and with the path in a module.
+    (scripts / "train").write_text("#!/usr/bin/env python\nimport work\n")
+    (scripts / "work.py").write_text(OPT_ML_CODE)
     with serve(SandboxConfig(speed=1000, run_scripts=scripts)) as server:
         client = client_of(server)
         client.create_training_job(**_script_request("a", "opt", str(scripts), "train"))

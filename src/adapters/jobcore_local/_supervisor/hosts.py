@@ -11,7 +11,7 @@ from jobcore_code import CodeError, lay_out
 from . import OPT_ML_NOTE
 from .files import read_tail
 from .message import error_message, explained
-from .mount import mentions_opt_ml, with_mounts
+from .mount import has_opt_ml, is_code_with_opt_ml, with_mounts
 from .processes import IS_LINUX
 from .spawn import spawn_script
 
@@ -36,6 +36,7 @@ class Host:
         self.pid = 0  # until it is started
         self.status: int | None = None  # of the script, as waitpid gives it
         self.mounts = False  # the host's folder on /opt/ml, for the script alone
+        self._is_opt_ml_in_code = False
 
     @property
     def is_running(self) -> bool:
@@ -65,13 +66,23 @@ class Host:
         if code is None:
             return ""
         try:
-            lay_out(code["store"], code["snapshot"], code["target"], source=code["source"])
+            lay_out(
+                code["store"],
+                code["snapshot"],
+                code["target"],
+                source=code["source"],
+                look=self._look,
+            )
         except CodeError as error:
             return f"LocalBadInput: {error}"
         except OSError as error:
             hint = "; free some space" if error.errno in FULL else ""
             return f"InternalError: {error.filename or code['target']}: {error.strerror}{hint}"
         return ""
+
+    def _look(self, path: str, content: bytes) -> None:
+        if not self._is_opt_ml_in_code:
+            self._is_opt_ml_in_code = is_code_with_opt_ml(path, content)
 
     def spawn(self, devices: list[int] | None) -> None:
         """
@@ -109,7 +120,9 @@ class Host:
         if argv[0] == "/bin/sh" and not os.access(script, os.X_OK):
             mode = os.stat(script).st_mode & 0o777
             os.chmod(script, mode | (mode & 0o444) >> 2)
-        self.mounts = mentions_opt_ml([*argv, *self.order["environment"].values()], script)
+        values = [*argv, *self.order["environment"].values()]
+        in_code = self._is_opt_ml_in_code or is_code_with_opt_ml(script)
+        self.mounts = IS_LINUX and (in_code or has_opt_ml(values))
         if not self.mounts and not (self.names and IS_LINUX):
             return argv
         return with_mounts(

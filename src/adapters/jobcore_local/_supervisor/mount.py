@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
 from . import OPT_ML_SCRIPT
 from .processes import IS_LINUX
 
-_SCRIPT_BYTES_MAX = 1_000_000  # of a script that are searched for /opt/ml
+_FILE_BYTES_MAX = 1_000_000  # of a file that are searched for /opt/ml
+_NOT_RUN = (".md", ".rst", ".ipynb")  # they may tell of /opt/ml, and no script reads them
 
 
 def with_opt_ml(
-    argv: Sequence[str], environment: Mapping[str, str], *, script: str, folder: str, note: str
+    argv: Sequence[str], environment: Mapping[str, str], *, code: str, folder: str, note: str
 ) -> list[str] | None:
     """
     Return the command that runs *argv* where a folder is mounted on /opt/ml.
 
-    None: neither the command, nor its environment, nor the script itself mentions /opt/ml; or the
+    None: neither the command, nor its environment, nor a file of the code mentions /opt/ml; or the
     system has no mount namespaces.
 
     Args:
-        script: the path of the script's file.
+        code: the folder of the code.
         folder: what is mounted.
         note: the file for the reason why the mount failed; the command runs without it then.
     """
-    if not mentions_opt_ml([*argv, *environment.values()], script):
+    values = [*argv, *environment.values()]
+    files = (os.path.join(above, name) for above, _, names in os.walk(code) for name in names)
+    if not IS_LINUX or not (has_opt_ml(values) or any(map(is_code_with_opt_ml, files))):
         return None
     return with_mounts(argv, folder=folder, note=note)
 
@@ -41,14 +45,26 @@ def with_mounts(argv: Sequence[str], *, folder: str, note: str, names: str = "")
     return [sys.executable, "-I", "-S", OPT_ML_SCRIPT, folder, names, note, *argv]
 
 
-def mentions_opt_ml(values: Sequence[str], script: str) -> bool:
-    """Check whether a command or its script has /opt/ml in it; False where it cannot be mounted."""
-    if not IS_LINUX:
+def has_opt_ml(values: Sequence[str]) -> bool:
+    """Check whether one of the texts names /opt/ml."""
+    return any("/opt/ml" in value for value in values)
+
+
+def is_code_with_opt_ml(path: str, content: bytes | None = None) -> bool:
+    """
+    Check whether a file of the code names /opt/ml, and a script may act on it.
+
+    Args:
+        content: the beginning of the file; None: it is read.
+    """
+    if path.lower().endswith(_NOT_RUN):
         return False
-    if any("/opt/ml" in value for value in values):
-        return True
-    try:
-        with open(script, "rb") as file:
-            return b"/opt/ml" in file.read(_SCRIPT_BYTES_MAX)
-    except OSError:  # a module, or a script that its interpreter cannot read either
-        return False
+    if content is None:
+        if not os.path.isfile(path):  # a module; or a pipe, which would be waited for
+            return False
+        try:
+            with open(path, "rb") as file:
+                content = file.read(_FILE_BYTES_MAX)
+        except OSError:  # its interpreter cannot read it either
+            return False
+    return b"/opt/ml" in content

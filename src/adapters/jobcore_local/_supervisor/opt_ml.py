@@ -108,7 +108,7 @@ def is_possible(folder: str, names: str, note: str) -> bool:
         try:
             mount_private(folder, names)
         except OSError as error:
-            with open(note, "w", encoding="utf-8") as file:
+            with open(note, "x", encoding="utf-8") as file:  # over no other file
                 file.write(f"{error.strerror} ({error.filename})")
             os._exit(1)
         os._exit(0)
