@@ -228,8 +228,8 @@ def test_a_held_job_ends_a_wait_and_goes_on_after_a_release(world, client) -> No
 
 def test_a_job_is_stopped_held_and_tried_again(world, client) -> None:
     job = client.submit(world.job(), hold=True)
-    assert job.release().hold("why not").status is Status.HELD
-    assert "why not" in job.why().sentence
+    assert job.hold("twice").status is Status.HELD
+    assert "submitted on hold" in job.why().sentence
     assert job.cancel() is True
     assert job.stop().status is Status.STOPPED  # twice is once
     with pytest.raises(JobStopped, match=f"was stopped by {client.owner}") as caught:
