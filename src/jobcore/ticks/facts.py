@@ -58,6 +58,7 @@ def fact_from(training: Training, job: Job, rules: Rules) -> TrainingSeen | Trai
         failure=failure,
         started_at=training.started_at,
         ended_at=training.ended_at,
+        metrics=training.metrics,
     )
 
 
