@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from jobcore import checks
-from jobcore.documents import Json, optional, read_float, read_int, read_text
+from jobcore.documents import Json
 
 __all__ = [
     "METRICS_MAX", "METRIC_NAME_CHARS_MAX", "Best", "Goal", "Metric", "decode_metrics",
@@ -19,6 +19,8 @@ __all__ = [
 #: Metrics kept of a training: the record of the job is written with them.
 METRICS_MAX = 100
 METRIC_NAME_CHARS_MAX = 100
+_VALUES = ("final", "lowest", "highest")
+_WHOLE = ("step", "count", "lowest_step", "highest_step")
 
 
 class Goal(StrEnum):
@@ -63,16 +65,27 @@ class Metric:
 
     def __post_init__(self) -> None:
         """Refuse names that cannot be shown, and numbers that are not finite."""
-        checks.refuse(
-            name=wrong_metric_name(self.name),
-            final=_wrong_value(self.final),
-            step=checks.if_given(checks.wrong_whole, self.step),
-            count=checks.if_given(checks.wrong_whole, self.count, 1),
-            lowest=checks.if_given(_wrong_value, self.lowest),
-            lowest_step=checks.if_given(checks.wrong_whole, self.lowest_step),
-            highest=checks.if_given(_wrong_value, self.highest),
-            highest_step=checks.if_given(checks.wrong_whole, self.highest_step),
-        )
+        # Read by the thousand: messages are only made when they are needed.
+        name = self.name
+        for field in _VALUES:
+            value = getattr(self, field)
+            if value is not None and not (type(value) is float and math.isfinite(value)):
+                checks.refuse(**{field: _wrong_value(value)})
+        for field in _WHOLE:
+            value = getattr(self, field)
+            if value is not None and type(value) is not int:
+                checks.refuse(**{field: checks.wrong_whole(value)})
+        if (
+            type(name) is not str
+            or not 0 < len(name) <= METRIC_NAME_CHARS_MAX
+            or not name.isascii()
+            or not name.isprintable()
+        ):
+            checks.refuse(name=wrong_metric_name(name))
+        if self.final is None:
+            checks.refuse(final=_wrong_value(self.final))
+        if self.count is not None and self.count < 1:
+            checks.refuse(count=checks.wrong_whole(self.count, 1))
 
     def best(self, goal: Goal) -> Best | None:
         """Return the best value for *goal*; None if only the last value is known."""
@@ -99,7 +112,7 @@ def encode_metrics(metrics: Sequence[Metric]) -> list[Json]:
     """Turn metrics into JSON data: a list for each, its fields in order, without unknown ones at the end."""
     rows: list[Json] = []
     for metric in metrics:
-        row: list[Json] = [getattr(metric, field) for field in _READERS]
+        row: list[Json] = [getattr(metric, field) for field in _FIELDS]
         while row[-1] is None:
             row.pop()
         rows.append(row)
@@ -116,28 +129,11 @@ def decode_metrics(rows: Any) -> tuple[Metric, ...]:
     if not isinstance(rows, list):
         msg = f"metrics: expected a list, got {type(rows).__name__}"
         raise TypeError(msg)
-    # A newer release may write more fields; they are left out.
-    return tuple(
-        Metric(
-            **{
-                name: read(value)
-                for (name, read), value in zip(_READERS.items(), row, strict=False)
-            }
-        )
-        for row in rows
-    )
+    # The value checks its fields. A newer release may write more of them; they are left out.
+    return tuple(Metric(**dict(zip(_FIELDS, row, strict=False))) for row in rows)
 
 
-_READERS = {
-    "name": read_text,
-    "final": read_float,
-    "step": optional(read_int),
-    "count": optional(read_int),
-    "lowest": optional(read_float),
-    "lowest_step": optional(read_int),
-    "highest": optional(read_float),
-    "highest_step": optional(read_int),
-}
+_FIELDS = tuple(field.name for field in fields(Metric))
 
 
 def wrong_metric_name(value: object) -> str | None:

@@ -160,7 +160,7 @@ def test_a_record_with_a_hole_is_refused(missing):
         ({"charges": {"bad luck": 1}}, ValueError),
         ({"timeline": 3}, TypeError),
         ({"metrics": {"loss": 0.5}}, TypeError),
-        ({"metrics": [["loss", None]]}, TypeError),
+        ({"metrics": [["loss", None]]}, ValueError),
         ({"JobStatus": "Failed"}, KeyError),
         ({"JobStatus": "Failed", "state": {"since": 0, "failure": None}}, ValueError),
     ],
