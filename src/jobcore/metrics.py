@@ -18,6 +18,7 @@ __all__ = [
 
 #: Metrics kept of a training: the record of the job is written with them.
 METRICS_MAX = 100
+#: Of a metric's name.
 METRIC_NAME_CHARS_MAX = 100
 _VALUES = ("final", "lowest", "highest")
 _WHOLE = ("step", "count", "lowest_step", "highest_step")

@@ -52,8 +52,8 @@ def describe(training: Training, arn: str) -> dict[str, Any]:
             for t in training.transitions
         ],
     }
-    metrics = training.metrics or training.fate.metrics
-    if metrics and training.status == "Completed" and training.ended_at is not None:
+    scripted = training.fate.metrics if training.status == "Completed" else {}
+    if (metrics := training.metrics or scripted) and training.ended_at is not None:
         shown["FinalMetricDataList"] = [
             {"MetricName": name, "Value": value, "Timestamp": _seconds(training.ended_at)}
             for name, value in metrics.items()

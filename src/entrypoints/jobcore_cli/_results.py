@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,7 +73,11 @@ class Results:
 @click.option("--group", "named", metavar="GROUP", help="The same as the argument.")
 @click.option("--owner", metavar="NAME", help="The owner of the group; you if not given.")
 @click.option("--sort", "by", metavar="METRIC", help="The metric to sort by.")
-@click.option("--goal", type=click.Choice([goal.value for goal in Goal]), help="Which values of it are better.")
+@click.option(
+    "--goal",
+    type=click.Choice([goal.value for goal in Goal]),
+    help="Which values of it are better.",
+)
 @click.option("-n", "--top", type=click.IntRange(1), metavar="N", help="Only the first N jobs.")
 @click.option("--best", "only_best", is_flag=True, help="Print the id of the best job alone.")
 @click.option("--csv", "as_csv", is_flag=True, help="All columns as CSV.")
@@ -250,6 +255,8 @@ class _Column:
 
     def cut(self, columns: int) -> None:
         """Cut head and cells."""
+        if columns == self.width:
+            return
         self.head = clip(self.head, columns)
         self.cells = [clip(cell, columns) for cell in self.cells]
         self.width = columns
@@ -275,7 +282,8 @@ def table(
     if colour and results.best is not None:
         lines[1] = lines[1].join(_BOLD)
     if hidden:
-        lines.append(f"not shown for want of room: {', '.join(hidden)} (--csv and --json have all)")
+        note = f"not shown, for want of room: {', '.join(hidden)} (--csv and --json have all)"
+        lines += textwrap.wrap(note, limit or width(), subsequent_indent="  ")
     return lines
 
 
@@ -336,28 +344,23 @@ def _is_better(results: Results, job: jobcore.Job, name: str) -> bool:
 
 def _fit(columns: list[_Column], limit: int) -> list[str]:
     """Cut columns to fit, and remove those that do not; return the heads of the removed ones."""
+    cut = {id(c): c.width for c in columns}
+    for column in columns:
+        if column.kind == "parameter":
+            cut[id(column)] = min(column.width, _CUT_MIN)
 
-    def excess() -> int:
-        return sum(c.width for c in columns) + 2 * (len(columns) - 1) - limit
+    def room() -> int:
+        return limit - sum(cut[id(c)] for c in columns) - 2 * (len(columns) - 1)
 
     hidden: list[str] = []
-    for kind in ("cut", "metric", "parameter"):
-        while (too_much := excess()) > 0:
-            if kind == "cut":
-                widest = max(
-                    (c for c in columns if c.kind == "parameter"),
-                    key=lambda c: c.width,
-                    default=None,
-                )
-                if widest is None or widest.width <= _CUT_MIN:
-                    break
-                widest.cut(max(_CUT_MIN, widest.width - too_much))
-            else:
-                last = next((c for c in reversed(columns) if c.kind == kind), None)
-                if last is None:
-                    break
-                columns.remove(last)
-                hidden.insert(0, last.head)
+    for kind in ("metric", "parameter"):
+        while room() < 0 and any(c.kind == kind for c in columns):
+            last = next(c for c in reversed(columns) if c.kind == kind)
+            columns.remove(last)
+            hidden.insert(0, last.head)
+    for column in columns:  # those that are left share what is left, the first ones first
+        column.cut(min(column.width, cut[id(column)] + max(0, room())))
+        cut[id(column)] = column.width
     return hidden
 
 
@@ -374,10 +377,11 @@ def metric_lines(job: jobcore.Job) -> list[str]:
     """Write the metrics of a job, one a line, for `jobcore show`."""
     goals = metric_goals(job.spec)
     lines = []
+    longest = max((len(metric.name) for metric in job.metrics), default=0)
     for metric in job.metrics:
         goal = goals.get(metric.name)
         best = metric.best(goal) if goal is not None else None
-        line = f"{metric.name:<11} {_at_step(metric.final, metric.step)}"
+        line = f"{metric.name:<{max(11, longest)}} {_at_step(metric.final, metric.step)}"
         if best is not None:
             line += f"  best {_at_step(*best)}"
         elif metric.count is not None and metric.count > 1 and metric.lowest is not None:

@@ -102,11 +102,20 @@ def test_the_table_fits_the_terminal_and_says_what_is_missing(columns):
     jobs = [job(n, loss(n), *metrics, given={**many, "parameter-3": n}) for n in (1, 2)]
     jobs += [job(3, given=dict.fromkeys(many, "other"))]
     lines = table(compare("g", jobs), limit=columns)
-    assert max(map(len, lines[:-1])) <= columns
+    assert max(map(len, lines)) <= columns
     assert "loss" in lines[0]
-    assert lines[-1].startswith("not shown for want of room: ")
-    assert lines[-1].endswith("metric/9 (--csv and --json have all)")
+    told = " ".join(" ".join(lines[4:]).split())
+    assert told.startswith("not shown, for want of room: ")
+    assert told.endswith("metric/9 (--csv and --json have all)")
     assert "not shown" not in "\n".join(table(compare("g", jobs)))
+
+
+def test_a_column_is_cut_before_others_are_left_out_and_no_further_than_it_must():
+    jobs = [job(n, loss(n), given={"data": f"/a/long/path/{n}", "n": n}) for n in (1, 2)]
+    assert table(compare("g", jobs), limit=60)[1].split()[2] == "/a/long/path/1"
+    short = table(compare("g", jobs), limit=50)
+    assert (max(map(len, short)), short[1].split()[2]) == (50, "/a/long/p…")
+    assert len(short) == 3
 
 
 def test_text_of_jobs_cannot_control_the_terminal():
