@@ -13,7 +13,7 @@ from jobcore.documents import Json
 
 __all__ = [
     "METRICS_MAX", "METRIC_NAME_CHARS_MAX", "Best", "Goal", "Metric", "decode_metrics",
-    "encode_metrics", "wrong_metric_name", "wrong_metrics",
+    "describe_metrics", "encode_metrics", "wrong_metric_name", "wrong_metrics",
 ]  # fmt: skip
 
 #: Metrics kept of a training: the record of the job is written with them.
@@ -135,6 +135,12 @@ def decode_metrics(rows: Any) -> tuple[Metric, ...]:
 
 
 _FIELDS = tuple(field.name for field in fields(Metric))
+
+
+def describe_metrics(metrics: Sequence[Metric]) -> dict[str, dict[str, float | int | None]]:
+    """Make a table by name for programs: every field of each metric, null where it is not known."""
+    fields = _FIELDS[1:]
+    return {m.name: {field: getattr(m, field) for field in fields} for m in metrics}
 
 
 def wrong_metric_name(value: object) -> str | None:

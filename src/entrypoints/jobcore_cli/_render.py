@@ -15,13 +15,10 @@ from itertools import pairwise
 from typing import Any
 
 import jobcore
-from jobcore.metrics import Metric
+from jobcore.metrics import describe_metrics
 
 from ._variables import NO_COLOR
 
-_METRIC_FIELDS = (
-    "final", "step", "count", "lowest", "lowest_step", "highest", "highest_step",
-)  # fmt: skip
 _COLOURS = {
     jobcore.Status.NEW: "36",
     jobcore.Status.LAUNCHING: "34",
@@ -228,7 +225,7 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
         "pools": [{"pool": p.pool, "count": p.count} for p in job.spec.placements],
         "args": jobcore.redact.redact_args(job.spec.args),
         "tags": jobcore.redact.redact_args(job.spec.tags),
-        "metrics": {metric.name: metric_document(metric) for metric in job.metrics},
+        "metrics": describe_metrics(job.metrics),
         "charges": {str(name): count for name, count in job.charges.items()},
         "attempts": [_attempt_document(job, attempt) for attempt in attempts],
         "timeline": [
@@ -243,11 +240,6 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
         "messages_owed": [entry.event_id for entry in job.outbox],
         "version": job.version,
     }
-
-
-def metric_document(metric: Metric) -> dict[str, float | int | None]:
-    """Make the JSON document of a metric; null where a trainer does not know it."""
-    return {field: getattr(metric, field) for field in _METRIC_FIELDS}
 
 
 def _attempt_document(job: jobcore.Job, attempt: jobcore.lifecycle.Attempt) -> dict[str, Any]:

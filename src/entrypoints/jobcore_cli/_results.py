@@ -16,7 +16,7 @@ import click
 
 import jobcore
 from jobcore.jobfile import metric_goals
-from jobcore.metrics import Best, Goal, Metric
+from jobcore.metrics import Best, Goal, Metric, describe_metrics
 
 from ._app import common_but_owner
 from ._errors import NOT_FOUND, CliError
@@ -24,7 +24,6 @@ from ._render import (
     ago,
     clip,
     counts_line,
-    metric_document,
     plain,
     print_json,
     run_time,
@@ -422,7 +421,7 @@ def _document(results: Results, top: int | None) -> dict[str, Any]:
                 "status": str(job.status),
                 "ran_seconds": None if ran is None else ran.total_seconds(),
                 "hyperparameters": dict(results.parameters[job.job_id]),
-                "metrics": {m.name: metric_document(m) for m in job.metrics},
+                "metrics": describe_metrics(job.metrics),
             }
         )
     return {
