@@ -218,11 +218,16 @@ def _parameters(job: jobcore.Job) -> Mapping[str, Any]:
 
 def _differing(parameters: Sequence[Mapping[str, Any]]) -> list[str]:
     names = dict.fromkeys(name for each in parameters for name in each)
-    return [
-        name
-        for name in names
-        if len({_text(each[name]) if name in each else None for each in parameters}) > 1
-    ]
+
+    def texts(name: str) -> Iterator[str | None]:
+        return (_text(each[name]) if name in each else None for each in parameters)
+
+    def differs(name: str) -> bool:
+        rest = texts(name)
+        first = next(rest)
+        return any(text != first for text in rest)
+
+    return [name for name in names if differs(name)]
 
 
 def _text(value: Any) -> str:

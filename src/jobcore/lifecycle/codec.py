@@ -58,6 +58,7 @@ UNREADABLE = (
     ValueError,
 )
 _DEFAULT_RETRY = RetryPolicy()
+_STATUSES = {str(status): status for status in Status}  # faster than a call of Status
 _DEFAULT_CLOCKS = Clocks()
 
 
@@ -197,7 +198,7 @@ def decode_job(record: Mapping[str, Any], spec: Spec, *, version: int) -> Job:
         timeline=tuple(
             Mark(
                 at=doc.read_time(at),
-                status=Status(status),
+                status=_STATUSES.get(status) or Status(status),
                 attempt=doc.read_int(attempt),
                 note=doc.read_text(note),
             )
