@@ -111,7 +111,7 @@ class StoreContract:
         assert store.get([job.job_id]) == {job.job_id: job}
 
     def test_metrics_are_kept_exactly(self) -> None:
-        """They are any finite numbers, and stay when the job is saved again."""
+        """They are any finite numbers, stay when the job is saved again, and go when it has none any more."""
         values = (0.1, -0.0, 1e300, -5e-324, 3.0, 1 / 3)
         metrics = tuple(
             Metric(name=f"m{n}/é", final=value, step=n, count=2, lowest=value, highest=1.0)
@@ -131,6 +131,8 @@ class StoreContract:
         assert repr(kept.metrics) == repr(metrics)
         assert kept.outbox == ()
         assert store.find(JobQuery()).jobs == (kept,)
+        store.save([replace(kept, metrics=())])
+        assert store.get([job.job_id])[job.job_id].metrics == ()
 
     def test_unknown_ids_are_absent(self) -> None:
         """A job that does not exist is no error."""

@@ -132,9 +132,16 @@ def open_command(session: Session, /, job: str, kind: str, attempt: int | None) 
         raise CliError(msg)
     import subprocess
 
-    done = subprocess.run([program, str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, str(path)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
-        msg = f"{program} cannot open {path}: {done.stderr.strip()[-200:] or done.returncode}"
+        said = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
+        msg = f"{path} cannot be opened: {said}"
         raise CliError(msg, FAILED)
     return 0
 

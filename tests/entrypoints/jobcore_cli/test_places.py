@@ -129,7 +129,7 @@ def test_a_folder_is_opened_by_the_desktops_program(ml, capsys, tmp_path, monkey
     assert (tmp_path / "opened").read_text() == f"{ml / 'model'}\n"
     program.write_text("#!/bin/sh\necho no display >&2; exit 3\n")
     code, _, err = call(capsys, "open", "j1")
-    assert (code, "cannot open" in err, "no display" in err) == (1, True, True)
+    assert (code, "cannot be opened" in err, "no display" in err) == (1, True, True)
     program.unlink()
     monkeypatch.setenv("PATH", str(program.parent))
     assert f"no program here to open it with; it is {ml / 'model'}" in call(capsys, "open", "j1")[2]
