@@ -8,6 +8,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import struct
@@ -88,13 +89,12 @@ class Terminal:
         self._background.append((process, master))
 
     def interrupt(self) -> None:
-        """Type Ctrl-C in every terminal in which a command is running, and wait for its end."""
+        """Type Ctrl-C in every terminal in which a command is running, until it has ended."""
         while self._background:
             process, master = self._background.pop()
-            with contextlib.suppress(OSError):
-                os.write(master, b"\x03")
+            # One may be lost: the shell leaves it to the program that it is about to start.
+            until(lambda process=process, master=master: _interrupted(process, master))
             _read_all(master)
-            process.wait(timeout=SECONDS)
 
     def _start(self, command: str) -> tuple[subprocess.Popen[bytes], int]:
         master, slave = pty.openpty()
@@ -125,6 +125,19 @@ class Terminal:
             with contextlib.suppress(OSError, ProcessLookupError):
                 if mark in (process / "environ").read_bytes().split(b"\0"):
                     os.kill(int(process.name), signal.SIGKILL)
+
+
+def _interrupted(process: subprocess.Popen[bytes], master: int) -> bool:
+    """Type Ctrl-C, give the command some seconds, and tell whether it has ended."""
+    with contextlib.suppress(OSError):
+        os.write(master, b"\x03")
+    for _ in range(50):
+        with contextlib.suppress(OSError):  # a full terminal would stop its writer
+            if select.select([master], [], [], 0.1)[0]:
+                os.read(master, 65536)
+        if process.poll() is not None:
+            return True
+    return False
 
 
 def _take_terminal() -> None:

@@ -20,7 +20,8 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / ".venv-toolkit"
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:training-job/"
-#: The script of the comparison writes what it was started with into this file.
+#: The script of the comparison writes what it was started with into this file; on another host than
+#: algo-1, into one with the host's name after it.
 PROBE_FILE = "PROBE_FILE"
 
 PROBE = """\
@@ -33,7 +34,8 @@ for name in os.listdir(base + "/input/config"):
         seen["files"][name] = json.load(file)
 seen["folders"] = [x for x in ("model", "output", "output/data", "input/data", "checkpoints")
                    if os.path.isdir(os.path.join(base, x))]
-with open(os.environ["PROBE_FILE"], "w") as file:
+host = os.environ["SM_CURRENT_HOST"].replace("algo-1", "")
+with open(os.environ["PROBE_FILE"] + host, "w") as file:
     json.dump(seen, file)
 """
 
@@ -86,9 +88,14 @@ def need_toolkit() -> None:
         pytest.skip(f"no {FOLDER.name} (SageMaker's training toolkit): run make test")
 
 
-def container_files(request: Mapping[str, Any]) -> dict[str, Any]:
+def probe_of(probe_file: Path, host: str) -> Path:
+    """Return the file that the script of the comparison writes on a host."""
+    return probe_file.with_name(probe_file.name + host.replace("algo-1", ""))
+
+
+def container_files(request: Mapping[str, Any], host: str = "algo-1") -> dict[str, Any]:
     """
-    Make the files of /opt/ml/input/config as SageMaker writes them for one instance.
+    Make the files of /opt/ml/input/config as SageMaker writes them for one host.
 
     Their forms are from
     https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
@@ -97,10 +104,12 @@ def container_files(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     kind = request["ResourceConfig"]["InstanceType"]
     mode = request["AlgorithmSpecification"]["TrainingInputMode"]
+    count = request["ResourceConfig"]["InstanceCount"]
+    hosts = sorted(f"algo-{number}" for number in range(1, count + 1))
     group = {
         "instance_group_name": "homogeneousCluster",
         "instance_type": kind,
-        "hosts": ["algo-1"],
+        "hosts": hosts,
     }
     return {
         "hyperparameters.json": request.get("HyperParameters", {}),
@@ -114,28 +123,30 @@ def container_files(request: Mapping[str, Any]) -> dict[str, Any]:
         },
         "resourceconfig.json": {
             "current_group_name": "homogeneousCluster",
-            "current_host": "algo-1",
+            "current_host": host,
             "current_instance_type": kind,
-            "hosts": ["algo-1"],
+            "hosts": hosts,
             "instance_groups": [group],
             "network_interface_name": "eth0",
         },
     }
 
 
-def make_folders(base: Path, request: Mapping[str, Any]) -> None:
+def make_folders(base: Path, request: Mapping[str, Any], host: str = "algo-1") -> None:
     """Make what SageMaker mounts at /opt/ml."""
     for name in ("input/config", "input/data", "model", "output/data", "checkpoints"):
         (base / name).mkdir(parents=True)
-    for name, content in container_files(request).items():
+    for name, content in container_files(request, host).items():
         (base / "input/config" / name).write_text(json.dumps(content))
     for channel in request.get("InputDataConfig", []):
         (base / "input/data" / channel["ChannelName"]).mkdir()
 
 
-def train(request: Mapping[str, Any], base: Path, probe_file: Path) -> Outcome:
-    """Run the toolkit's command ``train`` in the container of a request."""
-    make_folders(base, request)
+def train(
+    request: Mapping[str, Any], base: Path, probe_file: Path, host: str = "algo-1"
+) -> Outcome:
+    """Run the toolkit's command ``train`` in the container of a request on one host."""
+    make_folders(base, request, host)
     environment = _environment(base, request.get("Environment", {})) | {
         "TRAINING_JOB_NAME": request["TrainingJobName"],
         "TRAINING_JOB_ARN": ARN + request["TrainingJobName"],
@@ -145,9 +156,9 @@ def train(request: Mapping[str, Any], base: Path, probe_file: Path) -> Outcome:
     done = subprocess.run(
         command, env=environment, cwd=base, check=False, capture_output=True, timeout=80
     )
-    failure = base / "output/failure"
+    failure, probe = base / "output/failure", probe_of(probe_file, host)
     return Outcome(
-        seen=json.loads(probe_file.read_text()) if probe_file.exists() else None,
+        seen=json.loads(probe.read_text()) if probe.exists() else None,
         failure=failure.read_text() if failure.exists() else "",
         exit_code=done.returncode,
         output=(done.stdout + done.stderr).decode(errors="replace"),

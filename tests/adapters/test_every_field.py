@@ -17,6 +17,7 @@ from jobcore_aws import JOB_TABLES, AwsSettings, Pool, build_request
 from jobcore_aws import check as aws_check
 from jobcore_config import BACKENDS as BACKEND_NAMES
 from jobcore_local import Checker, LocalTrainer
+from jobcore_local import _pools as local_pools
 from sagemaker_fixtures import CPU, IMAGE, ROLE, settings
 
 #: A value of each field that is another one than that of a job without it. ``{}`` is the test's folder.
@@ -109,7 +110,9 @@ class OnThisMachine:
 
     def outcome(self, spec: Spec) -> Any:
         request = request_of(spec)
-        return self._trainer._order(request, self._trainer.directory(request.name), 9)
+        return self._trainer._order(
+            request, self._trainer.directory(request.name), local_pools.Pool(9, 0)
+        )
 
 
 class OnAws:

@@ -21,6 +21,7 @@ from ._container import (
     RESERVED_HYPERPARAMETERS,
     Container,
     channel_config,
+    host_name,
     hyperparameter_texts,
     resource_config,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "check_entry_point",
     "expand",
     "failure_text",
+    "host_name",
     "hyperparameter_texts",
     "installs_requirements",
     "is_package",

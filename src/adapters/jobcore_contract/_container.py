@@ -25,7 +25,6 @@ RESERVED_HYPERPARAMETERS = frozenset(
 RESERVED_ENVIRONMENT = ("SM_", "JOBCORE_", "SAGEMAKER_", "TRAINING_JOB_")
 
 _LOG_LEVEL = 20  # logging.INFO, the toolkit's default
-_HOST = "algo-1"
 _NETWORK = "eth0"
 _GROUP = "homogeneousCluster"  # SageMaker's name of the only group of instances
 
@@ -106,15 +105,31 @@ def channel_config(mode: str = "File", **members: str) -> dict[str, str]:
     }
 
 
-def resource_config(instance_type: str, *, network: str = _NETWORK) -> dict[str, Any]:
-    """Make the contents of ``resourceconfig.json`` for one host."""
+def host_name(number: int) -> str:
+    """Return SageMaker's name of a training's host; the first is number 1."""
+    return f"algo-{number}"
+
+
+def resource_config(
+    instance_type: str, *, network: str = _NETWORK, count: int = 1, host: int = 1
+) -> dict[str, Any]:
+    """
+    Make the contents of ``resourceconfig.json`` for one host.
+
+    Args:
+        instance_type: of all hosts.
+        network: the name of the network interface.
+        count: how many hosts there are; SageMaker sorts their names lexicographically.
+        host: the number of this one, from 1.
+    """
+    hosts = sorted(map(host_name, range(1, count + 1)))
     return {
         "current_group_name": _GROUP,
-        "current_host": _HOST,
+        "current_host": host_name(host),
         "current_instance_type": instance_type,
-        "hosts": [_HOST],
+        "hosts": hosts,
         "instance_groups": [
-            {"hosts": [_HOST], "instance_group_name": _GROUP, "instance_type": instance_type}
+            {"hosts": hosts, "instance_group_name": _GROUP, "instance_type": instance_type}
         ],
         "network_interface_name": network,
     }

@@ -7,7 +7,7 @@ from ._environments import Environment, Environments, InstallError, InstallOptio
 from ._failures import failure_rules
 from ._metrics import metrics_in_log
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
-from ._pools import read_pools, write_pools
+from ._pools import read_gpus, read_pools, write_pools
 from ._python import Interpreter, find_python
 from ._supervisor.message import error_message
 from ._supervisor.mount import with_opt_ml
@@ -37,6 +37,7 @@ __all__ = [
     "inherited_environment",
     "metrics_in_log",
     "poke",
+    "read_gpus",
     "read_pools",
     "with_opt_ml",
     "write_pools",

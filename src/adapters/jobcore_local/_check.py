@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,8 @@ class Checker:
             *limit_problems(spec, self._limits),
             *self._shared[key],
         ]
-        key += json.dumps(sorted(_hyperparameters(spec)))
+        count = max(placement.count for placement in spec.placements)
+        key += json.dumps([count, *sorted(_hyperparameters(spec))])
         if not problems and not self._surely_fits(spec, key):
             return self._value_problems(spec, key)
         return problems
@@ -116,18 +118,30 @@ class Checker:
             job_id=job_id,
             attempt=999_999_999,
             spec_hash="f" * 64,
-            placement=spec.placements[0],
+            placement=max(spec.placements, key=lambda placement: placement.count),
             args=spec.args,
         )
         try:
-            prepared = prepare(request, Path("/"), Path("/"), inherited_environment())
+            last = request.placement.count  # its name is the longest
+            prepared = prepare(request, Path("/"), Path("/"), inherited_environment(), host=last)
         except BadInput as error:
             return [Problem(error.field, error.message)]
         sizes = _Sizes(spec, prepared)
         problems = list({problem.field: problem for problem in sizes.problems()}.values())
         if not problems:
             self._rooms[key] = STRING_BYTES_MAX - sizes.largest, sizes.allowed - sizes.total
+        elif request.placement.count > 1 and not self(_on_one_host(spec)):
+            message = (
+                f"got a count of {request.placement.count:,}: the names of so many hosts do not fit "
+                "into the environment of a process; ask for fewer"
+            )
+            return [Problem("pools", message)]
         return problems
+
+
+def _on_one_host(spec: Spec) -> Spec:
+    places = tuple(Placement(placement.pool) for placement in spec.placements)
+    return replace(spec, placements=places)
 
 
 def _hyperparameters(spec: Spec) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """SageMaker's training contract with folders of this machine: environment, arguments, files of a script.
 
-`jobcore_contract` has the contract itself. The folder ``ml/`` of a training stands for /opt/ml in a
-container.
+`jobcore_contract` has the contract itself. The folder ``ml/`` of a training stands for /opt/ml in the
+container of its first host, and ``hosts/algo-2/ml/`` for that of its second. The hosts share the
+folders of the model and of other results, because SageMaker puts those of all hosts into one archive.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from jobcore_code import environment_id, snapshot_id
 from jobcore_contract import RESERVED_ENVIRONMENT, RESERVED_HYPERPARAMETERS, BadInput, Container
 
 from ._environments import Environments
-from ._pools import is_gpu_pool
 from ._python import python_environment, with_layer
 
 __all__ = [
-    "BadInput", "MissingInput", "Prepared", "inherited_environment", "prepare",
+    "BadInput", "MissingInput", "Prepared", "host_folder", "inherited_environment", "prepare",
 ]  # fmt: skip
 
 # The variables of the manager's environment that a script needs to run. It does not get the others:
@@ -42,6 +42,7 @@ INHERITED_PREFIXES = (
 )  # fmt: skip
 _INSTANCE_TYPE = "local"  # as the toolkit calls it outside of SageMaker
 _NETWORK = "lo"
+_SHARED = ("model", "output/data")  # by all hosts of a training
 
 
 class MissingInput(BadInput):
@@ -51,7 +52,7 @@ class MissingInput(BadInput):
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """
-    A request in the terms of this machine: command, working directory, environment, folders, files, links.
+    A host of a request in the terms of this machine: command, working directory, environment, folders, files, links.
 
     *script* is relative to *cwd*. *package_argv* takes the place of *argv* if *cwd* has a package,
     which the shim looks up.
@@ -67,46 +68,55 @@ class Prepared:
     links: dict[str, str]
 
 
+def host_folder(directory: Path | str, host: int) -> str:
+    """Return the folder of a host below the training's own; they are one for the first host."""
+    return str(directory) if host == 1 else f"{directory}/hosts/{jobcore_contract.host_name(host)}"
+
+
 def prepare(
     request: LaunchRequest,
     directory: Path,
     checkpoints: Path,
     inherited: Mapping[str, str],
     environments: Environments | None = None,
+    *,
+    host: int = 1,
+    gpus: int = 0,
 ) -> Prepared:
     """
-    Determine the command, environment and files of a training; nothing is written.
+    Determine the command, environment and files of one host of a training; nothing is written.
 
     Args:
         directory: the training's own folder.
         checkpoints: the folder that all attempts of its job share.
         inherited: variables of the manager's environment, see `inherited_environment`.
         environments: those of the home; None if the job names none.
+        host, gpus: its number, from 1 to the placement's count, and how many GPUs it has.
 
     Raises:
         BadInput: a value cannot work; a `MissingInput` if a file or folder does not exist.
     """
     args = request.args
     script = _script_name(args)
-    ml = f"{directory}/ml"
+    ml = f"{host_folder(directory, host)}/ml"
     given = _mapping(args, "channels")
     folders = jobcore_contract.places(ml, given, str(checkpoints))
     hyperparameters = _hyperparameters(args, folders)
     python, active = _active(args, inherited, environments)
     environment = _environment(request, folders, active)
-    source = _find_source(args, script, directory)
+    source = _find_source(args, script, os.path.dirname(ml))
+    own_folders, shared = _own_folders(directory, host)
     in_channels, links = _channels(ml, given)
-    gpu = is_gpu_pool(request.placement.pool)
     container = Container(
         base=ml,
         hyperparameters=jobcore_contract.hyperparameter_texts(
             hyperparameters, script=script, training=request.name, code=source
         ),
         channels={name: jobcore_contract.channel_config() for name in given},
-        resources=jobcore_contract.resource_config(_INSTANCE_TYPE, network=_NETWORK),
-        environment=environment if gpu else {"CUDA_VISIBLE_DEVICES": "", **environment},
+        resources=_resources(request.placement.count, host),
+        environment=environment if gpus else {"CUDA_VISIBLE_DEVICES": "", **environment},
         cpus=os.cpu_count() or 1,
-        gpus=request.placement.count if gpu else 0,
+        gpus=gpus,
     )
     started = _start(args, folders, container, source)
     # The kernel's limit on the size of arguments and environment is left to the exec.
@@ -115,15 +125,28 @@ def prepare(
         argv=started.command(python, package=False),
         package_argv=started.command(python, package=True),
         cwd=source,
-        folders=[
-            *(f"{ml}/{folder}" if folder else ml for folder in jobcore_contract.FOLDERS),
-            *in_channels,
-            str(checkpoints),
-        ],
+        folders=[*own_folders, *in_channels, str(checkpoints)],
         files=container.files(),
-        links={f"{ml}/checkpoints": str(checkpoints), f"{ml}/code": source, **links},
+        links={**shared, **links, f"{ml}/checkpoints": str(checkpoints), f"{ml}/code": source},
         environment=started.environment,
     )
+
+
+def _resources(count: int, host: int) -> dict[str, Any]:
+    return jobcore_contract.resource_config(
+        _INSTANCE_TYPE, network=_NETWORK, count=count, host=host
+    )
+
+
+def _own_folders(directory: Path, host: int) -> tuple[list[str], dict[str, str]]:
+    """Return the folders of a host, parents first, and its links to those of the first that it shares."""
+    folder = host_folder(directory, host)
+    names = [name for name in jobcore_contract.FOLDERS if host == 1 or name not in _SHARED]
+    folders = [f"{folder}/ml/{name}" if name else f"{folder}/ml" for name in names]
+    if host == 1:
+        return folders, {}
+    links = {f"{folder}/ml/{name}": f"{directory}/ml/{name}" for name in _SHARED}
+    return [os.path.dirname(folder), folder, *folders], links
 
 
 def _start(
@@ -185,10 +208,10 @@ def _hyperparameters(args: Mapping[str, Any], folders: Mapping[str, str]) -> Map
     return expanded
 
 
-def _find_source(args: Mapping[str, Any], script: str, directory: Path) -> str:
-    """Find the folder that the script runs in."""
+def _find_source(args: Mapping[str, Any], script: str, folder: str) -> str:
+    """Find the folder that the script runs in; *folder* is the host's."""
     if snapshot_id(args) is not None:  # laid out by the shim
-        return f"{directory}/code"
+        return f"{folder}/code"
     source = os.path.expanduser(str(args.get("source_dir", ".")))
     if not os.path.isdir(source):
         raise MissingInput(field="source_dir", message=f"{source} is not a folder on this machine")

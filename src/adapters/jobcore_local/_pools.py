@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from jobcore.errors import InvalidSetting
 from jobcore.jobfile import is_pool_name
@@ -21,6 +22,13 @@ def pools_path(home: Path) -> Path:
     return home / "pools.toml"
 
 
+class Pool(NamedTuple):
+    """A pool of this machine: how many slots it has, and how many GPUs a slot has."""
+
+    slots: int
+    gpus: int
+
+
 def read_pools(home: Path) -> dict[str, int]:
     """
     Read the size of each pool in slots; without a file, see `default_pools`.
@@ -28,11 +36,25 @@ def read_pools(home: Path) -> dict[str, int]:
     Raises:
         InvalidSetting: the file is malformed; the message names the file, the field and what to do.
     """
+    return {name: pool.slots for name, pool in read_pool_tables(home).items()}
+
+
+def read_gpus(home: Path) -> dict[str, int]:
+    """
+    Read how many GPUs a slot of each pool has; see `read_pools`.
+
+    Without a number in the file it is 1 in pools that are named ``gpu`` or ``gpu-…``, and else 0.
+    """
+    return {name: pool.gpus for name, pool in read_pool_tables(home).items()}
+
+
+def read_pool_tables(home: Path) -> dict[str, Pool]:
+    """Read all about the pools; see `read_pools`."""
     path = pools_path(home)
     try:
         text = path.read_bytes()
     except FileNotFoundError:
-        return default_pools()
+        return {name: Pool(slots, _default_gpus(name)) for name, slots in default_pools().items()}
     tables = parse_toml(text, where=str(path)).get("pools")
     if not isinstance(tables, dict):
         problem = "expected tables such as [pools.cpu] with slots = 4"
@@ -40,27 +62,32 @@ def read_pools(home: Path) -> dict[str, int]:
     return _checked(tables, path)
 
 
-def _checked(tables: Mapping[str, object], path: Path) -> dict[str, int]:
-    def slots_of(name: str, table: object) -> int:
-        slots = table.get("slots") if isinstance(table, dict) else None
+def _checked(tables: Mapping[str, object], path: Path) -> dict[str, Pool]:
+    def pool_of(name: str, table: object) -> Pool:
         if not is_pool_name(name):
             problem = (
                 "a pool's name has letters, digits, . _ -, in up to three parts between /, and at most "
                 "128 characters"
             )
             raise InvalidSetting([("", problem)])
-        if not isinstance(slots, int) or isinstance(slots, bool) or not 0 <= slots <= SLOTS_MAX:
-            wrong = Wrong(f"a whole number from 0 to {SLOTS_MAX}", slots)
-            raise InvalidSetting([("slots", str(wrong))])
-        return slots
+        fields = table if isinstance(table, dict) else {}
+        numbers = {"slots": fields.get("slots"), "gpus": fields.get("gpus", _default_gpus(name))}
+        return Pool(**collect(numbers.items(), _number))
 
     try:
-        slots: dict[str, int] = collect(
-            [("pools", tables)], lambda _, given: collect(given.items(), slots_of)
+        pools: dict[str, Pool] = collect(
+            [("pools", tables)], lambda _, given: collect(given.items(), pool_of)
         )["pools"]
     except InvalidSetting as error:
         raise InvalidSetting(error.problems, str(path)) from None
-    return slots
+    return pools
+
+
+def _number(_: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= SLOTS_MAX:
+        wrong = Wrong(f"a whole number from 0 to {SLOTS_MAX}", value)
+        raise InvalidSetting([("", str(wrong))])
+    return value
 
 
 def default_pools() -> dict[str, int]:
@@ -72,16 +99,31 @@ def default_pools() -> dict[str, int]:
     return pools
 
 
-def write_pools(home: Path, pools: Mapping[str, int]) -> None:
+def write_pools(
+    home: Path, pools: Mapping[str, int], gpus: Mapping[str, int] | None = None
+) -> None:
     """
     Write the size of each pool, whole or not at all; a running manager reads it in its next pass.
+
+    Args:
+        home: the folder of the trainer.
+        pools: the slots of each pool.
+        gpus: how many GPUs a slot has, by pool; one that is not named has as many as `read_gpus` says.
 
     Raises:
         InvalidSetting: a name or a size is not allowed; nothing was written.
     """
     path = pools_path(home)
-    _checked({name: {"slots": slots} for name, slots in pools.items()}, path)
-    text = "".join(f"[pools.{_quoted(n)}]\nslots = {slots}\n\n" for n, slots in pools.items())
+    tables = {
+        name: {"slots": slots, "gpus": (gpus or {}).get(name, _default_gpus(name))}
+        for name, slots in pools.items()
+    }
+    text = "".join(
+        f"[pools.{_quoted(name)}]\nslots = {pool.slots}\n"
+        + f"gpus = {pool.gpus}\n" * (pool.gpus != _default_gpus(name))
+        + "\n"
+        for name, pool in _checked(tables, path).items()
+    )
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with part.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -95,6 +137,6 @@ def _quoted(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{name}"'
 
 
-def is_gpu_pool(name: str) -> bool:
-    """Check by its name whether a pool's slots are GPUs: ``gpu`` or ``gpu-…``."""
-    return name == "gpu" or name.startswith(("gpu-", "gpu_", "gpu."))
+def _default_gpus(name: str) -> int:
+    """Return how many GPUs a slot has if nothing says it: 1 in ``gpu`` and ``gpu-…``."""
+    return int(name == "gpu" or name.startswith(("gpu-", "gpu_", "gpu.")))

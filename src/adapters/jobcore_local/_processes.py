@@ -49,21 +49,19 @@ def signal_if_same(pid: int, ticks: int | None, number: signal.Signals) -> bool:
 
 def marked_processes(directory: Path) -> list[int]:
     """
-    Find the processes that have a training's name and folder in their environment.
+    Find the processes of all hosts: those with a training's name and folder in their environment.
 
     The name alone is not enough: a job that was submitted with the same key in another home has
     trainings of the same names.
     """
-    marks = {
-        f"JOBCORE_TRAINING={directory.name}".encode(),
-        os.fsencode(f"SM_MODEL_DIR={directory}/ml/model"),
-    }
+    name = f"JOBCORE_TRAINING={directory.name}".encode()
+    folder = os.fsencode(f"SM_MODEL_DIR={directory}/")  # and the folder of a host below it
     found = []
     for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
         if entry.isdigit():
             with contextlib.suppress(OSError):
                 environment = Path("/proc", entry, "environ").read_bytes().split(b"\0")
-                if marks.issubset(environment):
+                if name in environment and any(text.startswith(folder) for text in environment):
                     found.append(int(entry))
     return found
 

@@ -33,11 +33,12 @@ from jobcore.ports import (
     TrainingState,
 )
 from jobcore_code import snapshot_id
+from jobcore_contract import host_name
 
 from . import _supervisor
-from ._contract import BadInput, inherited_environment, prepare
+from ._contract import BadInput, host_folder, inherited_environment, prepare
 from ._environments import Environments
-from ._pools import is_gpu_pool, read_pools
+from ._pools import Pool, read_pool_tables, read_pools
 from ._processes import is_same_process, marked_processes, signal_each, signal_if_same
 from ._records import OUTCOMES, DamagedError, problems, read_end, read_metrics, read_start, settle
 from ._supervisor.files import sync_directory, try_lock
@@ -109,20 +110,20 @@ class LocalTrainer:
             raise ValueError(msg)
         return self.home / "trainings" / name
 
-    def log_path(self, name: str) -> Path:
-        """Return the path of the script's standard output and error."""
-        return self.directory(name) / "output.log"
+    def log_path(self, name: str, host: int = 1) -> Path:
+        """Return the path of the standard output and error of the script on a host; the first is 1."""
+        return Path(host_folder(self.directory(name), host)) / "output.log"
 
     def model_dir(self, name: str) -> Path:
-        """Return the folder that the script saves its model to."""
+        """Return the folder that the script saves its model to, on all hosts."""
         return self.directory(name) / "ml" / "model"
 
     def output_dir(self, name: str) -> Path:
-        """Return the folder that the script saves other results to."""
+        """Return the folder that the script saves other results to, on all hosts."""
         return self.directory(name) / "ml" / "output" / "data"
 
     def code_dir(self, name: str) -> Path:
-        """Return the folder that the script runs in, if its job has a snapshot of its code."""
+        """Return the folder that the first host's script runs in, if its job has a snapshot of its code."""
         return self.directory(name) / "code"
 
     def checkpoint_dir(self, job_id: str) -> Path:
@@ -143,14 +144,17 @@ class LocalTrainer:
 
     def launch(self, requests: Sequence[LaunchRequest]) -> Sequence[LaunchReply]:
         """Start trainings under their names; the shims of one call work at the same time."""
-        pools = self.capacity()
+        try:
+            pools = read_pool_tables(self.home)
+        except (OSError, ValueError) as error:
+            raise Unavailable(str(error)) from None
         pending = [self._begin(request, pools) for request in requests]
         return [
             self._answer(begun) if isinstance(begun, socket.socket) else begun for begun in pending
         ]
 
     def _begin(
-        self, request: LaunchRequest, pools: Mapping[str, int | None]
+        self, request: LaunchRequest, pools: Mapping[str, Pool]
     ) -> LaunchReply | socket.socket:
         """Send a launch to a shim and return the socket of its answer, or the answer if it is known already."""
         directory = self.directory(request.name)
@@ -166,7 +170,7 @@ class LocalTrainer:
             return _refused(f"LocalBadInput: pool: there is no pool {pool!r} on this machine")
         try:
             directory.mkdir(exist_ok=True, mode=0o700)
-            order = self._order(request, directory, pools.get(pool) or 0)
+            order = self._order(request, directory, pools.get(pool) or Pool(0, 0))
         except BadInput as error:
             return _refused(f"LocalBadInput: {error}")
         except OSError as error:
@@ -202,31 +206,23 @@ class LocalTrainer:
         signal_each(leftovers, signal.SIGKILL)
         return not leftovers
 
-    def _order(self, request: LaunchRequest, directory: Path, size: int) -> dict[str, Any]:
+    def _order(self, request: LaunchRequest, directory: Path, pool: Pool) -> dict[str, Any]:
         """Make the order of a launch: everything that the shim needs."""
-        run: dict[str, Any] = {}
-        if not request.to_stop:
-            run = vars(
-                prepare(
-                    request,
-                    directory,
-                    self.checkpoint_dir(request.job_id),
-                    self._inherited,
-                    self._environments,
-                )
-            )
+        count = 0 if request.to_stop else request.placement.count
+        hosts = [
+            self._host(request, directory, pool.gpus, number) for number in range(1, count + 1)
+        ]
         grace = request.args.get("stop_grace_seconds")
         limit = request.run_at_most
         return {
             "directory": str(directory),
             "identity": _identity(request),
-            **run,
-            "code": self._code(request, directory),
+            "hosts": hosts,
             "pool": request.placement.pool,
             "pool_directory": str(self.home / "pools" / request.placement.pool),
-            "size": size,
+            "size": pool.slots,
             "count": request.placement.count,
-            "gpu": is_gpu_pool(request.placement.pool),
+            "gpus": pool.gpus,
             "grace": grace if isinstance(grace, int | float) else self._grace.total_seconds(),
             "run_at_most": limit.total_seconds() if limit is not None else None,
             "to_stop": request.to_stop,
@@ -234,7 +230,24 @@ class LocalTrainer:
             "wake": self._wake,
         }
 
-    def _code(self, request: LaunchRequest, directory: Path) -> dict[str, Any] | None:
+    def _host(
+        self, request: LaunchRequest, directory: Path, gpus: int, number: int
+    ) -> dict[str, Any]:
+        """Make the part of an order for one host."""
+        prepared = prepare(
+            request,
+            directory,
+            self.checkpoint_dir(request.job_id),
+            self._inherited,
+            self._environments,
+            host=number,
+            gpus=gpus,
+        )
+        folder = host_folder(directory, number)
+        code = self._code(request, f"{folder}/code")
+        return {"name": host_name(number), "folder": folder, "code": code, **vars(prepared)}
+
+    def _code(self, request: LaunchRequest, target: str) -> dict[str, Any] | None:
         """Say which snapshot the shim lays out where; None if the script runs in its source folder."""
         snapshot = snapshot_id(request.args)
         if snapshot is None:
@@ -243,7 +256,7 @@ class LocalTrainer:
         return {
             "store": str(code_path(self.home)),
             "snapshot": snapshot,
-            "target": str(self.code_dir(request.name)),
+            "target": target,
             "source": source if isinstance(source, str) else None,
         }
 

@@ -122,9 +122,14 @@ def places(settings: AwsSettings, job: jobcore.Job, name: str, attempt: int) -> 
     }
 
 
-def log_events(name: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
+def log_events(name: str, *, since: int = 0, host: int | None = None) -> Iterator[tuple[int, str]]:
     """
     Read a training's output from CloudWatch Logs: (milliseconds since 1970, line).
+
+    Args:
+        name: of the training.
+        since: in milliseconds since 1970.
+        host: the number of the host; None for all.
 
     Raises:
         CliError: there is no output yet.
@@ -136,11 +141,12 @@ def log_events(name: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
     from jobcore_aws._errors import error_code
 
     logs = client("logs")
+    stream = f"{name}/" if host is None else f"{name}/algo-{host}-"
     token: dict[str, str] = {}
     while True:
         try:
             page = logs.filter_log_events(
-                logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/", startTime=since, **token
+                logGroupName=LOG_GROUP, logStreamNamePrefix=stream, startTime=since, **token
             )
         except ClientError as error:
             if error_code(error) == "ResourceNotFoundException":
@@ -151,7 +157,7 @@ def log_events(name: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
             raise jobcore.Unavailable(str(error)) from None
         for event in page.get("events", []):
             # MiniStack answers with every stream of the group, whatever the prefix is.
-            if not event["logStreamName"].startswith(f"{name}/"):
+            if not event["logStreamName"].startswith(stream):
                 continue
             yield int(event["timestamp"]), str(event["message"])
         if not page.get("nextToken"):

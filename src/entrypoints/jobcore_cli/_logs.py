@@ -25,10 +25,19 @@ _CLOUD_SECONDS = 2.0
 @click.option("-f", "--follow", is_flag=True, help="Continue until the job is over.")
 @click.option("--attempt", type=click.IntRange(1), help="Which attempt; the last one if not given.")
 @click.option("--tail", type=click.IntRange(0), metavar="LINES", help="Only the last lines.")
+@click.option(
+    "--host", type=click.IntRange(1), help="The number of the host, if its job has several."
+)
 @common
 @click.pass_obj
 def logs_command(
-    session: Session, /, job: str, follow: bool, attempt: int | None, tail: int | None
+    session: Session,
+    /,
+    job: str,
+    follow: bool,
+    attempt: int | None,
+    tail: int | None,
+    host: int | None,
 ) -> int:
     """Print a job's standard output and error, in one stream."""
     found = session.find_job(job)
@@ -36,8 +45,8 @@ def logs_command(
         print(f"jobcore: {found.job_id}{note}", file=sys.stderr)
     number = attempt or _last_attempt(found)
     if session.is_aws:
-        return _cloud_logs(session, found, number, follow=follow, tail=tail)
-    path = _path(session, found, number)
+        return _cloud_logs(session, found, number, follow=follow, tail=tail, host=host)
+    path = _path(session, found, number, host)
     if session.as_json:
         text = path.read_bytes().decode("utf-8", "replace") if path.exists() else None
         document = {
@@ -52,9 +61,12 @@ def logs_command(
     if not path.exists() and not follow:
         msg = f"attempt {number} of {found.job_id[:8]} has written nothing (jobcore why {found.job_id[:8]})"
         raise CliError(msg, NOT_FOUND)
+    if host is None and (hosts := _count_hosts(found, number)) > 1:
+        print(f"jobcore: host 1 of {hosts}; --host shows another", file=sys.stderr)
     out = sys.stdout.buffer
     if follow:
-        _follow(session, found, number, fixed=attempt is not None, tail=tail, out=out)
+        fixed = attempt is not None
+        _follow(session, found, number, fixed=fixed, tail=tail, host=host, out=out)
     else:
         with path.open("rb") as file:
             _skip_to_tail(file, tail)
@@ -65,14 +77,20 @@ def logs_command(
 
 
 def _cloud_logs(
-    session: Session, job: jobcore.Job, number: int, *, follow: bool, tail: int | None
+    session: Session,
+    job: jobcore.Job,
+    number: int,
+    *,
+    follow: bool,
+    tail: int | None,
+    host: int | None,
 ) -> int:
-    """Print an attempt's log from CloudWatch, which is some seconds behind."""
+    """Print an attempt's log from CloudWatch, which is some seconds behind; without a host, of all."""
     from ._aws import log_events
 
     name = jobcore.lifecycle.training_name(job.job_id, number)
     if session.as_json:
-        text = "\n".join(line for _, line in log_events(name))
+        text = "\n".join(line for _, line in log_events(name, host=host))
         document = {"id": job.job_id, "owner": job.spec.owner, "attempt": number}
         print_json({**document, "path": name, "text": text})
         return 0
@@ -80,7 +98,7 @@ def _cloud_logs(
     while True:
         is_over = not follow or _attempt_is_over(session, job.job_id, number)
         try:
-            events = list(log_events(name, since=since))
+            events = list(log_events(name, since=since, host=host))
         except CliError:
             if is_over:
                 raise
@@ -103,8 +121,15 @@ def _last_attempt(job: jobcore.Job) -> int:
     return job.attempt_number
 
 
-def _path(session: Session, job: jobcore.Job, number: int) -> Path:
-    return session.local_trainer.log_path(jobcore.lifecycle.training_name(job.job_id, number))
+def _count_hosts(job: jobcore.Job, number: int) -> int:
+    """Return how many hosts an attempt has; 1 if there is no such attempt."""
+    attempts = [*job.attempts, *([job.current] if job.current is not None else [])]
+    return next((one.placement.count for one in attempts if one.number == number), 1)
+
+
+def _path(session: Session, job: jobcore.Job, number: int, host: int | None) -> Path:
+    name = jobcore.lifecycle.training_name(job.job_id, number)
+    return session.local_trainer.log_path(name, host or 1)
 
 
 def _skip_to_tail(file: BinaryIO, lines: int | None) -> None:
@@ -130,12 +155,19 @@ def _skip_to_tail(file: BinaryIO, lines: int | None) -> None:
 
 
 def _follow(
-    session: Session, job: jobcore.Job, number: int, *, fixed: bool, tail: int | None, out: BinaryIO
+    session: Session,
+    job: jobcore.Job,
+    number: int,
+    *,
+    fixed: bool,
+    tail: int | None,
+    host: int | None,
+    out: BinaryIO,
 ) -> None:
     while True:
         # Check for the end before the file is read to its end, or the last lines may be lost.
         is_over = _attempt_is_over(session, job.job_id, number)
-        path = _path(session, job, number)
+        path = _path(session, job, number, host)
         if path.exists():
             with path.open("rb") as file:
                 _skip_to_tail(file, tail)

@@ -315,6 +315,7 @@ def pools_command(ctx: click.Context) -> int | None:
     session: Session = ctx.obj
     now = datetime.now(UTC)
     capacity = session.trainer.capacity()
+    gpus = _gpus(session)
     learned = session.store.pools()
     used: dict[str, int] = {}
     for usage in session.store.usage():
@@ -328,10 +329,11 @@ def pools_command(ctx: click.Context) -> int | None:
             if state and closed and closed > now
             else ""
         )
+        slots = str(capacity.get(name) if capacity.get(name) is not None else "?")
         rows.append(
             [
                 name,
-                str(capacity.get(name) if capacity.get(name) is not None else "?"),
+                slots + (f"x{gpus[name]}" if gpus.get(name, 0) > 1 else ""),
                 str(used.get(name, 0)),
                 note,
             ]
@@ -347,6 +349,7 @@ def pools_command(ctx: click.Context) -> int | None:
                     {
                         "pool": name,
                         "slots": capacity.get(name),
+                        **({"gpus": gpus[name]} if name in gpus else {}),
                         "used": used.get(name, 0),
                         "note": note,
                     }
@@ -362,29 +365,45 @@ def pools_command(ctx: click.Context) -> int | None:
     return 0
 
 
+def _gpus(session: Session) -> dict[str, int]:
+    """Read how many GPUs a slot of each pool of this machine has."""
+    from jobcore_local import read_gpus
+
+    return {} if session.is_aws else read_gpus(session.home_path)
+
+
 @pools_command.command("set")
-@click.argument("sizes", nargs=-1, required=True, metavar="POOL=SLOTS...")
+@click.argument("sizes", nargs=-1, required=True, metavar="POOL=SLOTS[xGPUS]...")
 @common
 @click.pass_obj
 def pools_set_command(session: Session, /, sizes: Sequence[str]) -> int:
-    """Set the size of pools; running trainings go on."""
+    """
+    Set the size of pools; running trainings go on.
+
+    POOL=SLOTSxGPUS sets how many GPUs each slot has, too.
+    """
     from jobcore_local import read_pools, write_pools
 
     if session.is_aws:
         msg = "pools set: the pools of a deployment are in its settings (JOBCORE_CONFIG: pools)"
         raise CliError(msg)
     _ = session.local_store  # makes the home
-    pools = read_pools(session.home_path)
+    pools, gpus = read_pools(session.home_path), _gpus(session)
     for word in sizes:
-        name, _, slots = word.partition("=")
-        if not re.fullmatch("[0-9]{1,9}", slots):
-            msg = f"{word!r}: expected POOL=SLOTS, such as cpu=4"
+        name, _, size = word.partition("=")
+        if not re.fullmatch("[0-9]{1,9}(x[0-9]{1,9})?", size):
+            msg = f"{word!r}: expected POOL=SLOTS, such as cpu=4, or POOL=SLOTSxGPUS, such as gpu-pair=2x2"
             raise CliError(msg)
+        slots, _, of_a_slot = size.partition("x")
         pools[name] = int(slots)
-    write_pools(session.home_path, pools)
+        if of_a_slot:
+            gpus[name] = int(of_a_slot)
+    write_pools(session.home_path, pools, gpus)
+    gpus = _gpus(session)
     session.poke()
     if session.as_json:
-        print_json({"pools": pools})
+        print_json({"pools": pools, "gpus": gpus})
     else:
-        print(", ".join(f"{name}: {slots} slots" for name, slots in pools.items()))
+        of = {name: f" of {number} GPUs" if number > 1 else "" for name, number in gpus.items()}
+        print(", ".join(f"{name}: {slots} slots{of[name]}" for name, slots in pools.items()))
     return 0

@@ -466,6 +466,7 @@ def test_the_embedded_adapters_need_the_standard_library_only() -> None:
         ("pools = 3", "pools: expected tables such as [pools.cpu] with slots = 4"),
         ("[pools.cpu]\nslots = '2'", "pools.cpu.slots: expected a whole number from 0 to 4096, got '2'"),
         ("[pools.cpu]\nslots = true", "pools.cpu.slots: expected a whole number from 0 to 4096, got true"),
+        ("[pools.cpu]\nslots = 2\ngpus = -1", "pools.cpu.gpus: expected a whole number from 0 to 4096, got -1"),
         ("[pools.cpu]", "pools.cpu.slots: expected a whole number from 0 to 4096, got null"),
         ("[pools.'a b']\nslots = 1", "pools.a b: a pool's name has letters, digits, . _ -, in up to three parts between /, and at most 128 characters"),
         ("pools =", "not valid TOML: Invalid value (at end of document)"),

@@ -28,7 +28,7 @@ from jobcore_aws import build_request
 from jobcore_code import CodeStore, pack
 from jobcore_contract import Container
 from jobcore_local import LocalTrainer, write_pools
-from jobcore_local._contract import prepare
+from jobcore_local._contract import host_folder, prepare
 from jobcore_simulation.sandbox import SandboxConfig, serve
 from patience import until
 from sagemaker_fixtures import client, request, settings
@@ -39,6 +39,7 @@ from toolkit_oracle import (
     calls_of_pip,
     container_files,
     need_toolkit,
+    probe_of,
     train,
 )
 
@@ -60,7 +61,7 @@ OF_THE_MACHINE = dict.fromkeys(
     "passed on from this machine; an image sets its own",
 )  # fmt: skip
 NO_REGION = "there is no AWS region on this machine"
-ONE_HOST = "one host that talks to nobody: its own loopback"
+LOOPBACK = "all hosts are this machine, which has its own loopback"
 BY_STARTER = {
     "files.hyperparameters.json.sagemaker_program": "SageMaker's toolkit passes no arguments but "
     "hyperparameters; so it starts a starter, which starts the script",
@@ -76,8 +77,8 @@ LAPTOP = {
     "environment.TRAINING_JOB_ARN": "a training of this machine has no ARN",
     "environment.SAGEMAKER_REGION": NO_REGION,
     "files.hyperparameters.json.sagemaker_region": NO_REGION,
-    "environment.SM_NETWORK_INTERFACE_NAME": ONE_HOST,
-    "*.network_interface_name": ONE_HOST,
+    "environment.SM_NETWORK_INTERFACE_NAME": LOOPBACK,
+    "*.network_interface_name": LOOPBACK,
     "environment.SM_CURRENT_INSTANCE_TYPE": "local, as the toolkit calls it outside of SageMaker",
     "*instance_type": "local, as the toolkit calls it outside of SageMaker",
 }
@@ -131,6 +132,7 @@ class Case:
     environment: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    count: int = 1
 
 
 def shell(first_line: str) -> Mapping[str, str]:
@@ -235,7 +237,7 @@ def aws_request(case: Case, source: Path, probe: Path) -> dict[str, Any]:
     if case.arguments or case.flags:
         source = pack_with_starter(case, source)
     args = {"image": "torch", **args_of(case, source, probe, channels)}
-    return build_request(request(args=args), SETTINGS)
+    return build_request(request(args=args, placement=Placement("cpu", case.count)), SETTINGS)
 
 
 def pack_with_starter(case: Case, source: Path) -> Path:
@@ -247,10 +249,11 @@ def pack_with_starter(case: Case, source: Path) -> Path:
     return archive
 
 
-def seen_by_toolkit(case: Case, folder: Path) -> dict[str, Any]:
+def seen_by_toolkit(case: Case, folder: Path, host: int = 1) -> dict[str, Any]:
     source = write_code(case, folder)
     base = folder / "ml"
-    outcome = train(aws_request(case, source, folder / "probe"), base, folder / "probe")
+    asked = aws_request(case, source, folder / "probe")
+    outcome = train(asked, base, folder / "probe", f"algo-{host}")
     assert outcome.exit_code == 0, outcome.output
     assert outcome.seen is not None
     return fields(
@@ -258,18 +261,20 @@ def seen_by_toolkit(case: Case, folder: Path) -> dict[str, Any]:
     )
 
 
-def seen_on_laptop(case: Case, folder: Path) -> dict[str, Any]:
+def seen_on_laptop(case: Case, folder: Path, host: int = 1) -> dict[str, Any]:
     source = write_code(case, folder)
     channels = {name: str(folder) for name in case.channels}
     probe = folder / "probe"
-    asked = request(placement=Placement("cpu"), args=args_of(case, source, probe, channels))
-    write_pools(folder, {"cpu": 1})
+    asked = request(
+        placement=Placement("cpu", case.count), args=args_of(case, source, probe, channels)
+    )
+    write_pools(folder, {"cpu": case.count})
     trainer = LocalTrainer(folder)
     try:
         trainer.launch([asked])
         until(lambda: trainer.describe([asked.name])[asked.name].state.is_terminal)
-        seen = json.loads(probe.read_text())
-        ml = trainer.directory(asked.name) / "ml"
+        seen = json.loads(probe_of(probe, f"algo-{host}").read_text())
+        ml = f"{host_folder(trainer.directory(asked.name), host)}/ml"
         checkpoints = trainer.checkpoint_dir(asked.job_id)
     finally:
         trainer.close()
@@ -384,6 +389,28 @@ def test_every_field_is_as_the_toolkit_has_it(tmp_path: Path, name: str) -> None
         got = run(case, tmp_path / where)
         more = BY_STARTER if (case.arguments or case.flags) and where == "laptop" else {}
         assert unexplained(differences(expected, got), {**reasons, **more}) == {}, where
+
+
+HOSTS = {
+    "nothing": Case(hyperparameters={}, count=2),
+    "distributed": Case(hyperparameters={"sagemaker_parameter_server_enabled": True}, count=2),
+    "a file for each": Case(channels=("train",), arguments=("--out=${SM_OUTPUT_DATA_DIR}",), count=2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("host", [1, 2])
+@pytest.mark.parametrize("name", HOSTS)
+def test_every_host_of_the_laptop_has_what_the_toolkit_gives_it(
+    tmp_path: Path, name: str, host: int
+) -> None:
+    """The sandbox starts the script of such a training once, as the only host."""
+    case = HOSTS[name]
+    expected = seen_by_toolkit(case, tmp_path / "toolkit", host)
+    assert json.loads(expected["environment.SM_HOSTS"]) == ["algo-1", "algo-2"]
+    assert expected["environment.SM_TRAINING_ENV.is_master"] is (host == 1)
+    got = seen_on_laptop(case, tmp_path / "laptop", host)
+    more = BY_STARTER if case.arguments else {}
+    assert unexplained(differences(expected, got), {**LAPTOP, **more}) == {}
 
 
 @pytest.mark.parametrize("where", OTHERS)

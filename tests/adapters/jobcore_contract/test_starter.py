@@ -15,7 +15,7 @@ import pytest
 import jobcore_contract
 from jobcore_contract import BadInput
 from jobcore_contract.start_with_arguments import command_of
-from patience import until
+from patience import SECONDS, until
 
 SOURCE = Path(jobcore_contract.__file__).with_name("start_with_arguments.py")
 
@@ -64,7 +64,7 @@ def test_it_is_a_script_of_python_3_6() -> None:
 )
 def test_the_exit_code_is_the_scripts(tmp_path: Path, script: str, text: str) -> None:
     process = start(tmp_path, script, text, ["--fast"])
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 7, err
     assert "--fast" in out
 
@@ -79,7 +79,7 @@ def test_a_signal_reaches_the_script(tmp_path: Path) -> None:
     process = start(tmp_path, "train.py", text, ["x"])
     until((tmp_path / "ready").exists)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=SECONDS)
     assert process.returncode == 5
 
 

@@ -58,6 +58,18 @@ def test_the_limits_of_sagemaker_do_not_hold_here(tmp_path, fields):
 
 
 @on_linux
+def test_more_hosts_than_the_environment_can_name_are_the_pools_problem(tmp_path: Path) -> None:
+    checker = Checker({"cpu": 4096})
+    for count in (1, 500):
+        assert checker(job(tmp_path, pool={"pool": "cpu", "count": count})) == []
+    (problem,) = checker(job(tmp_path, pool={"pool": "cpu", "count": 4096}))
+    assert problem.field == "pools"
+    assert problem.message.startswith("got a count of 4,096: the names of so many hosts do not fit")
+    large = {"pool": {"pool": "cpu", "count": 2}, "environment": {"A": "x" * 200_000}}
+    assert [one.field for one in checker(job(tmp_path, **large))] == ["environment.A"]
+
+
+@on_linux
 def test_the_limit_of_one_string_is_where_the_system_has_it(tmp_path):
     most = STRING_BYTES_MAX - len("A=")
     for size, fits in ((most, True), (most + 1, False)):

@@ -28,7 +28,7 @@ def trainer(tmp_path: Path):
     made.close()
 
 
-def run(trainer: LocalTrainer, script: str, **metrics: str) -> Training:
+def run(trainer: LocalTrainer, script: str, *, hosts: int = 1, **metrics: str) -> Training:
     """Run a script of the shell, with regular expressions by name, to its end."""
     folder = trainer.home.parent
     (folder / "train.sh").write_text(script)
@@ -40,7 +40,7 @@ def run(trainer: LocalTrainer, script: str, **metrics: str) -> Training:
         job_id=job_id,
         attempt=1,
         spec_hash="h",
-        placement=jobcore.Placement("cpu"),
+        placement=jobcore.Placement("cpu", hosts),
         args={"script": "train.sh", "source_dir": str(folder), "metrics": regexes},
     )
     assert trainer.launch([request])[0].result is LaunchResult.ACCEPTED
@@ -72,6 +72,12 @@ def test_the_states_of_a_progress_bar_are_lines(trainer):
     training = run(trainer, r"printf '1 loss=3\r2 loss=1\r3 loss=2\n'", loss="^[0-9] loss=(.)$")
     (metric,) = training.metrics
     assert (metric.final, metric.count, metric.lowest) == (2.0, 3, 1.0)
+
+
+def test_of_several_hosts_the_log_of_the_first_counts(trainer):
+    training = run(trainer, "echo loss=${SM_CURRENT_HOST#algo-}", hosts=2, loss="loss=(.)")
+    (metric,) = training.metrics
+    assert (metric.final, metric.count) == (1.0, 1)
 
 
 def test_files_go_before_the_log(trainer):

@@ -69,7 +69,7 @@ def run(trainer: LocalTrainer, source: Path, **args: Any) -> Training:
 
 def allowed(folder: Path) -> bool:
     """Say whether the kernel allows the mount, by the script that makes it."""
-    words = [sys.executable, "-I", "-S", OPT_ML_SCRIPT, str(folder), str(folder / "note")]
+    words = [sys.executable, "-I", "-S", OPT_ML_SCRIPT, str(folder), "", str(folder / "note")]
     done = subprocess.run([*words, "/usr/bin/test", "-d", "/opt/ml"], check=False)
     assert (done.returncode == 0) is not (folder / "note").exists()
     return done.returncode == 0
@@ -105,7 +105,7 @@ def test_a_value_that_names_opt_ml_is_enough(trainer: LocalTrainer, tmp_path: Pa
 def test_without_the_mount_the_command_runs_and_the_reason_is_kept(tmp_path: Path) -> None:
     note = tmp_path / "note"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", OPT_ML_SCRIPT, str(tmp_path / "absent"), str(note),
+        [sys.executable, "-I", "-S", OPT_ML_SCRIPT, str(tmp_path / "absent"), "", str(note),
          "/bin/sh", "-c", "id -u; ls /opt; exit 3"],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
@@ -115,7 +115,7 @@ def test_without_the_mount_the_command_runs_and_the_reason_is_kept(tmp_path: Pat
 
 
 def test_the_command_does_not_ignore_broken_pipes(tmp_path: Path) -> None:
-    words = [sys.executable, "-I", "-S", OPT_ML_SCRIPT, str(tmp_path), str(tmp_path / "note")]
+    words = [sys.executable, "-I", "-S", OPT_ML_SCRIPT, str(tmp_path), "", str(tmp_path / "note")]
     done = subprocess.run([*words, "/bin/sh", "-c", "kill -s PIPE $$; true"], check=False)
     assert done.returncode == -signal.SIGPIPE
 

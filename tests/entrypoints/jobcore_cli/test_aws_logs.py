@@ -13,6 +13,7 @@ from jobcore_cli._aws import log_events
 LINES = (
     ("jc-a-1/algo-1-5", "first"),
     ("jc-a-12/algo-1-5", "of another"),
+    ("jc-a-1/algo-10-5", "of the tenth host"),
     ("jc-a-1/algo-1-5", "last"),
 )
 
@@ -29,4 +30,5 @@ def answer(**asked: Any) -> dict[str, Any]:
 def test_the_lines_are_those_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     logs = SimpleNamespace(filter_log_events=answer)
     monkeypatch.setattr(jobcore_aws, "client", lambda service: logs)
-    assert list(log_events("jc-a-1")) == [(0, "first"), (2, "last")]
+    assert list(log_events("jc-a-1")) == [(0, "first"), (2, "of the tenth host"), (3, "last")]
+    assert list(log_events("jc-a-1", host=1)) == [(0, "first"), (3, "last")]

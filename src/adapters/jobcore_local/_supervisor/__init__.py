@@ -9,8 +9,9 @@ by itself and nothing else of jobcore.
 
 Each manager has one fork server, which ends when the manager's socket closes. It keeps a few shims
 forked in advance, so that an order does not wait for a fork. Each attempt has one shim, in a
-session of its own. It lays out the job's code, starts the script and waits for it. Once a shim has its order, the manager and the fork server may be killed at
-any time.
+session of its own. It lays out the job's code, starts the script, once for each host of the training
+(`hosts`), and waits for it. Once a shim has its order, the manager and the fork server may be killed
+at any time.
 
 The files of a training's folder, which its shim writes:
 
@@ -22,7 +23,9 @@ The files of a training's folder, which its shim writes:
 * ``exit.json``: synced and renamed into place when no process of the training is left, with the
   metrics of the script (`metrics`).
 * ``no-opt-ml``: why the folder ``ml/`` could not be mounted on /opt/ml, for a script that wants it
-  there (`opt_ml`).
+  there (`opt_ml`). The same file has the reason why the names of hosts do not resolve.
+* ``etc-hosts``: a copy of /etc/hosts with the hosts' names, if there are several.
+* ``hosts/algo-2``: the folder ``ml/``, the code, ``output.log`` and ``no-opt-ml`` of another host.
 """
 
 from __future__ import annotations

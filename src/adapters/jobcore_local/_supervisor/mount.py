@@ -1,4 +1,4 @@
-"""Whether a script needs a folder on /opt/ml, and the command that mounts it there (`opt_ml`)."""
+"""Whether a script needs a folder on /opt/ml, and the command that mounts it there, or names of hosts (`opt_ml`)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,26 @@ def with_opt_ml(
         folder: what is mounted.
         note: the file for the reason why the mount failed; the command runs without it then.
     """
-    if not IS_LINUX or not _mentions_opt_ml([*argv, *environment.values()], script):
+    if not mentions_opt_ml([*argv, *environment.values()], script):
         return None
-    return [sys.executable, "-I", "-S", OPT_ML_SCRIPT, folder, note, *argv]
+    return with_mounts(argv, folder=folder, note=note)
 
 
-def _mentions_opt_ml(values: Sequence[str], script: str) -> bool:
+def with_mounts(argv: Sequence[str], *, folder: str, note: str, names: str = "") -> list[str]:
+    """
+    Return the command that runs *argv* where a folder is mounted on /opt/ml, or a file on /etc/hosts.
+
+    Args:
+        folder, names: what is mounted; "" for neither.
+        note: see `with_opt_ml`.
+    """
+    return [sys.executable, "-I", "-S", OPT_ML_SCRIPT, folder, names, note, *argv]
+
+
+def mentions_opt_ml(values: Sequence[str], script: str) -> bool:
+    """Check whether a command or its script has /opt/ml in it; False where it cannot be mounted."""
+    if not IS_LINUX:
+        return False
     if any("/opt/ml" in value for value in values):
         return True
     try:

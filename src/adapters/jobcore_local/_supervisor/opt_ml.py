@@ -1,10 +1,12 @@
 """
 Start a command in a mount namespace of its own, where a folder is mounted on /opt/ml.
 
-``python -I -S opt_ml.py FOLDER NOTE COMMAND...``. The shim starts scripts that mention /opt/ml with
-it. If the kernel does not allow it, the reason is written into the file NOTE, and the command runs
-without the mount: most scripts take their folders from the environment and only fall back on /opt/ml.
-A child process tries it first, because a namespace that is half made cannot be left.
+``python -I -S opt_ml.py FOLDER NAMES NOTE COMMAND...``. The shim starts scripts that mention /opt/ml
+with it. A training of several hosts has names for them, as SageMaker has: the file NAMES is mounted
+on /etc/hosts. FOLDER or NAMES may be "". If the kernel does not allow it, the reason is written into
+the file NOTE, and the command runs without the mounts: most scripts take their folders from the
+environment and only fall back on /opt/ml. A child process tries it first, because a namespace that
+is half made cannot be left.
 
 Without root rights this needs a user namespace, in which the user has the same id as outside
 (user_namespaces(7)). Files of other users appear there as those of nobody. The constants are those
@@ -21,18 +23,23 @@ import sys
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
 _BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000
 _TARGET = "/opt/ml"
+_NAMES_TARGET = "/etc/hosts"
 
 
-def mount_private(folder: str) -> None:
+def mount_private(folder: str, names: str = "") -> None:
     """
-    Mount *folder* on /opt/ml for this process and its children only.
+    Mount *folder* on /opt/ml, and *names* on /etc/hosts, for this process and its children only.
 
     Raises:
-        OSError: the kernel does not allow it, or there is no /opt.
+        OSError: the kernel does not allow it, or there is no /opt or no /etc/hosts.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     _enter_namespace(libc)
     _mount(libc, None, "/", None, _RECURSIVE | _PRIVATE)
+    if names:
+        _mount(libc, names, _NAMES_TARGET, None, _BIND)
+    if not folder:
+        return
     if not os.path.isdir(_TARGET):
         _replace_parent(libc)
     _mount(libc, folder, _TARGET, None, _BIND | _RECURSIVE)
@@ -94,12 +101,12 @@ def _last_error(*, call: str) -> OSError:
     return OSError(number, os.strerror(number), call)
 
 
-def is_possible(folder: str, note: str) -> bool:
-    """Try the mount in a child process; write the reason into the file *note* if it fails."""
+def is_possible(folder: str, names: str, note: str) -> bool:
+    """Try the mounts in a child process; write the reason into the file *note* if one fails."""
     child = os.fork()
     if child == 0:
         try:
-            mount_private(folder)
+            mount_private(folder, names)
         except OSError as error:
             with open(note, "w", encoding="utf-8") as file:
                 file.write(f"{error.strerror} ({error.filename})")
@@ -108,14 +115,17 @@ def is_possible(folder: str, note: str) -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-def main(folder: str, note: str, command: list[str]) -> None:
+def main(folder: str, names: str, note: str, command: list[str]) -> None:
     """Mount if that is possible, and become the command."""
-    if is_possible(folder, note):
-        mount_private(folder)
+    if is_possible(folder, names, note):
+        mount_private(folder, names)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, and a script expects them
         signal.signal(number, signal.SIG_DFL)
-    os.execv(command[0], command)  # noqa: S606  (running the user's program is the job)
+    try:
+        os.execv(command[0], command)  # noqa: S606  (running the user's program is the job)
+    except OSError as error:
+        sys.exit(f"{command[0]} cannot be run: {error.strerror}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])

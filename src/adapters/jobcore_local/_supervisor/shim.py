@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import select
@@ -12,16 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from jobcore_code import CodeError, lay_out
-
-from . import OPT_ML_NOTE
-from .files import create_durably, read_tail, replace_durably, sync_directory, try_lock
-from .message import error_message, explained
+from .files import create_durably, replace_durably, sync_directory, try_lock
+from .hosts import FULL, Host, write_names
 from .metrics import SECONDS_MAX, Reader, Row
-from .mount import with_opt_ml
 from .processes import IS_LINUX, become_subreaper, descendants, kernel_oom_kills, start_ticks
 from .slots import allocate_slots
-from .spawn import spawn_script
 from .wake import poke
 
 REASON_CHARS_MAX = 1024
@@ -29,7 +23,6 @@ LOCK_SECONDS_MAX = 0.2
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 5.0  # between two writes to a full disk
 _HURRY_SECONDS = 0.5  # for metrics, when this process is told to end
 SCRIPT_UMASK = 0o022  # SageMaker's; the training's own folder keeps other users out
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, *_STOP_SIGNALS})
 
@@ -41,10 +34,11 @@ class Shim:
         """Install the signal handlers; the order comes with `run`."""
         self.request: dict[str, Any] = {}
         self.directory = ""
-        self.script_pid = 0
-        self.mounts = False  # the training's folder on /opt/ml, for the script alone
-        self.status: int | None = None  # of the script, as waitpid gives it
-        self.end_cause = ""  # "stop", "timeout" or "interrupted" once the shim ends the script
+        self.hosts: list[Host] = []
+        self.failed: Host | None = None  # the first whose script ended with another status than 0
+        self.error = ""  # why a host could not be started
+        # "stop", "timeout", "interrupted" or "failure" (of a host) once the shim ends the scripts.
+        self.end_cause = ""
         self.kill_at: float | None = None
         self._install_signals()
 
@@ -65,11 +59,13 @@ class Shim:
         self.request = request
         self.reply = reply
         self.directory = request["directory"]
+        names = self.path("etc-hosts") if len(request["hosts"]) > 1 else ""
+        self.hosts = [Host(order, names) for order in request["hosts"]]
         self._read_signals()  # drop those that arrived before this process was assigned a training
         try:
             self._run()
         except OSError as error:
-            hint = "; free some space" if error.errno in _FULL else ""
+            hint = "; free some space" if error.errno in FULL else ""
             self.answer("unclear", f"{error.strerror}: {error.filename or self.directory}{hint}")
 
     def _run(self) -> None:
@@ -87,15 +83,14 @@ class Shim:
         if self.request["to_stop"]:
             self._record_exit(started_at, "stopped before it ran")
             return
-        error = self._start([lock, *slots], numbers)
-        if error:
-            self._record_exit(started_at, error)
-            return
+        self.error = self._start([lock, *slots], numbers)
+        if self.error:
+            self._terminate("failure")
         poke(self.request["wake"])
         self._wait()
         self._end_descendants()
-        reason = self._reason(oom_before)
-        self._record_exit(started_at, reason, self._read_metrics())
+        reason = self.error or self._reason(oom_before)
+        self._record_exit(started_at, reason, [] if self.error else self._read_metrics())
 
     def _lock_with_retries(self, lock: int) -> bool:
         # A manager that tests whether the training is alive holds the lock for an instant.
@@ -133,74 +128,45 @@ class Shim:
         sync_directory(os.path.dirname(self.directory))
 
     def _start(self, inherited: list[int], numbers: list[int]) -> str:
-        """Start the script; return the reason if it cannot be started, else ""."""
+        """Start the script on all hosts; return the reason if one cannot be started, else ""."""
         umask = os.umask(SCRIPT_UMASK)
+        program, where = "", ""
         try:
-            self._create_files()
-            if error := self._lay_out_code():
-                return error
-            self._spawn(inherited, numbers)
+            for host in self.hosts:
+                program = host.order["argv"][0]
+                host.create_files()
+                if error := host.lay_out_code():
+                    return error
+            if len(self.hosts) > 1:
+                write_names(self.hosts[0].names, [host.name for host in self.hosts])
+            # Scripts inherit the lock and the slots, so they stay held if only the shim is killed.
+            for fd in inherited:
+                os.set_inheritable(fd, True)  # noqa: FBT003  (the standard library's signature)
+            for host, number in zip(self.hosts, numbers, strict=True):
+                where = self._on(host)
+                host.spawn(self._devices(number))
         except OSError as error:
-            path = error.filename or self.request["argv"][0]
-            if error.errno in _FULL:
+            path = error.filename or program
+            if error.errno in FULL:
                 return f"InternalError: {path}: {error.strerror}; free some space"
-            return f"LocalBadInput: script: {path} cannot be run: {error.strerror}"
+            return f"LocalBadInput: script: {path} cannot be run{where}: {error.strerror}"
         except ValueError as error:  # a NUL, or a text that cannot be encoded
             return f"LocalBadInput: script: its values cannot be given to a process: {error}"
         finally:
             os.umask(umask)
         return ""
 
-    def _create_files(self) -> None:
-        """Create the folders, files and links that the script expects."""
-        for folder in self.request["folders"]:
-            try:
-                os.mkdir(folder, 0o700)
-            except FileExistsError:
-                pass
-        for path, text in self.request["files"].items():
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text)
-        for path, target in self.request["links"].items():
-            os.symlink(target, path)
+    def _devices(self, slot: int) -> list[int] | None:
+        """List the GPUs of a slot; None in a pool without GPUs."""
+        gpus: int = self.request["gpus"]
+        return list(range(slot * gpus, (slot + 1) * gpus)) if gpus else None
 
-    def _lay_out_code(self) -> str:
-        """Create the folder that the script runs in, if it is not the source folder; return what is wrong, or ""."""
-        code = self.request["code"]
-        if code is None:
-            return ""
-        try:
-            lay_out(code["store"], code["snapshot"], code["target"], source=code["source"])
-        except CodeError as error:
-            return f"LocalBadInput: {error}"
-        except OSError as error:
-            hint = "; free some space" if error.errno in _FULL else ""
-            return f"InternalError: {error.filename or code['target']}: {error.strerror}{hint}"
-        return ""
+    def _on(self, host: Host) -> str:
+        """Name a host for a reason, if there is another."""
+        return f" on {host.name}" if len(self.hosts) > 1 else ""
 
-    def _command(self) -> list[str]:
-        """
-        Determine the command by the files of the code, as SageMaker's training toolkit does.
-
-        A script that is started by itself is made executable for all that may read it.
-        """
-        cwd, name = self.request["cwd"], self.request["script"]
-        script = os.path.join(cwd, name)
-        argv: list[str] = self.request["argv"]
-        if os.path.exists(os.path.join(cwd, "setup.py")):
-            argv = self.request["package_argv"]
-        if argv[0] == "/bin/sh" and not os.access(script, os.X_OK):
-            mode = os.stat(script).st_mode & 0o777
-            os.chmod(script, mode | (mode & 0o444) >> 2)
-        mounted = with_opt_ml(
-            argv,
-            self.request["environment"],
-            script=script,
-            folder=self.path("ml"),
-            note=self.path(OPT_ML_NOTE),
-        )
-        self.mounts = mounted is not None
-        return mounted or argv
+    def _running(self) -> list[Host]:
+        return [host for host in self.hosts if host.is_running]
 
     def _install_signals(self) -> None:
         self.wakeup, wakeup_in = os.pipe()
@@ -211,32 +177,13 @@ class Shim:
             signal.signal(number, lambda *_: None)
         become_subreaper()
 
-    def _spawn(self, inherited: list[int], numbers: list[int]) -> None:
-        """Start the script's process; raise the error of its exec."""
-        request = self.request
-        argv = self._command()
-        environment = dict(request["environment"])
-        if request["gpu"]:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, numbers))
-        log = os.open(
-            self.path("output.log"),
-            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW,
-            0o600,
-        )
-        # The script inherits the lock and the slots, so they stay held if only the shim is killed.
-        for fd in inherited:
-            os.set_inheritable(fd, True)  # noqa: FBT003  (the standard library's signature)
-        os.chdir(request["cwd"])  # posix_spawn has no argument for it
-        self.script_pid = spawn_script(argv, environment, log)
-        os.close(log)
-
     # --- while the script runs ------------------------------------------------------
 
     def _wait(self) -> None:
-        """Wait for the script's end; end it on a stop request or when its time is up."""
+        """Wait for the end of all scripts; end them on a stop request, when time is up, or if one failed."""
         limit = self.request["run_at_most"]
         run_until = time.monotonic() + limit if limit is not None else None
-        while self.status is None:
+        while self._running():
             now = time.monotonic()
             due = [
                 t for t in (self.kill_at, None if self.end_cause else run_until) if t is not None
@@ -245,17 +192,24 @@ class Shim:
             select.select([self.wakeup], [], [], timeout)
             received = self._read_signals()
             self._reap()
-            if self.status is not None:
+            if not self._running():
                 break
             if not self.end_cause:
-                if received & _STOP_SIGNALS:
-                    stop = os.path.lexists(self.path("stop"))
-                    self._terminate("stop" if stop else "interrupted")
-                elif run_until is not None and time.monotonic() >= run_until:
-                    self._terminate("timeout")
+                if cause := self._cause_to_end(received, run_until):
+                    self._terminate(cause)
             elif self.kill_at is not None and time.monotonic() >= self.kill_at:
                 self.kill_at = None
                 self._signal_all(signal.SIGKILL)
+
+    def _cause_to_end(self, received: set[int], run_until: float | None) -> str:
+        """Say why the scripts that run have to end; "" if they may go on."""
+        if received & _STOP_SIGNALS:
+            return "stop" if os.path.lexists(self.path("stop")) else "interrupted"
+        if self.failed is not None:
+            return "failure"
+        if run_until is not None and time.monotonic() >= run_until:
+            return "timeout"
+        return ""
 
     def _read_signals(self) -> set[int]:
         try:
@@ -269,8 +223,11 @@ class Shim:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
-                if pid == self.script_pid:
-                    self.status = status
+                for host in self._running():
+                    if host.pid == pid:
+                        host.status = status
+                        if status != 0 and self.failed is None:
+                            self.failed = host
         except ChildProcessError:
             return
 
@@ -280,14 +237,14 @@ class Shim:
         self._signal_all(signal.SIGTERM)
 
     def _signal_all(self, number: int) -> None:
-        for pid in {self.script_pid, *descendants(os.getpid())}:
+        for pid in {*(host.pid for host in self._running()), *descendants(os.getpid())}:
             try:
                 os.kill(pid, number)
             except (ProcessLookupError, PermissionError):
                 pass
-        if not IS_LINUX:
+        for group in (host.pid for host in self.hosts if host.pid and not IS_LINUX):
             try:
-                os.killpg(self.script_pid, number)
+                os.killpg(group, number)
             except (ProcessLookupError, PermissionError):
                 pass
 
@@ -324,10 +281,10 @@ class Shim:
     # --- the record -----------------------------------------------------------------
 
     def _read_metrics(self) -> list[Row]:
-        """Read what the script tells about its model; problems are noted in its log."""
+        """Read what the script tells about its model, on the first host; problems are noted in its log."""
         # Told to end from outside, this process may be killed soon: the record of the end comes first.
         reader = Reader(_HURRY_SECONDS if self.end_cause == "interrupted" else SECONDS_MAX)
-        output, log = self.path("ml/output/data"), self.path("output.log")
+        output, log = self.path("ml/output/data"), self.hosts[0].path("output.log")
         try:
             rows = reader.read(output, log, self.request["metrics"])
             if reader.notes:
@@ -339,7 +296,8 @@ class Shim:
 
     def _record_exit(self, started_at: int, reason: str, metrics: Sequence[Row] = ()) -> None:
         outcome = self._outcome()
-        status = self.status
+        host = self.failed or (self.hosts[0] if self.hosts else None)
+        status = None if self.error or host is None else host.status
         document = {
             "outcome": outcome,
             "exit_code": os.waitstatus_to_exitcode(status) if status is not None else None,
@@ -356,7 +314,7 @@ class Shim:
             except OSError as error:
                 # The script's exit status exists in this process only. Wait for space, and keep the
                 # lock and the slots, so that the training counts as running.
-                if error.errno not in _FULL:
+                if error.errno not in FULL:
                     raise
                 time.sleep(pause)
                 pause = min(RETRY_SECONDS_MAX, pause * 2)
@@ -368,43 +326,28 @@ class Shim:
         if self.end_cause == "timeout":
             return "TimedOut"
         # An interrupted script that exits with 0 had just succeeded.
-        return "Completed" if self.status == 0 else "Failed"
+        return "Completed" if all(host.status == 0 for host in self.hosts) else "Failed"
 
     def _reason(self, oom_before: int) -> str:
         """Write the reason of the end, in the form of SageMaker's training toolkit."""
-        status = self.status
-        assert status is not None
         if self.end_cause == "timeout":
             return "The job stopped because it exceeded the maximum allowed runtime."
         if self.end_cause == "stop":
             return "The training job has stopped."
         if self.end_cause == "interrupted":
             return "Interrupted: the training's supervisor was told to end, not by jobcore"
-        code = os.waitstatus_to_exitcode(status)
-        if code == 0:
+        host = self.failed
+        if host is None or host.status is None:
             return ""
+        code, where = os.waitstatus_to_exitcode(host.status), self._on(host)
         if code < 0 and -code in _FROM_OUTSIDE:
             if -code == signal.SIGKILL and kernel_oom_kills() > oom_before:
-                return "OutOfMemory: the training was killed by the kernel's out-of-memory killer"
+                return f"OutOfMemory: the training was killed{where} by the kernel's out-of-memory killer"
             name = signal.Signals(-code).name
-            return f"Interrupted: the training was killed from outside by {name} (signal {-code})"
+            return f"Interrupted: the training was killed{where} from outside by {name} (signal {-code})"
         if code < 0:
             code = 128 - code
-        text = read_tail(self.path("ml/output/failure"), head=True)
-        if not text.strip():
-            message = error_message(read_tail(self.path("output.log")))
-            program, code_folder = self.request["argv"][0], self.request["cwd"]
-            message = explained(message, program=program, code=code_folder)
-            text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{message}"'
-        end = f"{self._hint(text)}, exit code: {code}"
+        text, hint = host.failure(code)
+        # The exit code is last, where the failure rules look for it.
+        end = f"{where}{hint}, exit code: {code}"
         return f"AlgorithmError: {text[: REASON_CHARS_MAX - len(end) - 16].rstrip()}{end}"
-
-    def _hint(self, text: str) -> str:
-        """Explain a failure that names /opt/ml, where the script could not have that folder."""
-        if "/opt/ml" not in text or os.path.isdir("/opt/ml"):
-            return ""
-        note = read_tail(self.path(OPT_ML_NOTE), head=True)
-        if self.mounts and not note:
-            return ""
-        why = f"could not be mounted on this machine: {note}" if note else "is another folder here"
-        return f". /opt/ml {why}; take folders from SM_MODEL_DIR and the like"
