@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from . import bench_aws, bench_code, bench_core, bench_launch, bench_manager, bench_simulator
+from . import (
+    bench_aws,
+    bench_code,
+    bench_core,
+    bench_launch,
+    bench_manager,
+    bench_results,
+    bench_simulator,
+)
 
 if __name__ == "__main__":
     bench_core.run()
     bench_manager.run()
+    bench_results.run()
     bench_code.run()
     bench_aws.run()
     bench_launch.run()

@@ -15,6 +15,7 @@ import jobcore
 
 from ._app import common, complete_job
 from ._errors import CliError
+from ._places import places
 from ._render import (
     ago,
     clip,
@@ -133,7 +134,7 @@ def show_command(session: Session, /, jobs: Sequence[str]) -> int:
     """Show a job in full: status, attempts, timeline, retries used."""
     found = [session.find_job(word) for word in jobs]
     if session.as_json:
-        documents = [{**job_document(job), "places": _places(session, job)} for job in found]
+        documents = [{**job_document(job), "places": places(session, job)} for job in found]
         print_json(documents[0] if len(documents) == 1 else documents)
         return 0
     for number, job in enumerate(found):
@@ -142,29 +143,9 @@ def show_command(session: Session, /, jobs: Sequence[str]) -> int:
         for line in _shown(session, job):
             print(clip(plain(jobcore.redact.redact(line)), width()))
         print("\nPlaces")
-        for name, path in _places(session, job).items():  # whole, so that they can be copied
+        for name, path in places(session, job).items():  # whole, so that they can be copied
             print(plain(jobcore.redact.redact(f"  {name:<11} {path}")))
     return 0
-
-
-def _places(session: Session, job: jobcore.Job) -> dict[str, str]:
-    number = job.attempts[-1].number if job.current is None and job.attempts else job.attempt_number
-    name = jobcore.lifecycle.training_name(job.job_id, number)
-    if session.is_aws:
-        from ._aws import places
-
-        return places(session.aws, job, name, number)
-    from jobcore_code import snapshot_id
-
-    trainer = session.local_trainer
-    frozen = snapshot_id(job.spec.args) is not None
-    return {
-        **({"code": str(trainer.code_dir(name))} if frozen else {}),
-        "log": str(trainer.log_path(name)),
-        "model": str(trainer.model_dir(name)),
-        "output": str(trainer.output_dir(name)),
-        "checkpoints": str(trainer.checkpoint_dir(job.job_id)),
-    }
 
 
 def _shown(session: Session, job: jobcore.Job) -> list[str]:
@@ -200,6 +181,10 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
         lines += ["", "Hyperparameters"]
         lines += [f"  {name} = {value}" for name, value in parameters.items()]
     lines += _channels(spec.args)
+    if job.metrics:
+        from ._results import metric_lines
+
+        lines += ["", "Metrics", *("  " + line for line in metric_lines(job))]
     lines += ["", "Attempts", *("  " + line for line in _attempts(job, now))]
     lines += ["", "Retries used", *("  " + line for line in _budgets(job))]
     lines += ["", "Timeline", *("  " + line for line in _timeline(job))]

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 import jobcore
+from jobcore.metrics import describe_metrics
 
 from ._variables import NO_COLOR
 
@@ -45,6 +46,8 @@ def width() -> int:
 
 def plain(text: str) -> str:
     """Replace control characters, so that text of jobs cannot control the terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else "�" if c not in "\n\t\r" else " " for c in text)
 
 
@@ -222,6 +225,7 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
         "pools": [{"pool": p.pool, "count": p.count} for p in job.spec.placements],
         "args": jobcore.redact.redact_args(job.spec.args),
         "tags": jobcore.redact.redact_args(job.spec.tags),
+        "metrics": describe_metrics(job.metrics),
         "charges": {str(name): count for name, count in job.charges.items()},
         "attempts": [_attempt_document(job, attempt) for attempt in attempts],
         "timeline": [

@@ -264,7 +264,7 @@ LOOKS = ("show", "why", "logs")
 
 @pytest.fixture
 def looking(world, monkeypatch):
-    monkeypatch.setattr(_look, "_places", lambda session, job: {})
+    monkeypatch.setattr(_look, "places", lambda session, job: {})
     monkeypatch.setattr(_aws, "log_events", lambda name, since=0, host=None: iter(()))
     monkeypatch.setattr(Session, "trainer", MemoryTrainer(clock=ManualClock(NOW)))
     monkeypatch.setattr(Session, "limits", jobcore.Limits())
