@@ -9,12 +9,14 @@ from . import (
     bench_core,
     bench_launch,
     bench_manager,
+    bench_results,
     bench_simulator,
 )
 
 if __name__ == "__main__":
     bench_core.run()
     bench_manager.run()
+    bench_results.run()
     bench_code.run()
     bench_client.run()
     bench_aws.run()

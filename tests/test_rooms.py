@@ -25,6 +25,7 @@ ROOMS = {
         "model", "events", "transitions", "effects", "retry", "names", "codec", "invariants",
     },
     "messages": set(),
+    "metrics": set(),
     "port_values": set(),
     "ports": set(),
     "redact": set(),

@@ -27,6 +27,7 @@ from jobcore import (
     Spec,
     Status,
     lifecycle,
+    metrics,
     ports,
 )
 from jobcore.lifecycle import EVENT_TYPES, GroupTally, PoolState, ShareUsage, events
@@ -123,6 +124,16 @@ VALID: dict[type, dict[str, Any]] = {
         "cursor": "c",
         "limit": 10,
     },
+    metrics.Metric: {
+        "name": "loss",
+        "final": 0.5,
+        "step": 7,
+        "count": 8,
+        "lowest": 0.25,
+        "lowest_step": 3,
+        "highest": 2,
+        "highest_step": 1,
+    },
     ports.LaunchReply: {
         "result": ports.LaunchResult.REFUSED,
         "evidence": ports.Evidence(where="create"),
@@ -162,6 +173,7 @@ VALID: dict[type, dict[str, Any]] = {
         "started_at": T0,
         "ended_at": T0,
         "evidence": ports.Evidence(where="create"),
+        "metrics": (metrics.Metric(name="loss", final=0.5),),
     },
     ports.Usage: {"pool": "cpu", "share": "ada", "slots": 2, "running": 1},
     ports.Waiting: {
@@ -183,6 +195,7 @@ VALID: dict[type, dict[str, Any]] = {
         "failure": make_failure(),
         "started_at": T0,
         "ended_at": T0,
+        "metrics": (metrics.Metric(name="loss", final=0.5),),
     },
     events.TrainingMissing: {"attempt": 1},
     events.StopRequested: {"by": "ada"},
@@ -343,7 +356,7 @@ def test_settings_raise_invalid_setting(kind):
 
 
 def test_every_public_value_is_walked():
-    modules = (jobcore, jobcore.port_values, lifecycle, events, limits, run)
+    modules = (jobcore, jobcore.port_values, lifecycle, events, limits, metrics, run)
     public = {
         value
         for module in modules

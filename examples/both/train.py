@@ -30,7 +30,10 @@ def main() -> None:
         slope -= args.learning_rate * sum(error * x for x, error in errors) / len(points)
         intercept -= args.learning_rate * sum(error for _, error in errors) / len(points)
         if args.verbose and epoch % 50 == 0:
-            print(f"epoch {epoch}  y = {slope:.3f} x + {intercept:.3f}", flush=True)
+            loss = sum(error**2 for _, error in errors) / len(points)
+            print(
+                f"epoch {epoch}  y = {slope:.3f} x + {intercept:.3f}  loss {loss:.6f}", flush=True
+            )
     model = {"slope": round(slope, 6), "intercept": round(intercept, 6), "points": len(points)}
     (Path(os.environ["SM_MODEL_DIR"]) / "model.json").write_text(json.dumps(model))
 

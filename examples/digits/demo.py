@@ -31,6 +31,12 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "jobcore_cli", "--home", str(HOME), *arguments]
 
 
+def output_of(*arguments: str) -> str:
+    """Call `jobcore`, and give what it prints, without the last newline."""
+    done = subprocess.run(command(*arguments), check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    return done.stdout.rstrip("\n")
+
+
 def print_heading(text: str) -> None:
     """Print the heading of a step."""
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
@@ -80,7 +86,7 @@ def read_jobs() -> list[jobcore.Job]:
 
 
 def report(jobs: list[jobcore.Job], killed: str) -> None:
-    """Print the retries and their reasons, the best model, and the messages."""
+    """Print the retries and their reasons, and the messages."""
     print_heading("Retries and their reasons")
     for job in jobs:
         for attempt in job.attempts:
@@ -91,26 +97,6 @@ def report(jobs: list[jobcore.Job], killed: str) -> None:
             kind = attempt.failure.failure_class
             print(f"  {job.spec.name:12} attempt {attempt.number}  {kind:17} {verdict}{mark}")
             print(f"    {attempt.failure.headline[-76:]}")
-
-    print_heading("The best model")
-    results = []
-    for job in jobs:
-        if job.status is not jobcore.Status.COMPLETED:
-            continue
-        training = HOME / "trainings" / job.training_name / "ml"
-        metrics = json.loads((training / "output" / "data" / "metrics.json").read_text())
-        results.append((metrics["accuracy"], -metrics["loss"], job, metrics, training))
-    accuracy, _, job, metrics, training = max(results, key=lambda row: row[:2])
-    chosen = job.spec.args["hyperparameters"]
-    print(f"  {job.spec.name}: accuracy {accuracy:.4f}, loss {metrics['loss']:.4f}")
-    print(f"  {', '.join(f'{name}={value}' for name, value in chosen.items())}")
-    print(f"  {training / 'model' / 'model.joblib'}")
-    for _, _, resumed, data, _ in results:
-        if data["resumed_after"]:
-            print(
-                f"  {resumed.spec.name} went on after epoch {data['resumed_after']} "
-                f"of {data['epochs']} in its attempt {resumed.attempts[-1].number}"
-            )
 
     print_heading("Messages sent")
     lines = (HOME / "messages.jsonl").read_text().splitlines()
@@ -145,6 +131,11 @@ def main() -> int:
 
     jobs = sorted(read_jobs(), key=lambda job: (len(job.spec.name), job.spec.name))
     report(jobs, saboteur.killed)
+    print_heading("jobcore results --top 5")
+    subprocess.run(command("results", "--top", "5"), check=True)  # noqa: S603
+    print_heading("jobcore path $(jobcore results --best)")
+    best = output_of("results", "--best")
+    print(output_of("path", best))
     counts = Counter(str(job.status) for job in jobs)
     ended = ", ".join(f"{count} {status}" for status, count in counts.items())
     print_heading(f"{ended} in {time.monotonic() - begun:.0f} s. Look around:")

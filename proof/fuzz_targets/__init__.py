@@ -15,7 +15,7 @@ from ._jobfiles import job_file_table, job_file_text, names
 from ._messages import sns
 from ._records import item_dynamodb, record_sqlite, side_records
 from ._simulations import sandbox_control, sandbox_wire, scenario, traces
-from ._trainers import describe, describe_open, local_contract, sagemaker_request
+from ._trainers import describe, describe_open, local_contract, metrics, sagemaker_request
 from ._values import Target
 
 __all__ = ["TARGETS", "Target"]
@@ -40,6 +40,7 @@ TARGETS: Mapping[str, Target] = {
     "describe-open": Target(describe_open, "answers of the model's types with any words: never an error", weight=2),
     "sagemaker-request": Target(sagemaker_request, "specs: problems that name fields, or a request with an allow-listed role", weight=0.3),
     "local-contract": Target(local_contract, "specs: something to run with a legal environment, or BadInput", weight=0.5),
+    "metrics": Target(metrics, "files and logs of a script: at most 100 metrics that can be stored, and notes of one line", (b'\x00{"loss": 1}', b'\x01{"step": 1, "a": {"b": 2}}\n', b"\x02loss=1\n"), weight=0.3),
     "scenario": Target(scenario, "scenario files: a scenario, or ValueError that names the scenario", weight=0.8),
     "traces": Target(traces, "CSV, gzip and SkyPilot JSON: traces, or ValueError that names the file"),
     "sandbox-wire": Target(sandbox_wire, "JSON 1.1 calls: an object, a refusal or a SerializationException", weight=0.4),

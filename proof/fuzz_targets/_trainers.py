@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import jobcore
 from jobcore import Spec
+from jobcore.metrics import decode_metrics, wrong_metrics
 from jobcore_aws import (
     Pool,
     SageMakerSettings,
@@ -19,11 +20,12 @@ from jobcore_aws import (
 from jobcore_aws._request import BadRequest, build_request
 from jobcore_aws._trainings import training_of
 from jobcore_local._contract import BadInput, prepare
+from jobcore_local._supervisor.metrics import Reader
 from proof._source import Source
 
 from ._values import ACCOUNT, FILE, JOB_ID, T0, spec_of
 
-__all__ = ["describe", "describe_open", "local_contract", "sagemaker_request"]
+__all__ = ["describe", "describe_open", "local_contract", "metrics", "sagemaker_request"]
 
 
 SETTINGS = SageMakerSettings(
@@ -55,6 +57,7 @@ DESCRIPTION: dict[str, Any] = {
     ],
     "TrainingStartTime": T0,
     "TrainingEndTime": T0,
+    "FinalMetricDataList": [{"MetricName": "loss", "Value": 0.5, "Timestamp": T0}],
 }
 _OVER = {"Completed", "Failed", "Stopped"}
 
@@ -114,6 +117,18 @@ def describe_open(data: bytes) -> None:
     found = training_of(description)
     if found is not None:
         assert found.state.is_terminal <= (description.get("TrainingJobStatus") in _OVER)
+
+
+def metrics(data: bytes) -> None:
+    """Read what a script left: any bytes in one of the files, or in the log."""
+    names = ("metrics.json", "metrics.jsonl", "log")
+    which, content = (data[0] % len(names), data[1:]) if data else (0, b"")
+    with TemporaryDirectory() as folder:
+        Path(folder, names[which]).write_bytes(content)
+        reader = Reader(seconds=5.0)
+        rows = reader.read(folder, str(Path(folder, "log")), {"loss": "([0-9.a-z+-]+)"})
+    assert wrong_metrics(decode_metrics(json.loads(json.dumps(rows)))) is None
+    assert all("\n" not in note for note in reader.notes), reader.notes
 
 
 def sagemaker_request(data: bytes) -> None:

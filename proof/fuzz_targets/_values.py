@@ -12,6 +12,7 @@ from typing import Any
 
 import jobcore
 from jobcore import InvalidJob, Job, Placement, Spec, Status
+from jobcore.metrics import Metric
 from jobcore_aws import JOB_TABLES
 
 __all__ = [
@@ -57,7 +58,8 @@ FILE: dict[str, Any] = {
     "hyperparameters": {"lr": 0.1, "layers": [1, 2], "opt": {"name": "adam"}},
     "environment": {"LEVEL": "debug"}, "channels": {"train": "s3://data/train"}, "arguments": ["--fast"],
     "tags": {"team": "vision"}, "share": "vision", "group": "g", "priority": 3, "stop_grace": "2m",
-    "volume_gb": 30, "retry": {"capacity": 3, "backoff": "30s", "backoff_max": 3600},
+    "volume_gb": 30, "metrics": {"loss": "loss=([0-9.]+)", "acc": {"regex": "a(.)", "goal": "maximize"}},
+    "retry": {"capacity": 3, "backoff": "30s", "backoff_max": 3600},
     "clocks": {"wait_at_most": "1d", "run_at_most": "1h30m", "finish_by": "2026-12-01T08:00:00+01:00"},
     "sagemaker": {"StoppingCondition": {"MaxWaitTimeInSeconds": 90000}, "DebugHookConfig": {"S3OutputPath": "s3://m/j/x"}},
     "sweep": {
@@ -94,7 +96,8 @@ def jobs() -> tuple[Job, ...]:
 
     seen = jobcore.TrainingSeen(attempt=1, running=True, detail="Training")
     ended = jobcore.TrainingEnded(attempt=1, outcome=Status.FAILED, failure=FAILURE)
-    done = jobcore.TrainingEnded(attempt=1, outcome=Status.COMPLETED)
+    loss = Metric(name="loss", final=0.5, step=7, count=8, lowest=0.25, lowest_step=3, highest=2.0)
+    done = jobcore.TrainingEnded(attempt=1, outcome=Status.COMPLETED, metrics=(loss,))
     running = after(
         job,
         jobcore.LaunchDecided(attempt=1, placement=Placement("cpu")),

@@ -80,6 +80,7 @@ class Fate:
         failure: the failure reason; empty: it completes.
         fails_in: the phase at whose end it fails.
         interruptions: on spot, after so many seconds of training each, counted from the last start.
+        metrics: the last value of each metric, if it completes.
     """
 
     noticing: float = 5.0
@@ -92,6 +93,7 @@ class Fate:
     failure: str = ""
     fails_in: str = "Training"
     interruptions: tuple[float, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @attrs.frozen(kw_only=True, field_transformer=report_all)
@@ -108,6 +110,7 @@ class Script:
         times: the number of trainings that it applies to; None: all.
         failure_rate: the share of trainings that fail, with one of *failures*.
         fails_in: the phase at whose end they fail.
+        metrics: by name, the last value that they report, or the bounds of a draw.
         refusal: their create is answered with this.
         open_ended: training lasts until `World.finish`.
     """
@@ -127,6 +130,7 @@ class Script:
     failures: tuple[str, ...] = ("AlgorithmError: ExecuteUserScriptError: ExitCode 1",)
     fails_in: str = attrs.field(default="Training", validator=one_of(*PHASES))
     interruptions: tuple[float, ...] = attrs.field(default=(), validator=each(SECONDS))
+    metrics: Mapping[str, Span] = attrs.field(factory=dict)
     refusal: Refusal | None = None
     open_ended: bool = False
 
@@ -144,11 +148,14 @@ class Script:
     def draw(self, seed: str, name: str) -> Fate:
         """Draw the fate of a training."""
 
-        def seconds(what: str) -> float:
-            low, high = _bounds(getattr(self, what))
+        def drawn(span: Span, what: str) -> float:
+            low, high = _bounds(span)
             if low == high:
                 return low
             return low + (high - low) * hash_fraction(seed, name, what)
+
+        def seconds(what: str) -> float:
+            return drawn(getattr(self, what), what)
 
         fails = self.failure_rate > hash_fraction(seed, name, "fails")
         which = int(hash_fraction(seed, name, "failure") * len(self.failures))
@@ -163,6 +170,7 @@ class Script:
             failure=self.failures[which] if fails and self.failures else "",
             fails_in=self.fails_in,
             interruptions=self.interruptions,
+            metrics={key: drawn(span, f"metric {key}") for key, span in self.metrics.items()},
         )
 
 
@@ -224,6 +232,7 @@ class Training:
         started_at: when it first started on instances; None if it never did.
         busy: seconds on instances before the last start.
         done: seconds of training that interruptions did not undo.
+        metrics: the last value of each metric, as its script's log has it.
     """
 
     request: TrainingRequest
@@ -244,6 +253,7 @@ class Training:
     phase_since: float = 0.0
     busy: float = 0.0
     done: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
     interrupted: int = 0
     retried: int = 0
     ends_as: str = ""  # the secondary status that Stopping leads to

@@ -3,7 +3,8 @@ A pure core for fire-and-forget training jobs.
 
 This package exports the names that an embedder or an adapter's author needs first. The others are in
 its sub-packages: `jobcore.lifecycle`, `jobcore.ports`, `jobcore.scheduling`, `jobcore.failures`,
-`jobcore.ticks`, `jobcore.jobfile`, `jobcore.messages`, `jobcore.redact` and `jobcore.errors`.
+`jobcore.ticks`, `jobcore.jobfile`, `jobcore.messages`, `jobcore.metrics`, `jobcore.redact` and
+`jobcore.errors`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from jobcore import (  # noqa: F401
     jobfile,
     lifecycle,
     messages,
+    metrics,
     ports,
     redact,
     scheduling,

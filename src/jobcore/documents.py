@@ -73,6 +73,8 @@ def read_duration_or_none(micros: int | None) -> timedelta | None:
 
 def read_time(micros: int) -> datetime:
     """Read a time."""
+    if type(micros) is int and -_MICROS_MAX <= micros <= _MICROS_MAX:  # read by the thousand
+        return _EPOCH + timedelta(microseconds=micros)
     return from_micros(_bounded(micros))
 
 
@@ -97,14 +99,17 @@ def _check(ok: bool, wanted: str, value: object) -> None:
 
 def read_text(value: Any) -> str:
     """Read a text."""
-    _check(isinstance(value, str), "a text", value)
+    if type(value) is not str:
+        _check(isinstance(value, str), "a text", value)
     return str(value)
 
 
 def read_int(value: Any) -> int:
     """Read a whole number."""
-    _check(type(value) is int, "a whole number", value)
-    return int(value)
+    if type(value) is not int:
+        _check(False, "a whole number", value)  # noqa: FBT003
+    number: int = value
+    return number
 
 
 def read_float(value: Any) -> float:

@@ -32,6 +32,7 @@ from jobcore.checks import (
 )
 from jobcore.lifecycle.model import CLOCK_MIN, Job, Json, Placement, Status, wrong_placements
 from jobcore.lifecycle.names import ATTEMPTS_MAX
+from jobcore.metrics import Metric, wrong_metrics
 
 __all__ = [
     "Added", "Due", "Evidence", "JobQuery", "LaunchReply", "LaunchRequest", "LaunchResult",
@@ -429,6 +430,7 @@ class Training:
         detail: the trainer's name of the phase, for display only.
         started_at, ended_at: in UTC; None while unknown.
         evidence: for FAILED and STOPPED, the input of the classifier.
+        metrics: once it is over, at most 100; those without a number are left out.
 
     Raises:
         ValueError: a field is of another kind, or a time not in UTC; the message names it.
@@ -443,6 +445,7 @@ class Training:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     evidence: Evidence | None = None
+    metrics: tuple[Metric, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind, and times that are not in UTC."""
@@ -456,4 +459,5 @@ class Training:
             started_at=if_given(wrong_time, self.started_at),
             ended_at=if_given(wrong_time, self.ended_at),
             evidence=if_given(wrong_kind, self.evidence, Evidence, "Evidence"),
+            metrics=wrong_metrics(self.metrics),
         )

@@ -45,6 +45,7 @@ PROBES: dict[str, Any] = {
     "flags": ["amp"],
     "environment": {"MODE": "fast"},
     "channels": {"train": "{}/folder"},
+    "metrics": {"loss": "loss=([0-9.]+)"},
     "volume_gb": 77,
     "stop_grace": "7s",
     "sagemaker": {"EnableInterContainerTrafficEncryption": True},

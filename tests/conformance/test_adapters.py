@@ -23,6 +23,7 @@ from aws_fixtures import connect, table_name
 from jobcore import CorruptRecord, JobStore, Trainer
 from jobcore.failures import Rules
 from jobcore.messages import WordedNotifier
+from jobcore.metrics import Metric
 from jobcore.ports import LaunchRequest, Training, TrainingState
 from jobcore_aws import DynamoStore, create_table
 from jobcore_conformance import ClockContract, NotifierContract, StoreContract, TrainerContract
@@ -169,6 +170,7 @@ class TestMemoryTrainer(TrainerContract):
         assert isinstance(trainer, MemoryTrainer)
         trainer.scripts[request.name] = {
             "complete": Script(),
+            "measure": Script(metrics=(Metric(name="loss", final=0.25),)),
             "fail": Script(outcome=TrainingState.FAILED, text="AlgorithmError: boom, exit code: 1"),
             "long": Script(runs=timedelta(days=9)),
         }[str(request.args["act"])]
@@ -183,7 +185,12 @@ class TestMemoryTrainer(TrainerContract):
 
 
 class TestLocalTrainer(TrainerContract):
-    SCRIPTS: ClassVar = {"complete": "exit 0", "fail": "echo boom; exit 3", "long": "sleep 100"}
+    SCRIPTS: ClassVar = {
+        "complete": "exit 0",
+        "fail": "echo boom; exit 3",
+        "measure": "echo loss=0.5; echo loss=0.25",
+        "long": "sleep 100",
+    }
 
     @pytest.fixture(autouse=True)
     def _place(self, tmp_path: Path):
@@ -206,7 +213,9 @@ class TestLocalTrainer(TrainerContract):
         return self.trainers[-1]
 
     def prepare(self, trainer: Trainer, request: LaunchRequest) -> LaunchRequest:
-        args = {"script": f"{request.args['act']}.sh", "source_dir": str(self.home)}
+        metrics = {"loss": {"regex": "loss=([0-9.]+)"}}
+        script = f"{request.args['act']}.sh"
+        args = {"script": script, "source_dir": str(self.home), "metrics": metrics}
         return replace(request, args=args)
 
     def settle(self, trainer: Trainer, name: str) -> Training:

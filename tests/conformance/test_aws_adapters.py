@@ -67,6 +67,7 @@ class TestSageMakerTrainerOnTheSandbox(TrainerContract):
     def prepare(self, trainer: Trainer, request: LaunchRequest) -> LaunchRequest:
         acts = {
             "complete": Script(name=request.name, training=60.0),
+            "measure": Script(name=request.name, training=60.0, metrics={"loss": 0.25}),
             "fail": Script(
                 name=request.name,
                 training=60.0,

@@ -35,6 +35,16 @@ class LosesWritesQuietly(MemoryStore):
         return [replace(job, version=job.version + 1) for job in jobs]
 
 
+class RoundsMetrics(MemoryStore):
+    def get(self, job_ids):
+        return {
+            job_id: replace(
+                job, metrics=tuple(replace(m, final=round(m.final, 6)) for m in job.metrics)
+            )
+            for job_id, job in super().get(job_ids).items()
+        }
+
+
 class ForgetsBackOff(MemoryStore):
     def waiting(self, *, now, depth):
         return super().waiting(now=now + LATER, depth=depth)
@@ -298,6 +308,11 @@ class ListsTheDead(MemoryTrainer):
         return iter(self._describe(name) for name in sorted(self._entries))
 
 
+class MeasuresNothing(MemoryTrainer):
+    def describe(self, names):
+        return {n: t and replace(t, metrics=()) for n, t in super().describe(names).items()}
+
+
 class StoppedIsFailed(MemoryTrainer):
     def describe(self, names):
         return {
@@ -321,7 +336,7 @@ def failures(suite) -> list[str]:
 
 
 STORES = [
-    OverwritesOnAdd, SavesBlindly, LosesWritesQuietly, ForgetsBackOff, ListsAllWaiting, DueTooEarly,
+    OverwritesOnAdd, SavesBlindly, LosesWritesQuietly, RoundsMetrics, ForgetsBackOff, ListsAllWaiting, DueTooEarly,
     DueUnbounded, NoUsage, OldestFirst, NoCursor, IgnoresFilters, PoolsBlindly, SharesBlindly,
     OneConflictSpoilsAllShares, AnswersForSharesInAnotherOrder, ReadsAllShares, ForgetsShares,
     TalliesBlindly, MixesOwnersUp, JoinsKeysByASlash, JoinsKeysByALine, PausesNobody, PausesForEver,
@@ -331,7 +346,7 @@ STORES = [
 ]  # fmt: skip
 TRAINERS = [
     NamesAgain, AnswersInAnotherOrder, NothingIsFailed, StopsNothing, ForgetsWhose, NeverFull, SaysNotWhy, ListsTheDead,
-    StoppedIsFailed,
+    StoppedIsFailed, MeasuresNothing,
 ]  # fmt: skip
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
-import tarfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,17 +63,31 @@ def call(capsys, home: Path, backend: str, *words: str) -> Any:
 def run_on_laptop(capsys, example: Path, home: Path) -> dict[str, Any]:
     home.mkdir(mode=0o700)
     write_pools(home, {"cpu": 1})
-    (job_id,) = call(capsys, home, "local", "submit", str(example / "job.toml"))["ids"]
+    (job_id,) = call(capsys, home, "local", "submit", "--group", "both", str(example / "job.toml"))[
+        "ids"
+    ]
     assert main(["--home", str(home), "run", "--until-done", "--quiet"]) == 0
     capsys.readouterr()
     shown = call(capsys, home, "local", "show", job_id)
     log = Path(shown["places"]["log"]).read_text()
     assert "epoch 200  y = " in log
-    return json.loads((Path(shown["places"]["model"]) / "model.json").read_text())
+    return result(capsys, home, "local", job_id)
 
 
-def run_in_sandbox(capsys, example: Path, home: Path, s3: Any, bucket: str) -> dict[str, Any]:
-    (job_id,) = call(capsys, home, "aws", "submit", str(example / "job.toml"))["ids"]
+def result(capsys, home: Path, backend: str, job_id: str) -> dict[str, Any]:
+    """Give the model of a job and its loss, each by the command that has it."""
+    target = home.with_name(f"model-{home.name}-{backend}")
+    call(capsys, home, backend, "download", job_id, "model", "--to", str(target))
+    (row,) = call(capsys, home, backend, "results", "both")["jobs"]
+    assert row["id"] == job_id
+    model = json.loads((target / "model.json").read_text())
+    return {**model, "loss": row["metrics"]["loss"]["final"]}
+
+
+def run_in_sandbox(capsys, example: Path, home: Path) -> dict[str, Any]:
+    (job_id,) = call(capsys, home, "aws", "submit", "--group", "both", str(example / "job.toml"))[
+        "ids"
+    ]
 
     def is_over() -> Any:
         call(capsys, home, "aws", "tick")
@@ -84,20 +96,16 @@ def run_in_sandbox(capsys, example: Path, home: Path, s3: Any, bucket: str) -> d
 
     shown = until(is_over)
     assert shown["status"] == "Completed", shown
-    model = shown["places"]["model"].removeprefix(f"s3://{bucket}/")
-    body = s3.get_object(Bucket=bucket, Key=model)["Body"].read()
-    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
-        file = archive.extractfile("model.json")
-        assert file is not None
-        return json.loads(file.read())
+    return result(capsys, home, "aws", job_id)
 
 
 def test_the_same_file_gives_the_same_model_on_both(example, sandbox, tmp_path, capsys) -> None:
     s3, bucket = sandbox
     on_laptop = run_on_laptop(capsys, example, tmp_path / "home")
-    in_sandbox = run_in_sandbox(capsys, example, tmp_path / "other", s3, bucket)
+    in_sandbox = run_in_sandbox(capsys, example, tmp_path / "other")
     assert on_laptop == in_sandbox
     assert on_laptop["points"] == 40
+    assert 0 < on_laptop["loss"] < 0.1
     uploaded = s3.list_objects_v2(Bucket=bucket, Prefix="data/")["Contents"]
     assert [os.path.basename(entry["Key"]) for entry in uploaded] == ["points.csv"]
     # And the data that was uploaded for AWS, named by its URI, is fetched by the laptop.

@@ -70,10 +70,14 @@ def test_no_output_on_this_machine_shows_a_secret(
         f"echo {shlex.quote(said[0])} >&2\n"
         'echo "Command: train.sh $*" >&2; env | grep CNRY >&2; echo "$PASSWORD_0" >&2\n'
         f'echo {shlex.quote(said[1])} "$PASSPHRASE_6" >&2\n'
+        # As a script that names its metrics by what it was given.
+        'echo "{\\"loss $PASSWORD_0\\": 1, \\"other\\": 2}" > "$SM_OUTPUT_DATA_DIR/metrics.json"\n'
         '[ "$JOBCORE_ATTEMPT" = 2 ] || exit "${SM_HP_CODE:-3}"\n'
     )
-    fails = _job_file(tmp_path, "fails", canaries)
-    retried = _job_file(tmp_path, "retried", canaries, retry={"algorithm": 1, "backoff": 0})
+    fails = _job_file(tmp_path, "fails", canaries, group="g")
+    retried = _job_file(
+        tmp_path, "retried", canaries, group="g", retry={"algorithm": 1, "backoff": 0}
+    )
     held = _job_file(tmp_path, "held", canaries, pools=["gpu"])
     (tmp_path / "data").mkdir()
     refused = _job_file(tmp_path, "refused", canaries, channels={"token": str(tmp_path / "data")})
@@ -103,7 +107,8 @@ def test_no_output_on_this_machine_shows_a_secret(
         run(*words)
         for words in (
             ("list", "-a"), ("list", "-a", "--json"), ("show", "fails", "retried", "held"),
-            ("show", "--json", "fails", "retried", "held", "refused"), ("why", "fails", "retried", "held"),
+            ("show", "--json", "fails", "retried", "held", "refused"), ("results", "g"),
+            ("results", "g", "--json"), ("results", "g", "--csv"), ("why", "fails", "retried", "held"),
             ("why", "--json", "fails", "retried", "held"), ("pools",), ("pools", "--json"),
             ("doctor", "--deep"), ("doctor", "--deep", "--json"), ("wait", "fails"), ("retry", "fails"),
             ("stop", "held"), ("list",),
@@ -114,6 +119,7 @@ def test_no_output_on_this_machine_shows_a_secret(
     assert len(canaries.planted) >= PLANTED_MIN
     assert ended == 1
     assert shown
+    assert "loss ***" in out.out
     assert "ErrorMessage" in out.out + messages  # the failure is told, and that of user code
     assert out.out.count("***") > 100
     for what, text in (("stdout", out.out), ("stderr", out.err), ("messages.jsonl", messages)):

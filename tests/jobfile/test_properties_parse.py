@@ -60,6 +60,7 @@ def test_every_field_has_its_place():
         "arguments": ["--verbose"],
         "stop_grace": "1m30s",
         "volume_gb": 50,
+        "metrics": {"loss": {"regex": "loss=(.)", "goal": "minimize"}},
         "service": {"EnableNetworkIsolation": True},
         "name": "resnet",
         "owner": "bob",
@@ -80,7 +81,7 @@ def test_every_field_has_its_place():
         name: document[name]
         for name in (
             "script", "source_dir", "python", "image", "role", "hyperparameters",
-            "channels", "environment", "arguments", "volume_gb", "service",
+            "channels", "environment", "arguments", "volume_gb", "metrics", "service",
         )
     }  # fmt: skip
     assert parse_job(document, owner="ada", service_tables=["service"]) == Spec(

@@ -6,7 +6,14 @@ import pytest
 
 from jobcore import InvalidJob, parse_job
 from jobcore.jobfile import job_fields
-from jobcore.jobfile.synonyms import CLOCK_WORDS, JOB_WORDS, POOL_WORDS, RETRY_WORDS, plain_word
+from jobcore.jobfile.synonyms import (
+    CLOCK_WORDS,
+    JOB_WORDS,
+    METRIC_WORDS,
+    POOL_WORDS,
+    RETRY_WORDS,
+    plain_word,
+)
 
 
 def problems(**fields: object) -> list[tuple[str, str]]:
@@ -40,7 +47,7 @@ def test_a_list_of_pools_lists_the_fields_of_a_pool_once():
         ("max_run", "run_at_most, in [clocks]"),
         ("max_wait", "wait_at_most, in [clocks]"),
         ("use_spot_instances", "property of the pool"),
-        ("metric_definitions", "the table of that service"),
+        ("metric_definitions", "metrics, a table of regular expressions"),
         ("image_uri", "the field is called image"),
         ("source_directory", "the field is called source_dir"),
         ("hyper_parameters", "did you mean 'hyperparameters'?"),
@@ -66,6 +73,7 @@ def test_words_of_other_tools_are_understood(word, hint):
         ({"pools": [{"pool": "a", "slots": 2}]}, "pools[0].slots", "called count"),
         ({"clocks": {"max_run": 60}}, "clocks.max_run", "called run_at_most"),
         ({"clocks": {"deadline": 60}}, "clocks.deadline", "called finish_by"),
+        ({"metrics": {"loss": {"pattern": "(.)"}}}, "metrics.loss.pattern", "called regex"),
         ({"retry": {"max_attempts": 3}}, "retry.max_attempts", "by failure class"),
     ],
 )
@@ -78,7 +86,8 @@ def test_no_word_hides_a_field():
     assert not {plain_word(name) for name in job_fields()} & set(JOB_WORDS)
     assert not {"pool", "count"} & set(POOL_WORDS)
     assert not {"runatmost", "waitatmost", "finishby"} & set(CLOCK_WORDS)
-    for words in (JOB_WORDS, POOL_WORDS, CLOCK_WORDS, RETRY_WORDS):
+    assert not {"regex", "goal"} & set(METRIC_WORDS)
+    for words in (JOB_WORDS, POOL_WORDS, CLOCK_WORDS, RETRY_WORDS, METRIC_WORDS):
         assert all(word == plain_word(word) for word in words)
 
 

@@ -46,8 +46,16 @@ from jobcore.lifecycle import (
     spec_hash,
     to_micros,
 )
+from jobcore.metrics import METRIC_NAME_CHARS_MAX, METRICS_MAX, Metric
 
 STOP, HOLD = StopRequested(by="ada"), HoldRequested(by="ada")
+
+
+LOSS = Metric(name="loss", final=0.5, step=7, count=8, lowest=0.25, lowest_step=3)
+
+
+def measured(**changes):
+    return replace(ended(**changes), metrics=(LOSS,))
 
 
 def through_json(value):
@@ -71,6 +79,8 @@ def jobs() -> list[Job]:
         after(launching, STOP),
         after(running, ended()),
         after(running, ended(outcome=Status.COMPLETED)),
+        after(running, measured(outcome=Status.COMPLETED)),
+        after(running, measured()),
         after(running, ended(failure=make_failure(FailureClass.TIMEOUT))),
         after(launching, LaunchRefused(attempt=1, failure=make_failure(FailureClass.CAPACITY))),
         after(launching, NameTaken(attempt=1, reason="a stranger's")),
@@ -149,6 +159,8 @@ def test_a_record_with_a_hole_is_refused(missing):
         ({"JobId": "../x"}, ValueError),
         ({"charges": {"bad luck": 1}}, ValueError),
         ({"timeline": 3}, TypeError),
+        ({"metrics": {"loss": 0.5}}, TypeError),
+        ({"metrics": [["loss", None]]}, ValueError),
         ({"JobStatus": "Failed"}, KeyError),
         ({"JobStatus": "Failed", "state": {"since": 0, "failure": None}}, ValueError),
     ],
@@ -173,6 +185,26 @@ def test_the_worst_record_of_plain_text_stays_below_32_kilobytes():
     released = after(held, ReleaseRequested(by=long), StopRequested(by=long))
     for worst in (job, held, released):
         assert len(json.dumps(encode_job(worst))) < 32_000
+
+
+def test_a_job_without_metrics_is_written_as_before_there_were_any():
+    """An earlier release reads it, and this one the record of an earlier one."""
+    record = encode_job(after(jobs()[3], ended(outcome=Status.COMPLETED)))
+    assert "metrics" not in record
+    assert decode_job(record, make_job().spec, version=0).metrics == ()
+
+
+def test_the_most_metrics_take_less_than_40_kilobytes():
+    value = -2.2250738585072014e-308  # as long as a number is written
+    metrics = tuple(
+        Metric(
+            name=f"{n:0{METRIC_NAME_CHARS_MAX}d}", final=value, step=10**15, count=10**6,
+            lowest=value, lowest_step=10**15, highest=value, highest_step=10**15,
+        )
+        for n in range(METRICS_MAX)
+    )  # fmt: skip
+    job = after(jobs()[3], replace(ended(outcome=Status.COMPLETED), metrics=metrics))
+    assert len(json.dumps(encode_job(job))) < 40_000
 
 
 def test_a_young_job_takes_less_than_a_kilobyte():

@@ -28,6 +28,7 @@ from jobcore import (
     wake_at,
 )
 from jobcore.lifecycle import EVENT_TYPES, TRANSITIONS, Go, Ignore, Refuse, Retryable
+from jobcore.metrics import Metric
 
 PRODUCT = set(product(Status, EVENT_TYPES))
 STOP, HOLD, RELEASE = StopRequested(by="ada"), HoldRequested(by="ada"), ReleaseRequested(by="ada")
@@ -229,3 +230,31 @@ def test_a_job_that_is_over_says_how_to_go_on():
     over = after(make_job(), STOP)
     assert "retry" in step(over, RELEASE, now=T0).refused
     assert step(over, HOLD, now=T0).refused == "the job is over"
+
+
+LOSS, ACCURACY = (
+    (Metric(name="loss", final=0.5),),
+    (Metric(name="accuracy", final=0.9),),
+)
+
+
+def running(attempt: int, job: Job | None = None) -> Job:
+    seen = TrainingSeen(attempt=attempt, running=True)
+    now = T0 + timedelta(days=attempt)
+    return after(job or make_job(), decided(attempt), accepted(attempt), seen, now=now)
+
+
+def test_a_job_has_the_metrics_of_the_attempt_that_completed():
+    first = after(running(1), replace(ended(1), metrics=LOSS))
+    assert first.status is Status.NEW
+    assert first.metrics == LOSS
+    completed = replace(ended(2, outcome=Status.COMPLETED), metrics=ACCURACY)
+    assert after(running(2, first), completed).metrics == ACCURACY
+    # Those of an earlier attempt would be another model's.
+    assert after(running(2, first), ended(2, outcome=Status.COMPLETED)).metrics == ()
+
+
+def test_an_attempt_that_died_early_leaves_the_metrics_of_the_one_before():
+    first = after(running(1), replace(ended(1), metrics=LOSS))
+    assert after(running(2, first), ended(2)).metrics == LOSS
+    assert after(running(2, first), replace(ended(2), metrics=ACCURACY)).metrics == ACCURACY

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from core_strategies import T0, make_failure
+from core_strategies import T0, make_failure, make_job
 from jobcore import (
     FailureClass,
     LaunchRefused,
@@ -15,6 +17,7 @@ from jobcore.lifecycle import (
     HoldCode,
     Retryable,
 )
+from jobcore.metrics import Metric
 from jobcore.ports import (
     Evidence,
     LaunchReply,
@@ -131,3 +134,16 @@ def test_what_is_found_under_the_name_is_adopted_even_if_the_job_was_refused_mea
     world.trainer.trainings[world.names[0]] = world.training(started_at=T0)
     world.launch()
     assert (world.states(), world.get().attempt_number) == (["InProgress"], 1)
+
+
+def test_a_secret_in_the_name_of_a_metric_is_not_kept():
+    world = World(jobs=[make_job(args={"environment": {"PASSWORD": "hunter2-hunter2"}})])
+    metrics = (
+        Metric(name="loss", final=1.0),
+        Metric(name="of hunter2-hunter2", final=2.0),
+    )
+    world.trainer.replies[world.names[0]] = LaunchReply(LaunchResult.EXISTS)
+    over = world.training(state=TrainingState.COMPLETED, started_at=T0, ended_at=T0)
+    world.trainer.trainings[world.names[0]] = replace(over, metrics=metrics)
+    world.launch()
+    assert [metric.name for metric in world.get().metrics] == ["loss", "of ***"]

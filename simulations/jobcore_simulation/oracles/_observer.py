@@ -268,5 +268,6 @@ def _is_unchanged(before: Job, job: Job) -> bool:
         and job.attempts == before.attempts
         and job.timeline == before.timeline
         and job.waiting_since == before.waiting_since
+        and job.metrics == before.metrics
         and job.extra == before.extra
     )

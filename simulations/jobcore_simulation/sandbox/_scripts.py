@@ -33,7 +33,14 @@ from jobcore_contract import (
     is_package,
     start,
 )
-from jobcore_local import Environments, InstallError, InstallOptions, error_message, with_opt_ml
+from jobcore_local import (
+    Environments,
+    InstallError,
+    InstallOptions,
+    error_message,
+    metrics_in_log,
+    with_opt_ml,
+)
 from jobcore_simulation._training import Training
 
 from ._containers import checkpoint_folder, container_of
@@ -141,6 +148,8 @@ class ScriptRunner:
         if run != (training.interrupted, training.retried):
             return  # killed by an interruption; the next run reports the end of the training
         failure = "" if code == 0 else _failure(folder, argv, code)
+        found = metrics_in_log(folder / "log", _regexes(training.request.document))
+        training.metrics = {metric.name: metric.final for metric in found}
         try:
             self._keep(training, folder / "ml")
         except Exception as error:
@@ -162,10 +171,13 @@ class ScriptRunner:
                 return code
 
     def _keep(self, training: Training, ml: Path) -> None:
-        """Write the model and the checkpoints to S3."""
+        """Write the model, other results and the checkpoints to S3."""
         if self._s3 is None or self._sandbox.closing.is_set():
             return
-        self._s3.put_archive(ml / "model", model_artifacts(training), ml / "model.tar.gz")
+        model = model_artifacts(training)
+        self._s3.put_archive(ml / "model", model, ml / "model.tar.gz")
+        output = f"{model.rpartition('/')[0]}/output.tar.gz"
+        self._s3.put_archive(ml / "output/data", output, ml / "output.tar.gz")
         checkpoints = training.request.document.get("CheckpointConfig")
         if checkpoints:
             self._s3.put_all(checkpoint_folder(training.request.document, ml), checkpoints["S3Uri"])
@@ -294,6 +306,11 @@ class ScriptRunner:
     def _finish(self, training: Training, failure: str) -> None:
         region = training.request.pools[0][0].split("/")[0]
         self._sandbox.finish(region, training, failure)
+
+
+def _regexes(document: Mapping[str, Any]) -> dict[str, str]:
+    definitions = document.get("AlgorithmSpecification", {}).get("MetricDefinitions", ())
+    return {definition["Name"]: definition["Regex"] for definition in definitions}
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:

@@ -52,6 +52,12 @@ def describe(training: Training, arn: str) -> dict[str, Any]:
             for t in training.transitions
         ],
     }
+    scripted = training.fate.metrics if training.status == "Completed" else {}
+    if (metrics := training.metrics or scripted) and training.ended_at is not None:
+        shown["FinalMetricDataList"] = [
+            {"MetricName": name, "Value": value, "Timestamp": _seconds(training.ended_at)}
+            for name, value in metrics.items()
+        ]
     if training.failure_reason:
         shown["FailureReason"] = training.failure_reason
     if training.started_at is not None:

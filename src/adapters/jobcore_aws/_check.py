@@ -24,7 +24,7 @@ STOP_GRACE_SECONDS = 120
 _USED = frozenset(
     {
         "image", "role", "hyperparameters", "arguments", "environment", "channels", "volume_gb",
-        "sagemaker",
+        "sagemaker", "metrics",
         "code", "data",  # snapshot, and origin of channels, for display
     }
 )  # fmt: skip

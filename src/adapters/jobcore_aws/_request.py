@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jobcore_contract
+from jobcore.jobfile import metric_regexes
 from jobcore.lifecycle import Json, is_job_id
 from jobcore.ports import LaunchRequest
 from jobcore_contract import OPT_ML, BadInput
@@ -196,6 +197,8 @@ class _Builder:
     def _algorithm(self, channels: list[dict[str, Any]]) -> dict[str, Any]:
         mode: dict[str, Any] = {"TrainingInputMode": self.settings.input_mode}
         raw = self._table("sagemaker").get("AlgorithmSpecification")
+        if definitions := self._metric_definitions(raw):
+            mode["MetricDefinitions"] = definitions
         if not self.is_script and (arguments := self._arguments(channels)):
             mode["ContainerArguments"] = arguments
             if isinstance(raw, dict) and "ContainerArguments" in raw:
@@ -205,6 +208,17 @@ class _Builder:
                 self.wrong("image", "give either an image or AlgorithmName, not both")
             return mode
         return {"TrainingImage": self._image(), **mode}
+
+    def _metric_definitions(self, raw: object) -> list[dict[str, str]]:
+        """Make the definitions by which the service finds metrics in the log, its only source of them."""
+        given = self._table("metrics")
+        regexes = metric_regexes(self.args)
+        for name in sorted(given.keys() - regexes.keys()):
+            message = "has no regex, and SageMaker finds metrics in the log only; give it one"
+            self.wrong(f"metrics.{name}", message)
+        if given and isinstance(raw, dict) and "MetricDefinitions" in raw:
+            self.wrong("metrics", "give either metrics or MetricDefinitions, not both")
+        return [{"Name": name, "Regex": regex} for name, regex in regexes.items()]
 
     def _image(self) -> str:
         named = self.args.get("image") or self.settings.images.get("default")

@@ -6,10 +6,12 @@ status never ends a training and never raises.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from jobcore.metrics import METRICS_MAX, Metric
 from jobcore.ports import Evidence, Training, TrainingState
 
 from ._request import identity_of
@@ -55,6 +57,7 @@ def training_of(description: Mapping[str, Any]) -> Training | None:
         started_at=_moment(description.get("TrainingStartTime")),
         ended_at=_moment(description.get("TrainingEndTime")) if state.is_terminal else None,
         evidence=_evidence(description, state),
+        metrics=_metrics(description) if state.is_terminal else (),
     )
 
 
@@ -96,6 +99,16 @@ def _detail(description: Mapping[str, Any]) -> str:
     if status in _TERMINAL or status in ("InProgress", "Stopping"):
         return secondary or status
     return f"{status}/{secondary}"
+
+
+def _metrics(description: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """Return the last value of each metric; the service tells no others. One that is no number is left out."""
+    found: dict[str, Metric] = {}
+    for item in description.get("FinalMetricDataList") or ():
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            metric = Metric(name=item["MetricName"], final=item["Value"])
+            found[metric.name] = metric
+    return tuple(found.values())[:METRICS_MAX]
 
 
 def _evidence(description: Mapping[str, Any], state: TrainingState) -> Evidence | None:

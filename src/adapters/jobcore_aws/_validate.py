@@ -34,6 +34,7 @@ _SIZES = {"string": "characters", "map": "entries", "list": "entries", "structur
 _FIELDS = (
     ("AlgorithmSpecification.TrainingImage", "image"),
     ("AlgorithmSpecification.ContainerArguments", "arguments"),
+    ("AlgorithmSpecification.MetricDefinitions", "metrics"),
     ("HyperParameters", "hyperparameters"),
     ("Environment", "environment"),
     ("InputDataConfig", "channels"),

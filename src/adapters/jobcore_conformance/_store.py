@@ -10,6 +10,7 @@ from typing import ClassVar
 import jobcore
 from jobcore import CorruptRecord, Job, JobStore, Placement, Spec, Status
 from jobcore.lifecycle import GroupKey, GroupTally, PoolState, ShareUsage, Tick
+from jobcore.metrics import Metric
 from jobcore.ports import (
     Added,
     JobQuery,
@@ -108,6 +109,30 @@ class StoreContract:
         job = _job(1, args={"script": "x", "n": [1, None, 2.5]}, group="g", clocks=clocks)
         store = self._with([job])
         assert store.get([job.job_id]) == {job.job_id: job}
+
+    def test_metrics_are_kept_exactly(self) -> None:
+        """They are any finite numbers, stay when the job is saved again, and go when it has none any more."""
+        values = (0.1, -0.0, 1e300, -5e-324, 3.0, 1 / 3)
+        metrics = tuple(
+            Metric(name=f"m{n}/é", final=value, step=n, count=2, lowest=value, highest=1.0)
+            for n, value in enumerate(values)
+        )
+        job = _launching(_job(1))
+        ended = jobcore.TrainingEnded(attempt=1, outcome=Status.COMPLETED, metrics=metrics)
+        store = self._with([_job(1)])
+        (saved,) = store.save([job])
+        assert saved is not None
+        (saved,) = store.save([jobcore.step(saved, ended, now=NOW).job])
+        assert saved is not None
+        (entry,) = saved.outbox
+        published = jobcore.MessagePublished(event_id=entry.event_id)
+        store.save([jobcore.step(saved, published, now=NOW).job])
+        kept = store.get([job.job_id])[job.job_id]
+        assert repr(kept.metrics) == repr(metrics)
+        assert kept.outbox == ()
+        assert store.find(JobQuery()).jobs == (kept,)
+        store.save([replace(kept, metrics=())])
+        assert store.get([job.job_id])[job.job_id].metrics == ()
 
     def test_unknown_ids_are_absent(self) -> None:
         """A job that does not exist is no error."""

@@ -21,7 +21,8 @@ class TrainerContract:
     The contract of `jobcore.Trainer`.
 
     The trainer to test has a pool "cpu" of 2 slots. The *args* of a request have ``complete``,
-    ``fail`` or ``long`` under the key ``act``; `prepare` makes the training behave so.
+    ``fail``, ``measure`` or ``long`` under the key ``act``; `prepare` makes the training behave so.
+    One that measures completes, and its metric "loss" ends with 0.25.
     """
 
     def make_trainer(self) -> Trainer:
@@ -113,6 +114,14 @@ class TrainerContract:
         assert training.started_at is not None
         assert training.ended_at is not None
         assert training.started_at <= training.ended_at
+
+    def test_metrics_are_described_once_it_is_over(self) -> None:
+        """At least the last value of a metric is known; a training that measures nothing has none."""
+        trainer = self.make_trainer()
+        request = self._launched(trainer, "a", "measure")
+        ended = self.settle(trainer, request.name)
+        assert {metric.name: metric.final for metric in ended.metrics} == {"loss": 0.25}
+        assert self.settle(trainer, self._launched(trainer, "b", "complete").name).metrics == ()
 
     def test_failure_has_evidence(self) -> None:
         """The classifier finds that the user's code failed."""

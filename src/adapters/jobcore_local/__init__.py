@@ -5,6 +5,7 @@ from ._clock import SystemClock
 from ._contract import inherited_environment
 from ._environments import Environment, Environments, InstallError, InstallOptions
 from ._failures import failure_rules
+from ._metrics import metrics_in_log
 from ._notifiers import ConsoleNotifier, DesktopNotifier, FanOut, FileNotifier
 from ._pools import read_gpus, read_pools, write_pools
 from ._python import Interpreter, find_python
@@ -34,6 +35,7 @@ __all__ = [
     "failure_rules",
     "find_python",
     "inherited_environment",
+    "metrics_in_log",
     "poke",
     "read_gpus",
     "read_pools",

@@ -36,7 +36,7 @@ _COPIES_IN_ONE, _COPIES_IN_ALL = 4, 16
 _USED = frozenset(
     {
         "script", "source_dir", "python", "hyperparameters", "arguments", "flags", "environment", "channels",
-        "stop_grace_seconds", "code", "data",
+        "stop_grace_seconds", "code", "data", "metrics",
     }
 )  # fmt: skip
 _NOT_HERE = {

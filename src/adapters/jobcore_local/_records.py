@@ -13,11 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import jobcore
+from jobcore.metrics import METRICS_MAX, Metric, decode_metrics
 from jobcore.ports import TrainingState
 
 from ._supervisor.files import replace_durably, try_lock
 
-__all__ = ["OUTCOMES", "DamagedError", "problems", "read_end", "read_start", "settle"]
+__all__ = [
+    "OUTCOMES",
+    "DamagedError",
+    "problems",
+    "read_end",
+    "read_metrics",
+    "read_start",
+    "settle",
+]
 
 OUTCOMES = {
     "Completed": TrainingState.COMPLETED,
@@ -69,6 +78,14 @@ def read_end(folder: Path) -> dict[str, Any] | None:
         msg = f"exit.json cannot be read: outcome {document['outcome'][:40]!r} is not known"
         raise DamagedError(msg)
     return document
+
+
+def read_metrics(end: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """Return the metrics in the record of an end; none if they are damaged: the end counts."""
+    try:
+        return decode_metrics(end.get("metrics", []))[:METRICS_MAX]
+    except (TypeError, ValueError):
+        return ()
 
 
 def _read(path: Path, fields: Mapping[str, tuple[type, ...]]) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from typing import Any
 
 import jobcore
 from jobcore import Unavailable
+from jobcore.jobfile import metric_regexes
 from jobcore.ports import (
     Evidence,
     LaunchReply,
@@ -39,7 +40,7 @@ from ._contract import BadInput, host_folder, inherited_environment, prepare
 from ._environments import Environments
 from ._pools import Pool, read_pool_tables, read_pools
 from ._processes import is_same_process, marked_processes, signal_each, signal_if_same
-from ._records import OUTCOMES, DamagedError, problems, read_end, read_start, settle
+from ._records import OUTCOMES, DamagedError, problems, read_end, read_metrics, read_start, settle
 from ._supervisor.files import sync_directory, try_lock
 
 STOP_GRACE = timedelta(seconds=120)  # SageMaker: SIGTERM, and SIGKILL 120 s later
@@ -225,6 +226,7 @@ class LocalTrainer:
             "grace": grace if isinstance(grace, int | float) else self._grace.total_seconds(),
             "run_at_most": limit.total_seconds() if limit is not None else None,
             "to_stop": request.to_stop,
+            "metrics": metric_regexes(request.args),
             "wake": self._wake,
         }
 
@@ -320,6 +322,7 @@ class LocalTrainer:
             detail=ended["outcome"],
             ended_at=_moment(ended["ended_at"]),
             evidence=evidence,
+            metrics=read_metrics(ended),
         )
 
     def _end(self, name: str, started: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from jobcore import Clock, Unavailable
 from jobcore.lifecycle import parse_training_name
+from jobcore.metrics import Metric
 from jobcore.ports import (
     Evidence,
     LaunchReply,
@@ -30,12 +31,14 @@ class Script:
         pending, runs: the time for which it waits, and then runs.
         outcome: the state in which it ends.
         text: the failure reason.
+        metrics: described once it is over.
     """
 
     pending: timedelta = timedelta(0)
     runs: timedelta = timedelta(minutes=1)
     outcome: TrainingState = TrainingState.COMPLETED
     text: str = ""
+    metrics: tuple[Metric, ...] = ()
 
 
 @dataclass(slots=True)
@@ -187,7 +190,8 @@ class MemoryTrainer:
                 secondary_status=str(state),
                 text=entry.script.text,
             )
-        return replace(training, ended_at=ends_at, evidence=evidence)
+        metrics = entry.script.metrics
+        return replace(training, ended_at=ends_at, evidence=evidence, metrics=metrics)
 
 
 def _refused(code: str, text: str) -> LaunchReply:

@@ -166,6 +166,10 @@ def _shown(session: Session, job: jobcore.Job) -> list[str]:
         lines += ["", "Hyperparameters"]
         lines += [f"  {name} = {value}" for name, value in parameters.items()]
     lines += _channels(spec.args)
+    if job.metrics:
+        from ._results import metric_lines
+
+        lines += ["", "Metrics", *("  " + line for line in metric_lines(job))]
     lines += ["", "Attempts", *("  " + line for line in _attempts(job, now))]
     lines += ["", "Retries used", *("  " + line for line in _budgets(job))]
     lines += ["", "Timeline", *("  " + line for line in _timeline(job))]

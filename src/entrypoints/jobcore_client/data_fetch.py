@@ -223,8 +223,7 @@ class FetchedData:
         make_private(str(self._parts))
         part = self._parts / new_name()
         try:
-            with _in_words():
-                _download(data, client, part, progress)
+            download_data(data, client, part, progress)
             try:
                 part.rename(place)
             except OSError as error:  # another submit was faster
@@ -269,6 +268,21 @@ class FetchedData:
                 if hashes.stat().st_mtime < used_before:
                     hashes.unlink()
         return Pruned(len(gone), len(names) - len(gone), size)
+
+
+def download_data(
+    data: RemoteData, client: Any, folder: Path, progress: Callable[[int, int], None]
+) -> None:
+    """
+    Download objects into a new folder; *progress* is called with the number done and of all.
+
+    Raises:
+        RequestError: S3 refuses it, or it was changed since it was listed.
+        OSError: the disk cannot be written.
+        Unavailable: S3 did not answer.
+    """
+    with _in_words():
+        _download(data, client, folder, progress)
 
 
 def _download(

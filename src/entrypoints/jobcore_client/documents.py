@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jobcore
+from jobcore.metrics import describe_metrics
 
 
 def run_time(job: jobcore.Job, now: datetime) -> timedelta | None:
@@ -75,6 +76,7 @@ def job_document(job: jobcore.Job) -> dict[str, Any]:
         "pools": [{"pool": p.pool, "count": p.count} for p in job.spec.placements],
         "args": jobcore.redact.redact_args(job.spec.args),
         "tags": jobcore.redact.redact_args(job.spec.tags),
+        "metrics": describe_metrics(job.metrics),
         "charges": {str(name): count for name, count in job.charges.items()},
         "attempts": [_attempt_document(job, attempt) for attempt in attempts],
         "timeline": [

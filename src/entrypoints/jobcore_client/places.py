@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import jobcore
 
+from .logs import last_attempt
 from .session import Session
 
 
-def places(session: Session, job: jobcore.Job) -> dict[str, str]:
-    """Name the places of log, model, output and checkpoints of a job's last attempt."""
-    number = job.attempts[-1].number if job.current is None and job.attempts else job.attempt_number
+def places(session: Session, job: jobcore.Job, attempt: int | None = None) -> dict[str, str]:
+    """Return the places of a job by name; *attempt* is its last one unless given."""
+    number = attempt or last_attempt(job)
     name = jobcore.lifecycle.training_name(job.job_id, number)
     if session.is_aws:
         from .aws import places as places_on_aws

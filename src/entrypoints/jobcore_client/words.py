@@ -10,6 +10,8 @@ import jobcore
 
 def plain(text: str) -> str:
     """Replace control characters, so that text of jobs cannot control the terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else "�" if c not in "\n\t\r" else " " for c in text)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import jobcore
 from jobcore.jobfile import job_for_backend
+from jobcore.metrics import describe_metrics
 from jobcore_aws import JOB_TABLES
 from jobcore_config import BACKENDS
 
@@ -298,6 +299,7 @@ def details(job: jobcore.Job) -> dict[str, Any]:
         "share": job.spec.share,
         "pools": [{"pool": p.pool, "count": p.count} for p in job.spec.placements],
         "failure": _failure(failure),
+        "metrics": describe_metrics(job.metrics),
         "charges": {str(name): count for name, count in job.charges.items()},
         "attempts": [
             {

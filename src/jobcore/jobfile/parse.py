@@ -32,6 +32,7 @@ from jobcore.lifecycle.model import (
 )
 
 from .fields import FieldReader, entry_of, problem_of
+from .metrics import read_metrics
 from .synonyms import CLOCK_WORDS, JOB_WORDS, POOL_WORDS, RETRY_WORDS
 
 __all__ = [
@@ -241,6 +242,7 @@ def _read_args(read: FieldReader, service_tables: Collection[str]) -> dict[str, 
         "arguments": _words(read, "arguments"),
         "flags": _words(read, "flags"),
         "volume_gb": read.integer("volume_gb", 0, 0),
+        "metrics": read_metrics(read),
         **{table: _json_table(read, table) for table in service_tables},
     }
     args |= {field: value for field, value in more.items() if value}

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-__all__ = ["CLOCK_WORDS", "JOB_WORDS", "POOL_WORDS", "RETRY_WORDS", "plain_word"]
+__all__ = [
+    "CLOCK_WORDS", "JOB_WORDS", "METRIC_WORDS", "POOL_WORDS", "RETRY_WORDS", "plain_word",
+]  # fmt: skip
 
 
 def plain_word(name: str) -> str:
@@ -87,10 +89,14 @@ JOB_WORDS: Mapping[str, str] = {
         "retries", "maxretries", "maxretry", "maxretryattempts", "maxattempts", "retrystrategy",
     ),
     **_called("backoff, in [retry]", "backoff", "retrydelay"),
+    **_called(
+        'metrics, a table of regular expressions by name: [metrics] loss = "loss=([0-9.]+)"',
+        "metricdefinitions", "metric", "objective", "objectivemetricname",
+    ),
     **_called("sweep, a table with grid", "grid", "search", "space", "searchspace", "matrix", "tuner"),
     **_say(
         _SERVICE,
-        "metricdefinitions", "inputmode", "debuggerhookconfig",
+        "inputmode", "debuggerhookconfig",
         "tensorboardoutputconfig", "profilerconfig", "experimentconfig", "keepaliveperiodinseconds",
         "containerentrypoint", "distribution", "algorithmspecification", "resourceconfig",
         "stoppingcondition",
@@ -126,3 +132,9 @@ RETRY_WORDS: Mapping[str, str] = _say(
     "retries are counted by failure class, such as spot_interrupted = 5",
     "max", "count", "retries", "maxretries", "attempts", "maxattempts",
 )  # fmt: skip
+
+#: For the fields of an entry of ``metrics``.
+METRIC_WORDS: Mapping[str, str] = {
+    **_called("regex", "regexp", "pattern", "expression"),
+    **_called("goal", "direction", "mode", "objective", "objectivetype", "type"),
+}

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args
 from jobcore import documents as doc
 from jobcore.documents import optional, to_micros
 from jobcore.errors import CorruptRecord
+from jobcore.metrics import decode_metrics, encode_metrics
 
 from .failure import Failure, FailureClass, Retryable, Scope
 from .model import (
@@ -57,6 +58,7 @@ UNREADABLE = (
     ValueError,
 )
 _DEFAULT_RETRY = RetryPolicy()
+_STATUSES = {str(status): status for status in Status}  # faster than a call of Status
 _DEFAULT_CLOCKS = Clocks()
 
 
@@ -160,25 +162,15 @@ def encode_job(job: Job) -> dict[str, Json]:
         record["stop"] = [to_micros(job.stop.at), job.stop.by]
     if job.hold_next:
         record["hold_next"] = True
+    if job.metrics:
+        record["metrics"] = encode_metrics(job.metrics)
     return record
 
 
-_KNOWN = frozenset(
-    {
-        "schema",
-        "JobId",
-        "JobStatus",
-        "submitted_at",
-        "waiting_since",
-        "state",
-        "timeline",
-        "charges",
-        "attempts",
-        "outbox",
-        "stop",
-        "hold_next",
-    }
-)
+_KNOWN = frozenset({
+    "schema", "JobId", "JobStatus", "submitted_at", "waiting_since", "state", "timeline", "charges",
+    "attempts", "outbox", "stop", "hold_next", "metrics",
+})  # fmt: skip
 
 
 def decode_job(record: Mapping[str, Any], spec: Spec, *, version: int) -> Job:
@@ -206,7 +198,7 @@ def decode_job(record: Mapping[str, Any], spec: Spec, *, version: int) -> Job:
         timeline=tuple(
             Mark(
                 at=doc.read_time(at),
-                status=Status(status),
+                status=_STATUSES.get(status) or Status(status),
                 attempt=doc.read_int(attempt),
                 note=doc.read_text(note),
             )
@@ -225,6 +217,7 @@ def decode_job(record: Mapping[str, Any], spec: Spec, *, version: int) -> Job:
         if stop is None
         else StopRequest(at=doc.read_time(stop[0]), by=doc.read_text(stop[1])),
         hold_next=doc.read_bool(record.get("hold_next", False)),
+        metrics=decode_metrics(record["metrics"]) if "metrics" in record else (),
         extra={name: value for name, value in record.items() if name not in _KNOWN},
     )
 

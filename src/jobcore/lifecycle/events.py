@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import get_args
 
 from jobcore import checks
+from jobcore.metrics import Metric, wrong_metrics
 
 from .failure import Failure
 from .model import HoldCode, Placement, Status
@@ -109,6 +110,7 @@ class TrainingEnded:
     Args:
         outcome: COMPLETED, FAILED or STOPPED.
         failure: the classified reason; required unless COMPLETED.
+        metrics: at most 100.
     """
 
     attempt: int
@@ -116,6 +118,7 @@ class TrainingEnded:
     failure: Failure | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    metrics: tuple[Metric, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse an outcome that is not an end, an end without its reason, and times that are not in UTC."""
@@ -125,6 +128,7 @@ class TrainingEnded:
             failure=checks.if_given(checks.wrong_kind, self.failure, Failure, "a Failure"),
             started_at=checks.if_given(checks.wrong_time, self.started_at),
             ended_at=checks.if_given(checks.wrong_time, self.ended_at),
+            metrics=wrong_metrics(self.metrics),
         )
         if not self.outcome.is_terminal:
             msg = f"outcome: {self.outcome} is not the end of a training"

@@ -272,8 +272,11 @@ def end_training(job: Job, state: Active, event: TrainingEnded, now: datetime) -
     waiting_since = now if attempt.started_at is not None else job.waiting_since
     if event.outcome is Status.COMPLETED:
         state_after = Completed(since=now)
-        return _over(job, state_after, now, "", attempts=attempts, waiting_since=waiting_since)
-    job = replace(job, attempts=attempts, waiting_since=waiting_since)
+        changes = {"attempts": attempts, "waiting_since": waiting_since, "metrics": event.metrics}
+        return _over(job, state_after, now, "", **changes)
+    # An attempt that died early has none: those of an earlier one still tell how far the job came.
+    metrics = event.metrics or job.metrics
+    job = replace(job, attempts=attempts, waiting_since=waiting_since, metrics=metrics)
     assert event.failure is not None  # TrainingEnded checks it
     if isinstance(state, Stopping):
         return _stopped(job, state, now, f"training {event.outcome}")

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from jobcore import checks
 from jobcore.documents import Json
+from jobcore.metrics import Metric
 
 from .failure import Failure, FailureClass
 from .names import is_job_id, training_name
@@ -421,6 +422,7 @@ class Job:
         attempts: the ended attempts, the oldest dropped beyond 20.
         waiting_since: since when it has waited for a training to run; the wait clock counts from here.
         hold_next: hold instead of waiting for another attempt (requested while a training ran).
+        metrics: of the attempt that completed; without one, of the last that had any.
         extra: attributes of a newer writer, kept as they are.
     """
 
@@ -436,6 +438,7 @@ class Job:
     outbox: tuple[OutboxEntry, ...] = ()
     stop: StopRequest | None = None
     hold_next: bool = False
+    metrics: tuple[Metric, ...] = ()
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

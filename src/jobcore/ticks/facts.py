@@ -11,6 +11,7 @@ from jobcore.lifecycle.codec import spec_hash
 from jobcore.lifecycle.events import Event, LaunchAccepted, TrainingEnded, TrainingSeen
 from jobcore.lifecycle.failure import REASON_CHARS_MAX, Failure
 from jobcore.lifecycle.model import Job, Placement, Spec, Status
+from jobcore.metrics import METRIC_NAME_CHARS_MAX, Metric
 from jobcore.ports import Evidence, Trainer, Training, TrainingState
 from jobcore.redact import redact, secret_values
 
@@ -58,7 +59,18 @@ def fact_from(training: Training, job: Job, rules: Rules) -> TrainingSeen | Trai
         failure=failure,
         started_at=training.started_at,
         ended_at=training.ended_at,
+        metrics=_redacted(training.metrics, job.spec) if training.metrics else (),
     )
+
+
+def _redacted(metrics: Sequence[Metric], spec: Spec) -> tuple[Metric, ...]:
+    """Redact the job's secrets in names, which the script chose; of equal names the last counts."""
+    secrets = secret_values(spec)
+    found: dict[str, Metric] = {}
+    for metric in metrics:
+        name = redact(metric.name, secrets)[:METRIC_NAME_CHARS_MAX]
+        found[name] = metric if name == metric.name else replace(metric, name=name)
+    return tuple(found.values())
 
 
 def adoption_facts(

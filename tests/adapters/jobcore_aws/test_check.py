@@ -35,6 +35,9 @@ BEYOND: list[tuple[dict[str, Any], str]] = [
     ({"tags": {"t": "v" * 257}}, "tags"),
     ({"channels": {f"c{i}": "s3://data/x" for i in range(21)}}, "channels"),
     ({"channels": {"c" * 65: "s3://data/x"}}, "channels"),
+    ({"metrics": {f"m{i}": "(.)" for i in range(41)}}, "metrics"),
+    ({"metrics": {"m": "x" * 498 + "(.)"}}, "metrics"),
+    ({"metrics": {"m": {"goal": "minimize"}}}, "metrics.m"),
 ]
 WITHIN: list[dict[str, Any]] = [
     {},
@@ -46,6 +49,7 @@ WITHIN: list[dict[str, Any]] = [
     {"tags": {"t" * 128: "v" * 256}},
     {"channels": {f"c{i}": "s3://data/x" for i in range(20)}},
     {"channels": {"c" * 64: "s3://data/x"}},
+    {"metrics": {f"m{i}": "x" * 497 + "(.)" for i in range(40)}},
 ]
 
 

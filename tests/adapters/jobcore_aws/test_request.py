@@ -151,6 +151,26 @@ def test_arguments_without_a_script_are_those_of_the_container() -> None:
     assert made["AlgorithmSpecification"]["ContainerArguments"] == ["train", "/opt/ml/model/a"]
 
 
+@pytest.mark.parametrize("args", [ARGS, SCRIPT])
+def test_metrics_are_those_that_the_service_finds_in_the_log(args: dict[str, Any]) -> None:
+    metrics = {"loss": {"regex": "loss=(.)", "goal": "minimize"}, "acc": {"regex": "acc=(.)"}}
+    made = built(args={**args, "metrics": metrics})["AlgorithmSpecification"]
+    assert made["MetricDefinitions"] == [
+        {"Name": "loss", "Regex": "loss=(.)"},
+        {"Name": "acc", "Regex": "acc=(.)"},
+    ]
+    assert "MetricDefinitions" not in built(args=args)["AlgorithmSpecification"]
+
+
+def test_metrics_are_given_once_and_need_a_regex() -> None:
+    raw = {"AlgorithmSpecification": {"MetricDefinitions": [{"Name": "a", "Regex": "(.)"}]}}
+    assert problems(sagemaker=raw) == []
+    (problem,) = problems(sagemaker=raw, metrics={"loss": {"regex": "(.)"}})
+    assert problem == "metrics: give either metrics or MetricDefinitions, not both"
+    (problem,) = problems(metrics={"loss": {"goal": "minimize"}})
+    assert problem.startswith("metrics.loss: has no regex, and SageMaker finds metrics in the log")
+
+
 def test_a_script_with_arguments_is_started_by_its_starter() -> None:
     args = {"image": "torch", "script": "a/b.py", "source_dir": "s3://c/sourcedir-arguments.tar.gz"}
     made = built(args={**args, "arguments": ["--out", "${SM_MODEL_DIR}"], "flags": ["amp"]})

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from jobcore import FailureClass, classify
 from jobcore.lifecycle import Retryable
+from jobcore.metrics import METRICS_MAX, Metric
 from jobcore.ports import Evidence, TrainingState
 from jobcore_aws import failure_rules
 from jobcore_aws._errors import evidence_of, is_refusal, is_throttle
@@ -369,3 +370,24 @@ def test_everything_else_is_unclear(error: Exception) -> None:
 def test_throttles_are_known_by_their_code() -> None:
     assert is_throttle(answered("ThrottlingException"))
     assert not is_throttle(answered("ResourceLimitExceeded"))
+
+
+def final(name: object, value: object) -> dict[str, Any]:
+    return {"MetricName": name, "Value": value, "Timestamp": AT}
+
+
+def test_the_last_value_of_each_metric_is_read() -> None:
+    items = [final("loss", 0.25), final("acc", 1), final("odd\n", 1.0), final("nan", float("nan"))]
+    found = training_of(described("Completed", FinalMetricDataList=[*items, {}]))
+    assert found is not None
+    assert found.metrics == (Metric(name="loss", final=0.25), Metric(name="acc", final=1))
+    many = [final(f"m{n}", 1.0) for n in range(METRICS_MAX + 5)]
+    found = training_of(described("Failed", FinalMetricDataList=many, **STARTED, **ENDED))
+    assert found is not None
+    assert len(found.metrics) == METRICS_MAX
+
+
+def test_a_training_that_runs_has_no_metrics_yet() -> None:
+    found = training_of(described("InProgress", "Training", FinalMetricDataList=[final("a", 1.0)]))
+    assert found is not None
+    assert found.metrics == ()

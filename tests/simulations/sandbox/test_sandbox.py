@@ -803,6 +803,43 @@ def test_scripts_really_run(scripts: Path) -> None:
     assert "is not in" in shown["out"]["FailureReason"]
 
 
+METRICS_SCRIPT = """
+import json, os, sys
+for value in (3, 1, 2):
+    print(f"loss={value}", flush=True)
+open(os.path.join(os.environ["SM_OUTPUT_DATA_DIR"], "metrics.json"), "w").write('{"loss": 9}')
+sys.exit(json.loads(os.environ["SM_HPS"])["mode"] == "fail")
+"""
+
+
+def test_metrics_of_a_script_are_the_last_values_in_its_log(scripts: Path) -> None:
+    (scripts / "measure.py").write_text(METRICS_SCRIPT)
+    definitions = [
+        {"Name": "loss", "Regex": "loss=([0-9.]+)"},
+        {"Name": "none", "Regex": "accuracy=(.)"},
+        {"Name": "slow", "Regex": "(l|lo|o|s)+=x(.)"},
+    ]
+    with serve(SandboxConfig(speed=1000, run_scripts=scripts)) as server:
+        client = client_of(server)
+        shown = {}
+        for mode in ("ok", "fail"):
+            asked = _script_request(mode, mode, str(scripts), "measure.py")
+            asked["AlgorithmSpecification"]["MetricDefinitions"] = definitions
+            client.create_training_job(**asked)
+
+            def ended(name: str = mode) -> Any:
+                found = client.describe_training_job(TrainingJobName=name)
+                return found if found["TrainingJobStatus"] != "InProgress" else None
+
+            shown[mode] = until(ended)
+        client.close()
+    assert shown["ok"]["TrainingJobStatus"] == "Completed"
+    assert shown["fail"]["TrainingJobStatus"] == "Failed"
+    for found in shown.values():
+        (metric,) = found["FinalMetricDataList"]
+        assert (metric["MetricName"], metric["Value"]) == ("loss", 2.0)
+
+
 OPT_ML_CODE = """
 import json
 assert json.load(open("/opt/ml/input/config/hyperparameters.json"))["mode"] == "opt"

@@ -4,7 +4,8 @@ The keys of all items, and the items of jobs.
 A job's item has the attributes of `jobcore.lifecycle.encode_job` and those that the indexes need.
 The names of the latter begin with an underscore, so that the two sets never overlap. The spec is
 an item of its own, written once. `JobArgs` and the rest of the spec are JSON text: a DynamoDB
-number does not distinguish 1 and 1.0, which would change the hash of the spec.
+number does not distinguish 1 and 1.0, which would change the hash of the spec. So are metrics, which
+may be numbers that DynamoDB does not have.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ SPARSE = (
     "outbox",
     "stop",
     "hold_next",
+    "metrics",
     "_waiting",
     "_lane",
     "_not_before",
@@ -263,7 +265,11 @@ def job_item(job: Job, shards: int) -> Item:
 
 def state_attributes(job: Job, shards: int) -> Item:
     """Make the attributes that a transition writes: the record, and the keys of the indexes."""
-    item = {name: value_of(value) for name, value in encode_job(job).items()}
+    record = encode_job(job)
+    metrics = record.pop("metrics", None)
+    item = {name: value_of(value) for name, value in record.items()}
+    if metrics is not None:  # a number of DynamoDB has 38 digits, and ends at 1e126
+        item["metrics"] = {"S": json.dumps(metrics, separators=(",", ":"))}
     if any(name in {"pk", "sk"} or name.startswith("_") for name in job.extra):
         msg = f"extra: the names of attributes may not begin with '_' here, got {sorted(job.extra)}"
         raise ValueError(msg)
@@ -355,11 +361,14 @@ def job_of(item: Mapping[str, Any], spec: Spec) -> Job:
 
 
 def _record(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+    record = {
         name: plain(value)
         for name, value in item.items()
         if name not in {"pk", "sk"} and not name.startswith("_") and value.keys() <= _JSON_TYPES
     }
+    if "metrics" in record:
+        record["metrics"] = json.loads(record["metrics"])
+    return record
 
 
 def _version(item: Mapping[str, Any]) -> int:

@@ -20,7 +20,8 @@ The files of a training's folder, which its shim writes:
 * ``started.json``: synced under another name and then linked to this one, before the script runs,
   so it is whole or absent. It is never removed: a name with this file is reserved for ever.
 * ``stop``: made by the process that requests a stop.
-* ``exit.json``: synced and renamed into place when no process of the training is left.
+* ``exit.json``: synced and renamed into place when no process of the training is left, with the
+  metrics of the script (`metrics`).
 * ``no-opt-ml``: why the folder ``ml/`` could not be mounted on /opt/ml, for a script that wants it
   there (`opt_ml`). The same file has the reason why the names of hosts do not resolve.
 * ``etc-hosts``: a copy of /etc/hosts with the hosts' names, if there are several.
@@ -35,5 +36,7 @@ import os
 START_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 #: The script that mounts a training's folder on /opt/ml and then runs a command.
 OPT_ML_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "opt_ml.py")
+#: The script that prints the metrics in a log.
+METRICS_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "metrics.py")
 #: The file of a training's folder with the reason why /opt/ml could not be mounted.
 OPT_ML_NOTE = "no-opt-ml"

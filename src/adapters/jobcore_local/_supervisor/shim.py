@@ -8,10 +8,12 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from .files import create_durably, replace_durably, sync_directory, try_lock
 from .hosts import FULL, Host, write_names
+from .metrics import SECONDS_MAX, Reader, Row
 from .processes import IS_LINUX, become_subreaper, descendants, kernel_oom_kills, start_ticks
 from .slots import allocate_slots
 from .wake import poke
@@ -19,6 +21,7 @@ from .wake import poke
 REASON_CHARS_MAX = 1024
 LOCK_SECONDS_MAX = 0.2
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 5.0  # between two writes to a full disk
+_HURRY_SECONDS = 0.5  # for metrics, when this process is told to end
 SCRIPT_UMASK = 0o022  # SageMaker's; the training's own folder keeps other users out
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, *_STOP_SIGNALS})
@@ -86,7 +89,8 @@ class Shim:
         poke(self.request["wake"])
         self._wait()
         self._end_descendants()
-        self._record_exit(started_at, self.error or self._reason(oom_before))
+        reason = self.error or self._reason(oom_before)
+        self._record_exit(started_at, reason, [] if self.error else self._read_metrics())
 
     def _lock_with_retries(self, lock: int) -> bool:
         # A manager that tests whether the training is alive holds the lock for an instant.
@@ -276,7 +280,21 @@ class Shim:
 
     # --- the record -----------------------------------------------------------------
 
-    def _record_exit(self, started_at: int, reason: str) -> None:
+    def _read_metrics(self) -> list[Row]:
+        """Read what the script tells about its model, on the first host; problems are noted in its log."""
+        # Told to end from outside, this process may be killed soon: the record of the end comes first.
+        reader = Reader(_HURRY_SECONDS if self.end_cause == "interrupted" else SECONDS_MAX)
+        output, log = self.path("ml/output/data"), self.hosts[0].path("output.log")
+        try:
+            rows = reader.read(output, log, self.request["metrics"])
+            if reader.notes:
+                with open(log, "a", encoding="utf-8", errors="replace") as file:
+                    file.writelines(f"jobcore: metrics: {note}\n" for note in reader.notes)
+        except Exception:
+            return []
+        return rows
+
+    def _record_exit(self, started_at: int, reason: str, metrics: Sequence[Row] = ()) -> None:
         outcome = self._outcome()
         host = self.failed or (self.hosts[0] if self.hosts else None)
         status = None if self.error or host is None else host.status
@@ -286,6 +304,7 @@ class Shim:
             "reason": reason if outcome != "Completed" else "",
             "started_at": started_at,
             "ended_at": time.time_ns() // 1000,
+            **({"metrics": metrics} if metrics else {}),
         }
         pause = RETRY_SECONDS_MIN
         while True:
