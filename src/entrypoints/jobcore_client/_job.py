@@ -106,6 +106,11 @@ class Job:
         return dict(found) if isinstance(found, dict) else {}
 
     @property
+    def metrics(self) -> dict[str, float]:
+        """The last value of each metric, by name; empty before the end of a training."""
+        return {metric.name: metric.final for metric in self.record.metrics}
+
+    @property
     def failure(self) -> JobFailure | None:
         """The failure of a job that failed for good; None for any other."""
         state = self.record.state
@@ -266,7 +271,7 @@ class Job:
         if error := self.exception(timeout):
             raise error
         ran = run_time(self.record, datetime.now(UTC)) or timedelta(0)
-        return Result(self.id, self.artifacts(), ran)
+        return Result(self.id, self.metrics, self.artifacts(), ran)
 
     def logs(
         self,

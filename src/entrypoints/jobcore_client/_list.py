@@ -285,9 +285,10 @@ class JobList(Sequence[Job]):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """
-        Make one flat dict for each job: its fields and its hyperparameters, with secrets hidden.
+        Make one flat dict for each job: its fields, its hyperparameters with secrets hidden, its metrics.
 
-        A hyperparameter that has the name of a field is called ``hyperparameters.NAME``. ``wait_s`` are
+        The last value of a metric is ``metric.NAME``, and a hyperparameter that has the name of a field
+        is ``hyperparameters.NAME``. ``wait_s`` are
         the seconds from the submission to the first start, ``run_s`` those that its attempts ran.
         """
         return [as_row(job.record) for job in self]

@@ -40,6 +40,7 @@ def as_row(record: jobcore.Job) -> dict[str, Any]:
     shown = jobcore.redact.redact_args(record.spec.args).get("hyperparameters")
     for name, value in (shown if isinstance(shown, dict) else {}).items():
         document[name if name not in _FIELDS else f"hyperparameters.{name}"] = value
+    document |= {f"metric.{metric.name}": metric.final for metric in record.metrics}
     return document
 
 

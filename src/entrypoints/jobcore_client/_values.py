@@ -54,11 +54,13 @@ class Result:
 
     Attributes:
         job_id: the job's id.
+        metrics: the last value of each metric, by name.
         artifacts: the places of what it wrote.
         run_time: the time for which its attempts ran, together.
     """
 
     job_id: str
+    metrics: dict[str, float]
     artifacts: Artifacts
     run_time: timedelta
 

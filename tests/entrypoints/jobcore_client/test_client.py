@@ -50,6 +50,8 @@ def test_a_job_is_submitted_from_a_dict_and_runs(world, client) -> None:
     assert result.artifacts == job.artifacts()
     if world.is_real:
         assert Path(result.artifacts.model, "model.txt").read_text() == "0.1"
+        assert result.metrics == job.metrics == {"loss": 0.25}
+        assert client.jobs(group="g").to_dicts()[0]["metric.loss"] == 0.25
         assert timedelta(0) < result.run_time < timedelta(seconds=SECONDS)
 
 
