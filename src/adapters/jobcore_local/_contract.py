@@ -127,7 +127,7 @@ def prepare(
         cwd=source,
         folders=[*own_folders, *in_channels, str(checkpoints)],
         files=container.files(),
-        links={**shared, **links, f"{ml}/checkpoints": str(checkpoints), f"{ml}/code": source},
+        links={**shared, **links, f"{ml}/checkpoints": str(checkpoints)},
         environment=started.environment,
     )
 

@@ -169,6 +169,16 @@ def test_a_page_of_documentation_does_not_count(trainer: LocalTrainer, tmp_path:
     assert training.state is TrainingState.COMPLETED, reason(training)
 
 
+def test_code_that_takes_the_folder_from_its_variable_finds_the_code_in_it(
+    trainer: LocalTrainer, tmp_path: Path
+) -> None:
+    (tmp_path / "train.py").write_text(
+        "import os; open(os.environ['SAGEMAKER_BASE_DIR'] + '/code/train.py').close()"
+    )
+    training = run(trainer, tmp_path)
+    assert training.state is TrainingState.COMPLETED, reason(training)
+
+
 def test_other_failures_say_nothing_of_it(trainer: LocalTrainer, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("default = '/opt/ml/model'\nraise ValueError('nan')")
     assert "/opt/ml" not in reason(run(trainer, tmp_path))

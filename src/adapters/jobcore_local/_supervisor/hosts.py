@@ -36,7 +36,7 @@ class Host:
         self.pid = 0  # until it is started
         self.status: int | None = None  # of the script, as waitpid gives it
         self.mounts = False  # the host's folder on /opt/ml, for the script alone
-        self._is_opt_ml_in_code = False
+        self._has_places = False  # whether the code names /opt/ml or the folder that stands for it
 
     @property
     def is_running(self) -> bool:
@@ -81,8 +81,8 @@ class Host:
         return ""
 
     def _look(self, path: str, content: bytes) -> None:
-        if not self._is_opt_ml_in_code:
-            self._is_opt_ml_in_code = is_code_with_opt_ml(path, content)
+        if not self._has_places:
+            self._has_places = is_code_with_opt_ml(path, content)
 
     def spawn(self, devices: list[int] | None) -> None:
         """
@@ -121,8 +121,10 @@ class Host:
             mode = os.stat(script).st_mode & 0o777
             os.chmod(script, mode | (mode & 0o444) >> 2)
         values = [*argv, *self.order["environment"].values()]
-        in_code = self._is_opt_ml_in_code or is_code_with_opt_ml(script)
-        self.mounts = IS_LINUX and (in_code or has_opt_ml(values))
+        has_places = self._has_places or is_code_with_opt_ml(script) or has_opt_ml(values)
+        self.mounts = IS_LINUX and has_places
+        if has_places:  # most code does not, and a link costs more than the search
+            os.symlink(cwd, self.path("ml/code"))
         if not self.mounts and not (self.names and IS_LINUX):
             return argv
         return with_mounts(

@@ -52,7 +52,7 @@ def has_opt_ml(values: Sequence[str]) -> bool:
 
 def is_code_with_opt_ml(path: str, content: bytes | None = None) -> bool:
     """
-    Check whether a file of the code names /opt/ml, and a script may act on it.
+    Check whether a file of the code names /opt/ml, or the variable of the folder that stands for it.
 
     Args:
         content: the beginning of the file; None: it is read.
@@ -67,4 +67,4 @@ def is_code_with_opt_ml(path: str, content: bytes | None = None) -> bool:
                 content = file.read(_FILE_BYTES_MAX)
         except OSError:  # its interpreter cannot read it either
             return False
-    return b"/opt/ml" in content
+    return b"/opt/ml" in content or b"SAGEMAKER_BASE_DIR" in content
