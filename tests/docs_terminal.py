@@ -8,7 +8,6 @@ import fcntl
 import os
 import pty
 import re
-import select
 import shutil
 import signal
 import struct
@@ -89,12 +88,13 @@ class Terminal:
         self._background.append((process, master))
 
     def interrupt(self) -> None:
-        """Type Ctrl-C in every terminal in which a command is running, until it has ended."""
+        """Type Ctrl-C in every terminal in which a command is running, and wait for its end."""
         while self._background:
             process, master = self._background.pop()
-            # One may be lost: the shell leaves it to the program that it is about to start.
-            until(lambda process=process, master=master: _interrupted(process, master))
+            with contextlib.suppress(OSError):
+                os.write(master, b"\x03")
             _read_all(master)
+            process.wait(timeout=SECONDS)
 
     def _start(self, command: str) -> tuple[subprocess.Popen[bytes], int]:
         master, slave = pty.openpty()
@@ -127,21 +127,9 @@ class Terminal:
                     os.kill(int(process.name), signal.SIGKILL)
 
 
-def _interrupted(process: subprocess.Popen[bytes], master: int) -> bool:
-    """Type Ctrl-C, give the command some seconds, and tell whether it has ended."""
-    with contextlib.suppress(OSError):
-        os.write(master, b"\x03")
-    for _ in range(50):
-        with contextlib.suppress(OSError):  # a full terminal would stop its writer
-            if select.select([master], [], [], 0.1)[0]:
-                os.read(master, 65536)
-        if process.poll() is not None:
-            return True
-    return False
-
-
 def _take_terminal() -> None:
     os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell starts what runs beside it without
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
