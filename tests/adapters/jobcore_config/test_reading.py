@@ -227,6 +227,7 @@ CLASSES: Mapping[str, Settings] = {
                  "restarting"], SPAN),
             "failure_rate": FRACTION, "failures": TEXTS, "fails_in": NONE,
             "interruptions": NULL + "[] [1, 2]", "refusal": NONE, "open_ended": FLAG,
+            "metrics": NULL + "{} {-5} {0} {1} {[1, 2]}",
         },
     ),
     "refusal of a script": Settings(
