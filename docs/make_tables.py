@@ -119,7 +119,9 @@ def _plural(kind: str) -> str:
 
 def _bounds(field: Any) -> str:
     check = field.metadata.get("check")
-    return f": {check.expected}" if isinstance(check, Check) else ""
+    if not isinstance(check, Check):
+        return ""
+    return ": " + re.sub(r"\[.*?\]", r"`\g<0>`", check.expected)  # no link
 
 
 def _default(field: Any, other: Mapping[str, object]) -> str:
