@@ -18,7 +18,16 @@ import click
 from jobcore_client.errors import RequestError
 from jobcore_client.variables import DEBUG
 
-from ._errors import CONFLICT, FAILED, INTERRUPTED, UNAVAILABLE, USAGE, CliError, exit_code
+from ._errors import (
+    CONFLICT,
+    FAILED,
+    INTERRUPTED,
+    UNAVAILABLE,
+    USAGE,
+    CliError,
+    exit_code,
+    os_error_words,
+)
 from ._session import Session
 
 _COMMANDS = {
@@ -253,7 +262,7 @@ def _unexpected(words: list[str], error: Exception) -> int:
     if isinstance(error, jobcore.CorruptRecord):
         return _fail(words, f"{error}; restore the store from a backup", FAILED)
     if isinstance(error, OSError):
-        return _fail(words, f"{error.filename or 'I/O'}: {error.strerror}", UNAVAILABLE)
+        return _fail(words, os_error_words(error), UNAVAILABLE)
     text = f"{type(error).__name__}: {error}"
     return _fail(words, f"unexpected: {text} (JOBCORE_DEBUG=1 shows where)", FAILED)
 

@@ -18,7 +18,7 @@ from jobcore_client.snapshots import code_store
 from jobcore_client.words import plain
 
 from ._app import common
-from ._errors import FAILED, CliError
+from ._errors import FAILED, CliError, os_error_words
 from ._render import print_json
 from ._session import Session
 
@@ -59,6 +59,8 @@ def doctor_command(session: Session, /, deep: bool) -> int:
     for name, check in checks:
         try:
             results.append((name, True, check()))
+        except OSError as error:
+            results.append((name, False, os_error_words(error)))
         except Exception as error:
             results.append((name, False, str(error)))
     if session.as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from jobcore_client.errors import JobsHeld, NotFound, Refused, RequestError, WaitTimeout
 
 OK = 0
@@ -29,3 +31,15 @@ _CODES = {NotFound: NOT_FOUND, Refused: CONFLICT, JobsHeld: CONFLICT, WaitTimeou
 def exit_code(error: RequestError) -> int:
     """Return the exit code of an error."""
     return error.code if isinstance(error, CliError) else _CODES.get(type(error), USAGE)
+
+
+def os_error_words(error: OSError) -> str:
+    """Write an error of the system: the file, what is wrong, and what to do if that is known."""
+    if error.strerror is None:
+        return str(error)
+    hints = {
+        errno.EROFS: "; choose another home (--home or JOBCORE_HOME)",
+        errno.ENOSPC: "; free some space",
+        errno.EDQUOT: "; free some space",
+    }
+    return f"{error.filename or 'I/O'}: {error.strerror}{hints.get(error.errno or 0, '')}"

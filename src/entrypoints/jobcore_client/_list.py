@@ -308,6 +308,8 @@ class JobList(Sequence[Job]):
         return pd.DataFrame(self.to_dicts())
 
     def __repr__(self) -> str:
+        if self._pages is not None and not self._read:
+            return "<JobList, not read yet>"
         if self._pages is not None:
             return f"<JobList of {len(self._read)} jobs or more>"
         return f"<JobList of {len(self._read)} jobs: {_counted(self._read)}>"

@@ -56,6 +56,7 @@ def test_a_query_is_read_page_by_page(world, monkeypatch) -> None:
             batch.submit(world.job(seed=seed))
     world.store.calls.clear()
     jobs = client.jobs()
+    assert repr(jobs) == "<JobList, not read yet>"
     assert world.store.calls == {}
     assert jobs
     assert jobs[999].hyperparameters == {"seed": 1}
