@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -184,6 +185,11 @@ class Session:
         opened: SqliteStore | None = self.__dict__.pop("local_store", None)
         if opened is not None:
             opened.close()
+
+    def __del__(self) -> None:
+        """Close the store that a program has left open; not all use the client in a ``with`` block."""
+        with suppress(Exception):  # the program may be ending
+            self.close()
 
     @cached_property
     def local_trainer(self) -> LocalTrainer:
