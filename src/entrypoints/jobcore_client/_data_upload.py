@@ -16,7 +16,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,12 +26,12 @@ from jobcore_code._cache import Cache
 from jobcore_code._files import hash_file, make_private
 from jobcore_code._scan import file_of
 
+from ._transfers import transfer_all
 from .errors import RequestError
 from .words import plain
 
 FILES_MAX = 100_000  # a listing of them is 100 calls
 BYTES_MAX = 5 << 30  # the largest object of one PutObject; more is a matter of minutes or hours
-_AT_ONCE = 8
 _KEY_BYTES_MAX = 1024  # of S3; the rest of the key has some 40
 _SECRETS = NEVER_TAKEN["may hold secrets"]
 _ELSEWHERE = "upload it yourself (aws s3 cp --recursive) and name its s3:// URI"
@@ -214,20 +214,11 @@ def upload_data(
             for file, digest in zip(data.files, data.digests, strict=True)
             if there.get(file.path) != file.size
         ]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            work = [
-                pool.submit(
-                    _put, client, bucket, prefix + file.path, data.place(file), file, digest
-                )
-                for file, digest in missing
-            ]
-            try:
-                for done, one in enumerate(as_completed(work), start=1):
-                    one.result()
-                    progress(done, len(work))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        calls = [
+            partial(_put, client, bucket, prefix + file.path, data.place(file), file, digest)
+            for file, digest in missing
+        ]
+        transfer_all(calls, progress)
     except RequestError:
         raise
     except Exception as error:

@@ -15,7 +15,7 @@ from jobcore.errors import Problem
 from .data_fetch import FetchedData, data_ids
 from .errors import RequestError
 from .snapshots import code_store
-from .words import plain, size_words
+from .words import left_out_words, plain, size_words
 
 if TYPE_CHECKING:
     from ._data_upload import LocalData
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .session import Session
 
 _WARN_BYTES = 1 << 30
-_SHOWN_MAX = 5  # of what is left out, by name
 _PROGRESS_SECONDS = 5
 
 
@@ -197,11 +196,7 @@ class Channels:
             files = f"{entry['files']:,} file{'s' if entry['files'] != 1 else ''}"
             text = f"{files}, {size_words(entry['bytes'])} of {plain(entry.get('uri') or entry['folder'])}"
             left_out = [f"{one['path']} ({one['reason']})" for one in entry["left_out"]]
-            if left_out:
-                more = (
-                    f" and {len(left_out) - _SHOWN_MAX} more" if len(left_out) > _SHOWN_MAX else ""
-                )
-                text += f"; left out: {', '.join(left_out[:_SHOWN_MAX])}{more}"
+            text += left_out_words(left_out)
             lines.append(f"data: {entry['field']}: {text}; {moved[entry['moved']]}")
             if entry["warning"]:
                 lines.append(f"data: warning: {entry['warning']}")

@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,11 +27,11 @@ from jobcore_code import Pruned
 from jobcore_code._files import make_private, new_name, remove_tree, sync
 from jobcore_contract import path_in_channel
 
+from ._transfers import transfer_all
 from .errors import RequestError
 from .words import plain
 
 FILES_MAX = 100_000
-_AT_ONCE = 8
 _TRIES = 3
 _CHUNK_BYTES = 1 << 20
 _NAME_BYTES_MAX = 255  # of one part of a path, on common file systems
@@ -288,22 +289,11 @@ def download_data(
 def _download(
     data: RemoteData, client: Any, folder: Path, progress: Callable[[int, int], None]
 ) -> None:
-    from concurrent.futures import ThreadPoolExecutor, as_completed
-
     folders = {folder, *(folder / os.path.dirname(file.path) for file in data.files)}
     for each in sorted(folders):
         make_private(str(each))
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        work = [
-            pool.submit(_download_one, client, data.bucket, file, folder) for file in data.files
-        ]
-        try:
-            for done, one in enumerate(as_completed(work), start=1):
-                one.result()
-                progress(done, len(work))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    calls = [partial(_download_one, client, data.bucket, file, folder) for file in data.files]
+    transfer_all(calls, progress)
     for each in sorted(folders):
         sync(str(each))
 

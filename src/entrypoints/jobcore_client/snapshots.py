@@ -11,13 +11,12 @@ import jobcore
 from jobcore_code import CodeStore, Tree, environment_id, git_state, snapshot_id
 
 from .errors import Refused
-from .words import plain, size_words
+from .words import left_out_words, plain, size_words
 
 if TYPE_CHECKING:
     from .session import Session
 
 WARN_BYTES = 50 << 20
-_SHOWN_MAX = 5  # of what is left out, by name
 #: Reasons that are not printed: such files are never part of the code of a job.
 _PLAIN_REASONS = ("version control", "made by tools", "of jobcore")
 
@@ -115,10 +114,7 @@ def summary(taken: Taken) -> str:
     files = f"{len(tree.files):,} file{'s' if len(tree.files) != 1 else ''}"
     text = f"{files}, {size_words(tree.size)} of {plain(str(taken.facts['folder']))}{_commit(taken.facts)}"
     shown = [f"{plain(p)} ({why})" for p, why in tree.left_out if why not in _PLAIN_REASONS]
-    if shown:
-        more = f" and {len(shown) - _SHOWN_MAX} more" if len(shown) > _SHOWN_MAX else ""
-        text += f"; left out: {', '.join(shown[:_SHOWN_MAX])}{more}"
-    return text
+    return text + left_out_words(shown)
 
 
 def _commit(facts: Mapping[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import jobcore
+
+_SHOWN_MAX = 5  # of what is left out, by name
 
 
 def plain(text: str) -> str:
@@ -31,6 +33,14 @@ def counts_line(counts: Mapping[jobcore.Status, int]) -> str:
     """Write the numbers of jobs by status in one line."""
     parts = [f"{counts[status]} {status}" for status in jobcore.Status if counts.get(status)]
     return ", ".join(parts) or "no jobs"
+
+
+def left_out_words(texts: Sequence[str]) -> str:
+    """Write what was left out, the first five by name, to go after what was taken; "" if it is nothing."""
+    if not texts:
+        return ""
+    more = f" and {len(texts) - _SHOWN_MAX} more" if len(texts) > _SHOWN_MAX else ""
+    return f"; left out: {', '.join(texts[:_SHOWN_MAX])}{more}"
 
 
 def size_words(count: int) -> str:
